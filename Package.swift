@@ -1,0 +1,107 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+// Warnings are errors wherever CI is set; a user's newer compiler may know warnings that we don't.
+let strict: [SwiftSetting] = Context.environment["CI"] != nil ? [.treatAllWarnings(as: .error)] : []
+let common: [SwiftSetting] =
+  [.enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
+   .enableUpcomingFeature("MemberImportVisibility")] + strict
+/// Rooms where unsafe pointers may not be used without the word `unsafe` (docs/internals/ARCHITECTURE.md, "Rooms").
+let safe: [SwiftSetting] = common + [.strictMemorySafety()]
+
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+  name: "audiofork",
+  products: [
+    .executable(name: "audiofork", targets: ["audiofork"])
+  ],
+  dependencies: [
+    // One line of reasoning for each: docs/decisions/0002-dependencies.md.
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+  ],
+  targets: [
+    // What capture module and engine share: nothing of Asterisk, nothing of Swift.
+    .target(name: "CAudioForkABI"),
+    .target(name: "AudioForkOptions", swiftSettings: safe),
+
+    // The capture side. Module/Makefile compiles the same files as Embedded Swift into app_audiofork.so.
+    .target(name: "AudioForkTap", dependencies: ["CAudioForkABI"], swiftSettings: common),
+
+    // The engine side, bottom up.
+    .systemLibrary(name: "CSpeexDSP", pkgConfig: "speexdsp", providers: [.apt(["libspeexdsp-dev"])]),
+    .systemLibrary(name: "CSndfile", pkgConfig: "sndfile", providers: [.apt(["libsndfile1-dev"])]),
+    .target(name: "AudioForkCore", swiftSettings: safe),
+    .target(name: "AudioForkResampling", dependencies: ["AudioForkCore", "CSpeexDSP"], swiftSettings: common),
+    .target(
+      name: "AudioForkRing", dependencies: ["CAudioForkABI", "AudioForkCore"], swiftSettings: common),
+    .target(name: "AudioForkDialects", dependencies: ["AudioForkCore", "AudioForkOptions"], swiftSettings: safe),
+    .target(
+      name: "AudioForkWebSocket",
+      dependencies: ["AudioForkCore", nioCore, nioHTTP1, nioWebSocket, logging], swiftSettings: safe),
+    .target(
+      name: "AudioForkEngine",
+      dependencies: [
+        "AudioForkCore", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
+        "AudioForkWebSocket", "CAudioForkABI", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging, lifecycle, signals,
+      ], swiftSettings: common),
+    .target(
+      name: "AudioForkReceiver",
+      dependencies: [
+        "AudioForkCore", "AudioForkWebSocket", "CSndfile", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
+        lifecycle, signals,
+      ], swiftSettings: common),
+    .executableTarget(
+      name: "audiofork",
+      dependencies: [
+        "AudioForkCore", "AudioForkEngine", "AudioForkReceiver", "AudioForkRing", arguments, logging, lifecycle,
+        signals,
+      ], swiftSettings: common,
+      // The product carries the Swift runtime inside. Here and not as --static-swift-stdlib, because that would
+      // compile everything a second time for the tests, which need the dynamic one.
+      linkerSettings: [
+        .unsafeFlags(["-static-stdlib"]), .linkedLibrary("_FoundationCShims"), .linkedLibrary("_FoundationCollections"),
+      ]),
+
+    // Tests and what they stand on. Never part of a product.
+    .target(name: "AudioForkTestKit", dependencies: ["AudioForkCore"], swiftSettings: common),
+    .target(
+      name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
+    .testTarget(name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions"], swiftSettings: common),
+    .testTarget(
+      name: "AudioForkTapTests",
+      dependencies: ["AudioForkTap", "AudioForkRing", "CAudioForkABI", "AudioForkTestKit"], swiftSettings: common),
+    .testTarget(
+      name: "AudioForkCoreTests",
+      dependencies: ["AudioForkCore", "AudioForkResampling", "AudioForkTap", "CAudioForkABI", "AudioForkTestKit"],
+      swiftSettings: common),
+    .testTarget(
+      name: "AudioForkEngineTests",
+      dependencies: [
+        "AudioForkEngine", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap",
+        "AudioForkReceiver", "AudioForkTestKit", "CAudioForkABI", nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
+      ], swiftSettings: common),
+    .testTarget(
+      name: "AudioForkReceiverTests",
+      dependencies: ["AudioForkReceiver", "AudioForkTestKit", nioEmbedded, nioPosix, nioHTTP1, nioWebSocket],
+      swiftSettings: common),
+    .testTarget(
+      name: "IntegrationTests",
+      dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "CAudioForkABI"],
+      swiftSettings: common),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .gnu11
+)

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+
+/// Where a fork's audio goes: the parts of a `ws://` URL that a connection needs.
+package struct EndpointURL: Sendable, Equatable {
+  /// Host name or address; an IPv6 literal without its brackets.
+  package let host: Bytes
+  package let port: Int
+  /// Whether the host stood in brackets.
+  package let isIPv6Literal: Bool
+  /// Path and query exactly as given, at least "/". A fragment is not part of a request and not accepted.
+  package let target: Bytes
+  /// `user:password` before the '@', as given; empty where there is none. A secret: not for logs.
+  package let userInformation: Bytes
+  /// The URL without user information, for logs, events and the CLI.
+  package let shown: Bytes
+
+  /// Longest URL. Servers refuse request lines beyond 8 KB.
+  package static let lengthMax = 4096
+  package static let defaultPort = 80
+
+  /// Parses a URL of the form `ws://[user:password@]host[:port][/path][?query]` (RFC 6455 section 3, RFC 3986).
+  package static func parse(_ text: Bytes) throws(OptionError) -> EndpointURL {
+    guard !text.isEmpty else { throw refused(text, "a URL is needed: ws://host[:port][/path]") }
+    guard text.count <= lengthMax else { throw refused(text, "the URL is longer than 4096 characters") }
+    guard !text.contains(where: { $0.isControl || $0 == 32 }) else {
+      throw refused(text, "a URL contains no blanks or control characters; write %20 for a blank")
+    }
+    if hasPrefix(text, ignoringCase: "wss://") {
+      throw refused(text, "wss:// is not supported by this version; use ws://")
+    }
+    guard hasPrefix(text, ignoringCase: "ws://") else {
+      throw refused(text, "the URL must begin with ws://")
+    }
+    guard firstIndex(of: UInt8(ascii: "#"), in: text) == nil else {
+      throw refused(text, "a WebSocket URL has no fragment; write %23 for '#'")
+    }
+    var end = 5
+    while end < text.count, text[end] != UInt8(ascii: "/"), text[end] != UInt8(ascii: "?") { end &+= 1 }
+    var authority = slice(text, 5, end)
+    var target = slice(text, end, text.count)
+    if target.first != UInt8(ascii: "/") { target.insert(UInt8(ascii: "/"), at: 0) }
+
+    var userInformation = Bytes()
+    if let at = authority.lastIndex(of: UInt8(ascii: "@")) {
+      userInformation = slice(authority, 0, at)
+      authority = slice(authority, at &+ 1, authority.count)
+    }
+    let (host, isIPv6Literal, portText) = try splitAuthority(authority, of: text)
+    var port = defaultPort
+    if let portText {
+      guard let value = decimal(portText), value >= 1, value <= 65535 else {
+        throw refused(text, "the port must be a number from 1 to 65535")
+      }
+      port = value
+    }
+    var shown = Bytes(text: "ws://")
+    shown += authority
+    shown += slice(text, end, text.count)
+    return EndpointURL(
+      host: host, port: port, isIPv6Literal: isIPv6Literal, target: target, userInformation: userInformation,
+      shown: shown)
+  }
+
+  /// The value of the request's Host header: the port only where it is not the default (RFC 6455 section 4.1).
+  package var hostHeader: Bytes {
+    var value = Bytes()
+    if isIPv6Literal { value.append(UInt8(ascii: "[")) }
+    value += host
+    if isIPv6Literal { value.append(UInt8(ascii: "]")) }
+    if port != EndpointURL.defaultPort {
+      value.append(UInt8(ascii: ":"))
+      value.append(decimal: port)
+    }
+    return value
+  }
+
+  private static func splitAuthority(
+    _ authority: Bytes, of text: Bytes
+  ) throws(OptionError) -> (host: Bytes, isIPv6Literal: Bool, port: Bytes?) {
+    if authority.first == UInt8(ascii: "[") {
+      guard let close = firstIndex(of: UInt8(ascii: "]"), in: authority), close > 1 else {
+        throw refused(text, "an IPv6 address stands in brackets: ws://[::1]:8080/")
+      }
+      let host = slice(authority, 1, close)
+      guard host.allSatisfy({ $0.isDigit || ($0.lowercased >= 97 && $0.lowercased <= 102) || $0 == 58 || $0 == 46 || $0 == 37 })
+      else { throw refused(text, "what stands in the brackets is not an IPv6 address") }
+      let rest = slice(authority, close &+ 1, authority.count)
+      if rest.isEmpty { return (host, true, nil) }
+      guard rest.first == UInt8(ascii: ":") else {
+        throw refused(text, "only a colon and a port may follow the bracket")
+      }
+      return (host, true, slice(rest, 1, rest.count))
+    }
+    var host = authority
+    var port: Bytes?
+    if let colon = firstIndex(of: UInt8(ascii: ":"), in: authority) {
+      host = slice(authority, 0, colon)
+      port = slice(authority, colon &+ 1, authority.count)
+    }
+    guard !host.isEmpty else { throw refused(text, "the URL names no host") }
+    guard host.count <= 253, host.allSatisfy(isHostCharacter) else {
+      throw refused(text, "the host name has a character that host names don't have")
+    }
+    return (host, false, port)
+  }
+
+  private static func isHostCharacter(_ byte: UInt8) -> Bool {
+    byte.isDigit || (byte.lowercased >= 97 && byte.lowercased <= 122) || byte == 45 || byte == 46 || byte == 95
+  }
+
+  /// A refusal that shows the URL without what could be a password.
+  private static func refused(_ text: Bytes, _ why: StaticString) -> OptionError {
+    var message = Bytes(text: why)
+    if !text.isEmpty {
+      var shown = text
+      if let at = text.lastIndex(of: UInt8(ascii: "@")) { shown = Bytes(text: "...@") + slice(text, at &+ 1, text.count) }
+      message.append(" (given: '")
+      message.append(shown: shown)
+      message.append("')")
+    }
+    return OptionError(message: message)
+  }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import CAudioForkABI
+
+/// One frame as the hook's callback sees it. `samples` points at `count` signed 16-bit samples, any alignment.
+package struct CapturedFrame {
+  package var direction: UInt32
+  package var samples: UnsafeRawPointer
+  package var count: UInt32
+  package var rate: UInt32
+  /// RTP time in milliseconds and sequence number, where the frame has them.
+  package var hasTiming: Bool
+  package var ts: Int64
+  package var sequenceNumber: UInt16
+
+  @inline(__always)
+  package init(
+    direction: UInt32, samples: UnsafeRawPointer, count: UInt32, rate: UInt32, hasTiming: Bool = false, ts: Int64 = 0,
+    sequenceNumber: UInt16 = 0
+  ) {
+    self.direction = direction
+    self.samples = samples
+    self.count = count
+    self.rate = rate
+    self.hasTiming = hasTiming
+    self.ts = ts
+    self.sequenceNumber = sequenceNumber
+  }
+}
+
+/// Longest frame that is taken as audio: ten seconds. A longer one is a broken length field.
+private let frameMillisecondsMax: UInt32 = 10_000
+
+/// Writes one frame to the tap. The audio path: no lock, allocation, log, system call or wait, and nothing can trap.
+///
+/// The caller holds the channel's lock, so calls for one tap never overlap. `now` is CLOCK_MONOTONIC.
+@inline(__always)
+package func captureFrame(_ tap: UnsafeMutablePointer<af_tap>, _ frame: CapturedFrame, channel: UnsafeRawPointer?, now: Int64) {
+  guard tap.pointee.ring != nil, af_word_load_relaxed(&tap.pointee.closed) == 0 else { return }
+  guard frame.rate >= UInt32(AF_RATE_HZ_MIN), frame.rate <= UInt32(AF_RATE_HZ_MAX), frame.count > 0,
+    frame.count <= frame.rate / 1000 &* frameMillisecondsMax
+  else { return }
+  let direction = frame.direction & 1
+  guard tap.pointee.directions & (1 &<< UInt64(direction)) != 0 else { return }
+  var flags: UInt8 = 0
+  if tap.pointee.channel_seen != channel {
+    // Another device under the fork: what RTP time it will send is unknown.
+    if tap.pointee.channel_seen != nil { flags |= UInt8(truncatingIfNeeded: AF_ENTRY_CHANNEL.rawValue) }
+    tap.pointee.channel_seen = channel
+    tap.pointee.in.knows_ts = 0
+    tap.pointee.out.knows_ts = 0
+  }
+  if direction == 0 {
+    capture(tap, &tap.pointee.in, frame, direction, flags, now &- tap.pointee.epoch_ns)
+  } else {
+    capture(tap, &tap.pointee.out, frame, direction, flags, now &- tap.pointee.epoch_ns)
+  }
+}
+
+@inline(__always)
+private func capture(
+  _ tap: UnsafeMutablePointer<af_tap>, _ state: UnsafeMutablePointer<af_direction_state>, _ frame: CapturedFrame,
+  _ direction: UInt32, _ givenFlags: UInt8, _ arrival: Int64
+) {
+  var flags = givenFlags
+  // Written frames may carry the other channel's timing: only what was read is trusted.
+  let timed = frame.hasTiming && direction == UInt32(AF_DIRECTION_IN.rawValue)
+  if timed { flags |= UInt8(truncatingIfNeeded: AF_ENTRY_TIMING.rawValue) }
+  let placement = placeFrame(
+    &state.pointee, arrival: arrival, samples: UInt64(frame.count), rate: frame.rate, ts: timed ? frame.ts : nil)
+  var isAhead = false
+  switch placement {
+  case .continues: break
+  case .startsRun(let start):
+    state.pointee.run_ns = start
+    state.pointee.run_samples = 0
+    state.pointee.rate_hz = frame.rate
+    flags |= UInt8(truncatingIfNeeded: AF_ENTRY_RUN_START.rawValue)
+  case .ahead:
+    isAhead = true
+    flags |= UInt8(truncatingIfNeeded: AF_ENTRY_AHEAD.rawValue)
+  }
+  let muted = af_word_load_relaxed(&tap.pointee.muted) & (1 &<< UInt64(direction)) != 0
+  if muted { flags |= UInt8(truncatingIfNeeded: AF_ENTRY_MUTED.rawValue) }
+
+  var entry = af_ring_entry()
+  entry.arrival_ns = arrival
+  entry.rate_hz = frame.rate
+  entry.direction = UInt8(truncatingIfNeeded: direction)
+  entry.kind = UInt8(truncatingIfNeeded: AF_ENTRY_AUDIO.rawValue)
+  entry.ts = timed ? UInt32(truncatingIfNeeded: frame.ts) : 0
+  entry.sequence_number = timed ? frame.sequenceNumber : 0
+
+  let pieceMax = af_piece_samples(frame.rate)
+  var done: UInt32 = 0
+  while done < frame.count {
+    let left = frame.count &- done
+    let count = left < pieceMax ? left : pieceMax
+    entry.run_ns = state.pointee.run_ns
+    entry.run_index = state.pointee.run_samples
+    entry.captured = state.pointee.captured
+    entry.samples = UInt16(truncatingIfNeeded: count)
+    entry.flags = flags
+    if count < left { entry.flags |= UInt8(truncatingIfNeeded: AF_ENTRY_MORE.rawValue) }
+    publish(tap, &entry, muted ? nil : frame.samples + Int(truncatingIfNeeded: done &* 2), count)
+    state.pointee.captured &+= UInt64(count)
+    if !isAhead { state.pointee.run_samples &+= UInt64(count) }
+    flags &= ~UInt8(truncatingIfNeeded: AF_ENTRY_RUN_START.rawValue | AF_ENTRY_CHANNEL.rawValue)
+    done &+= count
+  }
+  af_word_store_relaxed(af_ring_captured(tap.pointee.ring, direction), state.pointee.captured)
+  if isAhead {
+    let word = af_ring_ahead(tap.pointee.ring, direction)
+    af_word_store_relaxed(word, af_word_load_relaxed(word) &+ UInt64(frame.count))
+  }
+}
+
+/// Stores one entry; the order of stores is the one that af_ring.h describes.
+@inline(__always)
+private func publish(
+  _ tap: UnsafeMutablePointer<af_tap>, _ entry: inout af_ring_entry, _ samples: UnsafeRawPointer?, _ count: UInt32
+) {
+  let sequence = tap.pointee.sequence
+  let start = tap.pointee.head
+  let head = start &+ af_ring_span(count)
+  let offset = Int(truncatingIfNeeded: (sequence & tap.pointee.index_mask) &* UInt64(AF_RING_ENTRY_BYTES))
+  guard let index = tap.pointee.index, let area = tap.pointee.area else { return }
+  let slot = index + offset
+  let sequenceWord = UnsafeMutableRawPointer(slot).assumingMemoryBound(to: UInt64.self)
+  entry.start = start
+  af_word_store_relaxed(sequenceWord, sequence &* 2 &+ 1)
+  af_word_store_relaxed(af_ring_claimed(tap.pointee.ring), head)
+  af_fence_release()
+  af_ring_store_samples(area, tap.pointee.area_mask, start, samples, count)
+  af_ring_store_fields(slot, &entry)
+  af_word_store_release(sequenceWord, sequence &* 2 &+ 2)
+  af_word_store_release(af_ring_published(tap.pointee.ring), sequence &+ 1)
+  tap.pointee.head = head
+  tap.pointee.sequence = sequence &+ 1
+}
+
+/// Marks the end of capture. Reached from the hook's last call, from StopAudioFork and from the datastore's
+/// destruction, in any order: the first one counts.
+package func closeTap(_ tap: UnsafeMutablePointer<af_tap>, now: Int64) {
+  guard af_word_exchange(&tap.pointee.closed, 1) == 0, tap.pointee.ring != nil else { return }
+  let since = now &- tap.pointee.epoch_ns
+  af_word_store_release(af_ring_closed(tap.pointee.ring), UInt64(truncatingIfNeeded: since > 0 ? since : 0) &+ 1)
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*!
+ * \file
+ * \brief The control link between capture module and engine, and the fields that it shares with a ring's facts.
+ *
+ * The link is a stream socketpair. It carries state, not commands: the module's fork table is the truth, its
+ * rows are sent when they change and all of them again to every new engine. A message is
+ *
+ *     u32 length of what follows | u16 type | u16 zero | fields
+ *
+ * and a field is
+ *
+ *     u16 key | u16 zero | u32 length | bytes
+ *
+ * little-endian, unpadded. Numbers are 8 bytes. Text is UTF-8 without a terminator. Unknown keys and unknown
+ * types are skipped, so both sides may be one release apart. docs/internals/control-link.md says it in prose.
+ */
+#ifndef AF_LINK_H
+#define AF_LINK_H
+
+#define AF_LINK_VERSION 1
+/*! The engine's end of the link. */
+#define AF_LINK_DESCRIPTOR 3
+/*! A longer message is a broken peer: the link is closed. */
+#define AF_LINK_MESSAGE_BYTES_MAX 262144
+
+enum af_link_type {
+	/* module to engine */
+	AF_LINK_HELLO = 1,        /*!< AF_FIELD_VERSION, AF_FIELD_PROTOCOL */
+	AF_LINK_FORK = 2,         /*!< AF_FIELD_ID, AF_FIELD_STATE "live" or "closed": a row of the table; the rest is in the ring */
+	AF_LINK_TABLE_END = 3,    /*!< the whole table has been sent: a fork that was not in it is of no interest to anybody */
+	AF_LINK_FORGET = 4,       /*!< AF_FIELD_ID: the row is gone; the engine drops the fork and its files */
+	/* engine to module */
+	AF_LINK_READY = 65,       /*!< AF_FIELD_VERSION, AF_FIELD_PROTOCOL, AF_FIELD_PID: it serves from now on */
+	AF_LINK_STATE = 66,       /*!< AF_FIELD_ID, AF_FIELD_STATE, AF_FIELD_REASON, counters */
+	AF_LINK_ENDED = 67,       /*!< AF_FIELD_ID, AF_FIELD_REASON, counters: all that could be delivered was, the files are gone */
+	AF_LINK_LOG = 68,         /*!< AF_FIELD_LEVEL, AF_FIELD_TEXT, AF_FIELD_ID where it is about a fork */
+};
+
+enum af_field {
+	AF_FIELD_ID = 1,          /*!< the fork's id; the names of its files begin with it */
+	AF_FIELD_URL = 2,         /*!< as given to AudioFork, user information included */
+	AF_FIELD_OPTIONS = 3,     /*!< the option string, as given; both sides parse it with AudioForkOptions */
+	AF_FIELD_CHANNEL = 4,     /*!< the channel's name when the fork began */
+	AF_FIELD_UNIQUEID = 5,
+	AF_FIELD_LINKEDID = 6,
+	AF_FIELD_RATE = 7,        /*!< number: rate of the channel's native format when the fork began, Hz */
+	AF_FIELD_DRAIN = 8,       /*!< number: seconds allowed for delivery after the end of capture */
+	AF_FIELD_VERSION = 16,    /*!< product version of the sender */
+	AF_FIELD_PROTOCOL = 17,   /*!< number: AF_LINK_VERSION of the sender */
+	AF_FIELD_PID = 18,        /*!< number */
+	AF_FIELD_STATE = 19,      /*!< module: live, closed; engine: connecting, streaming, waiting, draining */
+	AF_FIELD_REASON = 20,     /*!< why the fork is in this state or ended: a word, a colon and text */
+	AF_FIELD_LEVEL = 21,      /*!< number: enum af_level */
+	AF_FIELD_TEXT = 22,
+	AF_FIELD_POSITION = 32,   /*!< number: sample frames sent at the wire rate, fill included */
+	AF_FIELD_FILL = 33,       /*!< number: of these, sample frames of fill (summed over the directions) */
+	AF_FIELD_LOST = 34,       /*!< number: captured samples reported as gaps */
+	AF_FIELD_GAPS = 35,       /*!< number */
+	AF_FIELD_RECONNECTS = 36, /*!< number: connections after the first */
+	AF_FIELD_BYTES = 37,      /*!< number: audio bytes written to sockets, repeats included */
+	AF_FIELD_LAG = 38,        /*!< number: milliseconds of captured audio not yet written */
+};
+
+/*! Levels of AF_LINK_LOG, in Asterisk's words. */
+enum af_level {
+	AF_LEVEL_DEBUG = 0,
+	AF_LEVEL_VERBOSE = 1,
+	AF_LEVEL_NOTICE = 2,
+	AF_LEVEL_WARNING = 3,
+	AF_LEVEL_ERROR = 4,
+};
+
+#endif /* AF_LINK_H */

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*!
+ * \file
+ * \brief A tap's writer: its private state, and the system calls that set a ring file up.
+ *
+ * The state is plain memory that the hook's callback may touch: no Swift object, no pointer that needs counting.
+ * None of the functions here is called in the audio path but af_now_ns(), which stays in the vDSO.
+ */
+#ifndef AF_TAP_H
+#define AF_TAP_H
+
+#include "af_ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/*! Where one direction stands on the fork's timeline (DESIGN: "Media time is assigned at capture"). */
+struct af_direction_state {
+	int64_t run_ns;            /*!< media time of the current run's first sample */
+	uint64_t run_samples;      /*!< samples in the run so far: E = run_ns + run_samples / rate_hz */
+	uint64_t captured;         /*!< samples handed to the hook so far */
+	int64_t next_ts;           /*!< RTP time expected next, milliseconds */
+	uint32_t rate_hz;          /*!< 0 before the first frame */
+	uint8_t knows_ts;          /*!< next_ts is valid */
+	uint8_t stalled;           /*!< we are late, not the source; on until late <= 80 ms */
+	uint8_t new_run;           /*!< the next entry starts a run */
+	uint8_t reserved;
+};
+
+struct af_tap {
+	uint8_t *ring;             /*!< mapping; NULL before set-up */
+	uint64_t map_bytes;
+	uint8_t *index;
+	uint8_t *area;
+	uint64_t index_mask;
+	uint64_t area_mask;
+	uint64_t sequence;         /*!< number of the next entry */
+	uint64_t head;             /*!< bytes claimed so far */
+	int64_t epoch_ns;          /*!< CLOCK_MONOTONIC of the epoch */
+	uint64_t directions;       /*!< bit 0: in, bit 1: out */
+	uint64_t muted;            /*!< shared word: bits as in `directions`; written by any thread */
+	uint64_t closed;           /*!< shared word: 1 once the end of capture has been marked */
+	const void *channel_seen;  /*!< compared only, never followed */
+	struct af_direction_state in;
+	struct af_direction_state out;
+};
+
+/*! \brief CLOCK_MONOTONIC in nanoseconds. */
+static inline int64_t af_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) ((uint64_t) now.tv_sec * 1000000000ull + (uint64_t) now.tv_nsec);
+}
+
+/*! \brief CLOCK_REALTIME in nanoseconds since 1970. */
+static inline int64_t af_wall_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t) ((uint64_t) now.tv_sec * 1000000000ull + (uint64_t) now.tv_nsec);
+}
+
+/*!
+ * \brief Duration of `samples` at `rate_hz`, nanoseconds, rounded down; 0 for rate 0.
+ * \note here and not in Swift because Swift's division carries a trap for zero, and the audio path has none
+ */
+static inline uint64_t af_nanoseconds(uint64_t samples, uint32_t rate_hz)
+{
+	return rate_hz ? samples / rate_hz * 1000000000ull + samples % rate_hz * 1000000000ull / rate_hz : 0;
+}
+
+/*! \brief Whole milliseconds in so many nanoseconds. */
+static inline int64_t af_milliseconds(int64_t nanoseconds) { return nanoseconds / 1000000; }
+
+/*! \brief The largest piece a frame is split into: AF_RING_PIECE_MILLISECONDS_MAX at its rate, in samples. */
+static inline uint32_t af_piece_samples(uint32_t rate_hz) { return rate_hz / 1000 * AF_RING_PIECE_MILLISECONDS_MAX; }
+
+/*!
+ * \brief Creates a file of exactly `bytes` bytes, all of them allocated, and maps it, faulted in.
+ *
+ * posix_fallocate makes a full tmpfs an error here instead of a SIGBUS in mid-call.
+ *
+ * \retval the mapping, and *failure = 0
+ * \retval NULL, *failure = errno, and nothing is left behind
+ * \note blocks; never under a channel lock
+ */
+static inline void *af_map_new_file(const char *path, uint64_t bytes, int *failure)
+{
+	void *mapping;
+	int descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (descriptor < 0) {
+		*failure = errno;
+		return NULL;
+	}
+	*failure = posix_fallocate(descriptor, 0, (off_t) bytes);
+	if (*failure) {
+		close(descriptor);
+		unlink(path);
+		return NULL;
+	}
+	mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, descriptor, 0);
+	if (mapping == MAP_FAILED) {
+		*failure = errno;
+		close(descriptor);
+		unlink(path);
+		return NULL;
+	}
+	close(descriptor);
+	return mapping;
+}
+
+#endif /* AF_TAP_H */

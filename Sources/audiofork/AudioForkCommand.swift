@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+
+@main
+struct AudioForkCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "audiofork",
+    abstract: "Streams the audio of live Asterisk calls to WebSocket servers.")
+}
