@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-internal import CAudioForkABI
+package import CAudioForkABI
 
 /// Limits of the media-time rule (DESIGN §3; `timeline_model.py` is the same rule as a program).
 package enum MediaTimeLimit {

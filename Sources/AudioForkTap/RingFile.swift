@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-internal import CAudioForkABI
+package import CAudioForkABI
 
 /// How large a ring is. Both areas are powers of two, so that the audio path masks instead of dividing.
 package struct RingSize: Equatable, Sendable {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-internal import CAudioForkABI
+package import CAudioForkABI
 
 /// One frame as the hook's callback sees it. `samples` points at `count` signed 16-bit samples, any alignment.
 package struct CapturedFrame {
