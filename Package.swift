@@ -100,7 +100,7 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "CAudioForkABI"],
-      swiftSettings: common),
+      exclude: ["Fixtures"], swiftSettings: common),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11

@@ -34,24 +34,49 @@ package final class Receiver: Sendable {
   /// Waits for its end after a signal.
   package func ended(within seconds: Double = 5) async -> Bool { await child.exitStatus(within: seconds) != nil }
 
-  /// The recordings whose name contains the text, in order of their connection, with their samples.
-  package func recordings(_ text: String = "") throws -> [(name: String, samples: [Int16])] {
-    let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
-      .filter { $0.hasSuffix(".wav") && $0.contains(text) }
-    let dated = try names.map { name in
-      let path = folder.appending(path: name).path
-      var status = stat()
-      guard stat(path, &status) == 0 else { throw TestKitError("\(path) is gone") }
-      return (name: name, samples: try wavSamples(path))
-    }
-    return dated.sorted { $0.name < $1.name }
+  /// What `audiofork serve --json` says about one stream.
+  package struct Event: Decodable, Sendable {
+    package let event: String
+    package let stream: Int?
+    package let path: String?
+    package let id: String?
+    package let channel: String?
+    package let file: String?
+    package let code: Int?
+    package let by: String?
+    package let seconds: Double?
   }
 
-  /// Waits until every connection whose recording's name contains the text is over, and there are `count` of them.
-  package func ended(_ count: Int, _ text: String = "", within seconds: Double) async -> Bool {
-    await becomesTrue(within: seconds) {
-      self.child.lines.filter { $0.contains("\"ended\"") && (text.isEmpty || $0.contains(text)) }.count >= count
+  /// Its events of one kind so far, of all streams or of those for one path.
+  package func events(_ kind: String, path: String? = nil) -> [Event] {
+    let decoder = JSONDecoder()
+    return child.lines.filter { $0.hasPrefix("{") }
+      .compactMap { try? decoder.decode(Event.self, from: Data($0.utf8)) }
+      .filter { $0.event == kind && (path == nil || $0.path == "/" + (path ?? "")) }
+  }
+
+  /// The samples of each connection for the path, in the order of the connections.
+  package func recordings(path: String? = nil) throws -> [[Int16]] {
+    try events("started", path: path).map { event in
+      let file = event.file ?? ""
+      return try wavSamples(file.hasPrefix("/") ? file : folder.appending(path: file).path)
     }
+  }
+
+  /// The samples of the first connection for the path.
+  package func recording(path: String) throws -> [Int16] {
+    guard let first = try recordings(path: path).first else { throw TestKitError("nothing came for /\(path)") }
+    return first
+  }
+
+  /// Waits until `count` connections for the path have begun.
+  package func started(_ count: Int, path: String? = nil, within seconds: Double) async -> Bool {
+    await becomesTrue(within: seconds) { self.events("started", path: path).count >= count }
+  }
+
+  /// Waits until `count` connections for the path are over.
+  package func ended(_ count: Int, path: String? = nil, within seconds: Double) async -> Bool {
+    await becomesTrue(within: seconds) { self.events("ended", path: path).count >= count }
   }
 
   package func remove() async {
