@@ -66,7 +66,7 @@ extension IntegrationTests {
         try await sandbox.call("long", "leave")
         #expect(await receiver.ended(1, path: "long", within: 8))
         #expect(receiver.events("ended").first?.code == 1000)
-        let range = try #require(signal.range(in: receiver.recording(path: "long")))
+        let range = try #require(try signal.range(in: receiver.recording(path: "long")))
         #expect(range.lowerBound == 0)
         #expect((8000...20_000).contains(range.upperBound))
         #expect(try await sandbox.forks() == [])
@@ -80,7 +80,7 @@ extension IntegrationTests {
         try await sandbox.call("short", "wait")
         #expect(await receiver.ended(1, path: "short", within: 8))
         #expect(receiver.events("ended").first?.code == 1000)
-        #expect(signal.range(in: receiver.recording(path: "short")) == 0..<signal.samples.count)
+        #expect(try signal.range(in: receiver.recording(path: "short")) == 0..<signal.samples.count)
       }
     }
 
@@ -123,7 +123,7 @@ extension IntegrationTests {
         #expect(try await sandbox.cli("audiofork list Local/nobody").contains("0 forks"))
         #expect(try await sandbox.cli("audiofork stop \(channel)").contains("Ended 1 fork of"))
         #expect(await receiver.ended(1, path: "cli", within: 5))
-        let range = try #require(signal.range(in: receiver.recording(path: "cli")))
+        let range = try #require(try signal.range(in: receiver.recording(path: "cli")))
         #expect((4000...16_000).contains(range.lowerBound))
         #expect((12_000...26_000).contains(range.count))
         #expect(try await sandbox.cli("audiofork stop \(channel)").contains("has no such fork"))
