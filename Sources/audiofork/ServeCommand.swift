@@ -26,10 +26,17 @@ struct ServeCommand: AsyncParsableCommand {
   @Flag(help: "Print each event as a JSON object on a line of its own.")
   var json = false
 
-  func run() async throws {
+  func validate() throws { _ = try address() }
+
+  private func address() throws -> ListenAddress {
     guard let address = ListenAddress(listen) else {
       throw ValidationError("--listen needs HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080, not '\(listen)'")
     }
+    return address
+  }
+
+  func run() async throws {
+    let address = try address()
     ServeCommand.prepareProcess()
     do {
       let folder = try RecordingFolder(preparing: out)

@@ -44,10 +44,15 @@ package struct EventPrinter: Sendable {
   package func run() async {
     var live = LiveBlock()
     for await event in events {
-      let missing = dropped.value.exchange(0, ordering: .relaxed)
-      if missing > 0 { write(.dropped(missing), &live) }
+      tellDropped(&live)
       write(event, &live)
     }
+    tellDropped(&live)
+  }
+
+  private func tellDropped(_ live: inout LiveBlock) {
+    let missing = dropped.value.exchange(0, ordering: .relaxed)
+    if missing > 0 { write(.dropped(missing), &live) }
   }
 
   private func write(_ event: ReceiverEvent, _ live: inout LiveBlock) {
@@ -57,8 +62,12 @@ package struct EventPrinter: Sendable {
     case .live:
       var size = winsize()
       let known = ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 && size.ws_row > 0
+      var time = timespec()
+      clock_gettime(CLOCK_MONOTONIC, &time)
       EventPrinter.write(
-        live.characters(for: event, columns: known ? Int(size.ws_col) : 80, lines: known ? Int(size.ws_row) : 24))
+        live.characters(
+          for: event, columns: known ? Int(size.ws_col) : 80, lines: known ? Int(size.ws_row) : 24,
+          now: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)))
     }
   }
 

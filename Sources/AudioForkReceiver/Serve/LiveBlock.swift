@@ -11,6 +11,11 @@ package struct LiveBlock: Sendable {
 
   private var rows: [Row] = []
   private var linesDrawn = 0
+  private var drawnAt: Int64?
+
+  /// Shortest time between two drawings that progress alone asks for, in nanoseconds: with many streams, most events
+  /// come just after another.
+  package static let drawingInterval: Int64 = 100_000_000
 
   package init() {}
 
@@ -18,14 +23,20 @@ package struct LiveBlock: Sendable {
   /// - Parameters:
   ///   - columns: the terminal's width; longer rows are cut, because a wrapped line cannot be redrawn in place.
   ///   - lines: the terminal's height; streams beyond it are counted in one row.
-  package mutating func characters(for event: ReceiverEvent, columns: Int, lines: Int) -> String {
+  ///   - now: nanoseconds of a clock that only rises.
+  package mutating func characters(for event: ReceiverEvent, columns: Int, lines: Int, now: Int64) -> String {
+    if case .progress(let facts, let progress) = event {
+      if let index = rows.firstIndex(where: { $0.facts.number == facts.number }) { rows[index].progress = progress }
+      if let drawnAt, now - drawnAt < LiveBlock.drawingInterval { return "" }
+    }
+    drawnAt = now
     var output = linesDrawn > 0 ? "\u{1B}[\(linesDrawn)A\r\u{1B}[J" : ""
     switch event {
     case .started(let facts, let file):
       rows.append(Row(facts: facts, file: file))
       output += EventLines.plain(event) + "\n"
-    case .progress(let facts, let progress):
-      if let index = rows.firstIndex(where: { $0.facts.number == facts.number }) { rows[index].progress = progress }
+    case .progress:
+      break
     case .ended(let facts, _, _, _, _):
       rows.removeAll { $0.facts.number == facts.number }
       output += EventLines.plain(event) + "\n"

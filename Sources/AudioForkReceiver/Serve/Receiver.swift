@@ -126,7 +126,7 @@ package struct Receiver: Service {
     case EADDRNOTAVAIL: "this machine has no such address"
     case let code?: String(cString: strerror(code))
     case nil:
-      error is SocketAddressError || error is NIOConnectionError ? "the host name cannot be resolved" : "\(error)"
+      error is SocketAddressError.UnknownHost ? "the host name cannot be resolved" : "\(error)"
     }
   }
 }
