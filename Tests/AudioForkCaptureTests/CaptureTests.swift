@@ -163,6 +163,8 @@ struct CaptureTests {
     // The control thread looks at its rows once a second while there are some.
     #expect(soon { asterisk.forkFiles.isEmpty })
     #expect(fake_module_references() == 1, "the channel's datastore holds the last one")
+    #expect(af_unload() != 0)
+    #expect(FakedAsterisk.log.contains("1 fork is over, but a channel that had one still lives"))
     fake_hangup(channel)
     #expect(fake_module_references() == 0)
     engine.die()

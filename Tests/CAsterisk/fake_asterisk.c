@@ -305,6 +305,7 @@ int af_errno(void) { return errno; }
 int af_process_open(int pid) { return -1; }
 void af_process_kill(int process) { }
 const char *af_built_for(void) { return "22.10.1"; }
+const char *af_version(void) { return AF_VERSION; }
 const char *af_default_engine(void) { return "/bin/true"; }
 const char *af_run_directory(void) { return "/tmp"; }
 
