@@ -66,8 +66,8 @@ let package = Package(
     .executableTarget(
       name: "audiofork",
       dependencies: [
-        "AudioForkCore", "AudioForkEngine", "AudioForkReceiver", "AudioForkRing", arguments, logging, lifecycle,
-        signals,
+        "AudioForkCore", "AudioForkOptions", "AudioForkEngine", "AudioForkReceiver", "AudioForkRing", arguments,
+        logging, lifecycle, signals,
       ], swiftSettings: common,
       // The product carries the Swift runtime inside. Here and not as --static-swift-stdlib, because that would
       // compile everything a second time for the tests, which need the dynamic one.
@@ -82,7 +82,7 @@ let package = Package(
     .testTarget(name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions"], swiftSettings: common),
     .testTarget(
       name: "AudioForkTapTests",
-      dependencies: ["AudioForkTap", "AudioForkRing", "CAudioForkABI", "AudioForkTestKit"], swiftSettings: common),
+      dependencies: ["AudioForkTap", "AudioForkRing", "AudioForkCore", "CAudioForkABI", "AudioForkTestKit"], swiftSettings: common),
     .testTarget(
       name: "AudioForkCoreTests",
       dependencies: ["AudioForkCore", "AudioForkResampling", "AudioForkTap", "CAudioForkABI", "AudioForkTestKit"],

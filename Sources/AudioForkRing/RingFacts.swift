@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CAudioForkABI
+
+/// What a fresh engine needs to know about a fork: the fields in its ring's header. Fields that are missing are
+/// empty, numbers that are missing or out of range have the default.
+package struct RingFacts: Sendable, Equatable {
+  /// The fork's id; the names of its files begin with it.
+  package var id = ""
+  /// As given to AudioFork, user information included: a secret, not for logs.
+  package var url = ""
+  /// The option string as given; AudioForkOptions parses it.
+  package var options = ""
+  /// The channel's name when the fork began.
+  package var channel = ""
+  package var uniqueID = ""
+  package var linkedID = ""
+  /// Rate of the channel's native format when the fork began.
+  package var rateHertz = RingFacts.rateHertzDefault
+  /// Seconds allowed for delivery after the end of capture.
+  package var drainSeconds = RingFacts.drainSecondsDefault
+
+  package static let rateHertzDefault = 8000
+  package static let drainSecondsDefault = 10
+  /// A longer drain is a broken number: nobody waits a day for the rest of a call.
+  package static let drainSecondsMax = 86_400
+
+  package init() {}
+
+  /// Takes the facts out of their fields.
+  package init(_ fields: FieldReader) {
+    id = fields.text(UInt16(AF_FIELD_ID.rawValue)) ?? ""
+    url = fields.text(UInt16(AF_FIELD_URL.rawValue)) ?? ""
+    options = fields.text(UInt16(AF_FIELD_OPTIONS.rawValue)) ?? ""
+    channel = fields.text(UInt16(AF_FIELD_CHANNEL.rawValue)) ?? ""
+    uniqueID = fields.text(UInt16(AF_FIELD_UNIQUEID.rawValue)) ?? ""
+    linkedID = fields.text(UInt16(AF_FIELD_LINKEDID.rawValue)) ?? ""
+    if let rate = fields.number(UInt16(AF_FIELD_RATE.rawValue)), rate >= UInt64(AF_RATE_HZ_MIN),
+      rate <= UInt64(AF_RATE_HZ_MAX)
+    {
+      rateHertz = Int(rate)
+    }
+    if let drain = fields.number(UInt16(AF_FIELD_DRAIN.rawValue)), drain <= UInt64(RingFacts.drainSecondsMax) {
+      drainSeconds = Int(drain)
+    }
+  }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
+import AudioForkRing
+import AudioForkTap
+import CAudioForkABI
+import Glibc
+
+/// A folder in memory that is gone with its contents when nobody holds it any more. Flat: files only.
+final class ScratchFolder {
+  let path: String
+
+  init() throws {
+    var template = Array("/dev/shm/audiofork-test-XXXXXX".utf8CString)
+    let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } != nil }
+    guard made else { throw RingError(.system, "mkdtemp failed: errno \(errno)") }
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  deinit {
+    for name in names { unlink(path + "/" + name) }
+    rmdir(path)
+  }
+
+  var names: [String] {
+    guard let folder = opendir(path) else { return [] }
+    defer { closedir(folder) }
+    var names: [String] = []
+    while let entry = readdir(folder) {
+      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names
+  }
+
+  func file(_ name: String) -> String { path + "/" + name }
+
+  func write(_ bytes: [UInt8], to name: String) throws {
+    let descriptor = open(file(name), O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+    guard descriptor >= 0 else { throw RingError(.system, "open failed: errno \(errno)") }
+    defer { close(descriptor) }
+    var done = 0
+    while done < bytes.count {
+      let put = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress.map { $0 + done }, bytes.count - done) }
+      guard put > 0 else { throw RingError(.system, "write failed: errno \(errno)") }
+      done += put
+    }
+  }
+
+  func read(_ name: String) throws -> [UInt8] {
+    let descriptor = open(file(name), O_RDONLY)
+    guard descriptor >= 0 else { throw RingError(.system, "open failed: errno \(errno)") }
+    defer { close(descriptor) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65536)
+    while true {
+      let got = Glibc.read(descriptor, &chunk, chunk.count)
+      guard got >= 0 else { throw RingError(.system, "read failed: errno \(errno)") }
+      if got == 0 { return bytes }
+      bytes += chunk[..<got]
+    }
+  }
+}
+
+/// The capture module's side of one fork: the real writer on a real ring file.
+final class TestTap {
+  static let epoch: Int64 = 1_000_000_000_000
+  static let wall: Int64 = 1_700_000_000_000_000_000
+  let tap: UnsafeMutablePointer<af_tap>
+  let path: String
+  /// Stands for the channel that carries the fork; compared only.
+  var channel = UnsafeRawPointer(bitPattern: 0x1000)
+
+  init(
+    in folder: ScratchFolder, name: String = "fork.ring", size: RingSize = RingSize(seconds: 10, rate: 8000),
+    facts: [UInt8] = TestTap.facts, directions: UInt64 = 3
+  ) throws {
+    path = folder.file(name)
+    tap = .allocate(capacity: 1)
+    tap.initialize(to: af_tap())
+    let failure = createRing(
+      tap, path: Array(path.utf8CString), size: size, facts: facts, directions: directions, now: TestTap.epoch,
+      wall: TestTap.wall)
+    // All is initialized here: after a throw deinit runs.
+    guard failure == 0 else { throw RingError(.system, "createRing says \(failure)") }
+  }
+
+  deinit {
+    unmapRing(tap)
+    tap.deallocate()
+  }
+
+  static var facts: [UInt8] {
+    var fields = FieldWriter()
+    fields.append(UInt16(AF_FIELD_ID.rawValue), Array("f-0001".utf8))
+    fields.append(UInt16(AF_FIELD_URL.rawValue), Array("ws://user:secret@example.org/x".utf8))
+    fields.append(UInt16(AF_FIELD_OPTIONS.rawValue), Array("D(both)".utf8))
+    fields.append(UInt16(AF_FIELD_CHANNEL.rawValue), Array("PJSIP/alice-00000001".utf8))
+    fields.append(UInt16(AF_FIELD_UNIQUEID.rawValue), Array("1700000000.1".utf8))
+    fields.append(UInt16(AF_FIELD_LINKEDID.rawValue), Array("1700000000.0".utf8))
+    fields.append(UInt16(AF_FIELD_RATE.rawValue), number: 16000)
+    fields.append(UInt16(AF_FIELD_DRAIN.rawValue), number: 7)
+    return fields.bytes
+  }
+
+  /// Captures a frame; `at` is its arrival in nanoseconds since the epoch, `ts` its RTP time in milliseconds.
+  func capture(_ direction: Direction, _ samples: [Int16], rate: UInt32 = 8000, at arrival: Int64, ts: Int64? = nil) {
+    samples.withUnsafeBytes { bytes in
+      guard let base = bytes.baseAddress else { return }
+      let frame = CapturedFrame(
+        direction: UInt32(direction.rawValue), samples: base, count: UInt32(samples.count), rate: rate,
+        hasTiming: ts != nil, ts: ts ?? 0, sequenceNumber: 0)
+      captureFrame(tap, frame, channel: channel, now: TestTap.epoch + arrival)
+    }
+  }
+
+  /// Mutes these directions from the next frame on; bit 0 in, bit 1 out.
+  func mute(_ bits: UInt64) { af_word_store_relaxed(&tap.pointee.muted, bits) }
+
+  func close(at moment: Int64) { closeTap(tap, now: TestTap.epoch + moment) }
+}
+
+let millisecond: Int64 = 1_000_000
