@@ -35,6 +35,8 @@ let package = Package(
   targets: [
     // What capture module and engine share: nothing of Asterisk, nothing of Swift.
     .target(name: "CAudioForkABI"),
+    // System calls that Swift cannot make.
+    .target(name: "CAudioForkProcess"),
     .target(name: "AudioForkOptions", swiftSettings: safe),
 
     // The capture side. Module/Makefile compiles the same files as Embedded Swift into app_audiofork.so.
@@ -55,7 +57,8 @@ let package = Package(
       name: "AudioForkEngine",
       dependencies: [
         "AudioForkCore", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
-        "AudioForkWebSocket", "CAudioForkABI", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging, lifecycle, signals,
+        "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
+        lifecycle, signals,
       ], swiftSettings: common),
     .target(
       name: "AudioForkReceiver",
