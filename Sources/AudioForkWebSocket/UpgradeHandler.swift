@@ -39,6 +39,7 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
   }
 
   private var phase = Phase.waiting
+  private var hasSent = false
   private let request: UpgradeRequest
   private let check: UpgradeCheck
   private weak var owner: (any WebSocketOwner)?
@@ -76,6 +77,9 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
   }
 
   private func send(context: ChannelHandlerContext) {
+    // Installed in a channel that is just becoming active, this is reached by both ways.
+    guard !hasSent else { return }
+    hasSent = true
     context.write(Self.wrapOutboundOut(.head(request.head(key: check.key))), promise: nil)
     context.writeAndFlush(Self.wrapOutboundOut(.end(nil)), promise: nil)
   }
