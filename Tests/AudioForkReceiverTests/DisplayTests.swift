@@ -38,7 +38,8 @@ struct EventLinesTests {
         == #"{"event":"started","stream":1,\#(stream),"subprotocol":"echo","file":"/r/a.wav","notes":[]}"#)
     #expect(
       EventLines.json(.progress(facts(), progress(frames: 8160)))
-        == #"{"event":"progress","stream":1,"seconds":1.020,"bytes":16320,"messages":50,"texts":0,"level":-6.0,"peak":-6.0}"#)
+        == #"{"event":"progress","stream":1,"seconds":1.020,"bytes":16320,"messages":50,"#
+        + #""texts":0,"level":-6.0,"peak":-6.0}"#)
     let ending = StreamEnding(side: .client, code: 1000, reason: "")
     #expect(
       EventLines.json(.ended(facts(), progress(frames: 0, samples: []), ending, file: nil, trouble: "disk \"full\""))

@@ -26,7 +26,9 @@ private func withReceiver(
   }
 }
 
-private func ending(_ events: inout AsyncStream<ReceiverEvent>.Iterator) async -> (StreamEnding, StreamProgress, String?)? {
+private func ending(
+  _ events: inout AsyncStream<ReceiverEvent>.Iterator
+) async -> (StreamEnding, StreamProgress, String?)? {
   while let event = await events.next() {
     if case .ended(_, let progress, let ending, let file, _) = event { return (ending, progress, file) }
   }

@@ -131,7 +131,9 @@ struct RecordingReportTests {
     #expect(PromptMatch(text) == nil)
   }
 
-  private func report(_ specification: String, prompt: SampledAudio, threshold: Double = 0.99) throws -> RecordingReport {
+  private func report(
+    _ specification: String, prompt: SampledAudio, threshold: Double = 0.99
+  ) throws -> RecordingReport {
     let first = speech(8000, seed: 1)
     let audio = SampledAudio(rateHertz: 8000, channels: [recording(32_000, [(first, 9920)])])
     return RecordingReport(
@@ -159,7 +161,9 @@ struct RecordingReportTests {
     #expect(!cut.isGood)
     let late = try report("caller=x@3.5-9", prompt: SampledAudio(rateHertz: 8000, channels: [speech(8000, seed: 1)]))
     #expect(!late.isGood)
-    #expect(late.lines.last == "caller: no match, the prompt of 1.00 s is silent or longer than the 0.50 s recorded in its window")
+    #expect(
+      late.lines.last
+        == "caller: no match, the prompt of 1.00 s is silent or longer than the 0.50 s recorded in its window")
     let rate = try report("caller=x@1-3", prompt: SampledAudio(rateHertz: 16000, channels: [speech(8000, seed: 1)]))
     #expect(!rate.isGood)
     let silent = try report("x=x@1-3", prompt: SampledAudio(rateHertz: 8000, channels: [[0, 0]]), threshold: 0.1)

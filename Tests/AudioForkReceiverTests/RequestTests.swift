@@ -28,7 +28,8 @@ struct StreamRequestTests {
   }
 
   @Test(
-    "Numbers out of range are replaced and noted", arguments: ["0", "-1", "3999", "192001", "8000.5", "", "9999999999999999999999"])
+    "Numbers out of range are replaced and noted",
+    arguments: ["0", "-1", "3999", "192001", "8000.5", "", "9999999999999999999999"])
   func outOfRange(rate: String) {
     let given = request("/", [("AudioFork-Rate", rate), ("AudioFork-Channels", "9")])
     #expect(given.rateHertz == 8000)
@@ -64,8 +65,8 @@ struct RecordingNameTests {
   @Test(
     "No path or id makes anything but a plain name",
     arguments: [
-      "/../../etc/passwd", "..", ".", "", "/", "//", "/.hidden", "/a/../b", "a\0b", "/\u{202E}gpj", "/ünï/çødé", "~root",
-      "/%2e%2e%2f", "\r\n", "-rf", "/" + String(repeating: "x", count: 100_000), "C:\\con", "/\"$(reboot)\"",
+      "/../../etc/passwd", "..", ".", "", "/", "//", "/.hidden", "/a/../b", "a\0b", "/\u{202E}gpj", "/ünï/çødé",
+      "~root", "/%2e%2e%2f", "\r\n", "-rf", "/" + String(repeating: "x", count: 100_000), "C:\\con", "/\"$(reboot)\"",
     ])
   func tricks(text: String) {
     let stem = RecordingName.stem(path: text, forkID: text, unixSeconds: 1_789_640_130)

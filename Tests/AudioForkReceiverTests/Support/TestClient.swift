@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 
-/// A WebSocket client on a plain blocking socket, which can also break every rule. Each read waits five seconds at most.
+/// A WebSocket client on a plain blocking socket, which can also break every rule. A read waits five seconds at most.
 final class TestClient {
   struct Frame: Equatable {
     let opcode: UInt8
@@ -16,7 +16,9 @@ final class TestClient {
   private(set) var answer = ""
 
   /// Connects, and asks for an upgrade.
-  init(port: Int, path: String = "/", headers: [String] = [], upgrade: String = "websocket", ipv6: Bool = false) throws {
+  init(
+    port: Int, path: String = "/", headers: [String] = [], upgrade: String = "websocket", ipv6: Bool = false
+  ) throws {
     socket = Glibc.socket(ipv6 ? AF_INET6 : AF_INET, CInt(SOCK_STREAM.rawValue), 0)
     var wait = timeval(tv_sec: 5, tv_usec: 0)
     setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
