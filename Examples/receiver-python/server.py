@@ -53,9 +53,8 @@ async def receive(connection, folder):
                     print(f"stream {number}: {received / 2 / channels / rate:.2f} s", flush=True)
         except websockets.ConnectionClosed:
             pass  # Without a Close, or with an error code: what came is kept all the same.
-    print(
-        f"stream {number}: ended {received / 2 / channels / rate:.2f} s, closed with {connection.close_code}", flush=True
-    )
+    seconds = received / 2 / channels / rate
+    print(f"stream {number}: ended {seconds:.2f} s, closed with {connection.close_code}", flush=True)
 
 
 async def main(host="127.0.0.1", port="8080", folder="."):

@@ -48,7 +48,9 @@ struct ServeCommand: AsyncParsableCommand {
     }
   }
 
-  private static func serve(_ address: ListenAddress, _ folder: RecordingFolder, _ form: EventPrinter.Form) async throws {
+  private static func serve(
+    _ address: ListenAddress, _ folder: RecordingFolder, _ form: EventPrinter.Form
+  ) async throws {
     let printer = EventPrinter(form)
     let interval: TimeAmount = if case .live = form { .milliseconds(250) } else { .seconds(1) }
     let receiver = Receiver(

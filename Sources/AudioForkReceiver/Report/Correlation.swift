@@ -7,6 +7,11 @@ package struct CorrelationPeak: Equatable, Sendable {
   /// Normalised cross-correlation over the whole prompt: the sum of products, divided by the root of the product of
   /// both energies over the same samples. 1: the same but for volume; 0: nothing in common; -1: inverted.
   package let value: Double
+
+  package init(offset: Int, value: Double) {
+    self.offset = offset
+    self.value = value
+  }
 }
 
 /// Normalised cross-correlation of a prompt with a recording.
@@ -52,7 +57,8 @@ package enum Correlation {
       energy &+= right &* right
     }
     guard promptEnergy > 0, energy > 0 else { return 0 }
-    return Double(product) / (Double(promptEnergy).squareRoot() * Double(energy).squareRoot())
+    // One root of the product, because that is exactly the energy where both are equal.
+    return min(max(Double(product) / (Double(promptEnergy) * Double(energy)).squareRoot(), -1), 1)
   }
 
   /// Energy of the window's first n samples, at index n.

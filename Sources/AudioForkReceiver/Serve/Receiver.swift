@@ -91,7 +91,9 @@ package struct Receiver: Service {
       maxFrameSize: ClientFrameRules.messageBytesMax, automaticErrorHandling: false,
       shouldUpgrade: { channel, head in
         var headers = HTTPHeaders()
-        if let selected = StreamRequest(head).subprotocol { headers.add(name: "Sec-WebSocket-Protocol", value: selected) }
+        if let selected = StreamRequest(head).subprotocol {
+          headers.add(name: "Sec-WebSocket-Protocol", value: selected)
+        }
         return channel.eventLoop.makeSucceededFuture(headers)
       },
       upgradePipelineHandler: { channel, head in

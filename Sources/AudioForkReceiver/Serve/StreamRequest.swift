@@ -44,9 +44,8 @@ package struct StreamRequest: Equatable, Sendable {
   ) -> Int {
     guard let text = headers.first(name: name) else { return assumed }
     if let value = Int(text), range.contains(value) { return value }
-    notes.append(
-      "\(name) is '\(text.prefix(32))', not a number from \(range.lowerBound) to \(range.upperBound); \(assumed) is assumed"
-    )
+    let accepted = "a number from \(range.lowerBound) to \(range.upperBound)"
+    notes.append("\(name) is '\(text.prefix(32))', not \(accepted); \(assumed) is assumed")
     return assumed
   }
 

@@ -255,7 +255,7 @@ package struct StreamStateMachine: Sendable {
         actions.append(.finish)
       }
     }
-    if pending.readableBytes > 0, !flushScheduled, !inputOver {
+    if pending.readableBytes > 0, !flushScheduled, !flushWanted, !inputOver {
       flushScheduled = true
       actions.append(.scheduleFlush)
     }

@@ -68,8 +68,10 @@ package struct WavFile: ~Copyable {
   }
 
   private static func failure(_ sound: OpaquePointer?) -> String {
-    let text = sf_strerror(sound).map { String(cString: $0) } ?? "unknown error"
+    var text = sf_strerror(sound).map { String(cString: $0) }?[...] ?? "unknown error"
     let prefix = "System error : "
-    return text.hasPrefix(prefix) ? String(text.dropFirst(prefix.count)) : text
+    if text.hasPrefix(prefix) { text = text.dropFirst(prefix.count) }
+    if text.hasSuffix(".") { text = text.dropLast() }
+    return String(text)
   }
 }
