@@ -22,10 +22,16 @@ extension IntegrationTests {
       }
       server.signal(SIGTERM)
       #expect(await server.exitStatus(within: 5) == 0, "\(server.lines)")
-      let files = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".sln") }
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder)
       #expect(files.count == 1)
-      let bytes = try #require(files.first.flatMap { FileManager.default.contents(atPath: "\(folder)/\($0)") })
-      let samples = bytes.withUnsafeBytes { Array($0.bindMemory(to: Int16.self)) }
+      let path = "\(folder)/\(try #require(files.first))"
+      let samples =
+        if path.hasSuffix(".wav") {
+          try wavSamples(path)
+        } else {
+          try #require(FileManager.default.contents(atPath: path))
+            .withUnsafeBytes { Array($0.bindMemory(to: Int16.self)) }
+        }
       #expect(signal.range(in: samples) == 0..<signal.samples.count)
       try? FileManager.default.removeItem(atPath: folder)
     }
