@@ -25,7 +25,8 @@ struct EngineCommand: AsyncParsableCommand {
     do {
       status = try await EngineService(link: link, directory: directory).run()
     } catch let error as EngineStartError {
-      fputs("audiofork engine: \(error.description)\n", stderr)
+      let line = Array("audiofork engine: \(error.description)\n".utf8)
+      _ = write(STDERR_FILENO, line, line.count)
       throw ExitCode(64)
     }
     // Not by way of the runtime: nothing that is still going on may delay the end.
