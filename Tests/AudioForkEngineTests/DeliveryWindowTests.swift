@@ -2,8 +2,6 @@
 import AudioForkEngine
 import Testing
 
-private let millisecond: Int64 = 1_000_000
-
 @Suite("Delivery window")
 struct DeliveryWindowTests {
   /// Marks are positions here; 100 bytes are sent per mark, one mark each 100 ms from 0 on.
