@@ -105,8 +105,9 @@ let package = Package(
     .testTarget(
       name: "AudioForkEngineTests",
       dependencies: [
-        "AudioForkEngine", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap",
-        "AudioForkReceiver", "AudioForkTestKit", "CAudioForkABI", nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
+        "AudioForkEngine", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap", "AudioForkCore",
+        "AudioForkOptions", "AudioForkTestKit", "CAudioForkABI", nioCore, nioEmbedded, nioPosix, nioHTTP1,
+        nioWebSocket,
       ], swiftSettings: common),
     .testTarget(
       name: "AudioForkReceiverTests",

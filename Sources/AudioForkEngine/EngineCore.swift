@@ -21,8 +21,15 @@ package final class EngineCore {
   private let output: any EngineOutput
   private let exit: EventLoopPromise<EngineExit>
   private var nextLoop = 0
-  /// Forks at work, and the index of their loop.
-  private var forks: [String: Int] = [:]
+  /// A fork at work.
+  private struct Work {
+    /// Index of its loop.
+    let loop: Int
+    /// The module has no row for it any more and will not name it again.
+    var isForgotten = false
+  }
+
+  private var forks: [String: Work] = [:]
   /// Forks that have ended and that the module may still name. It forgets them with FORGET.
   private var endedForks: Set<String> = []
   /// Rows since HELLO, until the table is whole; nil afterwards.
@@ -109,7 +116,7 @@ package final class EngineCore {
     announced?.insert(id)
     // A row sent again changes nothing here: the end of capture stands in the ring.
     guard forks[id] == nil, !endedForks.contains(id) else { return }
-    forks[id] = nextLoop
+    forks[id] = Work(loop: nextLoop)
     loops[nextLoop].onLoop { $0.start(id, isClosed: isClosed) }
     nextLoop = (nextLoop + 1) % loops.count
   }
@@ -117,19 +124,20 @@ package final class EngineCore {
   private func tableEnded() {
     guard let announced else { return }
     self.announced = nil
-    for (id, index) in forks where !announced.contains(id) { loops[index].onLoop { $0.orphan(id) } }
+    for (id, work) in forks where !announced.contains(id) { loops[work.loop].onLoop { $0.orphan(id) } }
     endedForks.formIntersection(announced)
   }
 
   private func forget(_ id: String) {
     endedForks.remove(id)
-    guard let index = forks[id] else { return }
-    loops[index].onLoop { $0.forget(id) }
+    guard let work = forks[id] else { return }
+    forks[id]?.isForgotten = true
+    loops[work.loop].onLoop { $0.forget(id) }
   }
 
   private func forkEnded(_ id: String) {
-    guard forks.removeValue(forKey: id) != nil else { return }
-    endedForks.insert(id)
+    guard let work = forks.removeValue(forKey: id) else { return }
+    if !work.isForgotten { endedForks.insert(id) }
     leaveIfDone()
   }
 

@@ -30,6 +30,9 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
   package static let headBytesMax = 16_384
 
   private enum Phase {
+    /// The channel is not connected yet.
+    case idle
+    /// The request is out.
     case waiting
     /// The head was right; the end of the (empty) body comes next.
     case accepted(subprotocol: String?)
@@ -38,8 +41,7 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
     case over
   }
 
-  private var phase = Phase.waiting
-  private var hasSent = false
+  private var phase = Phase.idle
   private let request: UpgradeRequest
   private let check: UpgradeCheck
   private weak var owner: (any WebSocketOwner)?
@@ -76,10 +78,10 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
     context.fireChannelActive()
   }
 
+  /// A channel that has just become active tells so once more, after the handler was added.
   private func send(context: ChannelHandlerContext) {
-    // Installed in a channel that is just becoming active, this is reached by both ways.
-    guard !hasSent else { return }
-    hasSent = true
+    guard case .idle = phase else { return }
+    phase = .waiting
     context.write(Self.wrapOutboundOut(.head(request.head(key: check.key))), promise: nil)
     context.writeAndFlush(Self.wrapOutboundOut(.end(nil)), promise: nil)
   }
@@ -101,7 +103,7 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
       // Behind the head the decoder forwards bytes as they are.
       leftover.append(ForwardedBytes.unwrapInboundIn(data))
       phase = .switching(leftover: leftover)
-    case .over:
+    case .idle, .over:
       break
     }
   }

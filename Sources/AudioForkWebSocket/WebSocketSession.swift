@@ -89,14 +89,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// Says good-bye and leaves without waiting; the owner hears nothing more.
   package func drop(code: UInt16 = CloseCode.goingAway) {
     owner = nil
-    guard let context, phase != .over else { return }
-    if case .open = phase {
-      leave(context: context, code: code)
-    } else {
-      context.close(promise: nil)
-    }
-    phase = .over
-    closeTimer?.cancel()
+    end(.closedByUs, farewell: .code(code))
   }
 
   package func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -160,37 +153,44 @@ package final class WebSocketSession: ChannelInboundHandler {
 
   private func peerClosed(_ code: UInt16?, _ reason: String, context: ChannelHandlerContext) {
     switch phase {
-    case .open:
-      leave(context: context, code: code)
-      end(.closedByServer(code: code, reason: reason))
+    case .open: end(.closedByServer(code: code, reason: reason), farewell: .code(code))
     case .closing: end(.closedByUs)
     case .over: break
     }
   }
 
   private func refuse(_ violation: FrameViolation, context: ChannelHandlerContext) {
-    if case .open = phase { leave(context: context, code: violation.code) }
-    end(.lost("protocol: the server sent \(violation.reason)"))
+    end(.lost("protocol: the server sent \(violation.reason)"), farewell: .code(violation.code))
   }
 
-  /// Sends a last Close frame and closes behind it: when it is written, or after a while when it cannot be.
-  private func leave(context: ChannelHandlerContext, code: UInt16?) {
+  /// How the connection is left.
+  private enum Farewell {
+    case none
+    /// A Close frame, without a code where the server's had none.
+    case code(UInt16?)
+  }
+
+  /// Ends the session and tells the owner, once. What happens on the way down (the channel's end, for one) finds it
+  /// over already.
+  private func end(_ end: SessionEnd, farewell: Farewell = .none) {
+    guard phase != .over else { return }
+    let wasOpen = phase == .open
+    phase = .over
+    closeTimer?.cancel()
+    closeTimer = nil
+    let owner = owner
+    self.owner = nil
+    if let context { leave(context: context, wasOpen ? farewell : .none) }
+    owner?.webSocketEnded(self, end)
+  }
+
+  /// Closes the channel, behind a last Close frame: when it is written, or after a while when it cannot be.
+  private func leave(context: ChannelHandlerContext, _ farewell: Farewell) {
     let channel = context.channel
+    guard case .code(let code) = farewell else { return channel.close(promise: nil) }
     let buffer = writer.close(code: code)
     bytesWritten &+= UInt64(buffer.readableBytes)
     context.writeAndFlush(Self.wrapOutboundOut(buffer)).whenComplete { _ in channel.close(promise: nil) }
     context.eventLoop.scheduleTask(in: WebSocketSession.closeWait) { channel.close(promise: nil) }
-    phase = .over
-  }
-
-  private func end(_ end: SessionEnd) {
-    closeTimer?.cancel()
-    closeTimer = nil
-    // `leave` closes the channel itself, behind its Close frame.
-    if phase != .over { context?.close(promise: nil) }
-    phase = .over
-    let owner = owner
-    self.owner = nil
-    owner?.webSocketEnded(self, end)
   }
 }

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkEngine
+import AudioForkTestKit
+import Testing
+
+/// Drives a machine and keeps the clock and the random numbers that it is given.
+struct DrivenMachine {
+  var machine: ForkStateMachine
+  var random = SeededRandom(seed: 7)
+  var now: Int64 = 1_000_000_000_000
+
+  init(attempts: Int = 20, wait: Duration = .seconds(5), drain: Duration = .seconds(10)) {
+    machine = ForkStateMachine(ForkLimits(attemptsMax: attempts, waitMax: wait, drain: drain))
+  }
+
+  @discardableResult
+  mutating func handle(_ event: ForkEvent, after seconds: Int64 = 0) -> [ForkAction] {
+    now += seconds * 1_000_000_000
+    return machine.handle(event, now: now, using: &random)
+  }
+
+  static func streaming(attempts: Int = 20) -> DrivenMachine {
+    var driven = DrivenMachine(attempts: attempts)
+    driven.handle(.started)
+    driven.handle(.connected)
+    return driven
+  }
+
+  static func waiting(attempts: Int = 20) -> DrivenMachine {
+    var driven = streaming(attempts: attempts)
+    driven.handle(.disconnected("connection: reset"))
+    return driven
+  }
+}
+
+@Suite("Fork state machine")
+struct ForkStateMachineTests {
+  @Test("A fork connects at once and streams when connected")
+  func connects() {
+    var driven = DrivenMachine()
+    #expect(driven.handle(.started) == [.report(.connecting), .connect])
+    #expect(!driven.machine.isStreaming)
+    #expect(driven.handle(.connected) == [.report(.streaming), .stream])
+    #expect(driven.machine.isStreaming)
+  }
+
+  @Test("After a break the first retry comes at once and is announced")
+  func firstRetryAtOnce() {
+    var driven = DrivenMachine.streaming()
+    let actions = driven.handle(.disconnected("connection: reset"))
+    #expect(
+      actions == [
+        .report(.waiting), .outageBegan(reason: "connection: reset"), .scheduleRetry(after: .zero),
+      ])
+    #expect(driven.handle(.retryTimerFired) == [.report(.connecting), .connect])
+    #expect(driven.handle(.connected) == [.report(.streaming), .stream, .outageOver(attempts: 1)])
+  }
+
+  @Test("An outage is announced once, however many attempts it takes, and waits grow up to R")
+  func oneAnnouncement() {
+    var driven = DrivenMachine.waiting(attempts: 50)
+    var announcements = 0
+    var longest = Duration.zero
+    for _ in 0..<40 {
+      driven.handle(.retryTimerFired)
+      for action in driven.handle(.attemptFailed("connection: refused", isPermanent: false)) {
+        if case .outageBegan = action { announcements += 1 }
+        if case .scheduleRetry(let delay) = action { longest = max(longest, delay) }
+      }
+    }
+    #expect(announcements == 0)
+    #expect(longest <= .seconds(5))
+    #expect(longest > .seconds(3))
+    driven.handle(.retryTimerFired)
+    #expect(driven.handle(.connected).contains(.outageOver(attempts: 41)))
+  }
+
+  @Test("A server that is absent at the start is an outage like any other")
+  func absentAtStart() {
+    var driven = DrivenMachine()
+    driven.handle(.started)
+    #expect(
+      driven.handle(.attemptFailed("connection: refused", isPermanent: false)) == [
+        .report(.waiting), .outageBegan(reason: "connection: refused"), .scheduleRetry(after: .zero),
+      ])
+  }
+
+  @Test("After r attempts in one outage the fork ends with the last reason", arguments: [0, 1, 3])
+  func unreachable(attempts: Int) {
+    var driven = DrivenMachine(attempts: attempts)
+    driven.handle(.started)
+    for attempt in 0..<attempts {
+      driven.handle(.attemptFailed("dns: \(attempt)", isPermanent: false))
+      #expect(!driven.machine.isEnded)
+      driven.handle(.retryTimerFired)
+    }
+    #expect(
+      driven.handle(.attemptFailed("connection: refused", isPermanent: false)) == [
+        .drop, .end(.unreachable(attempts: attempts, reason: "connection: refused")),
+      ])
+  }
+
+  @Test("Attempts are counted anew only after ten seconds of streaming")
+  func countedAnew() {
+    var driven = DrivenMachine.streaming(attempts: 2)
+    for _ in 0..<5 {
+      driven.handle(.disconnected("connection: reset"), after: 10)
+      driven.handle(.retryTimerFired)
+      driven.handle(.connected)
+      #expect(driven.machine.isStreaming)
+    }
+    driven.handle(.disconnected("connection: reset"), after: 9)
+    driven.handle(.retryTimerFired)
+    driven.handle(.connected)
+    #expect(
+      driven.handle(.disconnected("connection: reset"), after: 9) == [
+        .drop, .end(.unreachable(attempts: 2, reason: "connection: reset")),
+      ])
+  }
+
+  @Test("A connection that breaks again soon belongs to the outage that was announced")
+  func flapping() {
+    var driven = DrivenMachine.waiting()
+    driven.handle(.retryTimerFired)
+    driven.handle(.connected)
+    let actions = driven.handle(.disconnected("connection: reset"), after: 1)
+    #expect(!actions.contains { if case .outageBegan = $0 { true } else { false } })
+    driven.handle(.retryTimerFired)
+    #expect(driven.handle(.connected) == [.report(.streaming), .stream])
+  }
+
+  @Test("A permanent refusal ends the fork with exactly its reason")
+  func refused() {
+    var driven = DrivenMachine()
+    driven.handle(.started)
+    #expect(
+      driven.handle(.attemptFailed("http: 403 Forbidden", isPermanent: true)) == [
+        .drop, .end(.refused("http: 403 Forbidden")),
+      ])
+  }
+
+  @Test("A server that closes with 1000 ends the fork")
+  func closedByServer() {
+    var driven = DrivenMachine.streaming()
+    #expect(driven.handle(.closedByServer) == [.drop, .end(.closedByServer)])
+  }
+
+  @Test("The end of capture starts the time for draining; what is drained is closed")
+  func drains() {
+    var driven = DrivenMachine.streaming()
+    #expect(driven.handle(.captureClosed) == [.report(.draining), .scheduleDrainDeadline(after: .seconds(10))])
+    #expect(driven.machine.isStreaming)
+    #expect(driven.handle(.captureClosed) == [])
+    #expect(driven.handle(.drained) == [.close])
+    #expect(!driven.machine.isStreaming)
+    #expect(driven.handle(.closeCompleted) == [.drop, .end(.delivered)])
+  }
+
+  @Test("While capture goes on nothing is drained")
+  func notDrained() {
+    var driven = DrivenMachine.streaming()
+    #expect(driven.handle(.drained) == [])
+    #expect(driven.machine.isStreaming)
+  }
+
+  @Test("A break while draining is retried until the deadline, which ends the fork")
+  func drainDeadline() {
+    var driven = DrivenMachine.waiting()
+    driven.handle(.captureClosed)
+    #expect(driven.handle(.retryTimerFired) == [.connect])
+    driven.handle(.attemptFailed("connection: refused", isPermanent: false))
+    #expect(
+      driven.handle(.drainDeadlinePassed) == [.cancelRetry, .end(.drainExpired("connection: refused"))])
+  }
+
+  @Test("A deadline that passes while our Close is out changes nothing")
+  func deadlineWhileClosing() {
+    var driven = DrivenMachine.streaming()
+    driven.handle(.captureClosed)
+    driven.handle(.drained)
+    #expect(driven.handle(.drainDeadlinePassed) == [])
+    #expect(driven.handle(.disconnected("connection: closed")) == [.drop, .end(.delivered)])
+  }
+
+  @Test("A break that ends the attempts while draining is an end for the same reason")
+  func unreachableWhileDraining() {
+    var driven = DrivenMachine.streaming(attempts: 0)
+    driven.handle(.captureClosed)
+    #expect(
+      driven.handle(.disconnected("connection: reset")) == [
+        .drop, .end(.unreachable(attempts: 0, reason: "connection: reset")),
+      ])
+  }
+
+  @Test("From every state every event leads to a known state, and an ended fork stays ended")
+  func everyEventInEveryState() {
+    let events: [ForkEvent] = [
+      .started, .connected, .attemptFailed("x", isPermanent: false), .attemptFailed("x", isPermanent: true),
+      .disconnected("x"), .closedByServer, .retryTimerFired, .captureClosed, .drained, .drainDeadlinePassed,
+      .closeCompleted, .broken("x"), .shutdown, .forgotten,
+    ]
+    /// Ways into every state.
+    let ways: [(String, ForkStateName, [ForkEvent])] = [
+      ("created", .connecting, []),
+      ("connecting", .connecting, [.started]),
+      ("streaming", .streaming, [.started, .connected]),
+      ("waiting", .waiting, [.started, .connected, .disconnected("x")]),
+      ("connecting in an outage", .connecting, [.started, .connected, .disconnected("x"), .retryTimerFired]),
+      ("draining, connecting", .draining, [.started, .captureClosed]),
+      ("draining, streaming", .draining, [.started, .connected, .captureClosed]),
+      ("draining, waiting", .draining, [.started, .connected, .disconnected("x"), .captureClosed]),
+      ("closing", .draining, [.started, .connected, .captureClosed, .drained]),
+      ("ended", .ended, [.started, .forgotten]),
+    ]
+    for (state, name, way) in ways {
+      for event in events {
+        var driven = DrivenMachine()
+        for step in way { driven.handle(step) }
+        #expect(driven.machine.name == name, "on the way to \(state)")
+        let wasEnded = driven.machine.isEnded
+        let actions = driven.handle(event)
+        if wasEnded {
+          #expect(actions == [], "\(event) when ended")
+          #expect(driven.machine.isEnded)
+        }
+        let ends = actions.filter { if case .end = $0 { true } else { false } }
+        #expect(ends.count == (driven.machine.isEnded && !wasEnded ? 1 : 0), "\(event) in state \(state)")
+        if !ends.isEmpty { #expect(actions.last == ends.first, "nothing follows the end: \(event) in \(state)") }
+        // Whatever happened, the fork can still be ended, exactly once.
+        let last = driven.handle(.forgotten)
+        #expect(last.isEmpty == (wasEnded || !ends.isEmpty), "\(event) in state \(state)")
+      }
+    }
+  }
+
+  @Test("Random events never leave a fork that can neither act nor be acted on", arguments: 0..<50)
+  func randomEvents(seed: UInt64) {
+    var random = SeededRandom(seed: seed)
+    var driven = DrivenMachine(attempts: 5)
+    driven.handle(.started)
+    var owesConnection = true
+    var owesTimer = false
+    let events: [ForkEvent] = [
+      .connected, .attemptFailed("x", isPermanent: false), .disconnected("x"), .retryTimerFired, .captureClosed,
+      .drained, .closeCompleted,
+    ]
+    for _ in 0..<200 {
+      guard !driven.machine.isEnded, let event = events.randomElement(using: &random) else { return }
+      // Events of timers and connections come only where one was asked for, as in the engine.
+      switch event {
+      case .retryTimerFired: guard owesTimer else { continue }
+      case .connected, .attemptFailed, .disconnected, .closeCompleted: guard owesConnection else { continue }
+      default: break
+      }
+      for action in driven.handle(event, after: 1) {
+        switch action {
+        case .connect: (owesConnection, owesTimer) = (true, false)
+        case .scheduleRetry: (owesConnection, owesTimer) = (false, true)
+        default: break
+        }
+      }
+      #expect(driven.machine.isEnded || owesConnection || owesTimer, "seed \(seed)")
+    }
+  }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkEngine
+import AudioForkTap
+import AudioForkTestKit
+import CAudioForkABI
+import NIOCore
+import Testing
+
+/// Messages as the module's own writer makes them.
+enum ModuleWriter {
+  static func hello(_ version: UInt64 = UInt64(AF_LINK_VERSION)) -> [UInt8] {
+    var fields = FieldWriter(message: UInt16(AF_LINK_HELLO.rawValue))
+    fields.append(UInt16(AF_FIELD_VERSION.rawValue), Array("22.1.0".utf8))
+    fields.append(UInt16(AF_FIELD_PROTOCOL.rawValue), number: version)
+    return fields.message()
+  }
+
+  static func fork(_ id: String, state: String = "live") -> [UInt8] {
+    var fields = FieldWriter(message: UInt16(AF_LINK_FORK.rawValue))
+    fields.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
+    fields.append(UInt16(AF_FIELD_STATE.rawValue), Array(state.utf8))
+    return fields.message()
+  }
+
+  static func tableEnd() -> [UInt8] { FieldWriter(message: UInt16(AF_LINK_TABLE_END.rawValue)).message() }
+
+  static func forget(_ id: String) -> [UInt8] {
+    var fields = FieldWriter(message: UInt16(AF_LINK_FORGET.rawValue))
+    fields.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
+    return fields.message()
+  }
+}
+
+@Suite("Control link")
+struct LinkMessageTests {
+  private func decode(_ bytes: [UInt8]) throws -> [ModuleMessage] {
+    var decoder = LinkDecoder()
+    var buffer = ByteBuffer(bytes: bytes)
+    var messages: [ModuleMessage] = []
+    while let message = try decoder.decode(buffer: &buffer) { messages.append(message) }
+    return messages
+  }
+
+  @Test("What the module's writer writes is read as it was meant, in one piece or byte by byte")
+  func moduleMessages() throws {
+    let bytes =
+      ModuleWriter.hello() + ModuleWriter.fork("af-0-1") + ModuleWriter.fork("af-0-2", state: "closed")
+      + ModuleWriter.tableEnd() + ModuleWriter.forget("af-0-1")
+    let expected: [ModuleMessage] = [
+      .hello(version: "22.1.0", protocolVersion: 1), .fork(id: "af-0-1", isClosed: false),
+      .fork(id: "af-0-2", isClosed: true), .tableEnd, .forget(id: "af-0-1"),
+    ]
+    #expect(try decode(bytes) == expected)
+    var decoder = LinkDecoder()
+    var buffer = ByteBuffer()
+    var messages: [ModuleMessage] = []
+    for byte in bytes {
+      buffer.writeInteger(byte)
+      while let message = try decoder.decode(buffer: &buffer) { messages.append(message) }
+    }
+    #expect(messages == expected)
+  }
+
+  @Test("What the engine writes is read by the module's parser")
+  func engineMessages() throws {
+    var counters = ForkCounters()
+    counters.position = 160_000
+    counters.lost = 7
+    let messages: [EngineMessage] = [
+      .ready(version: "0.1.0", pid: 42), .state(id: "f", state: .waiting, reason: "dns: x", counters),
+      .ended(id: "f", reason: "done: y", counters), .log(.warning, id: nil, text: "né"),
+    ]
+    var parser = LinkParser()
+    for message in messages { Array(message.encode().readableBytesView).withUnsafeBytes { parser.append($0) } }
+    var parsed: [LinkMessage] = []
+    while let message = parser.next() { parsed.append(message) }
+    #expect(parsed.map(\.type) == [65, 66, 67, 68])
+    let ready = try #require(parsed.first { UInt32($0.type) == AF_LINK_READY.rawValue })
+    #expect(ready.number(UInt16(AF_FIELD_PID.rawValue)) == 42)
+    let state = try #require(parsed.first { UInt32($0.type) == AF_LINK_STATE.rawValue })
+    #expect(state.text(UInt16(AF_FIELD_STATE.rawValue)) == Array("waiting".utf8))
+    #expect(state.text(UInt16(AF_FIELD_REASON.rawValue)) == Array("dns: x".utf8))
+    let ended = try #require(parsed.first { UInt32($0.type) == AF_LINK_ENDED.rawValue })
+    #expect(ended.number(UInt16(AF_FIELD_POSITION.rawValue)) == 160_000)
+    #expect(ended.number(UInt16(AF_FIELD_LOST.rawValue)) == 7)
+    let log = try #require(parsed.first { UInt32($0.type) == AF_LINK_LOG.rawValue })
+    #expect(log.number(UInt16(AF_FIELD_LEVEL.rawValue)) == UInt64(AF_LEVEL_WARNING.rawValue))
+    #expect(log.text(UInt16(AF_FIELD_TEXT.rawValue)) == Array("né".utf8))
+    #expect(!parser.isBroken)
+  }
+
+  @Test(
+    "An id that could lead out of the directory is refused",
+    arguments: ["", "../x", "a/b", "a.b", "a b", "ä", "a\u{0}", String(repeating: "a", count: 65)])
+  func ids(id: String) {
+    #expect(throws: LinkError.self) { try decode(ModuleWriter.fork(id)) }
+    #expect(throws: LinkError.self) { try decode(ModuleWriter.forget(id)) }
+  }
+
+  @Test("A message of a later release is skipped, one of an impossible length is the end")
+  func unknownAndBroken() throws {
+    #expect(try decode(FieldWriter(message: 999).message() + ModuleWriter.tableEnd()) == [.unknown(type: 999), .tableEnd])
+    #expect(throws: LinkError.self) { try decode([3, 0, 0, 0, 1, 0, 0, 0]) }
+    #expect(throws: LinkError.self) { try decode([1, 0, 4, 0, 1, 0, 0, 0]) }
+    #expect(throws: LinkError.self) { try decode([8, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0]) }
+  }
+
+  @Test("Random bytes end in messages or in an error, never in a trap", arguments: 0..<30)
+  func randomBytes(seed: UInt64) {
+    var random = SeededRandom(seed: seed)
+    for _ in 0..<200 {
+      var bytes = ModuleWriter.fork("af-0-1") + ModuleWriter.hello()
+      for _ in 0..<Int.random(in: 1...6, using: &random) {
+        bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+      }
+      _ = try? decode(bytes)
+    }
+  }
+}

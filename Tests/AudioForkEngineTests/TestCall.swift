@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
+import AudioForkTap
+import AudioForkTestKit
+import CAudioForkABI
+import Glibc
+import Testing
+
+let millisecond: Int64 = 1_000_000
+
+/// The directory of one load of the module, on the machine's tmpfs; gone with its contents when nobody holds it.
+final class InstanceDirectory: Sendable {
+  let path: String
+
+  init() throws {
+    var template = Array("/dev/shm/audiofork-test-XXXXXX".utf8CString)
+    let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } != nil }
+    try #require(made)
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  deinit {
+    for name in names { unlink(path + "/" + name) }
+    rmdir(path)
+  }
+
+  var exists: Bool { access(path, F_OK) == 0 }
+
+  var names: [String] {
+    guard let folder = opendir(path) else { return [] }
+    defer { closedir(folder) }
+    var names: [String] = []
+    while let entry = readdir(folder) {
+      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names.sorted()
+  }
+}
+
+/// A call as the capture module sees it: frames of 20 ms at 8 kHz in both directions, written by the real tap. Every
+/// sample is a hash of its place. Frames carry the time at which they were due, so a late test writes the same call.
+final class TestCall {
+  static let frameSamples = 160
+  static let frameNanoseconds: Int64 = 20_000_000
+
+  let id: String
+  private let tap: UnsafeMutablePointer<af_tap>
+  private let epoch: Int64
+  private let directions: DirectionSet
+  private(set) var framesWritten = 0
+
+  /// `age`: for how long the call has been going on already.
+  init(
+    in directory: InstanceDirectory, id: String = "af-test-1", url: String, options: String = "D(both)",
+    directions: DirectionSet = .both, drainSeconds: UInt64 = 5, age: Int64 = 0, bufferSeconds: UInt32 = 10
+  ) throws {
+    self.id = id
+    self.directions = directions
+    epoch = af_now_ns() - age
+    var fields = FieldWriter()
+    fields.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
+    fields.append(UInt16(AF_FIELD_URL.rawValue), Array(url.utf8))
+    fields.append(UInt16(AF_FIELD_OPTIONS.rawValue), Array(options.utf8))
+    fields.append(UInt16(AF_FIELD_CHANNEL.rawValue), Array("PJSIP/alice-00000001".utf8))
+    fields.append(UInt16(AF_FIELD_UNIQUEID.rawValue), Array("1700000000.1".utf8))
+    fields.append(UInt16(AF_FIELD_LINKEDID.rawValue), Array("1700000000.0".utf8))
+    fields.append(UInt16(AF_FIELD_RATE.rawValue), number: 8000)
+    fields.append(UInt16(AF_FIELD_DRAIN.rawValue), number: drainSeconds)
+    tap = .allocate(capacity: 1)
+    tap.initialize(to: af_tap())
+    let failure = createRing(
+      tap, path: Array("\(directory.path)/\(id).ring".utf8CString),
+      size: RingSize(seconds: bufferSeconds, rate: 8000), facts: fields.bytes,
+      directions: UInt64(directions.rawValue), now: epoch, wall: af_wall_ns())
+    try #require(failure == 0)
+  }
+
+  deinit {
+    unmapRing(tap)
+    tap.deallocate()
+  }
+
+  /// Writes so many frames of each direction at once, as if each had come when it was due.
+  func speak(frames: Int) {
+    for _ in 0..<frames {
+      let arrival = epoch + Int64(framesWritten + 1) * TestCall.frameNanoseconds
+      for direction in Direction.allCases where directions.contains(direction) {
+        let samples = TestCall.samples(of: direction, frame: framesWritten)
+        samples.withUnsafeBytes { bytes in
+          guard let base = bytes.baseAddress else { return }
+          captureFrame(
+            tap,
+            CapturedFrame(
+              direction: UInt32(direction.rawValue), samples: base, count: UInt32(samples.count), rate: 8000),
+            channel: nil, now: arrival)
+        }
+      }
+      framesWritten += 1
+    }
+  }
+
+  /// Writes frames in real time until the call is this old, or until the task is cancelled.
+  func speak(untilMilliseconds end: Int64) async throws {
+    while Int64(framesWritten) * 20 < end {
+      let due = epoch + Int64(framesWritten + 1) * TestCall.frameNanoseconds
+      let wait = due - af_now_ns()
+      if wait > 0 { try await Task.sleep(nanoseconds: UInt64(wait)) }
+      speak(frames: 1)
+    }
+  }
+
+  /// Ends capture.
+  func hangUp() { closeTap(tap, now: epoch + Int64(framesWritten) * TestCall.frameNanoseconds) }
+
+  /// The stream that a server has to get: the sum of both directions, saturated.
+  var expected: [Int16] { TestCall.expected(frames: framesWritten, directions) }
+
+  static func expected(frames: Int, _ directions: DirectionSet = .both) -> [Int16] {
+    (0..<frames).flatMap { frame in
+      let parts = Direction.allCases.filter { directions.contains($0) }.map { samples(of: $0, frame: frame) }
+      return (0..<frameSamples).map { index in Int16(clamping: parts.reduce(0) { $0 + Int($1[index]) }) }
+    }
+  }
+
+  private static func samples(of direction: Direction, frame: Int) -> [Int16] {
+    (0..<frameSamples).map {
+      hashedSample(seed: 42, direction: direction, index: UInt64(frame * frameSamples + $0))
+    }
+  }
+}
+
+/// How the streams of a fork's connections fit together.
+struct Reception {
+  /// Samples that no connection got.
+  var missing = 0
+  /// Samples that connections got again, per break.
+  var repeats: [Int] = []
+  /// Samples that are not what was said.
+  var isExact = true
+
+  /// Looks for each connection's place in the expected stream, and for what is between them.
+  init(_ connections: [TestServer.Connection], expected: [Int16]) {
+    var reached = 0
+    var isFirst = true
+    for samples in connections.map(\.samples) where !samples.isEmpty {
+      guard let start = Reception.place(of: samples, in: expected) else {
+        isExact = false
+        return
+      }
+      if start > reached { missing += start - reached }
+      if !isFirst { repeats.append(max(0, reached - start)) }
+      isFirst = false
+      reached = max(reached, start + samples.count)
+    }
+    missing += max(0, expected.count - reached)
+  }
+
+  private static func place(of samples: [Int16], in expected: [Int16]) -> Int? {
+    stride(from: 0, to: expected.count, by: TestCall.frameSamples).first { start in
+      start + samples.count <= expected.count && expected[start] == samples[0]
+        && expected[start..<(start + samples.count)].elementsEqual(samples)
+    }
+  }
+}
+
+/// Waits until the condition holds; records an issue when it does not in time.
+func eventually(
+  within seconds: Double = 10, _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation,
+  _ condition: () async throws -> Bool
+) async throws {
+  let deadline = af_now_ns() + Int64(seconds * 1e9)
+  while af_now_ns() < deadline {
+    if try await condition() { return }
+    try await Task.sleep(nanoseconds: 5_000_000)
+  }
+  Issue.record(what, sourceLocation: sourceLocation)
+}

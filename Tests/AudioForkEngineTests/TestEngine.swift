@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkEngine
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+
+/// The engine inside the test's process: its core on real event loops, without a link.
+final class TestEngine: Sendable {
+  private struct Collector: EngineOutput {
+    let messages = NIOLockedValueBox<[EngineMessage]>([])
+    func send(_ message: EngineMessage) { messages.withLockedValue { $0.append(message) } }
+  }
+
+  private let collector = Collector()
+  private let core: NIOLoopBound<EngineCore>
+  private let exit: EventLoopFuture<EngineExit>
+
+  init(_ directory: InstanceDirectory) async throws {
+    let loops = Array(MultiThreadedEventLoopGroup.singleton.makeIterator().prefix(2))
+    let made = try await EngineCore.make(
+      on: loops[0], forkLoops: loops, directory: directory.path, output: collector
+    ).get()
+    core = made.core
+    exit = made.exit
+  }
+
+  func tell(_ message: ModuleMessage) { core.onLoop { $0.handle(message) } }
+
+  /// The module closes its end; returns when the engine would exit.
+  func moduleGone() async throws -> EngineExit {
+    core.onLoop { $0.moduleGone() }
+    return try await exit.get()
+  }
+
+  /// As on SIGTERM.
+  func stop() async throws -> EngineExit {
+    core.onLoop { $0.stop(.stopped) }
+    return try await exit.get()
+  }
+
+  var messages: [EngineMessage] { collector.messages.withLockedValue { $0 } }
+
+  /// The fork's end, once it has come.
+  func ended(_ id: String) -> (reason: String, counters: ForkCounters)? {
+    for case .ended(id, let reason, let counters) in messages { return (reason, counters) }
+    return nil
+  }
+
+  func states(_ id: String) -> [ForkStateName] {
+    messages.compactMap { if case .state(id, let state, _, _) = $0 { state } else { nil } }
+  }
+
+  /// Lines for Asterisk's log of at least this level.
+  func lines(_ level: LogLevel = .warning) -> [String] {
+    messages.compactMap {
+      if case .log(let found, _, let text) = $0, found.rawValue >= level.rawValue { text } else { nil }
+    }
+  }
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOWebSocket
+
+/// A WebSocket server that writes down all it gets, and can be told to behave badly.
+final class TestServer: Sendable {
+  enum Behaviour: Sendable {
+    case record
+    /// Records, and closes with this code after so many bytes of audio.
+    case closeAfter(bytes: Int, code: WebSocketErrorCode)
+    /// Answers the upgrade with these bytes.
+    case answer(String)
+    /// Accepts and never says anything.
+    case silent
+    /// Accepts, upgrades, and reads nothing of what follows until told.
+    case stall
+  }
+
+  /// What one connection brought.
+  struct Connection: Sendable {
+    var head: HTTPRequestHead?
+    var audio: [UInt8] = []
+    var messageSizes: [Int] = []
+    var pongs: [[UInt8]] = []
+    var closeCode: UInt16?
+    var isOver = false
+
+    /// The audio as samples, s16le.
+    var samples: [Int16] {
+      stride(from: 0, to: audio.count - 1, by: 2).map {
+        Int16(truncatingIfNeeded: Int(audio[$0]) | Int(audio[$0 + 1]) << 8)
+      }
+    }
+
+    /// Whether the audio is exactly this. A failed comparison of arrays would print them.
+    func carries(_ expected: [Int16]) -> Bool { samples == expected }
+  }
+
+  let port: Int
+  private let listener: any Channel
+  private let log: NIOLockedValueBox<[Connection]>
+  private let channels: NIOLockedValueBox<[any Channel]>
+
+  private init(
+    listener: any Channel, log: NIOLockedValueBox<[Connection]>, channels: NIOLockedValueBox<[any Channel]>
+  ) throws {
+    self.listener = listener
+    self.log = log
+    self.channels = channels
+    port = listener.localAddress?.port ?? 0
+  }
+
+  var connections: [Connection] { log.withLockedValue { $0 } }
+  var url: String { "ws://127.0.0.1:\(port)/test" }
+
+  /// Listens on the port, or on a free one. `keeping`: go on writing into another server's log.
+  static func start(
+    port: Int = 0, _ behaviour: Behaviour = .record, pingEvery: TimeAmount? = nil, keeping: TestServer? = nil
+  ) async throws -> TestServer {
+    let log = keeping?.log ?? NIOLockedValueBox([])
+    let channels = NIOLockedValueBox<[any Channel]>([])
+    let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelInitializer { channel in
+        channels.withLockedValue { $0.append(channel) }
+        let index = log.withLockedValue { log in
+          log.append(Connection())
+          return log.count - 1
+        }
+        return channel.eventLoop.makeCompletedFuture {
+          try configure(channel, behaviour, pingEvery, log, index)
+        }
+      }
+      .bind(host: "127.0.0.1", port: port).get()
+    return try TestServer(listener: listener, log: log, channels: channels)
+  }
+
+  /// Stops listening and drops every connection without a word.
+  func stop() async {
+    try? await listener.close().get()
+    for channel in channels.withLockedValue({ $0 }) { try? await channel.close().get() }
+  }
+
+  /// Lets stalled connections read on.
+  func resume() {
+    for channel in channels.withLockedValue({ $0 }) {
+      channel.setOption(.autoRead, value: true).whenComplete { _ in channel.read() }
+    }
+  }
+
+  private static func configure(
+    _ channel: any Channel, _ behaviour: Behaviour, _ pingEvery: TimeAmount?,
+    _ log: NIOLockedValueBox<[Connection]>, _ index: Int
+  ) throws {
+    switch behaviour {
+    case .silent: return
+    case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
+    case .record, .closeAfter, .stall:
+      let upgrader = NIOWebSocketServerUpgrader(
+        shouldUpgrade: { channel, head in
+          log.withLockedValue { $0[index].head = head }
+          var headers = HTTPHeaders()
+          if let offered = head.headers.first(name: "Sec-WebSocket-Protocol") {
+            headers.add(name: "Sec-WebSocket-Protocol", value: offered)
+          }
+          return channel.eventLoop.makeSucceededFuture(headers)
+        },
+        upgradePipelineHandler: { channel, _ in
+          channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(RecordingHandler(behaviour, pingEvery, log, index))
+            if case .stall = behaviour {
+              try channel.syncOptions?.setOption(.autoRead, value: false)
+            }
+          }
+        })
+      try channel.pipeline.syncOperations.configureHTTPServerPipeline(
+        withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
+    }
+  }
+}
+
+/// Answers whatever comes with fixed bytes.
+private final class AnswerHandler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+  private let text: String
+  private var hasAnswered = false
+
+  init(_ text: String) { self.text = text }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !hasAnswered else { return }
+    hasAnswered = true
+    context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer(string: text)), promise: nil)
+  }
+}
+
+private final class RecordingHandler: ChannelInboundHandler {
+  typealias InboundIn = WebSocketFrame
+  typealias OutboundOut = WebSocketFrame
+  private let behaviour: TestServer.Behaviour
+  private let pingEvery: TimeAmount?
+  private let log: NIOLockedValueBox<[TestServer.Connection]>
+  private let index: Int
+  private var pings: RepeatedTask?
+
+  init(
+    _ behaviour: TestServer.Behaviour, _ pingEvery: TimeAmount?, _ log: NIOLockedValueBox<[TestServer.Connection]>,
+    _ index: Int
+  ) {
+    self.behaviour = behaviour
+    self.pingEvery = pingEvery
+    self.log = log
+    self.index = index
+  }
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    guard let pingEvery else { return }
+    let channel = context.channel
+    var number: UInt8 = 0
+    let next = { () -> UInt8 in
+      number &+= 1
+      return number
+    }
+    let counter = NIOLoopBound(next, eventLoop: context.eventLoop)
+    pings = context.eventLoop.scheduleRepeatedTask(initialDelay: pingEvery, delay: pingEvery) { _ in
+      let frame = WebSocketFrame(fin: true, opcode: .ping, data: ByteBuffer(bytes: [counter.value()]))
+      channel.writeAndFlush(frame, promise: nil)
+    }
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    let frame = Self.unwrapInboundIn(data)
+    let payload = Array(frame.unmaskedData.readableBytesView)
+    var total = 0
+    log.withLockedValue { log in
+      switch frame.opcode {
+      case .binary:
+        log[index].audio += payload
+        log[index].messageSizes.append(payload.count)
+      case .pong: log[index].pongs.append(payload)
+      case .connectionClose where payload.count >= 2:
+        log[index].closeCode = UInt16(payload[0]) << 8 | UInt16(payload[1])
+      default: break
+      }
+      total = log[index].audio.count
+    }
+    if frame.opcode == .connectionClose {
+      let answer = WebSocketFrame(fin: true, opcode: .connectionClose, data: ByteBuffer(bytes: payload.prefix(2)))
+      let channel = context.channel
+      context.writeAndFlush(Self.wrapOutboundOut(answer)).whenComplete { _ in channel.close(promise: nil) }
+    }
+    if case .closeAfter(let bytes, let code) = behaviour, total >= bytes {
+      var payload = ByteBuffer()
+      payload.write(webSocketErrorCode: code)
+      context.writeAndFlush(
+        Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
+    }
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    pings?.cancel()
+    log.withLockedValue { $0[index].isOver = true }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkWebSocket
+import NIOCore
+import NIOEmbedded
+import NIOHTTP1
+import NIOWebSocket
+import Testing
+
+/// Records what a connection reports.
+private final class RecordingOwner: WebSocketOwner {
+  var session: WebSocketSession?
+  var failures: [ConnectionFailure] = []
+  var ends: [SessionEnd] = []
+
+  func webSocketOpened(_ session: WebSocketSession) { self.session = session }
+  func webSocketFailed(_ failure: ConnectionFailure) { failures.append(failure) }
+  func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd) { ends.append(end) }
+}
+
+/// The key of RFC 6455 section 1.3 and its answer.
+private let key = "dGhlIHNhbXBsZSBub25jZQ=="
+private let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+/// A connection attempt on a channel without a network.
+private struct Attempt {
+  let channel = EmbeddedChannel()
+  let owner = RecordingOwner()
+  let request: String
+
+  init(_ configure: (inout UpgradeRequest) -> Void = { _ in }) throws {
+    var request = UpgradeRequest(host: Array("example.org".utf8), target: Array("/x?y=z".utf8))
+    request.subprotocols = ["echo"]
+    configure(&request)
+    try UpgradeHandler.install(in: channel, request: request, key: key, owner: owner)
+    try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).wait()
+    var text = ""
+    while let bytes = try channel.readOutbound(as: ByteBuffer.self) { text += String(buffer: bytes) }
+    self.request = text
+  }
+
+  func receive(_ text: String) throws { try receive(Array(text.utf8)) }
+  func receive(_ bytes: [UInt8]) throws {
+    try channel.writeInbound(ByteBuffer(bytes: bytes))
+    channel.embeddedEventLoop.run()
+  }
+
+  /// Frames that were sent.
+  func sent() throws -> [ClientFrame] {
+    var frames: [ClientFrame] = []
+    while var buffer = try channel.readOutbound(as: ByteBuffer.self) {
+      let frame = ClientFrame(&buffer)
+      frames.append(try #require(frame))
+    }
+    return frames
+  }
+
+  static func answer(_ changes: [String: String?] = [:], status: String = "101 Switching Protocols") -> String {
+    var fields: [String: String?] = [
+      "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accept,
+    ]
+    for (name, value) in changes { fields[name] = .some(value) }
+    let lines = fields.sorted { $0.key < $1.key }.compactMap { name, value in value.map { "\(name): \($0)\r\n" } }
+    return "HTTP/1.1 \(status)\r\n" + lines.joined() + "\r\n"
+  }
+
+  static func opened() throws -> Attempt {
+    let attempt = try Attempt()
+    try attempt.receive(answer())
+    try #require(attempt.owner.session != nil)
+    return attempt
+  }
+}
+
+@Suite("Upgrade request")
+struct UpgradeRequestTests {
+  @Test("The request has everything that the RFC asks for, in one piece")
+  func complete() throws {
+    let attempt = try Attempt { $0.headers = [RequestHeader(name: "AudioFork-ID", value: "af-1")] }
+    let lines = attempt.request.components(separatedBy: "\r\n")
+    #expect(lines.first == "GET /x?y=z HTTP/1.1")
+    for line in [
+      "Host: example.org", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: \(key)",
+      "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: echo", "AudioFork-ID: af-1", "User-Agent: audiofork",
+    ] {
+      #expect(lines.contains(line), "\(line)")
+    }
+    #expect(lines.suffix(2) == ["", ""])
+    #expect(!attempt.request.lowercased().contains("transfer-encoding"))
+    #expect(!attempt.request.lowercased().contains("authorization"))
+  }
+
+  @Test("A channel's name cannot inject a header")
+  func injection() throws {
+    let evil = "SIP/x\r\nX-Evil: 1\r\n\r\nGET / HTTP/1.1\u{0}\u{7F}é%41 b"
+    let attempt = try Attempt { $0.headers = [RequestHeader(name: "AudioFork-Channel", value: evil)] }
+    #expect(attempt.request.components(separatedBy: "\r\n\r\n").count == 2)
+    #expect(!attempt.request.contains("X-Evil: "))
+    #expect(
+      attempt.request.contains(
+        "AudioFork-Channel: SIP/x%0D%0AX-Evil:%201%0D%0A%0D%0AGET%20/%20HTTP/1.1%00%7F%C3%A9%2541%20b\r\n"))
+  }
+
+  @Test("User information becomes Basic authorization, percent-encoding undone")
+  func authorization() throws {
+    let withPassword = try Attempt { $0.userInformation = Array("al%20ice:p%3Ass".utf8) }
+    #expect(withPassword.request.contains("Authorization: Basic YWwgaWNlOnA6c3M=\r\n"))
+    let withoutPassword = try Attempt { $0.userInformation = Array("alice".utf8) }
+    #expect(withoutPassword.request.contains("Authorization: Basic YWxpY2U6\r\n"))
+  }
+}
+
+@Suite("Upgrade answer")
+struct UpgradeAnswerTests {
+  @Test("A correct answer opens the session, with or without a sub-protocol, letter case aside")
+  func accepted() throws {
+    _ = try Attempt.opened()
+    let attempt = try Attempt()
+    try attempt.receive(
+      Attempt.answer([
+        "Upgrade": "WebSocket", "Connection": "keep-alive, upgrade", "Sec-WebSocket-Protocol": "echo",
+      ]))
+    #expect(attempt.owner.session != nil)
+    #expect(attempt.owner.failures == [])
+  }
+
+  @Test(
+    "A wrong answer fails with the first thing that is wrong",
+    arguments: [
+      (Attempt.answer(["Upgrade": nil]), "upgrade: the answer has no header 'Upgrade: websocket'"),
+      (Attempt.answer(["Connection": "close"]), "upgrade: the answer has no header 'Connection: Upgrade'"),
+      (
+        Attempt.answer(["Sec-WebSocket-Accept": nil]),
+        "upgrade: the answer's Sec-WebSocket-Accept is missing or does not fit our key"
+      ),
+      (
+        Attempt.answer(["Sec-WebSocket-Accept": "S3pPLMBiTxaQ9kYGzzhZRbK+xOo="]),
+        "upgrade: the answer's Sec-WebSocket-Accept is missing or does not fit our key"
+      ),
+      (
+        Attempt.answer(["Sec-WebSocket-Protocol": "chat"]),
+        "upgrade: the server chose the sub-protocol 'chat', not offered"
+      ),
+      (
+        Attempt.answer(["Sec-WebSocket-Extensions": "permessage-deflate"]),
+        "upgrade: the server chose an extension that was not offered"
+      ),
+    ])
+  func refused(answer: String, reason: String) throws {
+    let attempt = try Attempt()
+    try attempt.receive(answer)
+    #expect(attempt.owner.failures == [ConnectionFailure(reason)])
+    #expect(attempt.owner.session == nil)
+    #expect(!attempt.channel.isActive)
+  }
+
+  @Test(
+    "Any other status is the reason, permanent where trying again is of no use",
+    arguments: [
+      ("403 Forbidden", true), ("404 Not Found", true), ("401 Unauthorized", true), ("408 Request Timeout", false),
+      ("425", false), ("429 Too Many Requests", false), ("500 Internal Server Error", false),
+      ("503 Service Unavailable", false), ("200 OK", false), ("302 Found", false),
+    ])
+  func status(line: String, isPermanent: Bool) throws {
+    let attempt = try Attempt()
+    try attempt.receive("HTTP/1.1 \(line)\r\nContent-Length: 4\r\n\r\nbody")
+    #expect(attempt.owner.failures == [ConnectionFailure("http: \(line)", isPermanent: isPermanent)])
+  }
+
+  @Test("A server that speaks something else, or too much, fails with a reason of one line")
+  func notHTTP() throws {
+    let ssh = try Attempt()
+    try? ssh.receive("SSH-2.0-OpenSSH_9.2\r\n")
+    #expect(ssh.owner.failures == [ConnectionFailure("http: the answer is not HTTP")])
+    let long = try Attempt()
+    try? long.receive("HTTP/1.1 200 OK\r\nX: \(String(repeating: "y", count: 20_000))\r\n\r\n")
+    #expect(long.owner.failures == [ConnectionFailure("http: the answer's head is longer than 16384 bytes")])
+    let evil = try Attempt()
+    try? evil.receive("HTTP/1.1 500 Bad\u{1B}[31m\r\n\r\n")
+    #expect(evil.owner.failures.count == 1)
+    #expect(evil.owner.failures.first?.reason.unicodeScalars.contains { $0.value < 32 } == false)
+  }
+
+  @Test("A connection that closes before the answer fails, once")
+  func closedEarly() throws {
+    let attempt = try Attempt()
+    attempt.channel.pipeline.fireChannelInactive()
+    #expect(attempt.owner.failures == [ConnectionFailure("http: the connection closed without an answer")])
+    let middle = try Attempt()
+    try middle.receive("HTTP/1.1 101 Swi")
+    _ = try? middle.channel.finish()
+    #expect(middle.owner.failures.count == 1)
+  }
+
+  @Test("Frames in the same segment as the answer are not lost")
+  func sameSegment() throws {
+    let attempt = try Attempt()
+    let ping: [UInt8] = [0x89, 0x03, 0x61, 0x62, 0x63]
+    try attempt.receive(Array(Attempt.answer().utf8) + ping + [0x88, 0x02, 0x03, 0xE8])
+    #expect(attempt.owner.session != nil)
+    #expect(attempt.owner.ends == [.closedByServer(code: 1000, reason: "")])
+    let frames = try attempt.sent()
+    #expect(frames.map(\.opcode) == [0xA, 0x8])
+    #expect(frames.first?.payload == [0x61, 0x62, 0x63])
+  }
+
+  @Test("An answer that comes byte by byte opens the session, and so do frames")
+  func byteByByte() throws {
+    let attempt = try Attempt()
+    for byte in Array(Attempt.answer().utf8) + [0x89, 0x01, 0x7A] { try attempt.receive([byte]) }
+    #expect(try attempt.sent().map(\.payload) == [[0x7A]])
+  }
+}
+
+@Suite("Session")
+struct SessionTests {
+  @Test("Pings are answered with their payload, pongs and messages are taken and ignored")
+  func pings() throws {
+    let attempt = try Attempt.opened()
+    try attempt.receive([0x8A, 0x00, 0x81, 0x02, 0x68, 0x69, 0x82, 0x01, 0x00, 0x89, 0x00, 0x89, 0x01, 0x05])
+    let frames = try attempt.sent()
+    #expect(frames.map(\.opcode) == [0xA, 0xA])
+    #expect(frames.map(\.payload) == [[], [5]])
+    #expect(attempt.owner.ends == [])
+  }
+
+  @Test("A violation is answered with its code and ends the session as lost")
+  func violation() throws {
+    let attempt = try Attempt.opened()
+    try attempt.receive([0x83, 0x00])
+    #expect(try attempt.sent().map(\.payload) == [[0x03, 0xEA]])
+    #expect(attempt.owner.ends == [.lost("protocol: the server sent a frame with unknown opcode 3")])
+    let tooLong = try Attempt.opened()
+    try? tooLong.receive([0x82, 0x7F, 0, 0, 0, 0, 0x7F, 0, 0, 0])
+    #expect(try tooLong.sent().map(\.payload) == [[0x03, 0xF1]])
+    #expect(tooLong.owner.ends.count == 1)
+  }
+
+  @Test("Our Close waits for the server's, and not for ever")
+  func closing() throws {
+    let answered = try Attempt.opened()
+    answered.owner.session?.close(code: 1000)
+    #expect(try answered.sent().map(\.payload) == [[0x03, 0xE8]])
+    #expect(answered.channel.isActive)
+    try answered.receive([0x88, 0x02, 0x03, 0xE8])
+    #expect(answered.owner.ends == [.closedByUs])
+    #expect(!answered.channel.isActive)
+
+    let silent = try Attempt.opened()
+    silent.owner.session?.close(code: 1000)
+    silent.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1499))
+    #expect(silent.owner.ends == [])
+    silent.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1))
+    #expect(silent.owner.ends == [.lost("close: no answer to our Close frame")])
+    #expect(!silent.channel.isActive)
+  }
+
+  @Test("The server's Close is echoed and reported, and the connection closed")
+  func closedByServer() throws {
+    let attempt = try Attempt.opened()
+    try attempt.receive([0x88, 0x06, 0x03, 0xE9, 0x62, 0x79, 0x65, 0x21])
+    #expect(try attempt.sent().map(\.payload) == [[0x03, 0xE9]])
+    #expect(attempt.owner.ends == [.closedByServer(code: 1001, reason: "bye!")])
+    #expect(!attempt.channel.isActive)
+  }
+
+  @Test("An end of file is reported once, and nothing after a drop")
+  func endOfFile() throws {
+    let attempt = try Attempt.opened()
+    _ = try? attempt.channel.finish()
+    #expect(attempt.owner.ends.count == 1)
+    let dropped = try Attempt.opened()
+    dropped.owner.session?.drop()
+    dropped.channel.embeddedEventLoop.run()
+    #expect(try dropped.sent().map(\.payload) == [[0x03, 0xE9]])
+    #expect(dropped.owner.ends == [])
+    #expect(!dropped.channel.isActive)
+  }
+
+  @Test("Audio is one masked binary frame per message, and counted")
+  func audio() throws {
+    let attempt = try Attempt.opened()
+    let session = try #require(attempt.owner.session)
+    var payload: [UInt8] = [1, 2, 3]
+    session.send(binary: &payload)
+    session.flush()
+    let frames = try attempt.sent()
+    #expect(frames.map(\.opcode) == [2])
+    #expect(frames.first?.payload == [1, 2, 3])
+    #expect(session.bytesWritten == 9)
+  }
+}
+
+extension String {
+  /// The parts between separators.
+  fileprivate func components(separatedBy separator: String) -> [String] {
+    var parts: [String] = []
+    var rest = Substring(self)
+    while let range = rest.firstRange(of: separator) {
+      parts.append(String(rest[..<range.lowerBound]))
+      rest = rest[range.upperBound...]
+    }
+    return parts + [String(rest)]
+  }
+}
