@@ -5,5 +5,6 @@ import ArgumentParser
 struct AudioForkCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audiofork",
-    abstract: "Streams the audio of live Asterisk calls to WebSocket servers.")
+    abstract: "Streams the audio of live Asterisk calls to WebSocket servers.",
+    subcommands: [TapCommand.self])
 }
