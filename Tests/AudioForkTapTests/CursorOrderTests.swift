@@ -2,23 +2,21 @@
 import AudioForkRing
 import CAudioForkABI
 import Glibc
-import Synchronization
 import Testing
 
 @Suite("The order in which a cursor is saved")
 struct CursorOrderTests {
   /// Saves as fast as it can, in a thread of its own.
   ///
-  /// Sendable although a CursorFile is not: from pthread_create to pthread_join the writer alone uses it.
+  /// Sendable although a CursorFile is not: while the thread runs the writer alone uses it.
   private final class Writer: @unchecked Sendable {
     let cursor: CursorFile
-    let mayStop = Atomic<Bool>(false)
 
     init(_ cursor: CursorFile) { self.cursor = cursor }
 
-    func run() {
+    func run(_ thread: WriterThread) {
       var number = 0
-      while !mayStop.load(ordering: .relaxed) {
+      while !thread.isStopping {
         number &+= 1
         cursor.save([UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 64 + number % 512))
       }
@@ -51,14 +49,7 @@ struct CursorOrderTests {
     try #require(mapped != MAP_FAILED)
     defer { munmap(mapped, CursorLayout.fileBytes) }
     let observer = Observer(mapping: mapped)
-    var thread = pthread_t()
-    let failure = pthread_create(
-      &thread, nil,
-      { argument in
-        if let argument { Unmanaged<Writer>.fromOpaque(argument).takeRetainedValue().run() }
-        return nil
-      }, Unmanaged.passRetained(writer).toOpaque())
-    try #require(failure == 0)
+    let thread = try WriterThread { writer.run($0) }
     var seen = 0
     var wrong = 0
     var words = [UInt64](repeating: 0, count: (64 + 576) / 8)
@@ -77,8 +68,7 @@ struct CursorOrderTests {
       let payload = bytes[CursorLayout.payloadOffset...].prefix(length)
       if CursorLayout.checksum(generation: generation, payload: payload) != stored { wrong += 1 }
     }
-    writer.mayStop.store(true, ordering: .relaxed)
-    pthread_join(thread, nil)
+    thread.join()
     #expect(wrong == 0)
     #expect(seen >= 500)
   }
