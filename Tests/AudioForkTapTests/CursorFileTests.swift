@@ -46,6 +46,19 @@ struct CursorFileTests {
     }
   }
 
+  @Test("The next engine's first save leaves the last engine's newest one as it was")
+  func handover() throws {
+    let first = try CursorFile(path: path)
+    for text in ["one", "two", "three"] { first.save(bytes(text)) }
+    first.close()
+    let next = try CursorFile(path: path)
+    next.save(bytes("four"))
+    var image = try folder.read("fork.cursor")
+    // "three" went into slot 0, so "four" has to be in slot 1.
+    image[CursorLayout.offset(ofSlot: 1) + CursorLayout.payloadOffset] ^= 1
+    #expect(try load(image) == bytes("three"))
+  }
+
   @Test("Payloads from empty to the longest come back, a longer one is refused and the last stays")
   func lengths() throws {
     let cursor = try CursorFile(path: path)

@@ -134,7 +134,8 @@ struct HostileRingTests {
     #expect(link.code == .foreign && link.message.contains("symbolic link"))
     let missing = try #require(refusal(folder.file("none")))
     #expect(missing.code == .missing)
-    #expect(missing.message == "there is no ring file at '\(folder.file("none"))': the fork may have ended; check the path")
+    let path = folder.file("none")
+    #expect(missing.message == "there is no ring file at '\(path)': the fork may have ended; check the path")
   }
 
   @Test("Another layout version is refused, naming both")

@@ -136,12 +136,14 @@ struct RingLayoutDocumentTests {
     #expect(bytes.count == CursorLayout.fileBytes && bytes.count == 135_168)
     func number(_ offset: Int, _ place: Place?) throws -> UInt64 {
       let place = try #require(place)
-      return bytes[offset + place.offset..<offset + place.offset + place.bytes].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+      let field = bytes.dropFirst(offset + place.offset).prefix(place.bytes)
+      return field.reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
     #expect(Array(bytes.prefix(8)) == Array("AFCURSR1".utf8))
     #expect(try number(0, header["version"]) == 1)
     #expect(try number(0, header["slot_bytes"]) == 65536)
-    for (name, generation, payload) in [("slot0", 1, [0xA1, 0xA2]), ("slot1", 2, [0xB1, 0xB2, 0xB3])] as [(String, UInt64, [UInt8])] {
+    let saves: [(String, UInt64, [UInt8])] = [("slot0", 1, [0xA1, 0xA2]), ("slot1", 2, [0xB1, 0xB2, 0xB3])]
+    for (name, generation, payload) in saves {
       let start = try #require(header[name]).offset
       #expect(try number(start, slot["generation"]) == generation)
       #expect(try number(start, slot["length"]) == UInt64(payload.count))

@@ -97,7 +97,9 @@ struct TapOrderTests {
     let tap = try TestTap(in: folder, size: RingSize(indexEntries: 64, areaBytes: 4096))
     let ring = try #require(tap.tap.pointee.ring)
     let reader = try RingReader(path: tap.path)
-    for frame in 0..<4 as Range<Int64> { tap.capture(.in, [Int16](repeating: 5, count: 400), at: frame * 50 * millisecond) }
+    for frame in 0..<4 as Range<Int64> {
+      tap.capture(.in, [Int16](repeating: 5, count: 400), at: frame * 50 * millisecond)
+    }
     var samples: [Int16] = []
     af_word_store_relaxed(af_ring_claimed(ring), 4096)
     guard case .entry = reader.read(0, into: &samples) else { Issue.record("entry 0 is there"); return }

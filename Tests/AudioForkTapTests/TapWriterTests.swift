@@ -17,7 +17,9 @@ struct TapWriterTests {
     reader = try RingReader(path: tap.path)
   }
 
-  private func frame(_ duration: Int, rate: Int = 8000) -> [Int16] { [Int16](repeating: 7, count: duration * rate / 1000) }
+  private func frame(_ duration: Int, rate: Int = 8000) -> [Int16] {
+    [Int16](repeating: 7, count: duration * rate / 1000)
+  }
 
   private func entries() throws -> [CapturedEntry] {
     var samples: [Int16] = []

@@ -9,8 +9,8 @@ import Glibc
 ///
 ///     ring-stress SECONDS SEED FOLDER
 ///
-/// Runs the race in rings of three sizes for that long in all, their files in the folder. Exit status: 0, or 1 with what was wrong, or that of
-/// the sanitizer.
+/// Runs the race in rings of three sizes for that long in all, their files in the folder. Exit status: 0, or 1 with
+/// what was wrong, or that of the sanitizer.
 @main
 struct RingStress {
   static func main() {
