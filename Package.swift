@@ -35,6 +35,8 @@ let package = Package(
   targets: [
     // What capture module and engine share: nothing of Asterisk, nothing of Swift.
     .target(name: "CAudioForkABI"),
+    // System calls that Swift cannot make.
+    .target(name: "CAudioForkProcess"),
     .target(name: "AudioForkOptions", swiftSettings: safe),
 
     // The capture side. Module/Makefile compiles the same files as Embedded Swift into app_audiofork.so.
@@ -55,7 +57,8 @@ let package = Package(
       name: "AudioForkEngine",
       dependencies: [
         "AudioForkCore", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
-        "AudioForkWebSocket", "CAudioForkABI", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging, lifecycle, signals,
+        "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
+        lifecycle, signals,
       ], swiftSettings: common),
     .target(
       name: "AudioForkReceiver",
@@ -74,6 +77,18 @@ let package = Package(
       linkerSettings: [
         .unsafeFlags(["-static-stdlib"]), .linkedLibrary("_FoundationCShims"), .linkedLibrary("_FoundationCollections"),
       ]),
+
+    // The capture side once more, against a faked Asterisk: what Swift Testing and the sanitizers exercise.
+    .target(
+      name: "CAsterisk", dependencies: ["CAudioForkABI"], path: "Tests/CAsterisk",
+      cSettings: [.define("_GNU_SOURCE")]),
+    .target(
+      name: "AudioForkCapture", dependencies: ["CAsterisk", "CAudioForkABI", "AudioForkOptions", "AudioForkTap"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "AudioForkCaptureTests",
+      dependencies: ["AudioForkCapture", "CAsterisk", "CAudioForkABI", "AudioForkTap", "AudioForkRing", "AudioForkCore"],
+      swiftSettings: common),
 
     // Tests and what they stand on. Never part of a product.
     .target(name: "AudioForkTestKit", dependencies: ["AudioForkCore"], swiftSettings: common),
@@ -100,7 +115,7 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "CAudioForkABI"],
-      swiftSettings: common),
+      exclude: ["Fixtures"], swiftSettings: common),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+# The index of tasks; whatever takes more than a few lines is a script of its own in scripts/.
+#
+#   make                 build/app_audiofork.so and build/audiofork
+#   make demo            a call on a private Asterisk, forked, received, heard and measured
+#   make test            everything that is checked; what .ci/run runs
+#   make help            the rest
+
+PREFIX ?= /usr/local
+# Where asterisk.h is. Another folder, or another PREFIX, builds another module.
+ASTERISK_INCLUDE ?= /usr/include
+CONFIGURATION ?= release
+
+module := build/app_audiofork.so
+engine := build/audiofork
+SCRATCH := .build
+
+all: $(module) $(engine)
+
+help:
+	@echo "make                  build $(module) and $(engine); ASTERISK_INCLUDE=DIR (holds asterisk.h), ASTERISK_VERSION=x.y.z"
+	@echo "make demo             fork a call on a private Asterisk 22 and show what arrived"
+	@echo "make test             build and check everything on Asterisk 22 and 16"
+	@echo "make test-unit        tests that need no Asterisk"
+	@echo "make test-asterisk    tests on real Asterisk 22 and 16"
+	@echo "make check            what scripts can see: licences, imports, the module's symbols, the documents"
+	@echo "make tsan             the ring's writer and reader under the thread sanitizer"
+	@echo "make install          into PREFIX ($(PREFIX)) and Asterisk's module folder; DESTDIR is honoured"
+	@echo "make samples          audiofork.conf into Asterisk's configuration folder, unless there is one"
+	@echo "make uninstall        takes away what install put there"
+	@echo "make clean            removes build/"
+
+module: $(module)
+engine: $(engine)
+
+$(module): FORCE deps
+	@$(MAKE) -s -C Module OUT=../build/module ASTERISK_INCLUDE='$(ASTERISK_INCLUDE)' ENGINE='$(PREFIX)/bin/audiofork'
+	@cmp -s build/module/app_audiofork.so $@ || install -m 755 build/module/app_audiofork.so $@
+
+$(engine): FORCE deps
+	swift build -c $(CONFIGURATION) --scratch-path $(SCRATCH) --product audiofork
+	@mkdir -p build
+	@cmp -s $(SCRATCH)/$(CONFIGURATION)/audiofork $@ || install -m 755 $(SCRATCH)/$(CONFIGURATION)/audiofork $@
+
+# Debian packages that the build needs; does nothing where they are installed.
+deps:
+	@scripts/install-packages make gcc libc6-dev libsndfile1-dev libspeexdsp-dev
+
+demo:
+	@scripts/demo
+
+test:
+	@scripts/test
+
+test-unit:
+	@scripts/test unit
+
+test-asterisk:
+	@scripts/test asterisk
+
+check:
+	@scripts/test check
+
+tsan:
+	@scripts/test-ring-tsan
+
+install: all
+	@scripts/install install '$(DESTDIR)' '$(PREFIX)'
+
+samples:
+	@scripts/install samples '$(DESTDIR)' '$(PREFIX)'
+
+uninstall:
+	@scripts/install uninstall '$(DESTDIR)' '$(PREFIX)'
+
+clean:
+	rm -rf build
+
+FORCE:
+.PHONY: all help module engine deps demo test test-unit test-asterisk check tsan install samples uninstall clean FORCE

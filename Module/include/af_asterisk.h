@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*!
+ * \file
+ * \brief Asterisk as the capture module's Swift sees it: the headers, and what only C can say about them.
+ *
+ * Ordinary functions, enums and structs of Asterisk are called from Swift directly. Here stand the macros, the
+ * variadic functions, the registration tables, and the one struct that embeds a struct of Asterisk's.
+ */
+#ifndef AF_ASTERISK_H
+#define AF_ASTERISK_H
+
+#include "asterisk.h"
+
+#include "asterisk/app.h"
+#include "asterisk/ast_version.h"
+#include "asterisk/audiohook.h"
+#include "asterisk/channel.h"
+#include "asterisk/cli.h"
+#include "asterisk/config.h"
+#include "asterisk/datastore.h"
+#include "asterisk/format.h"
+#include "asterisk/frame.h"
+#include "asterisk/module.h"
+#include "asterisk/paths.h"
+#include "asterisk/pbx.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "af_link.h"
+#include "af_tap.h"
+#include "af_version.h"
+
+/*!
+ * \brief One fork. Two owners: the channel's datastore and the fork table; the last one frees it.
+ *
+ * The callback touches `hook` and `tap` only. Everything behind them is guarded by the table's lock, but for the
+ * strings, which never change while the fork lives.
+ */
+struct af_fork {
+	struct ast_audiohook hook;   /*!< first: the callback's hook is the fork */
+	uint8_t spare[128];          /*!< 16.30, 18.16 and 20.1 grew the struct above within their series */
+	struct af_tap tap;
+	struct af_fork *next;
+	uint32_t owners;
+	uint8_t hook_alive;          /*!< ast_audiohook_destroy() has not run yet */
+	uint8_t hook_ending;         /*!< the hook has been told to leave at its next frame */
+	uint8_t dirty;               /*!< the engine does not know this row's state yet */
+	uint8_t ended;               /*!< the engine has ended the fork */
+	int64_t closed_at_ns;        /*!< CLOCK_MONOTONIC when the end of capture was noticed, 0 before */
+	char *id;
+	char *channel;               /*!< the channel's name when the fork began */
+	char *url;                   /*!< without user information */
+	char *direction;
+	char *state;                 /*!< the engine's last word about it; changes, read under the lock */
+};
+
+enum af_fork_offset {
+	AF_FORK_TAP_OFFSET = offsetof(struct af_fork, tap),
+};
+
+/*! \brief Writes one line to Asterisk's log. \param level enum af_level \note takes no lock of ours */
+void af_log(int level, const char *text);
+
+void af_channel_lock(struct ast_channel *channel);
+void af_channel_unlock(struct ast_channel *channel);
+void af_channel_unref(struct ast_channel *channel);
+
+/*! \brief The lock of the fork table. \note a leaf: no channel is locked while it is held; hooks may be */
+void af_table_lock(void);
+void af_table_unlock(void);
+
+/*! \brief A datastore of this module's type, its uid set. \retval NULL no memory */
+struct ast_datastore *af_datastore_new(const char *uid);
+/*! \brief The type of these datastores. */
+const struct ast_datastore_info *af_datastore_type(void);
+
+/*! \brief One more or one less reason not to unload the module. */
+void af_module_hold(void);
+void af_module_release(void);
+struct ast_module *af_module_self(void);
+
+/*! \brief Starts the control thread; \retval 0 or an errno. */
+int af_control_start(void);
+/*! \brief Waits for the control thread's end. */
+void af_control_join(void);
+
+int af_cli_register(void);
+void af_cli_unregister(void);
+void af_cli_print(int descriptor, const char *text);
+char *af_cli_success(void);
+char *af_cli_failure(void);
+char *af_cli_show_usage(void);
+void af_cli_describe(struct ast_cli_entry *entry);
+
+/*!
+ * \brief Loads a configuration file. \param broken set to 1 when the file exists and does not parse
+ * \retval NULL no such file, or broken
+ */
+struct ast_config *af_config_load(const char *name, int *broken);
+
+/*! \brief Opens or creates `path`, takes an exclusive flock. \retval descriptor, or -errno */
+int af_lock_file(const char *path);
+/*! \brief 1 if `path` is a directory of ours that nobody else may enter, else 0; -errno if it is not there. */
+int af_is_private_directory(const char *path);
+/*! \brief 1 if the file system of `path` is a tmpfs. */
+int af_is_tmpfs(const char *path);
+int af_errno(void);
+
+/*! \brief A descriptor that stands for the process. \retval -1 not to be had (old kernel, already gone) */
+int af_process_open(int pid);
+/*! \brief Kills the process for which the descriptor stands, and only that. */
+void af_process_kill(int process);
+
+/*! \brief Spawns the engine with `link` as its descriptor 3. \retval 0 or an errno */
+int af_spawn_engine(const char *path, const char *directory, int link, int *pid);
+
+/*! \brief The release of Asterisk that this module was built for. */
+const char *af_built_for(void);
+/*! \brief Our own version. */
+const char *af_version(void);
+/*! \brief Asterisk's run directory, astrundir in asterisk.conf. */
+const char *af_run_directory(void);
+/*! \brief Where `make install` puts the engine. */
+const char *af_default_engine(void);
+
+/* Implemented in Swift. */
+int af_load(void);
+int af_unload(void);
+int af_reload(void);
+int af_exec_start(struct ast_channel *channel, const char *arguments);
+int af_exec_stop(struct ast_channel *channel, const char *arguments);
+int af_hook(struct ast_audiohook *hook, struct ast_channel *channel, struct ast_frame *frame, enum ast_audiohook_direction direction);
+void af_datastore_destroyed(void *fork);
+char *af_cli(struct ast_cli_entry *entry, int command, struct ast_cli_args *arguments);
+void *af_control_thread(void *unused);
+
+#endif /* AF_ASTERISK_H */

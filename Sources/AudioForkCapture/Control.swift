@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import CAsterisk
+
+#if canImport(AudioForkOptions)
+import AudioForkOptions
+#endif
+#if canImport(AudioForkTap)
+import AudioForkTap
+#endif
+
+/// The module's control thread: spawns and watches the engine, and tells it the rows of the fork table.
+///
+/// `settings` and `isStopping` are guarded by the table's lock. `instance` and the wake descriptor are written before
+/// the thread starts and after it has ended, while no command is registered that could read them.
+enum Control {
+  nonisolated(unsafe) private static var currentSettings: Settings?
+  nonisolated(unsafe) private(set) static var instance: Instance?
+  nonisolated(unsafe) private static var isStopping = false
+  nonisolated(unsafe) private static var wakeDescriptor: CInt = -1
+
+  /// The settings in force; nil while the module is not loaded.
+  static var settings: Settings? { withTable { currentSettings } }
+
+  /// Starts the thread, and with it the engine. Returns false, after a line in the log, where that fails.
+  static func start(_ settings: Settings, _ instance: Instance) -> Bool {
+    wakeDescriptor = eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK))
+    guard wakeDescriptor >= 0 else {
+      log(AF_LEVEL_ERROR, "app_audiofork is not loaded: no eventfd: ", .bytes(reason(af_errno())))
+      return false
+    }
+    currentSettings = settings
+    Control.instance = instance
+    isStopping = false
+    engineProcess = EngineProcess()
+    let failure = af_control_start()
+    guard failure == 0 else {
+      log(AF_LEVEL_ERROR, "app_audiofork is not loaded: no thread: ", .bytes(reason(failure)))
+      forget()
+      return false
+    }
+    return true
+  }
+
+  /// Ends the engine and the thread; returns when both are gone.
+  static func stop() {
+    withTable { isStopping = true }
+    wake()
+    af_control_join()
+    forget()
+  }
+
+  private static func forget() {
+    close(wakeDescriptor)
+    wakeDescriptor = -1
+    instance = nil
+    currentSettings = nil
+  }
+
+  /// New settings for forks and engines to come. The run directory of this load stays.
+  static func apply(_ settings: Settings) { withTable { currentSettings = settings } }
+
+  /// Makes the thread look at the table. Any thread, any lock; never from the audio path.
+  static func wake() {
+    var one: UInt64 = 1
+    _ = write(wakeDescriptor, &one, 8)
+  }
+
+  fileprivate static var mustStop: Bool { withTable { isStopping } }
+  fileprivate static var descriptor: CInt { wakeDescriptor }
+}
+
+/// Belongs to the control thread.
+nonisolated(unsafe) private(set) var engineProcess = EngineProcess()
+
+@c(af_control_thread)
+func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  while !Control.mustStop {
+    let now = af_now_ns()
+    engineProcess.spawnIfDue(now, path: Control.settings?.engine ?? [])
+    sweepTable(now)
+    engineProcess.send()
+    waitForWork()
+    engineProcess.receive()
+  }
+  engineProcess.end()
+  return nil
+}
+
+private func waitForWork() {
+  var descriptors = [
+    pollfd(fd: Control.descriptor, events: Int16(POLLIN), revents: 0),
+    pollfd(fd: engineProcess.link, events: Int16(POLLIN), revents: 0),
+  ]
+  if engineProcess.hasOutput { descriptors[1].events |= Int16(POLLOUT) }
+  var timeout: CInt = withTable { forkTable.count } > 0 ? 1000 : -1
+  if let due = engineProcess.millisecondsToSpawn(af_now_ns()) {
+    timeout = timeout < 0 ? due : min(timeout, due)
+  }
+  _ = descriptors.withUnsafeMutableBufferPointer { poll($0.baseAddress, nfds_t($0.count), timeout) }
+  var count: UInt64 = 0
+  _ = read(Control.descriptor, &count, 8)
+}
+
+/// Looks at every row: notes ends of capture, lets go of forks that have ended or whose time is over.
+private func sweepTable(_ now: Int64) {
+  var gone = [ForkPointer]()
+  withTable {
+    var row = forkTable.head
+    while let fork = row {
+      row = fork.pointee.next
+      let isClosed = af_word_load_relaxed(&fork.pointee.tap.closed) != 0
+      if isClosed, fork.pointee.closed_at_ns == 0 {
+        fork.pointee.closed_at_ns = now
+        fork.pointee.dirty = 1
+      }
+      if fork.pointee.ended != 0, !isClosed {
+        // The engine is through with it and the call goes on: the hook leaves at the channel's next frame.
+        if fork.pointee.hook_alive != 0, fork.pointee.hook_ending == 0 {
+          fork.pointee.hook_ending = 1
+          ast_audiohook_update_status(&fork.pointee.hook, AST_AUDIOHOOK_STATUS_SHUTDOWN)
+        }
+        continue
+      }
+      let limit = Int64(Settings.drainSeconds &+ 5) &* 1_000_000_000
+      if isClosed, fork.pointee.ended != 0 || now &- fork.pointee.closed_at_ns > limit {
+        forkTable.remove(fork)
+        gone.append(fork)
+      }
+    }
+  }
+  for fork in gone {
+    if fork.pointee.ended == 0 {
+      log(
+        AF_LEVEL_WARNING, "AudioFork ", .bytes(bytes(fork.pointee.id)), " to ", .bytes(bytes(fork.pointee.url)),
+        ": the engine did not finish it within ", .number(Settings.drainSeconds &+ 5),
+        " seconds of the call's end; what it had not sent is lost")
+    }
+    if let instance = Control.instance {
+      let id = bytes(fork.pointee.id)
+      engineProcess.forget(id)
+      _ = withCString(instance.path(id, ".ring")) { unlink($0) }
+      _ = withCString(instance.path(id, ".cursor")) { unlink($0) }
+    }
+    release(fork)
+  }
+}

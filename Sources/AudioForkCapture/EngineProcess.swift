@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import CAsterisk
+
+#if canImport(AudioForkOptions)
+import AudioForkOptions
+#endif
+#if canImport(AudioForkTap)
+import AudioForkTap
+#endif
+
+/// The engine as the control thread sees it: a process at the other end of a socketpair.
+///
+/// Its death is end-of-file on the link; Asterisk's own SIGCHLD handler reaps it. Only the control thread calls this.
+struct EngineProcess {
+  /// Our end of the link; -1 while there is no engine.
+  private(set) var link: CInt = -1
+  private var process: CInt = -1
+  private var isReady = false
+  private var spawnAt: Int64 = 0
+  private var deathsBeforeReady = 0
+  private var complained = false
+  private var parser = LinkParser()
+  private var output = Bytes()
+  private var tableEndIsDue = false
+
+  private static let restartDelay: Int64 = 20_000_000
+  private static let restartDelayMax: Int64 = 10_000_000_000
+  /// Rows wait in the table while more than this waits for the socket.
+  private static let outputMax = 65_536
+
+  var hasOutput: Bool { !output.isEmpty }
+
+  /// Milliseconds until the next engine is due; nil while one runs.
+  func millisecondsToSpawn(_ now: Int64) -> CInt? {
+    guard link < 0 else { return nil }
+    return CInt(truncatingIfNeeded: max(0, min((spawnAt &- now) / 1_000_000 &+ 1, 60_000)))
+  }
+
+  mutating func spawnIfDue(_ now: Int64, path: Bytes) {
+    guard link < 0, now >= spawnAt else { return }
+    var pair: [CInt] = [-1, -1]
+    let made = pair.withUnsafeMutableBufferPointer {
+      socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, $0.baseAddress)
+    }
+    guard made == 0, let instance = Control.instance else { return failed(now, path, af_errno()) }
+    var pid: CInt = 0
+    let failure = withCString(path) { path in
+      withCString(instance.directory) { af_spawn_engine(path, $0, pair[1], &pid) }
+    }
+    close(pair[1])
+    guard failure == 0 else {
+      close(pair[0])
+      return failed(now, path, failure)
+    }
+    link = pair[0]
+    process = af_process_open(pid)
+    isReady = false
+    parser = LinkParser()
+    output = []
+    var hello = FieldWriter(message: UInt16(AF_LINK_HELLO.rawValue))
+    hello.append(UInt16(AF_FIELD_VERSION.rawValue), bytes(af_version()))
+    hello.append(UInt16(AF_FIELD_PROTOCOL.rawValue), number: UInt64(AF_LINK_VERSION))
+    output += hello.message()
+    // The table is the truth: a new engine hears all of it.
+    withTable {
+      var row = forkTable.head
+      while let fork = row {
+        if fork.pointee.ended == 0 { fork.pointee.dirty = 1 }
+        row = fork.pointee.next
+      }
+    }
+    tableEndIsDue = true
+  }
+
+  private mutating func failed(_ now: Int64, _ path: Bytes, _ failure: CInt) {
+    if !complained {
+      complained = true
+      log(
+        AF_LEVEL_ERROR, "the engine ", .bytes(path), " cannot be started: ", .bytes(reason(failure)),
+        "; install it or set engine in audiofork.conf. Until then no fork can be started")
+    }
+    backOff(now)
+  }
+
+  private mutating func backOff(_ now: Int64) {
+    var delay = EngineProcess.restartDelay
+    var deaths = deathsBeforeReady
+    while deaths > 0, delay < EngineProcess.restartDelayMax {
+      delay &*= 2
+      deaths &-= 1
+    }
+    deathsBeforeReady &+= 1
+    spawnAt = now &+ min(delay, EngineProcess.restartDelayMax)
+  }
+
+  /// Sends what is new in the table, as far as the socket takes it.
+  mutating func send() {
+    guard link >= 0 else { return }
+    var rows = Bytes()
+    let room = EngineProcess.outputMax &- output.count
+    var everythingSaid = true
+    withTable {
+      var row = forkTable.head
+      while let fork = row {
+        row = fork.pointee.next
+        guard fork.pointee.dirty != 0, fork.pointee.ended == 0 else { continue }
+        guard rows.count < room else {
+          everythingSaid = false
+          break
+        }
+        fork.pointee.dirty = 0
+        var message = FieldWriter(message: UInt16(AF_LINK_FORK.rawValue))
+        message.append(UInt16(AF_FIELD_ID.rawValue), bytes(fork.pointee.id))
+        message.append(
+          UInt16(AF_FIELD_STATE.rawValue), Bytes(text: fork.pointee.closed_at_ns == 0 ? "live" : "closed"))
+        rows += message.message()
+      }
+    }
+    output += rows
+    if everythingSaid, tableEndIsDue {
+      tableEndIsDue = false
+      output += FieldWriter(message: UInt16(AF_LINK_TABLE_END.rawValue)).message()
+    }
+    while !output.isEmpty {
+      let sent = output.withUnsafeBytes {
+        CAsterisk.send(link, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL | MSG_DONTWAIT))
+      }
+      guard sent > 0 else { break }  // full, or broken: the latter shows as end-of-file
+      output.removeFirst(min(sent, output.count))
+    }
+  }
+
+  /// A row is gone: the engine need not know the fork any more.
+  mutating func forget(_ id: Bytes) {
+    guard link >= 0, output.count < EngineProcess.outputMax else { return }
+    var message = FieldWriter(message: UInt16(AF_LINK_FORGET.rawValue))
+    message.append(UInt16(AF_FIELD_ID.rawValue), id)
+    output += message.message()
+  }
+
+  /// Takes what the engine has said; notices its death.
+  mutating func receive() {
+    guard link >= 0 else { return }
+    while true {
+      let count = withUnsafeTemporaryAllocation(byteCount: 16_384, alignment: 8) { buffer in
+        let count = recv(link, buffer.baseAddress, buffer.count, CInt(MSG_DONTWAIT))
+        if count > 0 { parser.append(UnsafeRawBufferPointer(start: buffer.baseAddress, count: count)) }
+        return count
+      }
+      if count < 0 {
+        let failure = af_errno()
+        if failure == EAGAIN || failure == EINTR { break }
+        return died()
+      }
+      if count == 0 { return died() }
+      while let message = parser.next() { handle(message) }
+      if parser.isBroken {
+        log(AF_LEVEL_ERROR, "the engine sends what is no message; it is ended and started again")
+        return died()
+      }
+    }
+  }
+
+  private mutating func handle(_ message: LinkMessage) {
+    switch UInt32(message.type) {
+    case AF_LINK_READY.rawValue:
+      isReady = true
+      deathsBeforeReady = 0
+      complained = false
+      log(
+        AF_LEVEL_VERBOSE, "AudioFork engine ", .bytes(message.text(UInt16(AF_FIELD_VERSION.rawValue)) ?? []),
+        " is ready, process ",
+        .number(Int(truncatingIfNeeded: message.number(UInt16(AF_FIELD_PID.rawValue)) ?? 0)))
+    case AF_LINK_STATE.rawValue, AF_LINK_ENDED.rawValue:
+      guard let id = message.text(UInt16(AF_FIELD_ID.rawValue)) else { return }
+      let isEnd = UInt32(message.type) == AF_LINK_ENDED.rawValue
+      let state = isEnd ? Bytes(text: "ended") : message.text(UInt16(AF_FIELD_STATE.rawValue)) ?? []
+      withTable {
+        guard let fork = forkTable.find(id) else { return }
+        if isEnd { fork.pointee.ended = 1 }
+        if let copy = duplicate(state) {
+          free(fork.pointee.state)
+          fork.pointee.state = copy
+        }
+      }
+      if isEnd { log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " ended: ", .bytes(ending(message))) }
+    case AF_LINK_LOG.rawValue:
+      let level = message.number(UInt16(AF_FIELD_LEVEL.rawValue)) ?? UInt64(AF_LEVEL_WARNING.rawValue)
+      log(
+        af_level(rawValue: UInt32(truncatingIfNeeded: level)),
+        .bytes(message.text(UInt16(AF_FIELD_TEXT.rawValue)) ?? []))
+    default: break  // of a later release
+    }
+  }
+
+  private func ending(_ message: LinkMessage) -> Bytes {
+    func number(_ field: af_field) -> Int {
+      Int(truncatingIfNeeded: message.number(UInt16(field.rawValue)) ?? 0)
+    }
+    return text(
+      .bytes(message.text(UInt16(AF_FIELD_REASON.rawValue)) ?? []), "; ", .number(number(AF_FIELD_POSITION)),
+      " sample frames sent, ", .number(number(AF_FIELD_FILL)), " of them fill, ", .number(number(AF_FIELD_LOST)),
+      " samples lost in ", .number(number(AF_FIELD_GAPS)), " gaps, ", .number(number(AF_FIELD_RECONNECTS)),
+      " reconnects")
+  }
+
+  private mutating func died() {
+    let wasReady = isReady
+    closeLink()
+    let now = af_now_ns()
+    if wasReady {
+      let count = withTable { forkTable.count }
+      log(
+        AF_LEVEL_WARNING, "the AudioFork engine is gone; it is started again, ", .number(count),
+        count == 1 ? " fork goes" : " forks go", " on from the ring")
+      spawnAt = now &+ EngineProcess.restartDelay
+    } else {
+      if !complained {
+        complained = true
+        log(
+          AF_LEVEL_ERROR, "the AudioFork engine ended before it was ready; run '", .bytes(Control.settings?.engine ?? []),
+          " --help' as Asterisk's user to see why. It is tried again")
+      }
+      backOff(now)
+    }
+  }
+
+  /// Closes the link and makes sure that nobody is left behind it.
+  private mutating func closeLink() {
+    if process >= 0 {
+      af_process_kill(process)
+      close(process)
+      process = -1
+    }
+    if link >= 0 {
+      close(link)
+      link = -1
+    }
+    isReady = false
+    output = []
+  }
+
+  /// Ends the engine: end-of-file tells it to go, and after two seconds it is killed.
+  mutating func end() {
+    guard link >= 0 else { return }
+    shutdown(link, CInt(SHUT_WR))
+    let deadline = af_now_ns() &+ 2_000_000_000
+    var isGone = false
+    while !isGone, af_now_ns() < deadline {
+      var waiting = pollfd(fd: link, events: Int16(POLLIN), revents: 0)
+      _ = poll(&waiting, 1, 100)
+      isGone = withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 8) { buffer in
+        let count = recv(link, buffer.baseAddress, buffer.count, CInt(MSG_DONTWAIT))
+        return count == 0 || (count < 0 && af_errno() != EAGAIN && af_errno() != EINTR)
+      }
+    }
+    closeLink()
+  }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import CAsterisk
+
+#if canImport(AudioForkOptions)
+import AudioForkOptions
+#endif
+
+/// Loads the module: everything or nothing. Returns 0 for success.
+@c(af_load)
+func load() -> CInt {
+  guard isBuiltForThisAsterisk() else { return -1 }
+  guard let settings = Settings.load() else {
+    log(AF_LEVEL_ERROR, "app_audiofork is not loaded: mend audiofork.conf first")
+    return -1
+  }
+  guard let instance = Instance.make(in: settings.runDirectory) else { return -1 }
+  guard Control.start(settings, instance) else {
+    instance.remove()
+    return -1
+  }
+  guard register() else {
+    Control.stop()
+    instance.remove()
+    log(AF_LEVEL_ERROR, "app_audiofork is not loaded: Asterisk refused to register its commands")
+    return -1
+  }
+  return 0
+}
+
+/// Unloads the module; refuses, with everything still in place, while forks live.
+@c(af_unload)
+func unload() -> CInt {
+  let (live, owned) = withTable { (forkTable.count, forkTable.owned) }
+  guard owned == 0 else {
+    log(
+      AF_LEVEL_WARNING, "app_audiofork is not unloaded: ", .number(owned), owned == 1 ? " fork is" : " forks are",
+      live > 0
+        ? " still live; end them with 'audiofork stop <channel>' and try again"
+        : " over, but a channel that had one still lives; try again after it has hung up")
+    return -1
+  }
+  let instance = Control.instance
+  unregister()
+  Control.stop()
+  instance?.remove()
+  return 0
+}
+
+/// `module reload app_audiofork.so`: a good file applies to new forks, a bad one changes nothing.
+@c(af_reload)
+func reload() -> CInt {
+  guard let settings = Settings.load() else {
+    log(AF_LEVEL_ERROR, "audiofork.conf was not reloaded: the settings from before stay in force")
+    return -1
+  }
+  Control.apply(settings)
+  return 0
+}
+
+private func register() -> Bool {
+  let description = Applications.startDescription()
+  let registered = withCString(description) { description in
+    ast_register_application2(
+      Applications.start.utf8Pointer, execStart, Applications.startSynopsis.utf8Pointer, description,
+      UnsafeMutableRawPointer(af_module_self()))
+  }
+  guard registered == 0 else { return false }
+  guard
+    ast_register_application2(
+      Applications.stop.utf8Pointer, execStop, Applications.stopSynopsis.utf8Pointer,
+      Applications.stopDescription.utf8Pointer, UnsafeMutableRawPointer(af_module_self())) == 0
+  else {
+    ast_unregister_application(Applications.start.utf8Pointer)
+    return false
+  }
+  guard af_cli_register() == 0 else {
+    ast_unregister_application(Applications.stop.utf8Pointer)
+    ast_unregister_application(Applications.start.utf8Pointer)
+    return false
+  }
+  return true
+}
+
+private func unregister() {
+  af_cli_unregister()
+  ast_unregister_application(Applications.stop.utf8Pointer)
+  ast_unregister_application(Applications.start.utf8Pointer)
+}
+
+/// The loader checks build options, not the release: a module of another one loads and corrupts memory.
+private func isBuiltForThisAsterisk() -> Bool {
+  let running = release(of: bytes(ast_get_version()))
+  let built = release(of: bytes(af_built_for()))
+  if running == built { return true }
+  log(
+    AF_LEVEL_ERROR, "app_audiofork is not loaded: it was built for Asterisk ", .bytes(built), " and this is ",
+    .bytes(running), "; build it again with this Asterisk's headers (make ASTERISK_INCLUDE=DIR)")
+  return false
+}
+
+/// `22.10.1` of `22.10.1~dfsg-1`; a version that does not begin with a number is taken as it is.
+private func release(of version: Bytes) -> Bytes {
+  var end = 0
+  while end < version.count, version[end].isDigit || version[end] == UInt8(ascii: ".") { end &+= 1 }
+  return end == 0 ? version : slice(version, 0, end)
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import CAsterisk
+
+#if canImport(AudioForkOptions)
+import AudioForkOptions
+#endif
+#if canImport(AudioForkTap)
+import AudioForkTap
+#endif
+
+/// Why a fork was not started, or not stopped: a sentence for the log or the CLI.
+struct CommandError: Error {
+  let message: Bytes
+}
+
+/// The arguments of AudioFork(), separated as Asterisk separates them.
+struct ForkArguments {
+  var url = Bytes()
+  var options = Bytes()
+
+  /// `url[,options[,command]]`; quotes, backslashes and parentheses protect a comma.
+  init(_ arguments: UnsafePointer<CChar>?) {
+    guard let arguments, let copy = strdup(arguments) else { return }
+    var parts: [UnsafeMutablePointer<CChar>?] = [nil, nil, nil]
+    let count = parts.withUnsafeMutableBufferPointer { buffer in
+      __ast_app_separate_args(copy, CChar(bitPattern: UInt8(ascii: ",")), 1, buffer.baseAddress, CInt(buffer.count))
+    }
+    if count > 0 { url = bytes(ast_strip(parts[0])) }
+    if count > 1 { options = bytes(parts[1]) }
+    free(copy)
+  }
+}
+
+/// Starts a fork on the channel. The channel must not be locked; the caller holds a reference to it or runs in its
+/// thread. Returns the fork's id.
+func startFork(_ channel: OpaquePointer, _ arguments: ForkArguments) throws(CommandError) -> Bytes {
+  let url: EndpointURL
+  let options: ForkOptions
+  do {
+    url = try EndpointURL.parse(arguments.url)
+    options = try ForkOptions.parse(arguments.options)
+  } catch {
+    throw CommandError(message: error.message)
+  }
+  guard let instance = Control.instance, let settings = Control.settings else {
+    throw CommandError(message: Bytes(text: "the module is being unloaded"))
+  }
+  try checkEngine(settings.engine)
+
+  let fork = try allocateFork()
+  let id = text("af-", .bytes(instance.name), "-", .number(withTable { forkTable.nextNumber() }))
+  af_channel_lock(channel)
+  let name = bytes(ast_channel_name(channel))
+  let uniqueID = bytes(ast_channel_uniqueid(channel))
+  let linkedID = bytes(ast_channel_linkedid(channel))
+  let rate = channelRate(channel)
+  af_channel_unlock(channel)
+
+  var facts = FieldWriter()
+  facts.append(UInt16(AF_FIELD_ID.rawValue), id)
+  facts.append(UInt16(AF_FIELD_URL.rawValue), arguments.url)
+  facts.append(UInt16(AF_FIELD_OPTIONS.rawValue), arguments.options)
+  facts.append(UInt16(AF_FIELD_CHANNEL.rawValue), name)
+  facts.append(UInt16(AF_FIELD_UNIQUEID.rawValue), uniqueID)
+  facts.append(UInt16(AF_FIELD_LINKEDID.rawValue), linkedID)
+  facts.append(UInt16(AF_FIELD_RATE.rawValue), number: UInt64(rate))
+  facts.append(UInt16(AF_FIELD_DRAIN.rawValue), number: UInt64(Settings.drainSeconds))
+  let path = instance.path(id, ".ring")
+  let failure = createRing(
+    &fork.pointee.tap, path: cString(path),
+    size: RingSize(seconds: UInt32(truncatingIfNeeded: settings.bufferSeconds), rate: rate), facts: facts.bytes,
+    directions: UInt64(options.direction.rawValue), now: af_now_ns(), wall: af_wall_ns())
+  guard failure == 0 else {
+    free(fork)
+    throw CommandError(
+      message: text(
+        "cannot allocate the ring ", .bytes(path), " for ", .number(settings.bufferSeconds), " seconds of audio: ",
+        .bytes(reason(failure)), "; make room in run_dir or lower buffer in audiofork.conf"))
+  }
+  fork.pointee.id = duplicate(id)
+  fork.pointee.channel = duplicate(name)
+  fork.pointee.url = duplicate(url.shown)
+  fork.pointee.direction = duplicate(Bytes(text: options.direction.word))
+  fork.pointee.state = duplicate(Bytes(text: "starting"))
+  try attach(fork, id, to: channel, ring: path)
+  if !options.idVariable.isEmpty { setVariable(channel, options.idVariable, id) }
+  return id
+}
+
+/// Hangs the fork on the channel and puts it in the table; undoes everything where that fails.
+private func attach(
+  _ fork: ForkPointer, _ id: Bytes, to channel: OpaquePointer, ring: Bytes
+) throws(CommandError) {
+  ast_audiohook_init(
+    &fork.pointee.hook, AST_AUDIOHOOK_TYPE_MANIPULATE, hookSource.utf8Pointer, AST_AUDIOHOOK_MANIPULATE_ALL_RATES)
+  fork.pointee.hook.manipulate_callback = hook
+  fork.pointee.hook_alive = 1
+  fork.pointee.dirty = 1
+  fork.pointee.owners = 2
+  withTable { forkTable.owned &+= 1 }
+  // One reference for each owner.
+  af_module_hold()
+  af_module_hold()
+  guard let datastore = withCString(id, { af_datastore_new($0) }) else {
+    discard(fork, ring)
+    throw CommandError(message: Bytes(text: "out of memory"))
+  }
+  datastore.pointee.data = UnsafeMutableRawPointer(fork)
+
+  af_channel_lock(channel)
+  var attached = ast_check_hangup(channel) == 0
+  if attached {
+    ast_channel_datastore_add(channel, datastore)
+    attached = ast_audiohook_attach(channel, &fork.pointee.hook) == 0
+    if !attached { ast_channel_datastore_remove(channel, datastore) }
+  }
+  af_channel_unlock(channel)
+  guard attached else {
+    datastore.pointee.data = nil
+    ast_datastore_free(datastore)
+    discard(fork, ring)
+    throw CommandError(message: Bytes(text: "the channel is hanging up"))
+  }
+  withTable { forkTable.insert(fork) }
+  Control.wake()
+}
+
+/// Frees a fork that never reached a channel or the table.
+private func discard(_ fork: ForkPointer, _ ring: Bytes) {
+  ast_audiohook_destroy(&fork.pointee.hook)
+  _ = withCString(ring) { unlink($0) }
+  release(fork)
+  release(fork)
+}
+
+private func allocateFork() throws(CommandError) -> ForkPointer {
+  guard let memory = calloc(1, MemoryLayout<af_fork>.size) else {
+    throw CommandError(message: Bytes(text: "out of memory"))
+  }
+  return memory.assumingMemoryBound(to: af_fork.self)
+}
+
+/// The engine has to be there; whether it is up at this moment does not matter, the ring waits for it.
+private func checkEngine(_ path: Bytes) throws(CommandError) {
+  guard withCString(path, { access($0, X_OK) }) == 0 else {
+    throw CommandError(
+      message: text(
+        "the engine ", .bytes(path), " cannot be run: ", .bytes(reason(af_errno())),
+        "; install it or set engine in audiofork.conf"))
+  }
+}
+
+/// The higher rate of the channel's two raw formats, Hz. The channel is locked.
+private func channelRate(_ channel: OpaquePointer) -> UInt32 {
+  var rate: UInt32 = 8000
+  if let format = ast_channel_rawreadformat(channel) { rate = max(rate, ast_format_get_sample_rate(format)) }
+  if let format = ast_channel_rawwriteformat(channel) { rate = max(rate, ast_format_get_sample_rate(format)) }
+  return rate
+}
+
+/// Ends the forks of the channel: the one with this id, or all of them. The channel must not be locked.
+/// Returns how many were ended.
+func stopForks(_ channel: OpaquePointer, id: Bytes?) -> Int {
+  var stopped = 0
+  while let datastore = detachedDatastore(channel, id) {
+    // Closes the tap and gives up the channel's part of the fork.
+    ast_datastore_free(datastore)
+    stopped &+= 1
+    if id != nil { break }
+  }
+  return stopped
+}
+
+/// Takes one fork's hook and datastore off the channel, under one lock.
+private func detachedDatastore(_ channel: OpaquePointer, _ id: Bytes?) -> UnsafeMutablePointer<ast_datastore>? {
+  af_channel_lock(channel)
+  defer { af_channel_unlock(channel) }
+  let found =
+    if let id {
+      withCString(id) { ast_channel_datastore_find(channel, af_datastore_type(), $0) }
+    } else {
+      ast_channel_datastore_find(channel, af_datastore_type(), nil)
+    }
+  guard let found, let pointer = found.pointee.data else { return nil }
+  ast_audiohook_remove(channel, &pointer.assumingMemoryBound(to: af_fork.self).pointee.hook)
+  ast_channel_datastore_remove(channel, found)
+  return found
+}
+
+/// Sets a channel variable. The channel must not be locked.
+func setVariable(_ channel: OpaquePointer, _ name: Bytes, _ value: Bytes) {
+  withCString(name) { name in _ = withCString(value) { pbx_builtin_setvar_helper(channel, name, $0) } }
+}
+
+/// Asterisk keeps the pointer for the hook's life.
+private let hookSource: StaticString = "AudioFork"
+
+extension StaticString {
+  /// The literal as a C string; lives as long as the module.
+  var utf8Pointer: UnsafePointer<CChar> { UnsafeRawPointer(utf8Start).assumingMemoryBound(to: CChar.self) }
+}

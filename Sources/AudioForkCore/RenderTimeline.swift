@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Places captured entries on the fork's timeline and decides blocks: everything of rendering but the conversion of
+/// rates (`Renderer` does that between `admit` and `queues[d].push`).
+///
+/// All frames are counted at the wire rate from the epoch. What was decided once is never changed.
+struct RenderTimeline {
+  /// An entry's place, as `admit` found it.
+  struct Placement {
+    var start: Int64
+    var frames: Int
+    /// Leading frames that the stream passed before a break.
+    var rendered: Int
+  }
+
+  let configuration: RenderConfiguration
+  let blockFrames: Int
+  let hasTwoDirections: Bool
+  var queues = PerDirection(in: DirectionQueue(.in), out: DirectionQueue(.out))
+  var ledger = RenderLedger()
+  /// The next entry to read.
+  private(set) var nextSequence: UInt64 = 0
+  /// Blocks decided so far: block `frontier` is next.
+  private(set) var frontier: Int64 = 0
+  private(set) var clockDecisions: [ClockDecision] = []
+  /// How far the last placed entry of a direction was shifted behind its media time, in frames.
+  private(set) var shift = PerDirection<Int64>(in: 0, out: 0)
+
+  private var newest: Int64 = 0
+  private var lastArrival = PerDirection<Int64>(in: Checkpoint.neverNanoseconds, out: Checkpoint.neverNanoseconds)
+  private var resumed = Checkpoint.neverNanoseconds
+  private var isFinishing = false
+  /// Set while entries that were consumed before a break are read again.
+  private var replaying: Checkpoint?
+  private var coveredRanges: [Range<Int>]?
+
+  init(_ configuration: RenderConfiguration) {
+    self.configuration = configuration
+    blockFrames = configuration.blockFrames
+    hasTwoDirections = configuration.directions == .both
+    coveredRanges = configuration.fill ? nil : []
+  }
+
+  init(_ configuration: RenderConfiguration, resumingAt checkpoint: Checkpoint) {
+    self.init(configuration)
+    nextSequence = checkpoint.oldestSequence
+    frontier = checkpoint.block
+    clockDecisions = checkpoint.clockDecisions
+    ledger.counters = checkpoint.counters
+    newest = checkpoint.newestArrival
+    resumed = checkpoint.resumedArrival
+    for direction in Direction.allCases {
+      let part = checkpoint[direction]
+      lastArrival[direction] = part.lastArrival
+      queues[direction] = DirectionQueue(
+        direction, accounted: checkpoint.counters[direction].accounted, history: part.history,
+        historyEnd: part.historyEnd)
+    }
+    if nextSequence < checkpoint.sequence { replaying = checkpoint }
+  }
+
+  private var frontierFrames: Int64 { frontier &* Int64(blockFrames) }
+  private var frontierNanoseconds: Int64 { frontier &* RenderLimit.blockNanoseconds }
+
+  // MARK: Entries
+
+  /// Takes note of an entry and says where its audio goes; nil when there is nothing to convert and queue.
+  mutating func admit(_ entry: CapturedEntry, available: Int) -> Placement? {
+    guard entry.sequence >= nextSequence, !isFinishing else { return nil }
+    nextSequence = entry.sequence &+ 1
+    defer { endReplayWhenReached() }
+    let direction = entry.direction
+    var rendered = 0
+    if let replaying, entry.sequence < replaying.sequence {
+      guard entry.sequence >= replaying[direction].firstSequence else { return nil }
+      if entry.sequence == replaying[direction].firstSequence { rendered = replaying[direction].renderedOfFirst }
+    }
+    guard configuration.directions.contains(direction) else { return nil }
+    guard let span = span(of: entry, available: available),
+      rendered > 0 || entry.captured >= queues[direction].tailCaptured
+    else {
+      if replaying == nil || isNew(entry) { ledger.counters.refused &+= 1 }
+      return nil
+    }
+    if rendered == 0 { queues[direction].pushGap(.overrun, upTo: entry.captured, sequence: entry.sequence) }
+    if entry.isAhead {
+      queues[direction].pushGap(.ahead, upTo: entry.captured &+ UInt64(entry.count), sequence: entry.sequence)
+      return nil
+    }
+    let start = max(span.lowerBound, max(queues[direction].end, frontierFrames))
+    shift[direction] = start &- span.lowerBound
+    if isNew(entry) { note(entry) }
+    rendered = min(rendered, span.count)
+    return Placement(
+      start: rendered > 0 ? frontierFrames &- Int64(rendered) : start, frames: span.count, rendered: rendered)
+  }
+
+  /// Passes over entries without audio, or over those that the reader lost.
+  mutating func skip(to sequence: UInt64) {
+    guard sequence > nextSequence else { return }
+    nextSequence = sequence
+    endReplayWhenReached()
+  }
+
+  private func isNew(_ entry: CapturedEntry) -> Bool {
+    guard let replaying else { return true }
+    return entry.sequence >= replaying.sequence
+  }
+
+  private mutating func endReplayWhenReached() {
+    if let replaying, nextSequence >= replaying.sequence { self.replaying = nil }
+  }
+
+  /// What decisions know of an entry: when it arrived.
+  private mutating func note(_ entry: CapturedEntry) {
+    let arrival = entry.arrivalNanoseconds
+    if arrival &- newest > RenderLimit.silenceNanoseconds { resumed = arrival }
+    lastArrival[entry.direction] = arrival
+    newest = max(newest, arrival)
+  }
+
+  /// The frames that an entry takes by its own account, or nil for one that cannot be true. Entries of a run abut
+  /// exactly, whatever their rate.
+  private func span(of entry: CapturedEntry, available: Int) -> Range<Int64>? {
+    let arrival = entry.arrivalNanoseconds
+    guard RenderLimit.isUsable(rateHertz: entry.rateHertz), entry.count > 0, entry.count <= available,
+      entry.count <= RenderLimit.entrySamplesMax, arrival >= 0, arrival <= RenderLimit.timeMaxNanoseconds,
+      entry.runNanoseconds >= 0 &- RenderLimit.timeMaxNanoseconds,
+      entry.runNanoseconds <= RenderLimit.timeMaxNanoseconds, entry.runIndex <= RenderLimit.runIndexMax,
+      arrival &- max(newest, frontierNanoseconds) <= RenderLimit.arrivalJumpMaxNanoseconds
+    else { return nil }
+    // No channel captures more than the highest rate since the epoch; the hour is slack for frames that came early.
+    let capturedMax = UInt64(arrival / 1_000_000_000 + 3600) &* UInt64(RenderLimit.rateHertzMax)
+    guard entry.captured <= capturedMax else { return nil }
+    let wireRate = Int64(configuration.wireRateHertz)
+    let runStart = wireFrames(ofNanoseconds: entry.runNanoseconds)
+    let lower = runStart &+ wireFrames(ofSamples: entry.runIndex, rate: entry.rateHertz)
+    let upper = runStart &+ wireFrames(ofSamples: entry.runIndex &+ UInt64(entry.count), rate: entry.rateHertz)
+    let latest = wireFrames(ofNanoseconds: arrival) &+ wireRate &* RenderLimit.mediaBeyondArrivalMaxSeconds
+    guard lower <= upper, lower <= latest else { return nil }
+    return lower..<upper
+  }
+
+  /// Nanoseconds as frames, rounded to the nearest; exact for whole seconds, so that nothing drifts.
+  private func wireFrames(ofNanoseconds nanoseconds: Int64) -> Int64 {
+    let wireRate = Int64(configuration.wireRateHertz)
+    var seconds = nanoseconds / 1_000_000_000
+    var rest = nanoseconds % 1_000_000_000
+    if rest < 0 { (seconds, rest) = (seconds &- 1, rest &+ 1_000_000_000) }
+    return seconds &* wireRate &+ (rest &* wireRate &+ 500_000_000) / 1_000_000_000
+  }
+
+  /// The first frame at or after the sample with this index in a run.
+  private func wireFrames(ofSamples index: UInt64, rate: Int) -> Int64 {
+    let wireRate = UInt64(configuration.wireRateHertz)
+    let hertz = UInt64(rate)
+    return Int64(truncatingIfNeeded: index / hertz &* wireRate &+ (index % hertz &* wireRate &+ hertz &- 1) / hertz)
+  }
+
+  // MARK: Decisions
+
+  /// When the next block became decidable, nanoseconds since the epoch; nil while it is not.
+  private func decision() -> Int64? {
+    guard replaying == nil else { return nil }
+    let blockEnd = frontierFrames &+ Int64(blockFrames)
+    let time = frontierNanoseconds
+    let lacksIn = configuration.directions.contains(.in) && queues.in.end < blockEnd
+    let lacksOut = configuration.directions.contains(.out) && queues.out.end < blockEnd
+    if !lacksIn && !lacksOut { return newest }
+    if isFinishing { return max(queues.in.end, queues.out.end) > frontierFrames ? newest : nil }
+    if hasTwoDirections && lacksIn != lacksOut {
+      let last = lacksIn ? lastArrival.in : lastArrival.out
+      let isAbsent = newest &- last >= RenderLimit.absentNanoseconds
+      let wait = isAbsent ? RenderLimit.waitAbsentNanoseconds : RenderLimit.waitNanoseconds
+      // After a silence of all directions both may come back first.
+      let isSettled = time >= resumed || newest >= resumed &+ RenderLimit.waitNanoseconds
+      return isSettled && newest >= time &+ RenderLimit.blockNanoseconds &+ wait ? newest : nil
+    }
+    let due = clockDecisions.contains { $0.sequence <= nextSequence && frontier < $0.to }
+    return due ? time &+ RenderLimit.blockNanoseconds &+ idleNanoseconds : nil
+  }
+
+  /// How far the clock's fill stays behind the clock.
+  private var idleNanoseconds: Int64 {
+    let idle =
+      hasTwoDirections ? RenderLimit.idleFillNanoseconds : RenderLimit.idleFillOneDirectionNanoseconds
+    return idle &+ RenderLimit.idleSlackNanoseconds
+  }
+
+  /// Lets the clock decide blocks that no direction covers, and remembers that it did.
+  mutating func clock(now: Int64) {
+    guard replaying == nil, !isFinishing, now >= 0, now <= RenderLimit.timeMaxNanoseconds else { return }
+    let target = (now &- idleNanoseconds) / RenderLimit.blockNanoseconds
+    let blockEnd = frontierFrames &+ Int64(blockFrames)
+    guard target > frontier, queues.in.end < blockEnd, queues.out.end < blockEnd else { return }
+    if let last = clockDecisions.last, last.sequence == nextSequence {
+      guard target > last.to else { return }
+      clockDecisions[clockDecisions.count - 1].to = target
+    } else {
+      guard clockDecisions.count < RenderLimit.clockDecisionsMax else { return }
+      clockDecisions.append(ClockDecision(sequence: nextSequence, from: frontier, to: target))
+    }
+  }
+
+  /// Drops clock decisions that a stream resumed at this checkpoint, or later, has behind it.
+  mutating func forgetClockDecisions(before checkpoint: Checkpoint) {
+    clockDecisions.removeAll { $0.to <= checkpoint.block }
+  }
+
+  /// Capture has ended: everything queued is decidable, everything not seen is lost.
+  mutating func finish(captured: PerDirection<UInt64>) {
+    guard !isFinishing else { return }
+    replaying = nil
+    isFinishing = true
+    for direction in Direction.allCases where configuration.directions.contains(direction) {
+      queues[direction].pushGap(.overrun, upTo: captured[direction], sequence: nextSequence)
+    }
+  }
+
+  // MARK: Blocks
+
+  mutating func nextBlock(into output: inout [Int16]) -> RenderedBlock? {
+    output.removeAll(keepingCapacity: true)
+    while let completedAt = decision() {
+      let block = renderBlock(into: &output, completedAt: completedAt)
+      if block.frameCount > 0 { return block }
+      skipEmptyBlocks()
+    }
+    if isFinishing {
+      queues.in.passRest(ledger: &ledger)
+      queues.out.passRest(ledger: &ledger)
+    }
+    return nil
+  }
+
+  private mutating func renderBlock(into output: inout [Int16], completedAt: Int64) -> RenderedBlock {
+    let start = frontierFrames
+    let position = ledger.counters.position
+    var covered = PerDirection(in: 0, out: 0)
+    coveredRanges?.removeAll(keepingCapacity: true)
+    // A stereo stream would give each direction a channel of its own here instead of a layer.
+    var layer = DirectionQueue.Layer.first
+    for direction in Direction.allCases where configuration.directions.contains(direction) {
+      covered[direction] = queues[direction].render(
+        start: start, count: blockFrames, layer: layer, into: &output, covered: &coveredRanges, ledger: &ledger)
+      layer = .added
+    }
+    if coveredRanges != nil, covered.in < blockFrames, covered.out < blockFrames { removeUncovered(from: &output) }
+    var fill = 0
+    for direction in Direction.allCases where configuration.directions.contains(direction) {
+      fill += output.count - covered[direction]
+      ledger.counters[direction].fill &+= UInt64(output.count - covered[direction])
+    }
+    frontier &+= 1
+    ledger.counters.position &+= UInt64(output.count)
+    return RenderedBlock(position: position, frameCount: output.count, fill: fill, completedAt: completedAt)
+  }
+
+  /// Without fill only frames that some direction covers are sent.
+  private mutating func removeUncovered(from output: inout [Int16]) {
+    coveredRanges?.sort { $0.lowerBound < $1.lowerBound }
+    var kept = 0
+    var done = 0
+    for range in coveredRanges ?? [] where range.upperBound > done {
+      for index in max(range.lowerBound, done)..<range.upperBound {
+        output[kept] = output[index]
+        kept += 1
+      }
+      done = range.upperBound
+    }
+    output.removeLast(output.count - kept)
+  }
+
+  /// Goes to the end of a clock decision at once where its blocks are empty and fill is off.
+  private mutating func skipEmptyBlocks() {
+    guard max(queues.in.end, queues.out.end) <= frontierFrames else { return }
+    for decision in clockDecisions where decision.sequence <= nextSequence && decision.to > frontier {
+      frontier = decision.to
+    }
+  }
+
+  // MARK: Checkpoint
+
+  /// The state at the current block boundary.
+  var checkpoint: Checkpoint {
+    if let replaying { return replaying }
+    return Checkpoint(
+      configuration: configuration, sequence: nextSequence, block: frontier, newestArrival: newest,
+      resumedArrival: resumed, counters: ledger.counters, in: part(.in), out: part(.out),
+      clockDecisions: clockDecisions)
+  }
+
+  private func part(_ direction: Direction) -> Checkpoint.Part {
+    Checkpoint.Part(
+      firstSequence: queues[direction].firstSequence ?? nextSequence,
+      renderedOfFirst: queues[direction].renderedOfFirst, lastArrival: lastArrival[direction],
+      historyEnd: queues[direction].historyEnd, history: queues[direction].history)
+  }
+}

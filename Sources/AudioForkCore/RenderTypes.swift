@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Numbers of the rendering rule (DESIGN §3). Times are nanoseconds.
+package enum RenderLimit {
+  /// Blocks of 20 ms; block b starts at b × 20 ms.
+  package static let blocksPerSecond = 50
+  package static let blockNanoseconds: Int64 = 20_000_000
+  /// W: how long a block waits for a direction that is missing.
+  package static let waitNanoseconds: Int64 = 160_000_000
+  /// The same once that direction has had no media for `absentNanoseconds`.
+  package static let waitAbsentNanoseconds: Int64 = 40_000_000
+  package static let absentNanoseconds: Int64 = 500_000_000
+  /// All directions silent for longer than this: the next entry ends a silence, and both may come back first.
+  package static let silenceNanoseconds: Int64 = 160_000_000
+  /// How far fill stays behind the clock while nothing is captured, with two directions and with one.
+  package static let idleFillNanoseconds: Int64 = 2_000_000_000
+  package static let idleFillOneDirectionNanoseconds: Int64 = 300_000_000
+  /// What an entry may take from its arrival to us before the clock speaks for it.
+  package static let idleSlackNanoseconds: Int64 = 100_000_000
+  /// Clock decisions remembered since the oldest unconfirmed checkpoint; beyond it the clock fills nothing, so
+  /// that a checkpoint stays small. Confirmation empties the list.
+  package static let clockDecisionsMax = 128
+  /// Longer than any call: times and indices beyond are a broken ring and would only cause overflow.
+  package static let timeMaxNanoseconds: Int64 = 315_360_000_000_000_000
+  package static let runIndexMax: UInt64 = 1 << 46
+  /// An entry that arrived so much after everything known is broken: it would be answered with days of fill.
+  package static let arrivalJumpMaxNanoseconds: Int64 = 86_400_000_000_000
+  /// Capture never places audio more than two seconds beyond its arrival.
+  package static let mediaBeyondArrivalMaxSeconds: Int64 = 60
+  package static let entrySamplesMax = 65_535
+  package static let rateHertzMin = 8_000
+  package static let rateHertzMax = 192_000
+
+  /// Whether blocks of 20 ms at this rate have a whole number of sample frames and the rate is one of audio.
+  package static func isUsable(rateHertz: Int) -> Bool {
+    rateHertz >= rateHertzMin && rateHertz <= rateHertzMax && rateHertz % blocksPerSecond == 0
+  }
+}
+
+/// What a fork's stream is made of.
+package struct RenderConfiguration: Sendable, Equatable {
+  /// Directions that the fork carries. More than one is mixed.
+  package let directions: DirectionSet
+  /// Rate of the rendered stream: 8000 … 192000, a multiple of 50.
+  package let wireRateHertz: Int
+  /// Whether missing audio is replaced by zeros, so that the stream is continuous (false: option `n`).
+  package let fill: Bool
+
+  /// The rate comes from a checked format, never straight from outside.
+  package init(directions: DirectionSet, wireRateHertz: Int, fill: Bool = true) {
+    precondition(RenderLimit.isUsable(rateHertz: wireRateHertz), "wire rate out of range when configuring rendering")
+    self.directions = directions
+    self.wireRateHertz = wireRateHertz
+    self.fill = fill
+  }
+
+  /// Sample frames in a block.
+  package var blockFrames: Int { wireRateHertz / RenderLimit.blocksPerSecond }
+}
+
+/// A piece of the rendered stream: 20 ms, or less where fill is off.
+package struct RenderedBlock: Sendable, Equatable {
+  /// Index in the stream of its first sample frame.
+  package var position: UInt64
+  package var frameCount: Int
+  /// Sample frames without audio, summed over the directions.
+  package var fill: Int
+  /// When the block became decidable, nanoseconds since the epoch: the arrival of the entry that completed it,
+  /// or the time at which the clock spoke for it.
+  package var completedAt: Int64
+
+  package init(position: UInt64, frameCount: Int, fill: Int, completedAt: Int64) {
+    self.position = position
+    self.frameCount = frameCount
+    self.fill = fill
+    self.completedAt = completedAt
+  }
+}
+
+/// Captured samples that are not in the stream. Identified by fork, direction and start.
+package struct Gap: Sendable, Hashable {
+  package enum Reason: UInt8, Sendable {
+    /// Overwritten in the ring before they were read, or unreadable.
+    case overrun = 0
+    /// Refused at capture: more than two seconds ahead of the clock.
+    case ahead = 1
+  }
+  package var direction: Direction
+  /// Index of the first missing sample among the captured samples of its direction (capture rate).
+  package var start: UInt64
+  /// Missing samples (capture rate).
+  package var count: UInt64
+  package var reason: Reason
+  /// Position of the block in which the stream passed over them (wire rate).
+  package var position: UInt64
+
+  package init(direction: Direction, start: UInt64, count: UInt64, reason: Reason, position: UInt64) {
+    self.direction = direction
+    self.start = start
+    self.count = count
+    self.reason = reason
+    self.position = position
+  }
+}
+
+/// Where the captured samples of one direction went. Capture-rate samples, but for `fill`.
+package struct DirectionCounters: Sendable, Equatable {
+  /// Samples that are in the stream.
+  package var rendered: UInt64 = 0
+  /// Samples in gaps with reason overrun.
+  package var overrun: UInt64 = 0
+  /// Samples in gaps with reason ahead.
+  package var ahead: UInt64 = 0
+  /// Wire-rate sample frames of the stream in which this direction had no audio.
+  package var fill: UInt64 = 0
+  package init() {}
+  /// Captured samples the stream has passed: every one is rendered or in a gap.
+  package var accounted: UInt64 { rendered &+ overrun &+ ahead }
+}
+
+/// Totals since the fork's start, as of the current block boundary. Part of the checkpoint: they survive a resume.
+package struct RenderCounters: Sendable, Equatable {
+  /// Sample frames in the stream so far; the position of the next block.
+  package var position: UInt64 = 0
+  package var `in` = DirectionCounters()
+  package var out = DirectionCounters()
+  /// Gaps reported.
+  package var gaps: UInt64 = 0
+  /// Entries that made no sense and were treated as lost.
+  package var refused: UInt64 = 0
+  package init() {}
+  /// Sample frames without audio, summed over the directions.
+  package var fill: UInt64 { `in`.fill &+ out.fill }
+  /// Captured samples in gaps, both directions.
+  package var lost: UInt64 { `in`.overrun &+ `in`.ahead &+ out.overrun &+ out.ahead }
+
+  package subscript(direction: Direction) -> DirectionCounters {
+    get { direction == .in ? `in` : out }
+    _modify {
+      switch direction {
+      case .in: yield &self.in
+      case .out: yield &out
+      }
+    }
+  }
+}
+
+/// One value for each direction.
+struct PerDirection<Value> {
+  var `in`: Value
+  var out: Value
+
+  init(in first: Value, out second: Value) {
+    self.in = first
+    out = second
+  }
+
+  subscript(direction: Direction) -> Value {
+    _read {
+      switch direction {
+      case .in: yield self.in
+      case .out: yield out
+      }
+    }
+    _modify {
+      switch direction {
+      case .in: yield &self.in
+      case .out: yield &out
+      }
+    }
+  }
+}
+
+extension PerDirection: Equatable where Value: Equatable {}
+extension PerDirection: Sendable where Value: Sendable {}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Turns a fork's ring entries into its stream: a pure function of what the ring holds (DESIGN §3).
+///
+/// One owner, one thread. The owner reads entries from `nextSequence` on, gives each to `consume` (or `skip`s it),
+/// and after each takes blocks until `nextBlock` returns nil, then the gaps. Between entries it tells the time with
+/// `clock`; when the ring is closed and read to its end it calls `finish` and takes the last blocks.
+///
+/// A renderer resumed at a checkpoint gives, from that block boundary on, the same bytes in the same blocks with the
+/// same positions, counters and gaps as the one that made it. Nothing here traps on entries that make no sense: they
+/// are treated as lost, and so end up in a gap.
+///
+/// Audio of another rate than the wire's is converted by `Converter`; a run is converted as a whole, and every run
+/// (and every loss inside one) starts it clean. Audio at the wire's rate is copied bit by bit. The converter's
+/// constant delay (`SpeexConverter`: at most 3 ms) is not compensated, since that would take look-ahead.
+package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
+  private var timeline: RenderTimeline
+  private var conversions = PerDirection<Conversion<Converter>?>(in: nil, out: nil)
+
+  /// Starts a stream at the epoch.
+  package init(_ configuration: RenderConfiguration) {
+    timeline = RenderTimeline(configuration)
+  }
+
+  /// Goes on where a checkpoint of the same fork was made. A checkpoint of another configuration is not used: the
+  /// stream starts at the epoch then.
+  package init(_ configuration: RenderConfiguration, resumingAt checkpoint: Checkpoint) {
+    self.init(configuration)
+    guard checkpoint.configuration == configuration else { return }
+    timeline = RenderTimeline(configuration, resumingAt: checkpoint)
+    for direction in Direction.allCases {
+      let part = checkpoint[direction]
+      guard let end = part.historyEnd, end.runIndex >= UInt64(part.history.count) else { continue }
+      var start = end
+      start.runIndex &-= UInt64(part.history.count)
+      conversions[direction] = Conversion(at: start, wireRateHertz: configuration.wireRateHertz)
+      conversions[direction]?.prime(part.history)
+    }
+  }
+
+  /// Number of the entry that is needed next.
+  package var nextSequence: UInt64 { timeline.nextSequence }
+
+  /// Takes the entry with number `nextSequence` (a later one means that those between are lost). Its samples are the
+  /// first `entry.count` of `samples`.
+  package mutating func consume(_ entry: CapturedEntry, samples: [Int16]) {
+    guard let placement = timeline.admit(entry, available: samples.count) else { return }
+    let direction = entry.direction
+    var queued = QueuedEntry(
+      sequence: entry.sequence, start: placement.start, frames: placement.frames, count: UInt64(entry.count),
+      captured: entry.captured, gap: nil, run: RunPoint(entry), historyMax: 0)
+    if entry.rateHertz == timeline.configuration.wireRateHertz {
+      conversions[direction] = nil
+      timeline.queues[direction].samples.storage.append(contentsOf: samples[placement.rendered..<entry.count])
+    } else {
+      guard prepareConversion(direction, at: queued.run) else { return }
+      queued.historyMax = conversions[direction]?.historySamples ?? 0
+      conversions[direction]?.convert(
+        samples, count: entry.count, frames: placement.frames, into: &timeline.queues[direction].samples.storage)
+      // Only the first entry after a break has frames that were passed before: the queue holds nothing else then.
+      timeline.queues[direction].samples.dropFirst(placement.rendered)
+    }
+    timeline.queues[direction].push(queued, rendered: placement.rendered, inputs: samples)
+  }
+
+  /// Goes on at a later entry: the one before has no audio, or the reader was lapped.
+  package mutating func skip(to sequence: UInt64) { timeline.skip(to: sequence) }
+
+  /// The next decided block, or nil. `output` is emptied and gets its mono samples at the wire rate.
+  package mutating func nextBlock(into output: inout [Int16]) -> RenderedBlock? {
+    timeline.nextBlock(into: &output)
+  }
+
+  /// Tells the time, nanoseconds since the epoch. While no direction delivers, it makes fill due; take the blocks
+  /// afterwards. To be called only when every published entry has been consumed.
+  package mutating func clock(now: Int64) { timeline.clock(now: now) }
+
+  /// Capture has ended with these totals of captured samples: what is queued becomes decidable, what was never seen
+  /// becomes a gap. Take the last blocks and gaps afterwards.
+  package mutating func finish(capturedIn: UInt64, capturedOut: UInt64) {
+    timeline.finish(captured: PerDirection(in: capturedIn, out: capturedOut))
+  }
+
+  /// Gaps passed since the last call, in the stream's order. Fetch them before using `checkpoint`: a stream resumed
+  /// there does not report them again. Also fetch them after the last `nextBlock`.
+  package mutating func takeGaps() -> [Gap] {
+    guard !timeline.ledger.gaps.isEmpty else { return [] }
+    defer { timeline.ledger.gaps = [] }
+    return timeline.ledger.gaps
+  }
+
+  /// Totals as of the current block boundary.
+  package var counters: RenderCounters { timeline.ledger.counters }
+
+  /// The state at the current block boundary.
+  package var checkpoint: Checkpoint { timeline.checkpoint }
+
+  /// What the clock decided and a replay from an unconfirmed checkpoint would have to repeat. To be saved with the
+  /// confirmed checkpoint (`Checkpoint.withClockDecisions`) before blocks made since are sent.
+  package var clockDecisions: [ClockDecision] { timeline.clockDecisions }
+
+  /// Says that no stream will be resumed before this checkpoint any more.
+  package mutating func forgetClockDecisions(before checkpoint: Checkpoint) {
+    timeline.forgetClockDecisions(before: checkpoint)
+  }
+
+  /// How far the last audio of a direction was placed behind its media time, in wire-rate frames.
+  package func shift(of direction: Direction) -> Int64 { timeline.shift[direction] }
+
+  /// Brings the direction's converter to this point of a run; false when the rate cannot be converted.
+  private mutating func prepareConversion(_ direction: Direction, at point: RunPoint) -> Bool {
+    guard let next = conversions[direction]?.next else {
+      conversions[direction] = Conversion(at: point, wireRateHertz: timeline.configuration.wireRateHertz)
+      return conversions[direction] != nil
+    }
+    if next == point { return true }
+    return conversions[direction]?.restart(at: point) ?? false
+  }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Converts one direction's samples to the wire rate, piece by piece.
+///
+/// Rendering repeats conversions after a break, so an implementation must be a function of its input alone:
+///  - after `reset`, output k stands for the input time k × from / to (plus a constant delay);
+///  - after n input samples exactly ⌈n × to / from⌉ outputs have been given, however the input was cut;
+///  - an output depends only on the `historySamples` inputs before the newest one and on the phase. Starting anew at
+///    an input index that is a multiple of from / gcd(from, to) and feeding that many inputs therefore gives the
+///    same bytes from there on.
+package protocol SampleRateConverter {
+  /// Nil when this pair of rates (hertz) is not supported or memory is short.
+  init?(from: Int, to: Int)
+  /// How many past input samples the next output can depend on.
+  var historySamples: Int { get }
+  /// Back to the state after `init`: silence before the first input, phase 0.
+  mutating func reset()
+  /// Takes the first `count` of `samples` and appends what they complete to `output`.
+  mutating func convert(_ samples: [Int16], count: Int, into output: inout [Int16])
+}
+
+/// For forks that never convert (tests, or formats at the channel's rate): supports no pair of rates.
+package struct NoConverter: SampleRateConverter {
+  package init?(from: Int, to: Int) { return nil }
+  package var historySamples: Int { 0 }
+  package mutating func reset() {}
+  package mutating func convert(_ samples: [Int16], count: Int, into output: inout [Int16]) {}
+}
+
+/// A point in a run of captured audio: the sample with this index, of the run that began at this media time.
+package struct RunPoint: Sendable, Equatable {
+  package var rateHertz: Int
+  package var runNanoseconds: Int64
+  package var runIndex: UInt64
+
+  package init(rateHertz: Int, runNanoseconds: Int64, runIndex: UInt64) {
+    self.rateHertz = rateHertz
+    self.runNanoseconds = runNanoseconds
+    self.runIndex = runIndex
+  }
+
+  init(_ entry: CapturedEntry) {
+    self.init(rateHertz: entry.rateHertz, runNanoseconds: entry.runNanoseconds, runIndex: entry.runIndex)
+  }
+
+  func advanced(by count: Int) -> RunPoint {
+    var next = self
+    next.runIndex &+= UInt64(clamping: count)
+    return next
+  }
+}
+
+/// One direction's conversion and the place in the run that it has reached.
+struct Conversion<Converter: SampleRateConverter> {
+  private(set) var next: RunPoint
+  private var converter: Converter
+  private let wireRateHertz: Int
+
+  var historySamples: Int { converter.historySamples }
+
+  /// A conversion that starts clean at `point`: silence stands before it.
+  init?(at point: RunPoint, wireRateHertz: Int) {
+    guard let converter = Converter(from: point.rateHertz, to: wireRateHertz) else { return nil }
+    self.converter = converter
+    self.wireRateHertz = wireRateHertz
+    next = point
+    align(to: point)
+  }
+
+  /// Starts clean at another run, keeping the converter where the rates are the same.
+  mutating func restart(at point: RunPoint) -> Bool {
+    guard point.rateHertz == next.rateHertz else {
+      guard let other = Conversion(at: point, wireRateHertz: wireRateHertz) else { return false }
+      self = other
+      return true
+    }
+    converter.reset()
+    next = point
+    align(to: point)
+    return true
+  }
+
+  /// Converts the first `count` samples; appends exactly `frames` to `output`.
+  mutating func convert(_ samples: [Int16], count: Int, frames: Int, into output: inout [Int16]) {
+    let before = output.count
+    converter.convert(samples, count: count, into: &output)
+    next = next.advanced(by: count)
+    // A converter that miscounts must not shift everything behind it.
+    let excess = output.count - before - frames
+    if excess > 0 { output.removeLast(excess) }
+    if excess < 0 { output.append(contentsOf: repeatElement(0, count: -excess)) }
+  }
+
+  /// Takes samples that were rendered before a break, for their effect on the next output.
+  mutating func prime(_ history: [Int16]) {
+    var discarded: [Int16] = []
+    converter.convert(history, count: history.count, into: &discarded)
+    next = next.advanced(by: history.count)
+  }
+
+  /// Phase 0 lies only at multiples of from / gcd: silence up to `point` brings the phase that it has.
+  private mutating func align(to point: RunPoint) {
+    let period = point.rateHertz / greatestCommonDivisor(point.rateHertz, wireRateHertz)
+    let silence = Int(point.runIndex % UInt64(period))
+    guard silence > 0 else { return }
+    var discarded: [Int16] = []
+    converter.convert([Int16](repeating: 0, count: silence), count: silence, into: &discarded)
+  }
+}
+
+/// Greatest common divisor of two positive numbers.
+package func greatestCommonDivisor(_ first: Int, _ second: Int) -> Int {
+  var (larger, smaller) = (max(first, 1), max(second, 1))
+  while smaller != 0 { (larger, smaller) = (smaller, larger % smaller) }
+  return larger
+}

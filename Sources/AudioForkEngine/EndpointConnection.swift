@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AudioForkOptions
+internal import AudioForkWebSocket
+internal import NIOCore
+internal import NIOPosix
+
+/// One attempt to connect and, where it succeeds, the session that comes of it. Lives on one event loop.
+///
+/// The whole attempt, from the look-up of the name to the server's answer, has one time limit. Reports exactly one
+/// `opened` or `failed`, after `opened` exactly one `ended`, and nothing any more after `drop`.
+final class EndpointConnection: WebSocketOwner {
+  enum Event {
+    case opened
+    case failed(ConnectionFailure)
+    case ended(SessionEnd)
+  }
+
+  /// Audio that may wait in the kernel: half a second and more, even at high rates, and not many seconds at 8 kHz,
+  /// because it is lost with the connection.
+  private static let sendBufferBytes = 65_536
+  /// Audio that may wait in the channel before the kernel takes it.
+  private static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 16_384, high: 65_536)
+  /// Sent bytes without acknowledgement for so long mean a dead connection, milliseconds.
+  private static let userTimeoutMilliseconds = 20_000
+
+  private enum Phase {
+    case connecting
+    case upgrading
+    case open
+    case over
+  }
+
+  private let loop: any EventLoop
+  private let url: EndpointURL
+  private let request: UpgradeRequest
+  private let timeout: TimeAmount
+  private var onEvent: ((Event) -> Void)?
+  private var phase = Phase.connecting
+  private var channel: (any Channel)?
+  private var deadline: Scheduled<Void>?
+  /// The session while it is open.
+  private(set) var session: WebSocketSession?
+
+  init(
+    loop: any EventLoop, url: EndpointURL, request: UpgradeRequest, timeout: TimeAmount,
+    onEvent: @escaping (Event) -> Void
+  ) {
+    self.loop = loop
+    self.url = url
+    self.request = request
+    self.timeout = timeout
+    self.onEvent = onEvent
+  }
+
+  func start() {
+    deadline = loop.assumeIsolated().scheduleTask(in: timeout) { [weak self] in self?.timedOut() }
+    let bootstrap = EndpointConnection.bootstrap(on: loop, timeout: timeout)
+    let host = String(decoding: url.host, as: UTF8.self)
+    // An address needs no look-up and no thread that waits for one.
+    let connected =
+      if let address = try? SocketAddress(ipAddress: host, port: url.port) {
+        bootstrap.connect(to: address)
+      } else {
+        bootstrap.connect(host: host, port: url.port)
+      }
+    connected.assumeIsolated().whenComplete { result in
+      switch result {
+      case .success(let channel): self.connected(channel)
+      case .failure(let error): self.fail(ConnectionFailure(self.reason(error)))
+      }
+    }
+  }
+
+  /// Leaves: says good-bye where there is somebody to say it to. Nothing is reported any more.
+  func drop() {
+    onEvent = nil
+    deadline?.cancel()
+    phase = .over
+    if let session {
+      session.drop()
+    } else {
+      channel?.close(promise: nil)
+    }
+    session = nil
+    channel = nil
+  }
+
+  func webSocketOpened(_ session: WebSocketSession) {
+    guard phase == .upgrading else { return session.drop() }
+    deadline?.cancel()
+    phase = .open
+    self.session = session
+    onEvent?(.opened)
+  }
+
+  func webSocketFailed(_ failure: ConnectionFailure) { fail(failure) }
+
+  func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd) {
+    guard phase == .open else { return }
+    phase = .over
+    self.session = nil
+    let onEvent = onEvent
+    self.onEvent = nil
+    onEvent?(.ended(end))
+  }
+
+  /// Asks the kernel how many bytes the peer has acknowledged since the connection began; nil where it does not say.
+  func acknowledgedBytes(_ answer: @escaping (UInt64?) -> Void) {
+    guard let provider = channel as? any SocketOptionProvider else { return answer(nil) }
+    let asked: EventLoopFuture<TCPInformation> = provider.unsafeGetSocketOption(level: .tcp, name: .tcp_info)
+    asked.assumeIsolated().whenComplete { result in answer((try? result.get())?.acknowledgedBytes) }
+  }
+
+  private static func bootstrap(on loop: any EventLoop, timeout: TimeAmount) -> ClientBootstrap {
+    // Our own limit speaks first: it knows what it waited for.
+    ClientBootstrap(group: loop)
+      .connectTimeout(timeout + .seconds(1))
+      .channelOption(.writeBufferWaterMark, value: waterMark)
+      .channelOption(.socketOption(.so_sndbuf), value: sendBufferBytes)
+      .channelOption(.socketOption(.so_keepalive), value: 1)
+      .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+      .channelOption(.tcpOption(.tcp_user_timeout), value: userTimeoutMilliseconds)
+  }
+
+  private func connected(_ channel: any Channel) {
+    guard phase == .connecting else { return channel.close(promise: nil) }
+    phase = .upgrading
+    self.channel = channel
+    var random = SystemRandomNumberGenerator()
+    do {
+      try UpgradeHandler.install(
+        in: channel, request: request, key: UpgradeRequest.makeKey(using: &random), owner: self)
+      if !channel.isActive { fail(ConnectionFailure("connection: closed")) }
+    } catch {
+      fail(ConnectionFailure(connectionReason(error)))
+    }
+  }
+
+  private func timedOut() {
+    let seconds = timeout.nanoseconds / 1_000_000_000
+    switch phase {
+    case .connecting: fail(ConnectionFailure("connection: no answer within \(seconds) s"))
+    case .upgrading: fail(ConnectionFailure("http: no answer to the upgrade request within \(seconds) s"))
+    case .open, .over: break
+    }
+  }
+
+  private func fail(_ failure: ConnectionFailure) {
+    guard phase == .connecting || phase == .upgrading else { return }
+    phase = .over
+    deadline?.cancel()
+    channel?.close(promise: nil)
+    channel = nil
+    let onEvent = onEvent
+    self.onEvent = nil
+    onEvent?(.failed(failure))
+  }
+
+  /// NIO collects the failures of all addresses; the first one that connected to something says most.
+  private func reason(_ error: any Error) -> String {
+    guard let error = error as? NIOConnectionError else { return connectionReason(error) }
+    if let failure = error.connectionErrors.first { return connectionReason(failure.error) }
+    return "dns: the host name '\(shown(error.host))' is not known, or no name server answers"
+  }
+}
+
+/// The beginning of the kernel's `struct tcp_info` (linux/tcp.h), which the C library's copy cuts off: the words up
+/// to `tcpi_bytes_acked`, which has offset 120. The kernel fills as much as it is asked for.
+struct TCPInformation: Sendable {
+  private var states: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
+  private var times: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
+  /// Bytes that the peer has acknowledged; our SYN counts as one.
+  private(set) var acknowledgedBytes: UInt64 = 0
+}
+
+extension NIOBSDSocket.Option {
+  /// TCP_USER_TIMEOUT of linux/tcp.h.
+  fileprivate static let tcp_user_timeout = NIOBSDSocket.Option(rawValue: 18)
+}

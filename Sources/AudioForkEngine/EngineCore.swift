@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+package import NIOCore
+
+/// How the engine's work came to an end.
+package enum EngineExit: Equatable, Sendable {
+  /// The module is gone, or asked us to go, and every fork has ended.
+  case finished
+  /// SIGTERM: the next engine goes on from the cursors.
+  case stopped
+  /// The link cannot be followed.
+  case brokenLink(String)
+}
+
+/// Which forks there are and on which loop. Confined to the link's event loop.
+///
+/// Follows the module's table: a row begins a fork, a fork that a whole table does not name is finished, and when
+/// the module is gone all are.
+package final class EngineCore {
+  private let loop: any EventLoop
+  private let loops: [NIOLoopBound<ForkLoop>]
+  private let output: any EngineOutput
+  private let exit: EventLoopPromise<EngineExit>
+  private var nextLoop = 0
+  /// Forks at work, and the index of their loop.
+  private var forks: [String: Int] = [:]
+  /// Forks that have ended and that the module may still name. It forgets them with FORGET.
+  private var endedForks: Set<String> = []
+  /// Rows since HELLO, until the table is whole; nil afterwards.
+  private var announced: Set<String>? = []
+  private var isModuleGone = false
+  private var stopping: EngineExit?
+  private var hasLeft = false
+
+  private init(
+    loop: any EventLoop, loops: [NIOLoopBound<ForkLoop>], output: any EngineOutput, exit: EventLoopPromise<EngineExit>
+  ) {
+    self.loop = loop
+    self.loops = loops
+    self.output = output
+    self.exit = exit
+  }
+
+  /// Makes the engine's core on `loop`, with forks on `forkLoops`. The future tells when and why to leave.
+  package static func make(
+    on loop: any EventLoop, forkLoops: [any EventLoop], directory: String, output: any EngineOutput
+  ) -> EventLoopFuture<(core: NIOLoopBound<EngineCore>, exit: EventLoopFuture<EngineExit>)> {
+    let promise = loop.makePromise(of: EngineExit.self)
+    let box = NIOLoopBoundBox<EngineCore?>.makeEmptyBox(valueType: EngineCore.self, eventLoop: loop)
+    let made = forkLoops.enumerated().map { index, forkLoop in
+      forkLoop.submit {
+        NIOLoopBound(
+          ForkLoop(loop: forkLoop, index: index, of: forkLoops.count, directory: directory, output: output) { id in
+            loop.execute { box.value?.forkEnded(id) }
+          }, eventLoop: forkLoop)
+      }
+    }
+    return EventLoopFuture.whenAllSucceed(made, on: loop).map { loops in
+      let core = EngineCore(loop: loop, loops: loops, output: output, exit: promise)
+      box.value = core
+      return (NIOLoopBound(core, eventLoop: loop), promise.futureResult)
+    }
+  }
+
+  /// Takes a message of the module.
+  package func handle(_ message: ModuleMessage) {
+    guard stopping == nil else { return }
+    switch message {
+    case .hello(let version, let protocolVersion): greeted(version, protocolVersion)
+    case .fork(let id, let isClosed): rowSent(id, isClosed: isClosed)
+    case .tableEnd: tableEnded()
+    case .forget(let id): forget(id)
+    case .unknown: break
+    }
+  }
+
+  /// The module closed its end: no more capture, deliver what is left.
+  package func moduleGone() {
+    guard !isModuleGone else { return }
+    isModuleGone = true
+    onLoops { $0.orphanAll() }
+    leaveIfDone()
+  }
+
+  /// The link carries nonsense, or failed.
+  package func linkBroke(_ reason: String) {
+    output.send(.log(.error, id: nil, text: "the AudioFork engine ends: the link carried \(reason)"))
+    stop(.brokenLink(reason))
+  }
+
+  /// Ends all forks' work but not the forks: cursors are saved, connections closed.
+  package func stop(_ why: EngineExit) {
+    guard stopping == nil else { return }
+    stopping = why
+    onLoops { $0.shutdown() }
+    leaveIfDone()
+  }
+
+  private func greeted(_ version: String, _ protocolVersion: UInt64) {
+    announced = []
+    guard protocolVersion != 1 else { return }
+    output.send(
+      .log(
+        .warning, id: nil,
+        text: "the module (\(version)) speaks version \(protocolVersion) of the link, this engine version 1: "
+          + "install module and engine of the same release"))
+  }
+
+  private func rowSent(_ id: String, isClosed: Bool) {
+    announced?.insert(id)
+    // A row sent again changes nothing here: the end of capture stands in the ring.
+    guard forks[id] == nil, !endedForks.contains(id) else { return }
+    forks[id] = nextLoop
+    loops[nextLoop].onLoop { $0.start(id, isClosed: isClosed) }
+    nextLoop = (nextLoop + 1) % loops.count
+  }
+
+  private func tableEnded() {
+    guard let announced else { return }
+    self.announced = nil
+    for (id, index) in forks where !announced.contains(id) { loops[index].onLoop { $0.orphan(id) } }
+    endedForks.formIntersection(announced)
+  }
+
+  private func forget(_ id: String) {
+    endedForks.remove(id)
+    guard let index = forks[id] else { return }
+    loops[index].onLoop { $0.forget(id) }
+  }
+
+  private func forkEnded(_ id: String) {
+    guard forks.removeValue(forKey: id) != nil else { return }
+    endedForks.insert(id)
+    leaveIfDone()
+  }
+
+  private func leaveIfDone() {
+    guard forks.isEmpty, !hasLeft, let why = stopping ?? (isModuleGone ? .finished : nil) else { return }
+    hasLeft = true
+    exit.succeed(why)
+  }
+
+  private func onLoops(_ work: @escaping @Sendable (ForkLoop) -> Void) {
+    for loop in loops { loop.onLoop(work) }
+  }
+}
+
+extension NIOLoopBound where Value: AnyObject {
+  /// Does work with the value where it lives.
+  package func onLoop(_ work: @escaping @Sendable (Value) -> Void) {
+    eventLoop.execute { work(value) }
+  }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CAudioForkABI
+internal import CAudioForkProcess
+internal import Glibc
+internal import NIOCore
+internal import NIOPosix
+internal import UnixSignals
+
+/// Why the engine cannot begin. The text is for the person who started it.
+package struct EngineStartError: Error, Sendable, CustomStringConvertible {
+  package let description: String
+}
+
+/// The engine as a process: what `audiofork engine` runs.
+package struct EngineService {
+  private let link: CInt
+  private let directory: String
+
+  /// Closes every descriptor above the link and makes the process a daemon of its own: call it first of all.
+  ///
+  /// Throws when the descriptor is no link, so when a person and not the module started the engine, or when the
+  /// directory is none.
+  package init(link: CInt, directory: String) throws(EngineStartError) {
+    guard af_is_link(link) == 1 else {
+      throw EngineStartError(
+        description: "descriptor \(link) is not a link to Asterisk: the engine is started by app_audiofork, not by "
+          + "hand. Load the module with 'module load app_audiofork.so' in Asterisk's CLI")
+    }
+    af_process_prepare(link)
+    var status = stat()
+    guard stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+      throw EngineStartError(description: "'\(directory)' is not a directory: give the one that holds the rings")
+    }
+    self.link = link
+    self.directory = directory
+  }
+
+  /// Serves until the module is gone and every fork has ended, or until SIGTERM. Returns the exit status.
+  package func run() async throws -> Int32 {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, min(System.coreCount, 4)))
+    let loops = Array(group.makeIterator())
+    guard let first = loops.first else { throw EngineStartError(description: "there is no event loop") }
+    let channel = try await ClientBootstrap(group: first)
+      .channelOption(.allowRemoteHalfClosure, value: true)
+      .channelOption(.autoRead, value: false)
+      .channelOption(.writeBufferWaterMark, value: .init(low: 65_536, high: 262_144))
+      .withConnectedSocket(link).get()
+    let output = LinkOutput(channel)
+    let made = try await EngineCore.make(on: first, forkLoops: loops, directory: directory, output: output).get()
+    output.send(.ready(version: audioforkVersion, pid: UInt64(getpid())))
+    try await first.submit {
+      try channel.pipeline.syncOperations.addHandlers(
+        [ByteToMessageHandler(LinkDecoder()), LinkHandler(made.core.value)])
+    }.get()
+    try await channel.setOption(.autoRead, value: true).get()
+    channel.read()
+
+    let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+    let stopper = Task {
+      for await _ in signals { made.core.onLoop { $0.stop(.stopped) } }
+    }
+    let exit = try await made.exit.get()
+    stopper.cancel()
+    // Close frames and last messages are on their way; they get a moment, not more.
+    try? await first.scheduleTask(in: .milliseconds(50)) {}.futureResult.get()
+    try? await channel.close().get()
+    switch exit {
+    case .finished:
+      removeDirectory()
+      return 0
+    case .stopped: return 0
+    case .brokenLink: return 1
+    }
+  }
+
+  /// Takes the instance's directory away where Asterisk has died and cannot do it. A living module holds the lock
+  /// and removes it itself; whose lock it is shows only once Asterisk's process is entirely gone.
+  private func removeDirectory() {
+    let lock = "\(directory)/lock"
+    for _ in 0..<50 {
+      let descriptor = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+      if descriptor < 0 {
+        rmdir(directory)
+        return
+      }
+      defer { close(descriptor) }
+      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
+        // Only an empty directory goes; rings that are left belong to somebody.
+        if isEmptyButForLock() {
+          unlink(lock)
+          rmdir(directory)
+        }
+        return
+      }
+      usleep(10_000)
+    }
+  }
+
+  private func isEmptyButForLock() -> Bool {
+    guard let stream = opendir(directory) else { return false }
+    defer { closedir(stream) }
+    while let entry = readdir(stream) {
+      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name != ".", name != "..", name != "lock" { return false }
+    }
+    return true
+  }
+}
+
+/// The link's end of the pipeline: hands messages to the core, and the link's end.
+final class LinkHandler: ChannelInboundHandler {
+  typealias InboundIn = ModuleMessage
+
+  private let core: EngineCore
+
+  init(_ core: EngineCore) { self.core = core }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) { core.handle(Self.unwrapInboundIn(data)) }
+
+  /// The module shut its side down but may still listen: it is not kept waiting for longer than the drain takes.
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case ChannelEvent.inputClosed? = event as? ChannelEvent { core.moduleGone() }
+    context.fireUserInboundEventTriggered(event)
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    core.moduleGone()
+    context.fireChannelInactive()
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    switch error {
+    case let error as LinkError: core.linkBroke(error.description)
+    // A socket that fails is a module that is gone.
+    default: core.moduleGone()
+    }
+  }
+}

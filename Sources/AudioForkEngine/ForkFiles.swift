@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AudioForkCore
+internal import AudioForkDialects
+internal import AudioForkOptions
+internal import AudioForkRing
+internal import AudioForkWebSocket
+internal import CAudioForkABI
+internal import Glibc
+internal import NIOCore
+
+/// Why a fork cannot be begun.
+struct ForkFailure: Error {
+  /// As in ENDED: a word, a colon and text.
+  let reason: String
+  /// Another engine still holds the cursor; it may be gone in a moment.
+  var isPassing = false
+  /// There is no such file.
+  var isMissing = false
+}
+
+/// A fork's two files in the instance's directory. The id was checked when the message was read.
+struct ForkFiles {
+  private let ringPath: String
+  private let cursorPath: String
+
+  init(directory: String, id: String) {
+    ringPath = "\(directory)/\(id).ring"
+    cursorPath = "\(directory)/\(id).cursor"
+  }
+
+  func openRing() throws(ForkFailure) -> RingReader {
+    do throws(RingError) {
+      return try RingReader(path: ringPath)
+    } catch {
+      throw ForkFailure(reason: "ring: \(error.message)", isMissing: error.code == .missing)
+    }
+  }
+
+  func openCursor() throws(ForkFailure) -> CursorFile {
+    do throws(RingError) {
+      return try CursorFile(path: cursorPath)
+    } catch {
+      throw ForkFailure(reason: "cursor: \(error.message)", isPassing: error.code == .inUse)
+    }
+  }
+
+  /// Takes both away; that one is missing is no error.
+  func unlink() {
+    Glibc.unlink(ringPath)
+    Glibc.unlink(cursorPath)
+  }
+}
+
+/// What the ring's header says about a fork, checked and made into what the engine needs.
+struct ForkFacts {
+  let url: EndpointURL
+  let options: ForkOptions
+  let stream: StreamDescription
+  let limits: ForkLimits
+
+  init(_ facts: RingFacts, id: String) throws(ForkFailure) {
+    do throws(OptionError) {
+      url = try EndpointURL.parse(Bytes(facts.url.utf8))
+      options = try ForkOptions.parse(Bytes(facts.options.utf8))
+    } catch {
+      throw ForkFailure(reason: "options: \(String(decoding: error.message, as: UTF8.self))")
+    }
+    stream = StreamDescription(
+      forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,
+      direction: options.direction)
+    limits = ForkLimits(
+      attemptsMax: options.reconnectAttempts, waitMax: .seconds(options.reconnectWaitSeconds),
+      drain: .seconds(facts.drainSeconds))
+  }
+
+  /// The URL without user information.
+  var shownURL: String { String(decoding: url.shown, as: UTF8.self) }
+
+  var rendering: RenderConfiguration {
+    RenderConfiguration(
+      directions: DirectionSet(rawValue: options.direction.rawValue), wireRateHertz: stream.rateHertz,
+      fill: options.fill)
+  }
+
+  /// `R(s)` caps each attempt as it caps each wait.
+  var attemptTimeout: TimeAmount { .seconds(Int64(options.reconnectWaitSeconds)) }
+
+  func request(_ dialect: any Dialect) -> UpgradeRequest {
+    var request = UpgradeRequest(host: url.hostHeader, target: url.target)
+    request.userInformation = url.userInformation
+    request.subprotocols = dialect.subprotocols
+    request.agent = "audiofork/\(audioforkVersion)"
+    request.headers = dialect.requestHeaders(stream).map { RequestHeader(name: $0.name, value: $0.value) }
+    return request
+  }
+}
+
+/// CLOCK_MONOTONIC in nanoseconds, the clock of a ring's epoch.
+func monotonicNow() -> Int64 { af_now_ns() }

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+package import AudioForkCore
+internal import AudioForkOptions
+
+/// What Asterisk's log gets to read about one fork. Holds to its promises: nothing in a fork's normal life is a
+/// warning, an outage is two lines however many attempts it takes, and gaps are summed up.
+package struct ForkJournal {
+  /// Gaps are reported at once and then at most so often.
+  package static let gapSpacingNanoseconds: Int64 = 5_000_000_000
+
+  private let id: String
+  private let subject: String
+  private var gapsDue = 0
+  private var samplesDue: UInt64 = 0
+  private var reasonsDue: Set<Gap.Reason> = []
+  private var gapsReportedAt: Int64?
+
+  /// `endpoint` is the URL without user information.
+  package init(id: String, channel: String, endpoint: String) {
+    self.id = id
+    subject = channel.isEmpty ? "AudioFork \(id) to \(endpoint)" : "AudioFork \(id) on \(channel) to \(endpoint)"
+  }
+
+  package func outageBegan(_ reason: String, attemptsMax: Int) -> EngineMessage {
+    line(
+      .warning, "\(reason); trying again, at most \(attemptsMax) times. The audio waits in the ring meanwhile")
+  }
+
+  package func outageOver(attempts: Int, lagMilliseconds: UInt64) -> EngineMessage {
+    line(
+      .warning,
+      "connected again after \(attempts) \(attempts == 1 ? "attempt" : "attempts"), \(lagMilliseconds) ms behind; "
+        + "catching up")
+  }
+
+  /// The last line; nil where the end is the usual one and ENDED says it all.
+  package func ended(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> EngineMessage? {
+    let reason = ForkJournal.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)
+    switch ending {
+    case .delivered, .shutdown, .forgotten: return nil
+    case .closedByServer: return line(.notice, "\(reason); the fork ends")
+    case .unreachable, .refused, .broken:
+      return line(.error, "\(reason); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
+    case .drainExpired: return line(.warning, "\(reason); the time for draining is over, the fork ends")
+    }
+  }
+
+  /// Notes gaps and returns a line when it is time for one.
+  package mutating func gaps(_ gaps: [Gap], now: Int64) -> EngineMessage? {
+    for gap in gaps {
+      gapsDue += 1
+      samplesDue &+= gap.count
+      reasonsDue.insert(gap.reason)
+    }
+    return gapsDueNow(now: now, isLast: false)
+  }
+
+  /// Gaps that were noted and not yet told.
+  package mutating func gapsDueNow(now: Int64, isLast: Bool) -> EngineMessage? {
+    guard gapsDue > 0 else { return nil }
+    if let last = gapsReportedAt, now &- last < ForkJournal.gapSpacingNanoseconds, !isLast { return nil }
+    defer {
+      gapsDue = 0
+      samplesDue = 0
+      reasonsDue = []
+      gapsReportedAt = now
+    }
+    let causes = [
+      reasonsDue.contains(.overrun) ? "overwritten in the ring before they could be sent (raise buffer)" : nil,
+      reasonsDue.contains(.ahead) ? "more than two seconds ahead of the clock" : nil,
+    ].compactMap { $0 }.joined(separator: ", or ")
+    return line(
+      .warning, "\(samplesDue) captured samples lost in \(gapsDue) \(gapsDue == 1 ? "gap" : "gaps"): \(causes)")
+  }
+
+  package func cursorFailed() -> EngineMessage {
+    line(
+      .error, "the cursor cannot be saved; after a crash of the engine audio would be repeated. Make room in run_dir")
+  }
+
+  /// A line about the fork.
+  package func line(_ level: LogLevel, _ text: String) -> EngineMessage {
+    .log(level, id: id, text: "\(subject): \(text)")
+  }
+
+  /// The reason in ENDED: a word, a colon and text.
+  package static func reason(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> String {
+    switch ending {
+    case .delivered: "done: all audio was delivered"
+    case .closedByServer: "server: closed with 1000"
+    case .unreachable(0, let reason): "unreachable: \(reason); no attempts to reconnect are allowed"
+    case .unreachable(let attempts, let reason): "unreachable: \(attempts) attempts failed, the last one: \(reason)"
+    case .refused(let reason): reason
+    case .drainExpired(nil): "drain: \(undeliveredMilliseconds) ms undelivered"
+    case .drainExpired(let reason?): "drain: \(undeliveredMilliseconds) ms undelivered; \(reason)"
+    case .broken(let reason): "ring: \(reason)"
+    case .shutdown: "engine: stopping"
+    case .forgotten: "forgotten: the module does not know the fork any more"
+    }
+  }
+
+  private func undelivered(_ milliseconds: Int64) -> String {
+    milliseconds > 0 ? "\(milliseconds) ms of audio were not delivered" : "Nothing captured was left undelivered"
+  }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+package import AudioForkCore
+internal import AudioForkResampling
+package import AudioForkRing
+
+/// A fork's audio on its way from the ring to the connection, and the cursor that follows it. Knows no network.
+///
+/// The owner takes blocks as long as the connection takes them (not connected: none, so that the ring stays the only
+/// buffer), says what it has sent, confirms, and rewinds after a break. Not Sendable: one owner, one event loop.
+/// Times are nanoseconds since the fork's epoch.
+package final class ForkStream {
+  /// A place in the stream to which delivery can return.
+  private struct Mark {
+    var checkpoint: Checkpoint
+    var completedAt: Int64
+  }
+
+  private let ring: RingReader
+  private let cursor: CursorFile
+  private let configuration: RenderConfiguration
+  private var renderer: Renderer<SpeexConverter>
+  private var window: DeliveryWindow<Mark>
+  private var record: CursorRecord
+  /// Samples of the entry just read; reused.
+  private var entrySamples: [Int16] = []
+  private var isFinished = false
+  private var decisionsSaved: [ClockDecision] = []
+  private var gapsFound: [Gap] = []
+  /// Samples of the block that `nextBlock` returned last.
+  package private(set) var samples: [Int16] = []
+  /// When the newest block taken became decidable.
+  package private(set) var completedAt: Int64
+  /// Capture has ended and every block has been taken.
+  package private(set) var isDrained = false
+  /// No writer any more, although the ring may not say so: the module is gone.
+  package var isOrphaned = false
+  /// Saving the cursor failed (a full tmpfs); reported once by the owner.
+  package private(set) var cursorFailed = false
+
+  /// Goes on where the cursor says, or begins at the epoch.
+  package init(ring: RingReader, cursor: CursorFile, configuration: RenderConfiguration) {
+    self.ring = ring
+    self.cursor = cursor
+    self.configuration = configuration
+    let found = cursor.load().flatMap { CursorRecord(decoding: $0) } ?? CursorRecord()
+    record = found
+    if let checkpoint = found.checkpoint, checkpoint.configuration == configuration {
+      renderer = Renderer(configuration, resumingAt: checkpoint)
+      window = DeliveryWindow(confirmed: Mark(checkpoint: checkpoint, completedAt: found.completedAt))
+      completedAt = found.completedAt
+    } else {
+      renderer = Renderer(configuration)
+      window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: 0))
+      completedAt = 0
+    }
+  }
+
+  /// Whether capture has ended.
+  package var isCaptureClosed: Bool { isOrphaned || ring.closedAt != nil }
+
+  /// How long ago capture ended.
+  package func sinceCaptureClosed(now: Int64) -> Duration {
+    ring.closedAt.map { .nanoseconds(max(0, now &- $0)) } ?? .zero
+  }
+
+  /// Why the ring cannot be followed any more.
+  package struct Broken: Error, Equatable {
+    package let reason: String
+  }
+
+  // MARK: - Taking blocks
+
+  /// The next block, its samples in `samples`; nil where none is decidable yet, or ever (`isDrained`).
+  package func nextBlock(now: Int64) throws(Broken) -> RenderedBlock? {
+    var hasToldTime = false
+    while true {
+      if let block = renderer.nextBlock(into: &samples) {
+        completedAt = max(completedAt, block.completedAt)
+        return block
+      }
+      gapsFound += renderer.takeGaps()
+      let sequence = renderer.nextSequence
+      switch ring.read(sequence, into: &entrySamples) {
+      case .entry(let entry): renderer.consume(entry, samples: entrySamples)
+      case .notAudio: renderer.skip(to: sequence &+ 1)
+      case .lapped(let oldest): renderer.skip(to: max(oldest, sequence &+ 1))
+      case .broken(let reason): throw Broken(reason: reason)
+      case .notYet:
+        if finishIfClosed() { continue }
+        guard !hasToldTime, !isFinished, configuration.fill else { return nil }
+        hasToldTime = true
+        tellTime(now)
+      }
+    }
+  }
+
+  /// Gaps that the stream has passed and nobody has heard of yet, even in an earlier engine: they are in the cursor
+  /// before they are returned.
+  package func takeNewGaps() -> [Gap] {
+    guard !gapsFound.isEmpty else { return [] }
+    defer { gapsFound = [] }
+    var new: [Gap] = []
+    for gap in gapsFound {
+      let end = gap.start &+ gap.count
+      switch gap.direction {
+      case .in where gap.start >= record.reportedIn: record.reportedIn = end
+      case .out where gap.start >= record.reportedOut: record.reportedOut = end
+      case .in, .out: continue  // heard of before a break
+      }
+      new.append(gap)
+    }
+    if !new.isEmpty { save() }
+    return new
+  }
+
+  /// Closed is looked at before `published` is: then what is published is all there will be.
+  private func finishIfClosed() -> Bool {
+    guard !isFinished else {
+      isDrained = true
+      return false
+    }
+    guard isCaptureClosed, ring.published <= renderer.nextSequence else { return false }
+    isFinished = true
+    renderer.finish(capturedIn: ring.captured(.in), capturedOut: ring.captured(.out))
+    return true
+  }
+
+  /// Fill that the clock decides is the one thing that a replay cannot find in the ring: it is saved before the
+  /// caller can send it.
+  private func tellTime(_ now: Int64) {
+    renderer.clock(now: now)
+    guard renderer.clockDecisions != decisionsSaved else { return }
+    save()
+  }
+
+  // MARK: - Delivery
+
+  /// Everything taken so far has been sent: `offset` bytes of this connection.
+  package func sent(now: Int64, offset: UInt64, audioBytes: Int) {
+    record.bytes &+= UInt64(clamping: audioBytes)
+    guard window.wantsMark(now: now) else { return }
+    window.record(Mark(checkpoint: renderer.checkpoint, completedAt: completedAt), now: now, offset: offset)
+  }
+
+  /// Whether `confirm` could do something.
+  package func wantsConfirmation(now: Int64) -> Bool { window.isDue(now: now) }
+
+  /// Moves the confirmed position and saves it; see `DeliveryWindow`.
+  package func confirm(now: Int64, acknowledged: UInt64?) {
+    guard window.confirm(now: now, acknowledged: acknowledged) else { return }
+    renderer.forgetClockDecisions(before: window.confirmed.checkpoint)
+    save()
+  }
+
+  /// A connection was opened.
+  package func connectionOpened() { record.connections &+= 1 }
+
+  /// The connection is gone: the stream goes on from what is confirmed.
+  package func rewind() {
+    window.reset()
+    let from = window.confirmed
+    renderer = Renderer(
+      configuration, resumingAt: from.checkpoint.withClockDecisions(renderer.clockDecisions))
+    completedAt = from.completedAt
+    isFinished = false
+    isDrained = false
+    gapsFound = []
+  }
+
+  /// Saves the confirmed position, with the clock's decisions since.
+  package func save() {
+    decisionsSaved = renderer.clockDecisions
+    record.checkpoint = window.confirmed.checkpoint.withClockDecisions(decisionsSaved)
+    record.completedAt = window.confirmed.completedAt
+    if !cursor.save(record.encode()) { cursorFailed = true }
+  }
+
+  /// Gives both files back; nothing may be called afterwards but the totals.
+  package func close() {
+    ring.close()
+    cursor.close()
+  }
+
+  // MARK: - Totals
+
+  /// Totals as of the last block taken.
+  package func counters(now: Int64) -> ForkCounters {
+    let rendered = renderer.counters
+    var counters = ForkCounters()
+    counters.position = rendered.position
+    counters.fill = rendered.fill
+    counters.lost = rendered.lost
+    counters.gaps = rendered.gaps
+    counters.reconnects = record.connections > 0 ? record.connections &- 1 : 0
+    counters.bytes = record.bytes
+    counters.lagMilliseconds = UInt64(clamping: undeliveredMilliseconds(now: now))
+    return counters
+  }
+
+  /// Milliseconds of captured time that have not been taken yet.
+  package func undeliveredMilliseconds(now: Int64) -> Int64 {
+    guard !isDrained, ring.published > renderer.nextSequence else { return 0 }
+    return max(0, (ring.closedAt ?? now) &- completedAt) / 1_000_000
+  }
+}

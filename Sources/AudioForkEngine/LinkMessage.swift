@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AudioForkRing
+internal import CAudioForkABI
+package import NIOCore
+
+/// The other side of the link sends what is no message. There is no way to find the next one: the link is over.
+package struct LinkError: Error, Sendable, Equatable, CustomStringConvertible {
+  package let description: String
+}
+
+/// What the module says (af_link.h).
+package enum ModuleMessage: Equatable, Sendable {
+  case hello(version: String, protocolVersion: UInt64)
+  /// A row of the fork table.
+  case fork(id: String, isClosed: Bool)
+  case tableEnd
+  case forget(id: String)
+  /// Of a later release: skipped.
+  case unknown(type: UInt16)
+}
+
+/// Cuts the link's stream into messages.
+package struct LinkDecoder: NIOSingleStepByteToMessageDecoder {
+  package typealias InboundOut = ModuleMessage
+
+  package init() {}
+
+  package mutating func decode(buffer: inout ByteBuffer) throws -> ModuleMessage? {
+    let start = buffer.readerIndex
+    guard let length = buffer.getInteger(at: start, endianness: .little, as: UInt32.self) else { return nil }
+    guard length >= 4, length <= UInt32(AF_LINK_MESSAGE_BYTES_MAX) else {
+      throw LinkError(description: "a message of \(length) bytes; 4 to \(AF_LINK_MESSAGE_BYTES_MAX) are possible")
+    }
+    guard var message = buffer.getSlice(at: start + 4, length: Int(length)) else { return nil }
+    buffer.moveReaderIndex(forwardBy: 4 + Int(length))
+    let type = message.readInteger(endianness: .little, as: UInt16.self) ?? 0
+    message.moveReaderIndex(forwardBy: 2)
+    return try LinkDecoder.message(type, FieldReader(Array(message.readableBytesView)))
+  }
+
+  package mutating func decodeLast(buffer: inout ByteBuffer, seenEOF: Bool) throws -> ModuleMessage? {
+    try decode(buffer: &buffer)
+  }
+
+  private static func message(_ type: UInt16, _ fields: FieldReader) throws(LinkError) -> ModuleMessage {
+    guard fields.isWellFormed else { throw LinkError(description: "a message of type \(type) with broken fields") }
+    switch UInt32(type) {
+    case AF_LINK_HELLO.rawValue:
+      return .hello(
+        version: fields.text(UInt16(AF_FIELD_VERSION.rawValue)) ?? "",
+        protocolVersion: fields.number(UInt16(AF_FIELD_PROTOCOL.rawValue)) ?? 0)
+    case AF_LINK_FORK.rawValue:
+      return .fork(
+        id: try id(fields), isClosed: fields.text(UInt16(AF_FIELD_STATE.rawValue)) == "closed")
+    case AF_LINK_TABLE_END.rawValue: return .tableEnd
+    case AF_LINK_FORGET.rawValue: return .forget(id: try id(fields))
+    default: return .unknown(type: type)
+    }
+  }
+
+  /// An id becomes a part of file names: nothing but letters, digits and '-'.
+  private static func id(_ fields: FieldReader) throws(LinkError) -> String {
+    guard let bytes = fields.bytes(UInt16(AF_FIELD_ID.rawValue)), (1...64).contains(bytes.count),
+      bytes.allSatisfy({ isLetterOrDigit($0) || $0 == UInt8(ascii: "-") })
+    else { throw LinkError(description: "a message about a fork without a usable id") }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  private static func isLetterOrDigit(_ byte: UInt8) -> Bool {
+    switch byte {
+    case 48...57, 65...90, 97...122: true
+    default: false
+    }
+  }
+}
+
+/// Levels of a line for Asterisk's log (enum af_level).
+package enum LogLevel: UInt64, Sendable {
+  case debug = 0
+  case verbose = 1
+  case notice = 2
+  case warning = 3
+  case error = 4
+}
+
+/// A fork's totals, as STATE and ENDED carry them.
+package struct ForkCounters: Sendable, Equatable {
+  /// Sample frames sent at the wire rate, fill included.
+  package var position: UInt64 = 0
+  package var fill: UInt64 = 0
+  /// Captured samples reported as gaps.
+  package var lost: UInt64 = 0
+  package var gaps: UInt64 = 0
+  package var reconnects: UInt64 = 0
+  /// Audio bytes written to sockets, repeats included.
+  package var bytes: UInt64 = 0
+  package var lagMilliseconds: UInt64 = 0
+
+  package init() {}
+}
+
+/// What the engine says (af_link.h).
+package enum EngineMessage: Sendable, Equatable {
+  case ready(version: String, pid: UInt64)
+  case state(id: String, state: ForkStateName, reason: String, ForkCounters)
+  case ended(id: String, reason: String, ForkCounters)
+  case log(LogLevel, id: String?, text: String)
+
+  /// The message as it travels.
+  package func encode() -> ByteBuffer {
+    switch self {
+    case .ready(let version, let pid):
+      var fields = FieldBytes(type: AF_LINK_READY)
+      fields.append(AF_FIELD_VERSION, version)
+      fields.append(AF_FIELD_PROTOCOL, number: UInt64(AF_LINK_VERSION))
+      fields.append(AF_FIELD_PID, number: pid)
+      return fields.message()
+    case .state(let id, let state, let reason, let counters):
+      var fields = FieldBytes(type: AF_LINK_STATE)
+      fields.append(AF_FIELD_ID, id)
+      fields.append(AF_FIELD_STATE, state.rawValue)
+      if !reason.isEmpty { fields.append(AF_FIELD_REASON, reason) }
+      fields.append(counters)
+      return fields.message()
+    case .ended(let id, let reason, let counters):
+      var fields = FieldBytes(type: AF_LINK_ENDED)
+      fields.append(AF_FIELD_ID, id)
+      fields.append(AF_FIELD_REASON, reason)
+      fields.append(counters)
+      return fields.message()
+    case .log(let level, let id, let text):
+      var fields = FieldBytes(type: AF_LINK_LOG)
+      fields.append(AF_FIELD_LEVEL, number: level.rawValue)
+      if let id { fields.append(AF_FIELD_ID, id) }
+      fields.append(AF_FIELD_TEXT, text)
+      return fields.message()
+    }
+  }
+}
+
+/// Builds a message's fields.
+private struct FieldBytes {
+  /// A text longer than this is cut: log lines and reasons are sentences.
+  private static let textBytesMax = 8192
+  private var buffer = ByteBuffer()
+
+  init(type: af_link_type) {
+    buffer.writeInteger(0, as: UInt32.self)
+    buffer.writeInteger(UInt16(truncatingIfNeeded: type.rawValue), endianness: .little)
+    buffer.writeInteger(0, as: UInt16.self)
+  }
+
+  mutating func append(_ key: af_field, _ text: String) {
+    let bytes = text.utf8.prefix(FieldBytes.textBytesMax)
+    begin(key, count: bytes.count)
+    buffer.writeBytes(bytes)
+  }
+
+  mutating func append(_ key: af_field, number: UInt64) {
+    begin(key, count: 8)
+    buffer.writeInteger(number, endianness: .little)
+  }
+
+  mutating func append(_ counters: ForkCounters) {
+    append(AF_FIELD_POSITION, number: counters.position)
+    append(AF_FIELD_FILL, number: counters.fill)
+    append(AF_FIELD_LOST, number: counters.lost)
+    append(AF_FIELD_GAPS, number: counters.gaps)
+    append(AF_FIELD_RECONNECTS, number: counters.reconnects)
+    append(AF_FIELD_BYTES, number: counters.bytes)
+    append(AF_FIELD_LAG, number: counters.lagMilliseconds)
+  }
+
+  func message() -> ByteBuffer {
+    var whole = buffer
+    whole.setInteger(
+      UInt32(truncatingIfNeeded: whole.readableBytes - 4), at: whole.readerIndex, endianness: .little)
+    return whole
+  }
+
+  private mutating func begin(_ key: af_field, count: Int) {
+    buffer.writeInteger(UInt16(truncatingIfNeeded: key.rawValue), endianness: .little)
+    buffer.writeInteger(0, as: UInt16.self)
+    buffer.writeInteger(UInt32(truncatingIfNeeded: count), endianness: .little)
+  }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+package import NIOHTTP1
+internal import NIOWebSocket
+
+/// A field of the request. The value may be anything: it is escaped when the request is made.
+package struct RequestHeader: Sendable, Equatable {
+  package let name: String
+  package let value: String
+
+  package init(name: String, value: String) {
+    self.name = name
+    self.value = value
+  }
+}
+
+/// The request that opens a WebSocket connection (RFC 6455 section 4.1).
+///
+/// Whatever the fields are made of, the request stays one request: values are escaped here and nowhere else.
+package struct UpgradeRequest: Sendable, Equatable {
+  /// Value of the Host header.
+  package var host: [UInt8]
+  /// Path and query.
+  package var target: [UInt8]
+  /// `user[:password]` of the URL, percent-encoded as it stood there; empty: no Authorization header.
+  package var userInformation: [UInt8] = []
+  /// Sub-protocols offered, in order of preference.
+  package var subprotocols: [String] = []
+  /// Further headers. Values may be anything; names are ours.
+  package var headers: [RequestHeader] = []
+  /// Value of User-Agent.
+  package var agent = "audiofork"
+
+  package init(host: [UInt8], target: [UInt8]) {
+    self.host = host
+    self.target = target
+  }
+
+  /// A fresh Sec-WebSocket-Key.
+  package static func makeKey(using random: inout some RandomNumberGenerator) -> String {
+    NIOWebSocketClientUpgrader.randomRequestKey(using: &random)
+  }
+
+  /// The request's head with this Sec-WebSocket-Key.
+  package func head(key: String) -> HTTPRequestHead {
+    var fields = HTTPHeaders()
+    fields.add(name: "Host", value: escaped(host, keeping: { $0 > 32 && $0 < 127 }))
+    fields.add(name: "Upgrade", value: "websocket")
+    fields.add(name: "Connection", value: "Upgrade")
+    fields.add(name: "Sec-WebSocket-Key", value: key)
+    fields.add(name: "Sec-WebSocket-Version", value: "13")
+    if !subprotocols.isEmpty {
+      fields.add(name: "Sec-WebSocket-Protocol", value: subprotocols.joined(separator: ", "))
+    }
+    if !userInformation.isEmpty { fields.add(name: "Authorization", value: basicAuthorization) }
+    fields.add(name: "User-Agent", value: agent)
+    for header in headers { fields.add(name: header.name, value: headerValue(header.value)) }
+    return HTTPRequestHead(
+      version: .http1_1, method: .GET, uri: escaped(target, keeping: { $0 > 32 && $0 < 127 }), headers: fields)
+  }
+
+  /// RFC 7617. The URL's percent-encoding is undone first; without a password there is an empty one.
+  private var basicAuthorization: String {
+    var credentials = percentDecoded(userInformation)
+    if !userInformation.contains(UInt8(ascii: ":")) { credentials.append(UInt8(ascii: ":")) }
+    return "Basic " + base64(credentials)
+  }
+}
+
+/// A header value that cannot end its line: visible ASCII stays as it is; blanks, '%', control characters and all
+/// that is not ASCII are percent-encoded, so that the server can restore them.
+package func headerValue(_ text: String) -> String {
+  escaped(Array(text.utf8), keeping: { $0 > 32 && $0 < 127 && $0 != UInt8(ascii: "%") })
+}
+
+private func escaped(_ bytes: [UInt8], keeping isKept: (UInt8) -> Bool) -> String {
+  let digits = Array("0123456789ABCDEF".utf8)
+  var result: [UInt8] = []
+  result.reserveCapacity(bytes.count)
+  for byte in bytes {
+    if isKept(byte) {
+      result.append(byte)
+    } else {
+      result += [UInt8(ascii: "%"), digits[Int(byte &>> 4)], digits[Int(byte & 15)]]
+    }
+  }
+  return String(decoding: result, as: UTF8.self)
+}
+
+private func percentDecoded(_ bytes: [UInt8]) -> [UInt8] {
+  func digit(_ index: Int) -> UInt8? {
+    guard index < bytes.count else { return nil }
+    switch bytes[index] {
+    case 48...57: return bytes[index] &- 48
+    case 65...70: return bytes[index] &- 55
+    case 97...102: return bytes[index] &- 87
+    default: return nil
+    }
+  }
+  var result: [UInt8] = []
+  var index = 0
+  while index < bytes.count {
+    if bytes[index] == UInt8(ascii: "%"), let high = digit(index + 1), let low = digit(index + 2) {
+      result.append(high &<< 4 | low)
+      index += 3
+    } else {
+      result.append(bytes[index])
+      index += 1
+    }
+  }
+  return result
+}
+
+private func base64(_ bytes: [UInt8]) -> String {
+  let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+  var result: [UInt8] = []
+  var index = 0
+  while index < bytes.count {
+    let left = bytes.count - index
+    let first = bytes[index]
+    let second = left > 1 ? bytes[index + 1] : 0
+    let third = left > 2 ? bytes[index + 2] : 0
+    result.append(alphabet[Int(first &>> 2)])
+    result.append(alphabet[Int((first & 3) &<< 4 | second &>> 4)])
+    result.append(left > 1 ? alphabet[Int((second & 15) &<< 2 | third &>> 6)] : UInt8(ascii: "="))
+    result.append(left > 2 ? alphabet[Int(third & 63)] : UInt8(ascii: "="))
+    index += 3
+  }
+  return String(decoding: result, as: UTF8.self)
+}

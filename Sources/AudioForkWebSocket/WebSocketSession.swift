@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+package import NIOCore
+package import NIOWebSocket
+
+/// How a session ended.
+package enum SessionEnd: Equatable, Sendable {
+  /// The server closed first; its code is nil where its Close frame had none.
+  case closedByServer(code: UInt16?, reason: String)
+  /// We closed first and the server answered.
+  case closedByUs
+  /// Neither: the connection broke, the server broke the protocol, or our Close got no answer.
+  case lost(String)
+}
+
+/// An open WebSocket connection, client side. Lives on one event loop and is called there only:
+///  1. sends binary messages, each in one masked frame and one buffer; nothing leaves before `flush`,
+///  2. answers every ping, also while idle; while the server does not read, only the latest one,
+///  3. answers the server's Close and reports it,
+///  4. closes the session on the server's violations,
+///  5. reports the end exactly once.
+package final class WebSocketSession: ChannelInboundHandler {
+  package typealias InboundIn = WebSocketFrame
+  package typealias OutboundOut = ByteBuffer
+
+  /// How long the server may take to answer our Close.
+  package static let closeWait = TimeAmount.milliseconds(1500)
+
+  private enum Phase {
+    case open
+    /// Our Close is out.
+    case closing
+    case over
+  }
+
+  private var phase = Phase.open
+  private weak var owner: (any WebSocketOwner)?
+  private var context: ChannelHandlerContext?
+  private var rules = FrameRules(sender: .server)
+  private var writer = FrameWriter(SystemRandomNumberGenerator())
+  /// Payload of the latest ping that could not be answered yet.
+  private var pongDue: ByteBuffer?
+  private var closeTimer: Scheduled<Void>?
+
+  /// Bytes given to the channel since the upgrade, frame headers included.
+  package private(set) var bytesWritten: UInt64 = 0
+  /// The channel, for what only the room below NIO's sockets knows.
+  package var channel: (any Channel)? { context?.channel }
+
+  init(owner: any WebSocketOwner) { self.owner = owner }
+
+  /// Whether the server and the kernel keep up: more may be sent.
+  package var isWritable: Bool {
+    guard let context, case .open = phase else { return false }
+    return context.channel.isWritable
+  }
+
+  /// Whether the kernel has taken everything that was sent.
+  package var isFlushed: Bool {
+    guard let context else { return false }
+    return (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) == 0
+  }
+
+  /// Sends a binary message; `payload` is masked in place and worth nothing afterwards.
+  package func send(binary payload: inout [UInt8]) {
+    guard let context, case .open = phase else { return }
+    write(writer.binary(masking: &payload), context: context)
+  }
+
+  /// Sends a text message.
+  package func send(text: String) {
+    guard let context, case .open = phase else { return }
+    write(writer.text(text), context: context)
+  }
+
+  /// Lets go what was sent since the last flush.
+  package func flush() { context?.flush() }
+
+  /// Begins the closing handshake. `closedByUs` follows, or `lost` when the server does not answer in time.
+  package func close(code: UInt16, reason: String = "") {
+    guard let context, case .open = phase else { return }
+    phase = .closing
+    write(writer.close(code: code, reason: reason), context: context)
+    context.flush()
+    closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: WebSocketSession.closeWait) {
+      self.end(.lost("close: no answer to our Close frame"))
+    }
+  }
+
+  /// Says good-bye and leaves without waiting; the owner hears nothing more.
+  package func drop(code: UInt16 = CloseCode.goingAway) {
+    owner = nil
+    guard let context, phase != .over else { return }
+    if case .open = phase {
+      leave(context: context, code: code)
+    } else {
+      context.close(promise: nil)
+    }
+    phase = .over
+    closeTimer?.cancel()
+  }
+
+  package func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+  package func handlerRemoved(context: ChannelHandlerContext) {
+    self.context = nil
+    end(.lost("connection: closed"))
+  }
+
+  package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard phase != .over else { return }
+    switch rules.receive(Self.unwrapInboundIn(data)) {
+    case .nothing, .text, .binary, .pong: break  // nothing that a server says is of use yet
+    case .ping(let payload): answer(payload, context: context)
+    case .close(let code, let reason): peerClosed(code, shown(reason), context: context)
+    case .violation(let violation): refuse(violation, context: context)
+    }
+  }
+
+  package func channelReadComplete(context: ChannelHandlerContext) {
+    context.flush()
+    context.fireChannelReadComplete()
+  }
+
+  package func channelWritabilityChanged(context: ChannelHandlerContext) {
+    if context.channel.isWritable, let payload = pongDue {
+      pongDue = nil
+      answer(payload, context: context)
+      context.flush()
+    }
+    context.fireChannelWritabilityChanged()
+  }
+
+  package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    if let error = error as? NIOWebSocketError {
+      refuse(FrameViolation(error), context: context)
+    } else {
+      end(.lost(connectionReason(error)))
+    }
+  }
+
+  package func channelInactive(context: ChannelHandlerContext) {
+    end(.lost("connection: closed by the server without a Close frame"))
+    context.fireChannelInactive()
+  }
+
+  private func write(_ buffer: ByteBuffer, context: ChannelHandlerContext) {
+    bytesWritten &+= UInt64(buffer.readableBytes)
+    context.write(Self.wrapOutboundOut(buffer), promise: nil)
+  }
+
+  /// Flushed with the end of the read.
+  private func answer(_ ping: ByteBuffer, context: ChannelHandlerContext) {
+    guard case .open = phase else { return }
+    guard context.channel.isWritable else {
+      pongDue = ping
+      return
+    }
+    write(writer.pong(ping), context: context)
+  }
+
+  private func peerClosed(_ code: UInt16?, _ reason: String, context: ChannelHandlerContext) {
+    switch phase {
+    case .open:
+      leave(context: context, code: code)
+      end(.closedByServer(code: code, reason: reason))
+    case .closing: end(.closedByUs)
+    case .over: break
+    }
+  }
+
+  private func refuse(_ violation: FrameViolation, context: ChannelHandlerContext) {
+    if case .open = phase { leave(context: context, code: violation.code) }
+    end(.lost("protocol: the server sent \(violation.reason)"))
+  }
+
+  /// Sends a last Close frame and closes behind it: when it is written, or after a while when it cannot be.
+  private func leave(context: ChannelHandlerContext, code: UInt16?) {
+    let channel = context.channel
+    let buffer = writer.close(code: code)
+    bytesWritten &+= UInt64(buffer.readableBytes)
+    context.writeAndFlush(Self.wrapOutboundOut(buffer)).whenComplete { _ in channel.close(promise: nil) }
+    context.eventLoop.scheduleTask(in: WebSocketSession.closeWait) { channel.close(promise: nil) }
+    phase = .over
+  }
+
+  private func end(_ end: SessionEnd) {
+    closeTimer?.cancel()
+    closeTimer = nil
+    // `leave` closes the channel itself, behind its Close frame.
+    if phase != .over { context?.close(promise: nil) }
+    phase = .over
+    let owner = owner
+    self.owner = nil
+    owner?.webSocketEnded(self, end)
+  }
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*!
+ * \file
+ * \brief What the engine does to its own process before anything else: system calls that Swift cannot make, because
+ * they are variadic or newer than its import of the C library.
+ */
+#ifndef AF_PROCESS_H
+#define AF_PROCESS_H
+
+/*!
+ * \brief Whether the descriptor is a connected stream socket, as the module gives one.
+ * \retval 1 it is
+ * \retval 0 it is not
+ */
+int af_is_link(int descriptor);
+
+/*!
+ * \brief Makes the process independent of the one that spawned it.
+ *
+ * Closes every descriptor above the link, begins a session of its own, gives up gaining privileges, raises the limit
+ * on descriptors as far as it goes, ignores SIGPIPE and SIGHUP. What of it fails is left as it was: none of it is
+ * needed for the engine to work.
+ *
+ * \note for the main thread while it is the only one: threads inherit the rest
+ */
+void af_process_prepare(int link);
+
+#endif /* AF_PROCESS_H */
