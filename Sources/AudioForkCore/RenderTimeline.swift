@@ -26,6 +26,7 @@ struct RenderTimeline {
   /// How far the last placed entry of a direction was shifted behind its media time, in frames.
   private(set) var shift = PerDirection<Int64>(in: 0, out: 0)
 
+  /// Newest arrival consumed. From 0, as in the model: a first entry within 160 ms of the epoch ends no silence.
   private var newest: Int64 = 0
   private var lastArrival = PerDirection<Int64>(in: Checkpoint.neverNanoseconds, out: Checkpoint.neverNanoseconds)
   private var resumed = Checkpoint.neverNanoseconds
@@ -159,25 +160,39 @@ struct RenderTimeline {
 
   // MARK: Decisions
 
-  /// When the next block became decidable, nanoseconds since the epoch; nil while it is not.
-  private func decision() -> Int64? {
+  /// Why a block may be rendered.
+  private struct Decision {
+    /// When it became decidable, nanoseconds since the epoch.
+    var completedAt: Int64
+    /// The first block that the same reason does not reach.
+    var until: Int64 = .max
+    var isByClock = false
+  }
+
+  /// The decision on the next block; nil while there is none.
+  private func decision() -> Decision? {
     guard replaying == nil else { return nil }
     let blockEnd = frontierFrames &+ Int64(blockFrames)
     let time = frontierNanoseconds
     let lacksIn = configuration.directions.contains(.in) && queues.in.end < blockEnd
     let lacksOut = configuration.directions.contains(.out) && queues.out.end < blockEnd
-    if !lacksIn && !lacksOut { return newest }
-    if isFinishing { return max(queues.in.end, queues.out.end) > frontierFrames ? newest : nil }
+    if !lacksIn && !lacksOut { return Decision(completedAt: newest) }
+    if isFinishing {
+      return max(queues.in.end, queues.out.end) > frontierFrames ? Decision(completedAt: newest) : nil
+    }
     if hasTwoDirections && lacksIn != lacksOut {
       let last = lacksIn ? lastArrival.in : lastArrival.out
       let isAbsent = newest &- last >= RenderLimit.absentNanoseconds
       let wait = isAbsent ? RenderLimit.waitAbsentNanoseconds : RenderLimit.waitNanoseconds
       // After a silence of all directions both may come back first.
       let isSettled = time >= resumed || newest >= resumed &+ RenderLimit.waitNanoseconds
-      return isSettled && newest >= time &+ RenderLimit.blockNanoseconds &+ wait ? newest : nil
+      let until = (newest &- wait) / RenderLimit.blockNanoseconds
+      return isSettled && frontier < until ? Decision(completedAt: newest, until: until) : nil
     }
-    let due = clockDecisions.contains { $0.sequence <= nextSequence && frontier < $0.to }
-    return due ? time &+ RenderLimit.blockNanoseconds &+ idleNanoseconds : nil
+    guard clockDecisions.contains(where: { $0.sequence <= nextSequence && frontier < $0.to }) else { return nil }
+    let until = clockDecisions.reduce(frontier) { $1.sequence <= nextSequence ? max($0, $1.to) : $0 }
+    return Decision(
+      completedAt: time &+ RenderLimit.blockNanoseconds &+ idleNanoseconds, until: until, isByClock: true)
   }
 
   /// How far the clock's fill stays behind the clock.
@@ -221,10 +236,10 @@ struct RenderTimeline {
 
   mutating func nextBlock(into output: inout [Int16]) -> RenderedBlock? {
     output.removeAll(keepingCapacity: true)
-    while let completedAt = decision() {
-      let block = renderBlock(into: &output, completedAt: completedAt)
+    while let decision = decision() {
+      let block = renderBlock(into: &output, completedAt: decision.completedAt)
       if block.frameCount > 0 { return block }
-      skipEmptyBlocks()
+      skipEmptyBlocks(decision)
     }
     if isFinishing {
       queues.in.passRest(ledger: &ledger)
@@ -271,11 +286,15 @@ struct RenderTimeline {
     output.removeLast(output.count - kept)
   }
 
-  /// Goes to the end of a clock decision at once where its blocks are empty and fill is off.
-  private mutating func skipEmptyBlocks() {
-    guard max(queues.in.end, queues.out.end) <= frontierFrames else { return }
-    for decision in clockDecisions where decision.sequence <= nextSequence && decision.to > frontier {
-      frontier = decision.to
+  /// Without fill, goes over decided blocks that have no audio all at once: a hole may be hours long. What is missing
+  /// in an empty block is missing in all up to the next audio.
+  private mutating func skipEmptyBlocks(_ decision: Decision) {
+    switch (queues.in.nextAudioStart, queues.out.nextAudioStart) {
+    case (nil, nil): if decision.isByClock { frontier = max(frontier, decision.until) }
+    case (let audio?, nil), (nil, let audio?):
+      frontier = max(frontier, min(decision.until, audio / Int64(blockFrames)))
+    case (let first?, let second?):
+      frontier = max(frontier, min(decision.until, min(first, second) / Int64(blockFrames)))
     }
   }
 
