@@ -15,7 +15,8 @@ struct RenderTimeline {
 
   let configuration: RenderConfiguration
   let blockFrames: Int
-  let hasTwoDirections: Bool
+  private let hasIn: Bool
+  private let hasOut: Bool
   var queues = PerDirection(in: DirectionQueue(.in), out: DirectionQueue(.out))
   var ledger = RenderLedger()
   /// The next entry to read.
@@ -38,7 +39,8 @@ struct RenderTimeline {
   init(_ configuration: RenderConfiguration) {
     self.configuration = configuration
     blockFrames = configuration.blockFrames
-    hasTwoDirections = configuration.directions == .both
+    hasIn = configuration.directions.contains(.in)
+    hasOut = configuration.directions.contains(.out)
     coveredRanges = configuration.fill ? nil : []
   }
 
@@ -60,6 +62,7 @@ struct RenderTimeline {
     if nextSequence < checkpoint.sequence { replaying = checkpoint }
   }
 
+  private var hasTwoDirections: Bool { hasIn && hasOut }
   private var frontierFrames: Int64 { frontier &* Int64(blockFrames) }
   private var frontierNanoseconds: Int64 { frontier &* RenderLimit.blockNanoseconds }
 
@@ -77,18 +80,21 @@ struct RenderTimeline {
       if entry.sequence == replaying[direction].firstSequence { rendered = replaying[direction].renderedOfFirst }
     }
     guard configuration.directions.contains(direction) else { return nil }
-    guard let span = span(of: entry, available: available),
-      rendered > 0 || entry.captured >= queues[direction].tailCaptured
-    else {
-      if replaying == nil || isNew(entry) { ledger.counters.refused &+= 1 }
+    let span = span(of: entry, available: available)
+    let end = queues.update(direction) { queue -> Int64? in
+      guard span != nil, rendered > 0 || entry.captured >= queue.tailCaptured else { return nil }
+      if rendered == 0 { queue.pushGap(.overrun, upTo: entry.captured, sequence: entry.sequence) }
+      if entry.isAhead {
+        queue.pushGap(.ahead, upTo: entry.captured &+ UInt64(entry.count), sequence: entry.sequence)
+      }
+      return queue.end
+    }
+    guard let span, let end else {
+      if isNew(entry) { ledger.counters.refused &+= 1 }
       return nil
     }
-    if rendered == 0 { queues[direction].pushGap(.overrun, upTo: entry.captured, sequence: entry.sequence) }
-    if entry.isAhead {
-      queues[direction].pushGap(.ahead, upTo: entry.captured &+ UInt64(entry.count), sequence: entry.sequence)
-      return nil
-    }
-    let start = max(span.lowerBound, max(queues[direction].end, frontierFrames))
+    if entry.isAhead { return nil }
+    let start = max(span.lowerBound, max(end, frontierFrames))
     shift[direction] = start &- span.lowerBound
     if isNew(entry) { note(entry) }
     rendered = min(rendered, span.count)
@@ -174,8 +180,8 @@ struct RenderTimeline {
     guard replaying == nil else { return nil }
     let blockEnd = frontierFrames &+ Int64(blockFrames)
     let time = frontierNanoseconds
-    let lacksIn = configuration.directions.contains(.in) && queues.in.end < blockEnd
-    let lacksOut = configuration.directions.contains(.out) && queues.out.end < blockEnd
+    let lacksIn = hasIn && queues.in.end < blockEnd
+    let lacksOut = hasOut && queues.out.end < blockEnd
     if !lacksIn && !lacksOut { return Decision(completedAt: newest) }
     if isFinishing {
       return max(queues.in.end, queues.out.end) > frontierFrames ? Decision(completedAt: newest) : nil
@@ -228,7 +234,8 @@ struct RenderTimeline {
     replaying = nil
     isFinishing = true
     for direction in Direction.allCases where configuration.directions.contains(direction) {
-      queues[direction].pushGap(.overrun, upTo: captured[direction], sequence: nextSequence)
+      let (total, sequence) = (captured[direction], nextSequence)
+      queues.update(direction) { $0.pushGap(.overrun, upTo: total, sequence: sequence) }
     }
   }
 
@@ -253,22 +260,25 @@ struct RenderTimeline {
     let position = ledger.counters.position
     var covered = PerDirection(in: 0, out: 0)
     coveredRanges?.removeAll(keepingCapacity: true)
-    // A stereo stream would give each direction a channel of its own here instead of a layer.
-    var layer = DirectionQueue.Layer.first
-    for direction in Direction.allCases where configuration.directions.contains(direction) {
-      covered[direction] = queues[direction].render(
-        start: start, count: blockFrames, layer: layer, into: &output, covered: &coveredRanges, ledger: &ledger)
-      layer = .added
+    // A stereo stream would give each direction a channel of its own here instead of a layer. The two are written
+    // out, here and below, because iterating over all cases allocates.
+    if hasIn {
+      covered.in = queues.in.render(
+        start: start, count: blockFrames, layer: .first, into: &output, covered: &coveredRanges, ledger: &ledger)
+    }
+    if hasOut {
+      covered.out = queues.out.render(
+        start: start, count: blockFrames, layer: hasIn ? .added : .first, into: &output, covered: &coveredRanges,
+        ledger: &ledger)
     }
     if coveredRanges != nil, covered.in < blockFrames, covered.out < blockFrames { removeUncovered(from: &output) }
-    var fill = 0
-    for direction in Direction.allCases where configuration.directions.contains(direction) {
-      fill += output.count - covered[direction]
-      ledger.counters[direction].fill &+= UInt64(output.count - covered[direction])
-    }
+    let fillIn = hasIn ? output.count - covered.in : 0
+    let fillOut = hasOut ? output.count - covered.out : 0
+    ledger.counters.in.fill &+= UInt64(fillIn)
+    ledger.counters.out.fill &+= UInt64(fillOut)
     frontier &+= 1
     ledger.counters.position &+= UInt64(output.count)
-    return RenderedBlock(position: position, frameCount: output.count, fill: fill, completedAt: completedAt)
+    return RenderedBlock(position: position, frameCount: output.count, fill: fillIn + fillOut, completedAt: completedAt)
   }
 
   /// Without fill only frames that some direction covers are sent.
@@ -305,14 +315,13 @@ struct RenderTimeline {
     if let replaying { return replaying }
     return Checkpoint(
       configuration: configuration, sequence: nextSequence, block: frontier, newestArrival: newest,
-      resumedArrival: resumed, counters: ledger.counters, in: part(.in), out: part(.out),
+      resumedArrival: resumed, counters: ledger.counters, in: part(queues.in), out: part(queues.out),
       clockDecisions: clockDecisions)
   }
 
-  private func part(_ direction: Direction) -> Checkpoint.Part {
+  private func part(_ queue: borrowing DirectionQueue) -> Checkpoint.Part {
     Checkpoint.Part(
-      firstSequence: queues[direction].firstSequence ?? nextSequence,
-      renderedOfFirst: queues[direction].renderedOfFirst, lastArrival: lastArrival[direction],
-      historyEnd: queues[direction].historyEnd, history: queues[direction].history)
+      firstSequence: queue.firstSequence ?? nextSequence, renderedOfFirst: queue.renderedOfFirst,
+      lastArrival: lastArrival[queue.direction], historyEnd: queue.historyEnd, history: queue.history)
   }
 }

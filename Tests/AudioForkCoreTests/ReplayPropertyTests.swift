@@ -18,7 +18,9 @@ struct ReplayPropertyTests {
       guard block.block == twin.block, block.counters == twin.counters else {
         return "block \(index + offset) is \(block) instead of \(twin)"
       }
-      guard block.sampleEnd == twin.sampleEnd - (before?.sampleEnd ?? 0) else { return "length of block \(index + offset)" }
+      guard block.sampleEnd == twin.sampleEnd - (before?.sampleEnd ?? 0) else {
+        return "length of block \(index + offset)"
+      }
       var state = resumed.checkpoints[offset + 1]
       state.clockDecisions = original.checkpoints[index + offset + 1].clockDecisions
       guard state == original.checkpoints[index + offset + 1] else {

@@ -53,7 +53,9 @@ struct SpeexConverterTests {
     #expect(abs(10 * log10(signal / (16_000 * 16_000 / 2))) < 0.1)
   }
 
-  @Test("A tone of 1 kHz at 44.1 kHz gets noise below −40 dB", arguments: [(44_100, 8000), (8000, 44_100), (44_100, 16_000)])
+  @Test(
+    "A tone of 1 kHz at 44.1 kHz gets noise below −40 dB",
+    arguments: [(44_100, 8000), (8000, 44_100), (44_100, 16_000)])
   func signalToNoiseOfOddRates(from: Int, to: Int) throws {
     let output = try convert(tone(1000, rate: from, count: from), from: from, to: to)
     #expect(output.count == to)
