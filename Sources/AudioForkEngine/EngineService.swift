@@ -26,13 +26,23 @@ package struct EngineService {
         description: "descriptor \(link) is not a link to Asterisk: the engine is started by app_audiofork, not by "
           + "hand. Load the module with 'module load app_audiofork.so' in Asterisk's CLI")
     }
-    af_process_prepare(link)
     var status = stat()
     guard stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
       throw EngineStartError(description: "'\(directory)' is not a directory: give the one that holds the rings")
     }
     self.link = link
     self.directory = directory
+  }
+
+  /// What an engine does before its first line of Swift concurrency: closes what it inherited above the link, and
+  /// becomes a process of its own (af_process.h). Does nothing for other commands, or where there is no link.
+  package static func prepareProcess(arguments: [String]) {
+    guard arguments.dropFirst().first == "engine" else { return }
+    var link: CInt = 3
+    if let at = arguments.firstIndex(of: "--link"), arguments.indices.contains(at + 1) {
+      link = CInt(arguments[at + 1]) ?? -1
+    }
+    if link >= 0, af_is_link(link) == 1 { af_process_prepare(link) }
   }
 
   /// Serves until the module is gone and every fork has ended, or until SIGTERM. Returns the exit status.
@@ -48,12 +58,17 @@ package struct EngineService {
     let output = LinkOutput(channel)
     let made = try await EngineCore.make(on: first, forkLoops: loops, directory: directory, output: output).get()
     output.send(.ready(version: audioforkVersion, pid: UInt64(getpid())))
-    try await first.submit {
-      try channel.pipeline.syncOperations.addHandlers(
-        [ByteToMessageHandler(LinkDecoder()), LinkHandler(made.core.value)])
-    }.get()
-    try await channel.setOption(.autoRead, value: true).get()
-    channel.read()
+    do {
+      try await first.submit {
+        try channel.pipeline.syncOperations.addHandlers(
+          [ByteToMessageHandler(LinkDecoder()), LinkHandler(made.core.value)])
+      }.get()
+      try await channel.setOption(.autoRead, value: true).get()
+      channel.read()
+    } catch {
+      // The module was gone again before we had begun to listen: the same end as later.
+      made.core.onLoop { $0.moduleGone() }
+    }
 
     let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
     let stopper = Task {

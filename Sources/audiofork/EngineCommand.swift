@@ -29,7 +29,7 @@ struct EngineCommand: AsyncParsableCommand {
       _ = write(STDERR_FILENO, line, line.count)
       throw ExitCode(64)
     }
-    // Not by way of the runtime: nothing that is still going on may delay the end.
-    Glibc.exit(status)
+    // Not by way of exit(): its destructors would run under the event loops that still turn.
+    _exit(status)
   }
 }
