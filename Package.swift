@@ -78,6 +78,18 @@ let package = Package(
         .unsafeFlags(["-static-stdlib"]), .linkedLibrary("_FoundationCShims"), .linkedLibrary("_FoundationCollections"),
       ]),
 
+    // The capture side once more, against a faked Asterisk: what Swift Testing and the sanitizers exercise.
+    .target(
+      name: "CAsterisk", dependencies: ["CAudioForkABI"], path: "Tests/CAsterisk",
+      cSettings: [.define("_GNU_SOURCE")]),
+    .target(
+      name: "AudioForkCapture", dependencies: ["CAsterisk", "CAudioForkABI", "AudioForkOptions", "AudioForkTap"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "AudioForkCaptureTests",
+      dependencies: ["AudioForkCapture", "CAsterisk", "CAudioForkABI", "AudioForkTap", "AudioForkRing", "AudioForkCore"],
+      swiftSettings: common),
+
     // Tests and what they stand on. Never part of a product.
     .target(name: "AudioForkTestKit", dependencies: ["AudioForkCore"], swiftSettings: common),
     .target(
@@ -104,7 +116,7 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "CAudioForkABI"],
-      swiftSettings: common),
+      exclude: ["Fixtures"], swiftSettings: common),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11

@@ -211,6 +211,7 @@ int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
 }
 
 const char *af_built_for(void) { return AF_ASTERISK_VERSION; }
+const char *af_version(void) { return AF_VERSION; }
 const char *af_default_engine(void) { return AF_ENGINE; }
 const char *af_run_directory(void) { return ast_config_AST_RUN_DIR; }
 

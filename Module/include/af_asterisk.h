@@ -35,6 +35,7 @@
 
 #include "af_link.h"
 #include "af_tap.h"
+#include "af_version.h"
 
 /*!
  * \brief One fork. Two owners: the channel's datastore and the fork table; the last one frees it.
@@ -120,8 +121,10 @@ void af_process_kill(int process);
 /*! \brief Spawns the engine with `link` as its descriptor 3. \retval 0 or an errno */
 int af_spawn_engine(const char *path, const char *directory, int link, int *pid);
 
-/*! \brief The version string that this module was built for. */
+/*! \brief The release of Asterisk that this module was built for. */
 const char *af_built_for(void);
+/*! \brief Our own version. */
+const char *af_version(void);
 /*! \brief Asterisk's run directory, astrundir in asterisk.conf. */
 const char *af_run_directory(void);
 /*! \brief Where `make install` puts the engine. */

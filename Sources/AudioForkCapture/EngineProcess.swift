@@ -58,7 +58,7 @@ struct EngineProcess {
     parser = LinkParser()
     output = []
     var hello = FieldWriter(message: UInt16(AF_LINK_HELLO.rawValue))
-    hello.append(UInt16(AF_FIELD_VERSION.rawValue), bytes(af_built_for()))
+    hello.append(UInt16(AF_FIELD_VERSION.rawValue), bytes(af_version()))
     hello.append(UInt16(AF_FIELD_PROTOCOL.rawValue), number: UInt64(AF_LINK_VERSION))
     output += hello.message()
     // The table is the truth: a new engine hears all of it.

@@ -15,6 +15,8 @@ typealias ForkPointer = UnsafeMutablePointer<af_fork>
 struct ForkTable {
   private(set) var head: ForkPointer?
   private(set) var count = 0
+  /// Forks that have an owner still. After its row is gone a fork may live on in its channel's datastore.
+  var owned = 0
   private var started = 0
 
   mutating func nextNumber() -> Int {
@@ -68,6 +70,7 @@ func withTable<Result>(_ body: () -> Result) -> Result {
 func release(_ fork: ForkPointer) {
   let isLast = withTable {
     fork.pointee.owners &-= 1
+    if fork.pointee.owners == 0 { forkTable.owned &-= 1 }
     return fork.pointee.owners == 0
   }
   if isLast {

@@ -30,11 +30,13 @@ func load() -> CInt {
 /// Unloads the module; refuses, with everything still in place, while forks live.
 @c(af_unload)
 func unload() -> CInt {
-  let count = withTable { forkTable.count }
-  guard count == 0 else {
+  let (live, owned) = withTable { (forkTable.count, forkTable.owned) }
+  guard owned == 0 else {
     log(
-      AF_LEVEL_WARNING, "app_audiofork is not unloaded: ", .number(count), count == 1 ? " fork is" : " forks are",
-      " still live; end them with 'audiofork stop <channel>' and try again")
+      AF_LEVEL_WARNING, "app_audiofork is not unloaded: ", .number(owned), owned == 1 ? " fork is" : " forks are",
+      live > 0
+        ? " still live; end them with 'audiofork stop <channel>' and try again"
+        : " over, but a channel that had one still lives; try again after it has hung up")
     return -1
   }
   let instance = Control.instance

@@ -97,6 +97,7 @@ private func attach(
   fork.pointee.hook_alive = 1
   fork.pointee.dirty = 1
   fork.pointee.owners = 2
+  withTable { forkTable.owned &+= 1 }
   // One reference for each owner.
   af_module_hold()
   af_module_hold()

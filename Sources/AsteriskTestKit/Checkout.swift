@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+package import Foundation
+
+/// Where things are in the checkout and in its build folder.
+package enum Checkout {
+  /// The checkout's root.
+  package static let root: URL = {
+    var url = URL(fileURLWithPath: #filePath)
+    for _ in 0..<3 { url.deleteLastPathComponent() }
+    return url
+  }()
+
+  /// `scripts/NAME`.
+  package static func script(_ name: String) -> String { root.appending(path: "scripts/\(name)").path }
+
+  /// The program under test: what `make` leaves, or what AUDIOFORK_PROGRAM names.
+  package static let program: String =
+    ProcessInfo.processInfo.environment["AUDIOFORK_PROGRAM"] ?? root.appending(path: "build/audiofork").path
+
+  /// The module built for one of the sandbox's releases.
+  package static func module(_ release: AsteriskRelease) -> String {
+    root.appending(path: "build/asterisk-\(release.rawValue)/app_audiofork.so").path
+  }
+}
+
+/// The releases of Asterisk that are tested.
+package enum AsteriskRelease: String, Sendable, CaseIterable, CustomStringConvertible {
+  case asterisk22 = "22"
+  case asterisk16 = "16"
+  package var description: String { "Asterisk \(rawValue)" }
+
+  /// Those that AUDIOFORK_SUITES names ("22 16"), by default both.
+  package static let tested: [AsteriskRelease] = {
+    guard let names = ProcessInfo.processInfo.environment["AUDIOFORK_SUITES"] else { return allCases }
+    return names.split(separator: " ").compactMap { AsteriskRelease(rawValue: String($0)) }
+  }()
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+package import Foundation
+import Synchronization
+
+/// A real Asterisk in a folder of its own, with our module and our engine.
+package final class Sandbox: Sendable {
+  package let release: AsteriskRelease
+  /// The run folder; `sounds` and the log lie in it.
+  package let folder: URL
+  /// What asterisk-sandbox printed: pid, ports, version.
+  package let facts: [String: String]
+
+  private init(release: AsteriskRelease, folder: URL, facts: [String: String]) {
+    self.release = release
+    self.folder = folder
+    self.facts = facts
+  }
+
+  /// Starts one. `dialplan` is the text of extensions-test.conf; `engine` what audiofork.conf names.
+  package static func start(
+    _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.program, settings: [String: String] = [:],
+    loadsModule: Bool = true
+  ) async throws -> Sandbox {
+    let folder = URL(fileURLWithPath: "/tmp/af-\(release.rawValue)-\(UInt32.random(in: 0...UInt32.max))")
+    let configuration = folder.appending(path: "given")
+    try FileManager.default.createDirectory(at: configuration, withIntermediateDirectories: true)
+    try dialplan.write(to: configuration.appending(path: "extensions-test.conf"), atomically: true, encoding: .utf8)
+    var arguments = [
+      "start", "--suite", release.rawValue, "--run", folder.path, "--module", Checkout.module(release), "--engine",
+      engine, "--conf-dir", configuration.path,
+    ]
+    if !loadsModule { arguments.append("--no-load") }
+    var environment: [String: String] = [:]
+    if let directory = settings["run_dir"] { environment["AUDIOFORK_RUN_DIR"] = directory }
+    let result = try await ChildProcess.run(Checkout.script("asterisk-sandbox"), arguments, environment: environment)
+    guard result.status == 0 else { throw TestKitError("asterisk-sandbox: \(result.output)") }
+    var facts: [String: String] = [:]
+    for line in result.output.split(separator: "\n") {
+      let parts = line.split(separator: "=", maxSplits: 1)
+      if parts.count == 2 { facts[String(parts[0])] = String(parts[1]) }
+    }
+    return Sandbox(release: release, folder: folder, facts: facts)
+  }
+
+  /// Runs `body` with a sandbox that is stopped and removed afterwards, whatever happens.
+  package static func with<Result>(
+    _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.program, settings: [String: String] = [:],
+    loadsModule: Bool = true, _ body: (Sandbox) async throws -> Result
+  ) async throws -> Result {
+    let sandbox = try await start(
+      release, dialplan: dialplan, engine: engine, settings: settings, loadsModule: loadsModule)
+    do {
+      let result = try await body(sandbox)
+      try await sandbox.stop()
+      return result
+    } catch {
+      try? await sandbox.stop(keeping: true)
+      throw error
+    }
+  }
+
+  package var processIdentifier: Int32 { Int32(facts["pid"] ?? "") ?? -1 }
+  /// The module's run directory.
+  package var runDirectory: String { facts["run_dir"] ?? "" }
+
+  package func stop(keeping: Bool = false) async throws {
+    _ = try await ChildProcess.run(
+      Checkout.script("asterisk-sandbox"), ["stop", "--run", folder.path] + (keeping ? [] : ["--remove"]))
+  }
+
+  /// Runs a CLI command and returns what it prints.
+  @discardableResult
+  package func cli(_ command: String) async throws -> String {
+    try await ChildProcess.run(Checkout.script("asterisk-sandbox"), ["cli", "--run", folder.path, command]).output
+  }
+
+  /// The log so far.
+  package var log: String {
+    (try? String(contentsOf: folder.appending(path: "log/full"), encoding: .utf8)) ?? ""
+  }
+
+  /// Lines of the log at these levels, by default those that an administrator must look at.
+  package func logLines(_ levels: [String] = ["WARNING", "ERROR"], containing text: String = "") -> [String] {
+    log.split(separator: "\n").map(String.init).filter { line in
+      levels.contains { line.contains("] \($0)[") } && (text.isEmpty || line.contains(text))
+    }
+  }
+
+  /// Waits for a text in the log.
+  package func logShows(_ text: String, within seconds: Double = 5) async -> Bool {
+    await becomesTrue(within: seconds) { self.log.contains(text) }
+  }
+
+  /// Places a call between two extensions of context `test`: the first runs on Local;2, the second on Local;1.
+  package func call(_ extension: String, _ other: String) async throws {
+    try await cli("channel originate Local/\(`extension`)@test extension \(other)@test")
+  }
+
+  /// Process ids of the engines that run for this sandbox, by their command line.
+  package func engines() -> [Int32] {
+    processes { $0.contains("--directory\0\(self.runDirectory)/") }
+  }
+
+  /// Files below the module's run directory, relative to it.
+  package func runFiles() -> [String] {
+    (FileManager.default.enumerator(atPath: runDirectory)?.allObjects as? [String] ?? []).sorted()
+  }
+
+  /// Names of the live channels.
+  package func channels() async throws -> [String] {
+    try await cli("core show channels concise").split(separator: "\n").map { String($0.prefix { $0 != "!" }) }
+  }
+
+  /// The rows of `audiofork list`.
+  package func forks() async throws -> [String] {
+    try await cli("audiofork list").split(separator: "\n").map(String.init).filter { $0.hasPrefix("af-") }
+  }
+
+  /// Writes a signed-linear file that Playback() finds by its full name. Returns the name without extension.
+  package func sound(_ name: String, _ samples: [Int16]) throws -> String {
+    let url = folder.appending(path: "\(name).sln")
+    try samples.withUnsafeBytes { Data($0) }.write(to: url)
+    return folder.appending(path: name).path
+  }
+}
+
+/// Processes whose command line (NUL between arguments) fulfils the condition.
+package func processes(where matches: (String) -> Bool) -> [Int32] {
+  let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+  return names.compactMap { Int32($0) }.filter { identifier in
+    guard let bytes = FileManager.default.contents(atPath: "/proc/\(identifier)/cmdline") else { return false }
+    return matches(String(decoding: bytes, as: UTF8.self))
+  }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Glibc
+package import NIOCore
+internal import Synchronization
+
+/// One stream's file and what is known about it. Every method writes to the disk and may block: call it from the
+/// blocking pool, one call at a time.
+package final class Recording: Sendable {
+  /// What one append has added.
+  package struct Appended: Equatable, Sendable {
+    /// Sample frames in the file now.
+    package let frameCount: Int
+    /// Level of the samples appended.
+    package let level: LevelMeter
+  }
+
+  private struct State: ~Copyable {
+    var file: WavFile?
+    var frameCount = 0
+    /// Bytes of a sample frame whose rest has not arrived: a frame may be cut by a message's end.
+    var remainder = ByteBuffer()
+  }
+
+  /// Absolute path of the file.
+  package let path: String
+  private let frameBytes: Int
+  private let state: Mutex<State>
+
+  /// Creates the file, with a header that says that it is empty.
+  package init(in folder: RecordingFolder, stem: String, rateHertz: Int, channelCount: Int) throws(RecordingError) {
+    let (descriptor, path) = try folder.create(stem: stem)
+    do {
+      let file = try WavFile(descriptor: descriptor, rateHertz: rateHertz, channelCount: channelCount)
+      state = Mutex(State(file: file))
+    } catch {
+      unlink(path)
+      throw RecordingError(reason: "cannot begin \(path): \(error.reason)")
+    }
+    self.path = path
+    frameBytes = 2 * channelCount
+  }
+
+  /// Appends what arrived; bytes of an unfinished sample frame are kept for the next call.
+  package func append(_ bytes: ByteBuffer) throws(RecordingError) -> Appended {
+    do {
+      return try state.withLock { state in
+        var whole = bytes
+        if state.remainder.readableBytes > 0 {
+          whole = state.remainder
+          whole.writeImmutableBuffer(bytes)
+        }
+        let length = whole.readableBytes - whole.readableBytes % frameBytes
+        let samples = whole.readSlice(length: length) ?? ByteBuffer()
+        state.remainder = whole.readableBytes > 0 ? ByteBuffer(whole.readableBytesView) : ByteBuffer()
+        var level = LevelMeter()
+        try samples.withUnsafeReadableBytes { raw in
+          try state.file?.append(raw)
+          level.add(stride(from: 0, to: raw.count, by: 2).lazy.map {
+            Int16(littleEndian: raw.loadUnaligned(fromByteOffset: $0, as: Int16.self))
+          })
+        }
+        state.frameCount = state.file?.frameCount ?? state.frameCount
+        return Appended(frameCount: state.frameCount, level: level)
+      }
+    } catch let error as RecordingError {
+      throw RecordingError(reason: "cannot write \(path): \(error.reason); what was written is kept")
+    } catch {
+      throw RecordingError(reason: "cannot write \(path): \(error)")
+    }
+  }
+
+  /// Finalises and closes the file.
+  /// - Returns: sample frames in it, and bytes of an unfinished one that are not.
+  package func finish() -> (frameCount: Int, bytesLeftOver: Int) {
+    state.withLock { state in
+      state.frameCount = state.file?.frameCount ?? state.frameCount
+      state.file = nil
+      return (state.frameCount, state.remainder.readableBytes)
+    }
+  }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import NIOCore
+internal import NIOPosix
+internal import NIOWebSocket
+
+/// Carries out what `StreamStateMachine` decides for one connection: frames to and from the network on the event loop,
+/// the file on the blocking pool, events to whoever shows them. Outlives its channel until the file is complete.
+final class StreamHandler: ChannelDuplexHandler {
+  typealias InboundIn = WebSocketFrame
+  typealias OutboundIn = WebSocketFrame
+  typealias OutboundOut = WebSocketFrame
+
+  private let facts: StreamFacts
+  private let shared: Receiver.Shared
+  private let loop: any EventLoop
+  private var machine = StreamStateMachine()
+  private var recording: Recording?
+  private var trouble: String?
+  private var context: ChannelHandlerContext?
+  private var isReadingPaused = false
+  private var readHeld = false
+  private var lastWrite: EventLoopFuture<Void>?
+  private var isOver = false
+  /// Since the start; its level is of the whole stream.
+  private var progress = StreamProgress()
+  private var levelSinceTold = LevelMeter()
+  private var told = StreamProgress()
+
+  init(facts: StreamFacts, shared: Receiver.Shared, loop: any EventLoop) {
+    self.facts = facts
+    self.shared = shared
+    self.loop = loop
+  }
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    let (folder, request, clock) = (shared.folder, facts.request, shared.unixSeconds)
+    onPool {
+      let stem = RecordingName.stem(path: request.path, forkID: request.forkID, unixSeconds: clock())
+      return try Recording(
+        in: folder, stem: stem, rateHertz: request.rateHertz, channelCount: request.channelCount)
+    } then: { handler, result in
+      handler.opened(result)
+    }
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) {
+    self.context = nil
+    run(machine.channelClosed())
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    run(machine.channelClosed())
+    context.fireChannelInactive()
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    run(machine.received(unwrapInboundIn(data)))
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // Errors of the socket are followed by channelInactive; the decoder's must be answered here.
+    if error is NIOWebSocketError { run(machine.decodingFailed(error)) }
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if event is ReceiverStops { run(machine.shutDown()) }
+    context.fireUserInboundEventTriggered(event)
+  }
+
+  func read(context: ChannelHandlerContext) {
+    if isReadingPaused { readHeld = true } else { context.read() }
+  }
+
+  private func run(_ actions: [StreamStateMachine.Action]) {
+    for action in actions {
+      switch action {
+      case .write(let bytes): write(bytes)
+      case .finish: finish()
+      case .sendPong(let payload): send(WebSocketFrame(fin: true, opcode: .pong, data: payload))
+      case .sendClose(let code, let reason): send(StreamHandler.closeFrame(code, reason))
+      case .scheduleFlush: after(StreamStateMachine.flushDelay) { $0.machine.flushDue() }
+      case .scheduleClose: after(StreamStateMachine.closeDelay) { $0.machine.closeDue() }
+      case .pauseReading: isReadingPaused = true
+      case .resumeReading: resumeReading()
+      case .closeAfterWrites: closeAfterWrites()
+      case .abort: context?.close(promise: nil)
+      case .text(let text): shared.emit(.text(facts, text))
+      case .ended(let ending): ended(ending)
+      }
+    }
+  }
+
+  private func opened(_ result: Result<Recording, any Error>) {
+    switch result {
+    case .success(let recording):
+      self.recording = recording
+      shared.emit(.started(facts, file: recording.path))
+      scheduleProgress()
+      run(machine.opened())
+    case .failure(let error):
+      trouble = StreamHandler.reason(error)
+      run(machine.openFailed("the recording cannot be made"))
+    }
+  }
+
+  private func write(_ bytes: ByteBuffer) {
+    guard let recording else { return }
+    onPool {
+      try recording.append(bytes)
+    } then: { handler, result in
+      switch result {
+      case .success(let appended):
+        handler.progress.frameCount = appended.frameCount
+        handler.progress.level.add(appended.level)
+        handler.levelSinceTold.add(appended.level)
+        handler.run(handler.machine.written())
+      case .failure(let error):
+        handler.trouble = StreamHandler.reason(error)
+        handler.run(handler.machine.writeFailed("the recording cannot be continued"))
+      }
+    }
+  }
+
+  private func finish() {
+    guard let recording else { return }
+    onPool {
+      recording.finish()
+    } then: { handler, result in
+      if case .success(let (frameCount, bytesLeftOver)) = result {
+        handler.progress.frameCount = frameCount
+        if bytesLeftOver > 0, handler.trouble == nil {
+          handler.trouble = "the stream ended inside a sample; its last \(bytesLeftOver) bytes are not in the file"
+        }
+      }
+      handler.run(handler.machine.finished())
+    }
+  }
+
+  private func ended(_ ending: StreamEnding) {
+    isOver = true
+    progress.messages = machine.messages
+    progress.texts = machine.texts
+    shared.emit(.ended(facts, progress, ending, file: recording?.path, trouble: trouble))
+    shared.registry.remove(facts.number)
+  }
+
+  private func scheduleProgress() {
+    loop.assumeIsolated().scheduleTask(in: shared.progressInterval) { [weak self] in
+      guard let self, !isOver else { return }
+      tellProgress()
+      scheduleProgress()
+    }
+  }
+
+  /// Nothing new, nothing told: but the first interval without audio is told once, so that a meter falls.
+  private func tellProgress() {
+    var now = progress
+    now.messages = machine.messages
+    now.texts = machine.texts
+    now.level = levelSinceTold
+    guard now != told else { return }
+    told = now
+    levelSinceTold = LevelMeter()
+    shared.emit(.progress(facts, now))
+  }
+
+  private func send(_ frame: WebSocketFrame) {
+    lastWrite = context?.writeAndFlush(wrapOutboundOut(frame))
+  }
+
+  private func closeAfterWrites() {
+    guard let lastWrite else {
+      context?.close(promise: nil)
+      return
+    }
+    lastWrite.assumeIsolated().whenComplete { [self] _ in context?.close(promise: nil) }
+  }
+
+  private func resumeReading() {
+    isReadingPaused = false
+    guard readHeld else { return }
+    readHeld = false
+    context?.read()
+  }
+
+  private func after(_ delay: TimeAmount, _ event: @escaping (StreamHandler) -> [StreamStateMachine.Action]) {
+    loop.assumeIsolated().scheduleTask(in: delay) { [weak self] in
+      if let self { run(event(self)) }
+    }
+  }
+
+  /// Runs blocking work on the pool and comes back to the loop with its result.
+  private func onPool<Value: Sendable>(
+    _ work: @escaping @Sendable () throws -> Value,
+    then: @escaping (StreamHandler, Result<Value, any Error>) -> Void
+  ) {
+    shared.pool.runIfActive(eventLoop: loop, work).assumeIsolated().whenComplete { then(self, $0) }
+  }
+
+  private static func reason(_ error: any Error) -> String {
+    (error as? RecordingError)?.reason ?? "\(error)"
+  }
+
+  private static func closeFrame(_ code: UInt16?, _ reason: String) -> WebSocketFrame {
+    var payload = ByteBuffer()
+    if let code {
+      payload.writeInteger(code)
+      // A control frame carries at most 125 bytes; our reasons are ASCII, so any place to cut will do.
+      payload.writeBytes(reason.utf8.prefix(123))
+    }
+    return WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)
+  }
+}

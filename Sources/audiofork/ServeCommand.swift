@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import AudioForkReceiver
+import Glibc
+import Logging
+import NIOCore
+import ServiceLifecycle
+import UnixSignals
+
+struct ServeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "serve",
+    abstract: "Receives audio streams over WebSocket and writes each to a WAV file.",
+    discussion: """
+      Accepts any path and any sub-protocol. Rate and channels are taken from the request headers AudioFork-Rate and \
+      AudioFork-Channels, else 8000 Hz mono is assumed; samples are 16-bit little-endian. Ctrl-C or SIGTERM closes \
+      all streams with 1001 and finishes their files.
+      """)
+
+  @Option(help: "Address and port to listen on; port 0 takes a free one. IPv6: [::1]:8080.")
+  var listen = "127.0.0.1:8080"
+
+  @Option(help: "Folder for the WAV files; created if its parent exists.")
+  var out = "recordings"
+
+  @Flag(help: "Print each event as a JSON object on a line of its own.")
+  var json = false
+
+  func validate() throws { _ = try address() }
+
+  private func address() throws -> ListenAddress {
+    guard let address = ListenAddress(listen) else {
+      throw ValidationError("--listen needs HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080, not '\(listen)'")
+    }
+    return address
+  }
+
+  func run() async throws {
+    let address = try address()
+    ServeCommand.prepareProcess()
+    do {
+      let folder = try RecordingFolder(preparing: out)
+      try await ServeCommand.serve(address, folder, json ? .json : EventPrinter.formForStandardOutput)
+    } catch let error as RecordingError {
+      try ServeCommand.fail(error.reason)
+    } catch let error as ReceiverError {
+      try ServeCommand.fail(error.reason)
+    }
+  }
+
+  private static func serve(
+    _ address: ListenAddress, _ folder: RecordingFolder, _ form: EventPrinter.Form
+  ) async throws {
+    let printer = EventPrinter(form)
+    let interval: TimeAmount = if case .live = form { .milliseconds(250) } else { .seconds(1) }
+    let receiver = Receiver(
+      address: address, folder: folder, progressInterval: interval, emit: { printer.emit($0) })
+    let services = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [.init(service: receiver, successTerminationBehavior: .gracefullyShutdownGroup)],
+        gracefulShutdownSignals: [.sigint, .sigterm],
+        logger: Logger(label: "audiofork.serve") { _ in SwiftLogNoOpLogHandler() }))
+    async let printing: Void = printer.run()
+    let result: Result<Void, any Error>
+    do {
+      result = .success(try await services.run())
+    } catch {
+      result = .failure(error)
+    }
+    printer.finish()
+    await printing
+    try result.get()
+  }
+
+  /// A reader of our output that goes away, and a limit on file sizes, must be errors of one write and not our end.
+  private static func prepareProcess() {
+    signal(SIGPIPE, SIG_IGN)
+    signal(SIGXFSZ, SIG_IGN)
+    var limit = rlimit()
+    if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 {
+      limit.rlim_cur = limit.rlim_max
+      setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+  }
+
+  private static func fail(_ reason: String) throws {
+    var text = "audiofork serve: \(reason)\n"
+    text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    throw ExitCode.failure
+  }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkCapture
+import AudioForkTap
+import CAsterisk
+import Foundation
+
+/// The faked Asterisk as tests talk to it. One at a time: a module has one state per process.
+struct FakedAsterisk {
+  let runDirectory: String
+
+  /// Sets the configuration and loads the module. Returns nil where the load was declined.
+  static func load(_ settings: String = "buffer=1") -> FakedAsterisk? {
+    // What an earlier load spawned last and nobody took.
+    FakedEngine(within: 0)?.die()
+    let directory = "/tmp/af-faked-\(UInt32.random(in: 0...UInt32.max))"
+    fake_version("22.10.1~dfsg-1")
+    fake_configuration("engine=/bin/true\nrun_dir=\(directory)\n\(settings)")
+    guard af_load() == 0 else {
+      try? FileManager.default.removeItem(atPath: directory)
+      return nil
+    }
+    return FakedAsterisk(runDirectory: directory)
+  }
+
+  func unload() -> Bool {
+    guard af_unload() == 0 else { return false }
+    try? FileManager.default.removeItem(atPath: runDirectory)
+    return true
+  }
+
+  /// Files of forks in the instance's directory.
+  var forkFiles: [String] {
+    (FileManager.default.enumerator(atPath: runDirectory)?.allObjects as? [String] ?? []).filter { $0.contains(".") }
+  }
+
+  static var log: String {
+    guard let text = fake_log() else { return "" }
+    defer { free(text) }
+    return String(cString: text)
+  }
+
+  static func variable(_ channel: OpaquePointer?, _ name: String) -> String? {
+    guard let text = fake_variable(channel, name) else { return nil }
+    defer { free(text) }
+    return String(cString: text)
+  }
+}
+
+/// The test in the engine's place: the other end of the link.
+final class FakedEngine {
+  private let link: CInt
+  private var parser = LinkParser()
+
+  /// Waits for the module to spawn one.
+  init?(within milliseconds: CInt = 2000) {
+    link = fake_engine(milliseconds)
+    guard link >= 0 else { return nil }
+  }
+
+  /// The next message, waited for at most two seconds: its type, id and state.
+  func next(within milliseconds: CInt = 2000) -> (type: UInt16, id: String, state: String)? {
+    while true {
+      if let message = parser.next() {
+        func text(_ field: af_field) -> String {
+          String(decoding: message.text(UInt16(field.rawValue)) ?? [], as: UTF8.self)
+        }
+        return (message.type, text(AF_FIELD_ID), text(AF_FIELD_STATE))
+      }
+      var waiting = pollfd(fd: link, events: Int16(POLLIN), revents: 0)
+      guard poll(&waiting, 1, milliseconds) == 1 else { return nil }
+      var buffer = [UInt8](repeating: 0, count: 4096)
+      let count = recv(link, &buffer, buffer.count, 0)
+      guard count > 0 else { return nil }
+      buffer.withUnsafeBytes { parser.append(UnsafeRawBufferPointer(rebasing: $0[0..<count])) }
+    }
+  }
+
+  /// Whether the module has closed the link.
+  func isClosed(within milliseconds: CInt = 3000) -> Bool {
+    var waiting = pollfd(fd: link, events: Int16(POLLIN), revents: 0)
+    guard poll(&waiting, 1, milliseconds) == 1 else { return false }
+    var byte: UInt8 = 0
+    return recv(link, &byte, 1, 0) <= 0
+  }
+
+  func send(_ bytes: [UInt8]) { _ = bytes.withUnsafeBytes { CAsterisk.send(link, $0.baseAddress, $0.count, 0x4000) } }
+
+  func sayReady() {
+    var message = FieldWriter(message: UInt16(AF_LINK_READY.rawValue))
+    message.append(UInt16(AF_FIELD_VERSION.rawValue), Array("0.1".utf8))
+    message.append(UInt16(AF_FIELD_PID.rawValue), number: 1)
+    send(message.message())
+  }
+
+  func sayEnded(_ id: String) {
+    var message = FieldWriter(message: UInt16(AF_LINK_ENDED.rawValue))
+    message.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
+    message.append(UInt16(AF_FIELD_REASON.rawValue), Array("done".utf8))
+    send(message.message())
+  }
+
+  /// Dies.
+  func die() { close(link) }
+}
+
+/// Whether the condition comes true within two seconds.
+func soon(_ condition: () -> Bool) -> Bool {
+  for _ in 0..<400 {
+    if condition() { return true }
+    usleep(5000)
+  }
+  return condition()
+}

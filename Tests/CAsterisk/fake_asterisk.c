@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A faked Asterisk for unit tests of the capture module: enough of channels, hooks and datastores to call it as
+ * Asterisk does, locks included. */
+#include "../../Module/include/af_asterisk.h"
+#include "fake_asterisk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/file.h>
+
+struct fake_value {
+	char *name, *value;
+	struct fake_value *next;
+};
+struct ast_channel {
+	pthread_mutex_t lock;
+	char *name;
+	struct ast_format format;
+	int hung_up, references;
+	struct ast_audiohook *hooks;
+	struct ast_datastore *datastores;
+	struct fake_value *variables;
+	struct ast_channel *next;
+};
+struct ast_config {
+	struct ast_variable *variables;
+};
+
+static pthread_mutex_t world = PTHREAD_MUTEX_INITIALIZER, table = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t spawned = PTHREAD_COND_INITIALIZER;
+static struct ast_channel *channels;
+static char *log_text, *configuration, *version;
+static int references, registrations, failing_registration, engine_link = -1, engines, spawn_failure;
+static pthread_t control;
+
+static void recursive(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attributes;
+
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+}
+
+struct ast_channel *fake_channel(const char *name, unsigned int rate)
+{
+	struct ast_channel *channel = calloc(1, sizeof(*channel));
+
+	recursive(&channel->lock);
+	channel->name = strdup(name);
+	channel->format.rate = rate;
+	channel->references = 1;
+	pthread_mutex_lock(&world);
+	channel->next = channels;
+	channels = channel;
+	pthread_mutex_unlock(&world);
+	return channel;
+}
+
+static void drop(struct ast_channel *channel)
+{
+	struct ast_datastore *store;
+	struct fake_value *value;
+
+	pthread_mutex_lock(&world);
+	if (--channel->references) {
+		pthread_mutex_unlock(&world);
+		return;
+	}
+	pthread_mutex_unlock(&world);
+	while ((store = channel->datastores)) {
+		channel->datastores = store->next;
+		ast_datastore_free(store);
+	}
+	while ((value = channel->variables)) {
+		channel->variables = value->next;
+		free(value->name);
+		free(value->value);
+		free(value);
+	}
+	pthread_mutex_destroy(&channel->lock);
+	free(channel->name);
+	free(channel);
+}
+
+void fake_hangup(struct ast_channel *channel)
+{
+	struct ast_channel **place;
+	struct ast_audiohook *hook;
+
+	pthread_mutex_lock(&channel->lock);
+	channel->hung_up = 1;
+	while ((hook = channel->hooks)) {
+		channel->hooks = hook->next;
+		hook->manipulate_callback(hook, NULL, NULL, 0);
+	}
+	pthread_mutex_unlock(&channel->lock);
+	pthread_mutex_lock(&world);
+	for (place = &channels; *place != channel; place = &(*place)->next) { }
+	*place = channel->next;
+	pthread_mutex_unlock(&world);
+	drop(channel);
+}
+
+void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count)
+{
+	struct ast_frame frame = { .frametype = AST_FRAME_VOICE, .datalen = count * 2, .samples = count };
+	struct ast_audiohook *hook, **place;
+
+	frame.subclass.format = &channel->format;
+	frame.data.ptr = (void *) samples;
+	pthread_mutex_lock(&channel->lock);
+	for (place = &channel->hooks; (hook = *place); ) {
+		pthread_mutex_lock(&hook->lock);
+		if (hook->status != AST_AUDIOHOOK_STATUS_RUNNING) {
+			*place = hook->next;
+			hook->status = AST_AUDIOHOOK_STATUS_DONE;
+			pthread_mutex_unlock(&hook->lock);
+			hook->manipulate_callback(hook, channel, NULL, direction);
+			continue;
+		}
+		hook->manipulate_callback(hook, channel, &frame, direction);
+		pthread_mutex_unlock(&hook->lock);
+		place = &hook->next;
+	}
+	pthread_mutex_unlock(&channel->lock);
+}
+
+int fake_hooks(struct ast_channel *channel)
+{
+	struct ast_audiohook *hook;
+	int count = 0;
+
+	pthread_mutex_lock(&channel->lock);
+	for (hook = channel->hooks; hook; hook = hook->next) {
+		count++;
+	}
+	pthread_mutex_unlock(&channel->lock);
+	return count;
+}
+
+char *fake_variable(struct ast_channel *channel, const char *name)
+{
+	struct fake_value *value;
+	char *found = NULL;
+
+	pthread_mutex_lock(&channel->lock);
+	for (value = channel->variables; value && !found; value = value->next) {
+		found = strcmp(value->name, name) ? NULL : strdup(value->value);
+	}
+	pthread_mutex_unlock(&channel->lock);
+	return found;
+}
+
+static void replace(char **text, const char *with)
+{
+	pthread_mutex_lock(&world);
+	free(*text);
+	*text = with ? strdup(with) : NULL;
+	pthread_mutex_unlock(&world);
+}
+
+void fake_configuration(const char *lines) { replace(&configuration, lines); }
+void fake_version(const char *text) { replace(&version, text); }
+
+char *fake_log(void)
+{
+	char *copy;
+
+	pthread_mutex_lock(&world);
+	copy = strdup(log_text ? log_text : "");
+	pthread_mutex_unlock(&world);
+	return copy;
+}
+
+int fake_module_references(void) { return __atomic_load_n(&references, __ATOMIC_ACQUIRE); }
+int fake_registrations(void) { return registrations; }
+void fake_fail_registration(int n) { failing_registration = n; }
+void fake_fail_spawn(int failure) { __atomic_store_n(&spawn_failure, failure, __ATOMIC_RELEASE); }
+
+int fake_engine(int milliseconds)
+{
+	struct timespec until;
+	int link;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += milliseconds / 1000;
+	until.tv_nsec += milliseconds % 1000 * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	pthread_mutex_lock(&world);
+	while (engine_link < 0 && !pthread_cond_timedwait(&spawned, &world, &until)) { }
+	link = engine_link;
+	engine_link = -1;
+	pthread_mutex_unlock(&world);
+	return link;
+}
+
+int fake_engines_spawned(void)
+{
+	int count;
+
+	pthread_mutex_lock(&world);
+	count = engines;
+	pthread_mutex_unlock(&world);
+	return count;
+}
+
+/* What the shim does for a real Asterisk. */
+
+void af_log(int level, const char *text)
+{
+	char *longer;
+
+	pthread_mutex_lock(&world);
+	if (asprintf(&longer, "%s%d %s\n", log_text ? log_text : "", level, text) > 0) {
+		free(log_text);
+		log_text = longer;
+	}
+	pthread_mutex_unlock(&world);
+}
+
+void af_channel_lock(struct ast_channel *channel) { pthread_mutex_lock(&channel->lock); }
+void af_channel_unlock(struct ast_channel *channel) { pthread_mutex_unlock(&channel->lock); }
+void af_channel_unref(struct ast_channel *channel) { drop(channel); }
+void af_table_lock(void) { pthread_mutex_lock(&table); }
+void af_table_unlock(void) { pthread_mutex_unlock(&table); }
+static const struct ast_datastore_info datastore_type = { .type = "audiofork", .destroy = af_datastore_destroyed };
+const struct ast_datastore_info *af_datastore_type(void) { return &datastore_type; }
+void af_module_hold(void) { __atomic_add_fetch(&references, 1, __ATOMIC_ACQ_REL); }
+void af_module_release(void) { __atomic_sub_fetch(&references, 1, __ATOMIC_ACQ_REL); }
+struct ast_module *af_module_self(void) { return NULL; }
+int af_control_start(void) { return pthread_create(&control, NULL, af_control_thread, NULL); }
+void af_control_join(void) { pthread_join(control, NULL); }
+
+static int registration(void)
+{
+	if (failing_registration && !--failing_registration) {
+		return -1;
+	}
+	registrations++;
+	return 0;
+}
+
+int af_cli_register(void) { return registration(); }
+void af_cli_unregister(void) { registrations--; }
+void af_cli_print(int descriptor, const char *text) { dprintf(descriptor, "%s\n", text); }
+static char failure[] = "failure", show_usage[] = "usage";
+char *af_cli_success(void) { return NULL; }
+char *af_cli_failure(void) { return failure; }
+char *af_cli_show_usage(void) { return show_usage; }
+void af_cli_describe(struct ast_cli_entry *entry) { entry->usage = "Usage: audiofork"; }
+
+struct ast_config *af_config_load(const char *name, int *broken)
+{
+	struct ast_config *config;
+	char *line, *rest, *lines;
+
+	*broken = 0;
+	pthread_mutex_lock(&world);
+	if (!configuration) {
+		pthread_mutex_unlock(&world);
+		return NULL;
+	}
+	config = calloc(1, sizeof(*config));
+	rest = lines = strdup(configuration);
+	while ((line = strsep(&rest, "\n"))) {
+		char *value = strchr(line, '=');
+		struct ast_variable *variable;
+
+		if (!value) {
+			continue;
+		}
+		*value++ = '\0';
+		variable = calloc(1, sizeof(*variable));
+		variable->name = strdup(line);
+		variable->value = strdup(value);
+		variable->next = config->variables;
+		config->variables = variable;
+	}
+	free(lines);
+	pthread_mutex_unlock(&world);
+	return config;
+}
+
+int af_lock_file(const char *path)
+{
+	int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	return descriptor < 0 ? -errno : descriptor;
+}
+
+int af_is_private_directory(const char *path)
+{
+	struct stat found;
+
+	return stat(path, &found) ? -errno : S_ISDIR(found.st_mode) && !(found.st_mode & 077);
+}
+
+int af_is_tmpfs(const char *path) { return 0; }
+int af_errno(void) { return errno; }
+int af_process_open(int pid) { return -1; }
+void af_process_kill(int process) { }
+const char *af_built_for(void) { return "22.10.1"; }
+const char *af_version(void) { return AF_VERSION; }
+const char *af_default_engine(void) { return "/bin/true"; }
+const char *af_run_directory(void) { return "/tmp"; }
+
+int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
+{
+	int fails = __atomic_load_n(&spawn_failure, __ATOMIC_ACQUIRE);
+
+	if (fails) {
+		return fails;
+	}
+	pthread_mutex_lock(&world);
+	if (engine_link >= 0) {
+		close(engine_link);
+	}
+	engine_link = dup(link);
+	engines++;
+	*pid = 1;
+	pthread_cond_signal(&spawned);
+	pthread_mutex_unlock(&world);
+	return 0;
+}
+
+/* Asterisk itself. */
+
+int ast_audiohook_init(struct ast_audiohook *hook, enum ast_audiohook_type type, const char *source, enum ast_audiohook_init_flags flags)
+{
+	memset(hook, 0, sizeof(*hook));
+	recursive(&hook->lock);
+	hook->type = type;
+	hook->source = source;
+	return 0;
+}
+
+int ast_audiohook_destroy(struct ast_audiohook *hook) { return pthread_mutex_destroy(&hook->lock); }
+
+int ast_audiohook_attach(struct ast_channel *channel, struct ast_audiohook *hook)
+{
+	hook->next = channel->hooks;
+	channel->hooks = hook;
+	hook->status = AST_AUDIOHOOK_STATUS_RUNNING;
+	return 0;
+}
+
+int ast_audiohook_remove(struct ast_channel *channel, struct ast_audiohook *hook)
+{
+	struct ast_audiohook **place;
+
+	for (place = &channel->hooks; *place; place = &(*place)->next) {
+		if (*place == hook) {
+			*place = hook->next;
+			break;
+		}
+	}
+	ast_audiohook_update_status(hook, AST_AUDIOHOOK_STATUS_DONE);
+	return 0;
+}
+
+void ast_audiohook_update_status(struct ast_audiohook *hook, enum ast_audiohook_status status)
+{
+	pthread_mutex_lock(&hook->lock);
+	if (hook->status != AST_AUDIOHOOK_STATUS_DONE) {
+		hook->status = status;
+	}
+	pthread_mutex_unlock(&hook->lock);
+}
+
+struct ast_datastore *af_datastore_new(const char *uid)
+{
+	struct ast_datastore *store = calloc(1, sizeof(*store));
+
+	store->info = &datastore_type;
+	store->uid = strdup(uid);
+	return store;
+}
+
+int ast_datastore_free(struct ast_datastore *store)
+{
+	if (store->data) {
+		store->info->destroy(store->data);
+	}
+	free((void *) store->uid);
+	free(store);
+	return 0;
+}
+
+int ast_channel_datastore_add(struct ast_channel *channel, struct ast_datastore *store)
+{
+	store->next = channel->datastores;
+	channel->datastores = store;
+	return 0;
+}
+
+int ast_channel_datastore_remove(struct ast_channel *channel, struct ast_datastore *store)
+{
+	struct ast_datastore **place;
+
+	for (place = &channel->datastores; *place; place = &(*place)->next) {
+		if (*place == store) {
+			*place = store->next;
+			return 0;
+		}
+	}
+	return -1;
+}
+
+struct ast_datastore *ast_channel_datastore_find(struct ast_channel *channel, const struct ast_datastore_info *info, const char *uid)
+{
+	struct ast_datastore *store = channel->datastores;
+
+	while (store && (store->info != info || (uid && strcmp(store->uid, uid)))) {
+		store = store->next;
+	}
+	return store;
+}
+
+const char *ast_channel_name(const struct ast_channel *channel) { return channel->name; }
+const char *ast_channel_uniqueid(const struct ast_channel *channel) { return "1700000000.1"; }
+const char *ast_channel_linkedid(const struct ast_channel *channel) { return "1700000000.0"; }
+struct ast_format *ast_channel_rawreadformat(struct ast_channel *channel) { return &channel->format; }
+struct ast_format *ast_channel_rawwriteformat(struct ast_channel *channel) { return &channel->format; }
+unsigned int ast_format_get_sample_rate(const struct ast_format *format) { return format->rate; }
+int ast_check_hangup(struct ast_channel *channel) { return channel->hung_up; }
+
+struct ast_channel *ast_channel_get_by_name_prefix(const char *name, size_t length)
+{
+	struct ast_channel *channel;
+
+	pthread_mutex_lock(&world);
+	for (channel = channels; channel && strncmp(channel->name, name, length); channel = channel->next) { }
+	if (channel) {
+		channel->references++;
+	}
+	pthread_mutex_unlock(&world);
+	return channel;
+}
+
+int pbx_builtin_setvar_helper(struct ast_channel *channel, const char *name, const char *text)
+{
+	struct fake_value *value = calloc(1, sizeof(*value));
+
+	value->name = strdup(name);
+	value->value = strdup(text);
+	pthread_mutex_lock(&channel->lock);
+	value->next = channel->variables;
+	channel->variables = value;
+	pthread_mutex_unlock(&channel->lock);
+	return 0;
+}
+
+unsigned int __ast_app_separate_args(char *buffer, char delimiter, int remove_chars, char **array, int length)
+{
+	int count = 0, depth = 0;
+
+	if (length > 0) {
+		array[count++] = buffer;
+	}
+	for (; *buffer && count < length; buffer++) {
+		depth += (*buffer == '(') - (*buffer == ')');
+		if (*buffer == delimiter && !depth) {
+			*buffer = '\0';
+			array[count++] = buffer + 1;
+		}
+	}
+	return count;
+}
+
+char *ast_strip(char *text)
+{
+	size_t length;
+
+	text += strspn(text, " \t");
+	for (length = strlen(text); length && (text[length - 1] == ' ' || text[length - 1] == '\t'); length--) {
+		text[length - 1] = '\0';
+	}
+	return text;
+}
+
+const char *ast_get_version(void) { return version ? version : "22.10.1~dfsg-1"; }
+struct ast_variable *ast_variable_browse(const struct ast_config *config, const char *category) { return config->variables; }
+
+void ast_config_destroy(struct ast_config *config)
+{
+	struct ast_variable *variable;
+
+	while ((variable = config->variables)) {
+		config->variables = variable->next;
+		free((void *) variable->name);
+		free((void *) variable->value);
+		free(variable);
+	}
+	free(config);
+}
+
+int ast_register_application2(const char *app, int (*execute)(struct ast_channel *, const char *), const char *synopsis,
+	const char *description, void *mod)
+{
+	return registration();
+}
+
+int ast_unregister_application(const char *app)
+{
+	registrations--;
+	return 0;
+}
+
+char *ast_complete_channels(const char *line, const char *word, int pos, int state, int rpos) { return NULL; }

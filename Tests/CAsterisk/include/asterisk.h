@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stands where Asterisk's own header stands: just what the capture module uses of it, for tests without Asterisk. */
+#ifndef FAKE_ASTERISK_H
+#define FAKE_ASTERISK_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+struct ast_channel;
+struct ast_config;
+struct ast_module;
+struct ast_format {
+	unsigned int rate;
+};
+
+enum ast_frame_type {
+	AST_FRAME_DTMF_END = 1,
+	AST_FRAME_VOICE = 2,
+	AST_FRAME_NULL = 5,
+};
+enum {
+	AST_FRFLAG_HAS_TIMING_INFO = (1 << 0),
+};
+struct ast_frame_subclass {
+	int integer;
+	struct ast_format *format;
+};
+struct ast_frame {
+	enum ast_frame_type frametype;
+	struct ast_frame_subclass subclass;
+	int datalen;
+	int samples;
+	union { void *ptr; uint32_t uint32; char pad[8]; } data;
+	unsigned int flags;
+	long ts;
+	long len;
+	int seqno;
+};
+
+enum ast_audiohook_type { AST_AUDIOHOOK_TYPE_SPY = 0, AST_AUDIOHOOK_TYPE_WHISPER, AST_AUDIOHOOK_TYPE_MANIPULATE };
+enum ast_audiohook_status {
+	AST_AUDIOHOOK_STATUS_NEW = 0, AST_AUDIOHOOK_STATUS_RUNNING, AST_AUDIOHOOK_STATUS_SHUTDOWN, AST_AUDIOHOOK_STATUS_DONE,
+};
+enum ast_audiohook_direction {
+	AST_AUDIOHOOK_DIRECTION_READ = 0, AST_AUDIOHOOK_DIRECTION_WRITE, AST_AUDIOHOOK_DIRECTION_BOTH,
+};
+enum ast_audiohook_init_flags { AST_AUDIOHOOK_MANIPULATE_ALL_RATES = (1 << 0) };
+struct ast_audiohook;
+typedef int (*ast_audiohook_manipulate_callback)(struct ast_audiohook *audiohook, struct ast_channel *chan,
+	struct ast_frame *frame, enum ast_audiohook_direction direction);
+struct ast_audiohook {
+	pthread_mutex_t lock;
+	enum ast_audiohook_type type;
+	enum ast_audiohook_status status;
+	const char *source;
+	ast_audiohook_manipulate_callback manipulate_callback;
+	struct ast_audiohook *next;
+};
+int ast_audiohook_init(struct ast_audiohook *audiohook, enum ast_audiohook_type type, const char *source, enum ast_audiohook_init_flags flags);
+int ast_audiohook_destroy(struct ast_audiohook *audiohook);
+int ast_audiohook_attach(struct ast_channel *chan, struct ast_audiohook *audiohook);
+int ast_audiohook_remove(struct ast_channel *chan, struct ast_audiohook *audiohook);
+void ast_audiohook_update_status(struct ast_audiohook *audiohook, enum ast_audiohook_status status);
+
+struct ast_datastore_info {
+	const char *type;
+	void (*destroy)(void *data);
+};
+struct ast_datastore {
+	const char *uid;
+	void *data;
+	const struct ast_datastore_info *info;
+	struct ast_datastore *next;
+};
+int ast_datastore_free(struct ast_datastore *datastore);
+int ast_channel_datastore_add(struct ast_channel *chan, struct ast_datastore *datastore);
+int ast_channel_datastore_remove(struct ast_channel *chan, struct ast_datastore *datastore);
+struct ast_datastore *ast_channel_datastore_find(struct ast_channel *chan, const struct ast_datastore_info *info, const char *uid);
+
+const char *ast_channel_name(const struct ast_channel *chan);
+const char *ast_channel_uniqueid(const struct ast_channel *chan);
+const char *ast_channel_linkedid(const struct ast_channel *chan);
+struct ast_format *ast_channel_rawreadformat(struct ast_channel *chan);
+struct ast_format *ast_channel_rawwriteformat(struct ast_channel *chan);
+unsigned int ast_format_get_sample_rate(const struct ast_format *format);
+int ast_check_hangup(struct ast_channel *chan);
+struct ast_channel *ast_channel_get_by_name_prefix(const char *name, size_t name_len);
+int pbx_builtin_setvar_helper(struct ast_channel *chan, const char *name, const char *value);
+
+unsigned int __ast_app_separate_args(char *buf, char delim, int remove_chars, char **array, int arraylen);
+char *ast_strip(char *s);
+const char *ast_get_version(void);
+
+struct ast_variable {
+	const char *name;
+	const char *value;
+	struct ast_variable *next;
+};
+struct ast_variable *ast_variable_browse(const struct ast_config *config, const char *category);
+void ast_config_destroy(struct ast_config *config);
+
+int ast_register_application2(const char *app, int (*execute)(struct ast_channel *, const char *), const char *synopsis,
+	const char *description, void *mod);
+int ast_unregister_application(const char *app);
+
+enum ast_cli_command { CLI_INIT = -2, CLI_GENERATE = -3, CLI_HANDLER = -4 };
+struct ast_cli_args {
+	const int fd;
+	const int argc;
+	const char * const *argv;
+	const char *line;
+	const char *word;
+	const int pos;
+	const int n;
+};
+struct ast_cli_entry {
+	const char *usage;
+	char *command;
+};
+char *ast_complete_channels(const char *line, const char *word, int pos, int state, int rpos);
+
+#endif /* FAKE_ASTERISK_H */
