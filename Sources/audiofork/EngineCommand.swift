@@ -38,7 +38,7 @@ struct EngineCommand: AsyncParsableCommand {
       _ = write(STDERR_FILENO, line, line.count)
       throw ExitCode(64)
     }
-    // Not by way of the runtime: nothing that is still going on may delay the end.
-    Glibc.exit(status)
+    // Not by way of the runtime: what other threads still do may neither delay the end nor meet torn-down globals.
+    Glibc._exit(status)
   }
 }
