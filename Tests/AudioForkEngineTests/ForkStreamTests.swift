@@ -200,11 +200,15 @@ struct ForkStreamTests {
     let bytes = record.encode()
     #expect(CursorRecord(decoding: bytes) == record)
     #expect(CursorRecord(decoding: CursorRecord().encode()) == CursorRecord())
-    for count in 0..<bytes.count where count != 41 { #expect(CursorRecord(decoding: Array(bytes.prefix(count))) == nil) }
+    for count in 0..<bytes.count where count != 41 {
+      #expect(CursorRecord(decoding: Array(bytes.prefix(count))) == nil)
+    }
     var random = SeededRandom(seed: 1)
     for _ in 0..<2000 {
       var broken = bytes
-      for _ in 0..<3 { broken[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random) }
+      for _ in 0..<3 {
+        broken[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+      }
       _ = CursorRecord(decoding: broken)
     }
   }
