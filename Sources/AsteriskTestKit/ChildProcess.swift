@@ -3,35 +3,53 @@ import Foundation
 import Synchronization
 
 /// A program that a test started: its output line by line, and an end that is certain.
+///
+/// posix_spawn and a thread instead of Foundation's Process, which takes a child for alive while anything that the
+/// child started still is.
 package final class ChildProcess: Sendable {
   private struct State {
     var lines: [String] = []
     var partial = ""
-    var isFinished = false
+    var outputIsOver = false
+    var status: Int32?
   }
 
-  private let process = Process()
+  package let identifier: Int32
   private let state = Mutex(State())
 
   /// Starts `executable`; standard output and standard error are both captured.
   package init(_ executable: String, _ arguments: [String], environment: [String: String] = [:]) throws {
-    process.executableURL = URL(fileURLWithPath: executable)
-    process.arguments = arguments
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = pipe
-    process.standardInput = FileHandle.nullDevice
-    pipe.fileHandleForReading.readabilityHandler = { [weak self] handle in
-      let bytes = handle.availableData
-      if bytes.isEmpty {
-        handle.readabilityHandler = nil
-        self?.state.withLock { $0.isFinished = true }
-      } else {
-        self?.append(String(decoding: bytes, as: UTF8.self))
-      }
+    var ends: [Int32] = [-1, -1]
+    guard pipe(&ends) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0, fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0 else { throw TestKitError("no pipe") }
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 2)
+    let merged = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
+    var words: [UnsafeMutablePointer<CChar>?] = ([executable] + arguments).map { strdup($0) } + [nil]
+    var settings: [UnsafeMutablePointer<CChar>?] = merged.map { strdup("\($0)=\($1)") } + [nil]
+    defer { (words + settings).forEach { free($0) } }
+    var spawned: Int32 = 0
+    let failure = posix_spawn(&spawned, executable, &actions, nil, &words, &settings)
+    close(ends[1])
+    guard failure == 0 else {
+      close(ends[0])
+      throw TestKitError("\(executable): \(String(cString: strerror(failure)))")
     }
-    try process.run()
+    identifier = spawned
+    let source = ends[0]
+    Thread { [weak self] in
+      var buffer = [UInt8](repeating: 0, count: 65_536)
+      while true {
+        let count = read(source, &buffer, buffer.count)
+        guard count > 0 else { break }
+        self?.append(String(decoding: buffer[0..<count], as: UTF8.self))
+      }
+      close(source)
+      self?.state.withLock { $0.outputIsOver = true }
+    }.start()
   }
 
   private func append(_ text: String) {
@@ -42,8 +60,16 @@ package final class ChildProcess: Sendable {
     }
   }
 
-  package var identifier: Int32 { process.processIdentifier }
-  package var isRunning: Bool { process.isRunning }
+  package var isRunning: Bool {
+    state.withLock { state in
+      if state.status != nil { return false }
+      var status: Int32 = 0
+      guard waitpid(identifier, &status, WNOHANG) == identifier else { return true }
+      // As a shell says it: the exit status, or 128 and the signal.
+      state.status = status & 0x7f == 0 ? (status >> 8) & 0xff : 128 + status & 0x7f
+      return false
+    }
+  }
 
   /// Everything printed so far, line by line.
   package var lines: [String] { state.withLock { $0.partial.isEmpty ? $0.lines : $0.lines + [$0.partial] } }
@@ -54,13 +80,14 @@ package final class ChildProcess: Sendable {
   }
 
   /// Sends a signal to the process, if it still runs.
-  package func signal(_ number: Int32) { if process.isRunning { kill(process.processIdentifier, number) } }
+  package func signal(_ number: Int32) { if isRunning { kill(identifier, number) } }
 
-  /// The exit status once it has ended and its output is complete; nil if it runs longer than `seconds`.
+  /// The exit status once it has ended; nil if it runs longer than `seconds`. Output that grandchildren hold open is
+  /// waited for no longer than half a second.
   package func exitStatus(within seconds: Double) async -> Int32? {
-    await eventually(within: seconds) {
-      self.process.isRunning || !self.state.withLock { $0.isFinished } ? nil : self.process.terminationStatus
-    }
+    guard await becomesTrue(within: seconds, { !self.isRunning }) else { return nil }
+    _ = await becomesTrue(within: 0.5) { self.state.withLock { $0.outputIsOver } }
+    return state.withLock { $0.status }
   }
 
   /// Ends it, by force if need be.

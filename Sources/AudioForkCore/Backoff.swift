@@ -10,7 +10,7 @@ package struct Backoff: Sendable, Equatable {
 
   package init(cap: Duration) { self.cap = max(cap, .zero) }
 
-  /// The longest wait before this attempt, which is counted from 0 in each outage: 0, base, 2 × base, 4 × base … cap.
+  /// The longest wait before this attempt, which is counted from 0 in each outage: 0, base, 2 × base … cap.
   package func ceiling(attempt: Int) -> Duration {
     guard attempt > 0 else { return .zero }
     var ceiling = Backoff.base

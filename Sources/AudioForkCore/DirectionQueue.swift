@@ -73,6 +73,14 @@ struct DirectionQueue {
 
   var firstSequence: UInt64? { entries.first?.sequence }
 
+  /// Where the next queued audio begins; nil when none is queued.
+  var nextAudioStart: Int64? {
+    for index in entries.head..<entries.storage.count where entries.storage[index].frames > 0 {
+      return entries.storage[index].start &+ (index == entries.head ? Int64(renderedOfFirst) : 0)
+    }
+    return nil
+  }
+
   /// The passed samples that a converter must see before what follows `historyEnd`.
   var history: [Int16] {
     historyCount == 0 ? [] : Array(inputs.storage[inputs.head..<(inputs.head + historyCount)])

@@ -15,7 +15,8 @@ struct RenderTimeline {
 
   let configuration: RenderConfiguration
   let blockFrames: Int
-  let hasTwoDirections: Bool
+  private let hasIn: Bool
+  private let hasOut: Bool
   var queues = PerDirection(in: DirectionQueue(.in), out: DirectionQueue(.out))
   var ledger = RenderLedger()
   /// The next entry to read.
@@ -26,6 +27,7 @@ struct RenderTimeline {
   /// How far the last placed entry of a direction was shifted behind its media time, in frames.
   private(set) var shift = PerDirection<Int64>(in: 0, out: 0)
 
+  /// Newest arrival consumed. From 0, as in the model: a first entry within 160 ms of the epoch ends no silence.
   private var newest: Int64 = 0
   private var lastArrival = PerDirection<Int64>(in: Checkpoint.neverNanoseconds, out: Checkpoint.neverNanoseconds)
   private var resumed = Checkpoint.neverNanoseconds
@@ -37,7 +39,8 @@ struct RenderTimeline {
   init(_ configuration: RenderConfiguration) {
     self.configuration = configuration
     blockFrames = configuration.blockFrames
-    hasTwoDirections = configuration.directions == .both
+    hasIn = configuration.directions.contains(.in)
+    hasOut = configuration.directions.contains(.out)
     coveredRanges = configuration.fill ? nil : []
   }
 
@@ -59,6 +62,7 @@ struct RenderTimeline {
     if nextSequence < checkpoint.sequence { replaying = checkpoint }
   }
 
+  private var hasTwoDirections: Bool { hasIn && hasOut }
   private var frontierFrames: Int64 { frontier &* Int64(blockFrames) }
   private var frontierNanoseconds: Int64 { frontier &* RenderLimit.blockNanoseconds }
 
@@ -76,18 +80,21 @@ struct RenderTimeline {
       if entry.sequence == replaying[direction].firstSequence { rendered = replaying[direction].renderedOfFirst }
     }
     guard configuration.directions.contains(direction) else { return nil }
-    guard let span = span(of: entry, available: available),
-      rendered > 0 || entry.captured >= queues[direction].tailCaptured
-    else {
-      if replaying == nil || isNew(entry) { ledger.counters.refused &+= 1 }
+    let span = span(of: entry, available: available)
+    let end = queues.update(direction) { queue -> Int64? in
+      guard span != nil, rendered > 0 || entry.captured >= queue.tailCaptured else { return nil }
+      if rendered == 0 { queue.pushGap(.overrun, upTo: entry.captured, sequence: entry.sequence) }
+      if entry.isAhead {
+        queue.pushGap(.ahead, upTo: entry.captured &+ UInt64(entry.count), sequence: entry.sequence)
+      }
+      return queue.end
+    }
+    guard let span, let end else {
+      if isNew(entry) { ledger.counters.refused &+= 1 }
       return nil
     }
-    if rendered == 0 { queues[direction].pushGap(.overrun, upTo: entry.captured, sequence: entry.sequence) }
-    if entry.isAhead {
-      queues[direction].pushGap(.ahead, upTo: entry.captured &+ UInt64(entry.count), sequence: entry.sequence)
-      return nil
-    }
-    let start = max(span.lowerBound, max(queues[direction].end, frontierFrames))
+    if entry.isAhead { return nil }
+    let start = max(span.lowerBound, max(end, frontierFrames))
     shift[direction] = start &- span.lowerBound
     if isNew(entry) { note(entry) }
     rendered = min(rendered, span.count)
@@ -159,25 +166,39 @@ struct RenderTimeline {
 
   // MARK: Decisions
 
-  /// When the next block became decidable, nanoseconds since the epoch; nil while it is not.
-  private func decision() -> Int64? {
+  /// Why a block may be rendered.
+  private struct Decision {
+    /// When it became decidable, nanoseconds since the epoch.
+    var completedAt: Int64
+    /// The first block that the same reason does not reach.
+    var until: Int64 = .max
+    var isByClock = false
+  }
+
+  /// The decision on the next block; nil while there is none.
+  private func decision() -> Decision? {
     guard replaying == nil else { return nil }
     let blockEnd = frontierFrames &+ Int64(blockFrames)
     let time = frontierNanoseconds
-    let lacksIn = configuration.directions.contains(.in) && queues.in.end < blockEnd
-    let lacksOut = configuration.directions.contains(.out) && queues.out.end < blockEnd
-    if !lacksIn && !lacksOut { return newest }
-    if isFinishing { return max(queues.in.end, queues.out.end) > frontierFrames ? newest : nil }
+    let lacksIn = hasIn && queues.in.end < blockEnd
+    let lacksOut = hasOut && queues.out.end < blockEnd
+    if !lacksIn && !lacksOut { return Decision(completedAt: newest) }
+    if isFinishing {
+      return max(queues.in.end, queues.out.end) > frontierFrames ? Decision(completedAt: newest) : nil
+    }
     if hasTwoDirections && lacksIn != lacksOut {
       let last = lacksIn ? lastArrival.in : lastArrival.out
       let isAbsent = newest &- last >= RenderLimit.absentNanoseconds
       let wait = isAbsent ? RenderLimit.waitAbsentNanoseconds : RenderLimit.waitNanoseconds
       // After a silence of all directions both may come back first.
       let isSettled = time >= resumed || newest >= resumed &+ RenderLimit.waitNanoseconds
-      return isSettled && newest >= time &+ RenderLimit.blockNanoseconds &+ wait ? newest : nil
+      let until = (newest &- wait) / RenderLimit.blockNanoseconds
+      return isSettled && frontier < until ? Decision(completedAt: newest, until: until) : nil
     }
-    let due = clockDecisions.contains { $0.sequence <= nextSequence && frontier < $0.to }
-    return due ? time &+ RenderLimit.blockNanoseconds &+ idleNanoseconds : nil
+    guard clockDecisions.contains(where: { $0.sequence <= nextSequence && frontier < $0.to }) else { return nil }
+    let until = clockDecisions.reduce(frontier) { $1.sequence <= nextSequence ? max($0, $1.to) : $0 }
+    return Decision(
+      completedAt: time &+ RenderLimit.blockNanoseconds &+ idleNanoseconds, until: until, isByClock: true)
   }
 
   /// How far the clock's fill stays behind the clock.
@@ -213,7 +234,8 @@ struct RenderTimeline {
     replaying = nil
     isFinishing = true
     for direction in Direction.allCases where configuration.directions.contains(direction) {
-      queues[direction].pushGap(.overrun, upTo: captured[direction], sequence: nextSequence)
+      let (total, sequence) = (captured[direction], nextSequence)
+      queues.update(direction) { $0.pushGap(.overrun, upTo: total, sequence: sequence) }
     }
   }
 
@@ -221,10 +243,10 @@ struct RenderTimeline {
 
   mutating func nextBlock(into output: inout [Int16]) -> RenderedBlock? {
     output.removeAll(keepingCapacity: true)
-    while let completedAt = decision() {
-      let block = renderBlock(into: &output, completedAt: completedAt)
+    while let decision = decision() {
+      let block = renderBlock(into: &output, completedAt: decision.completedAt)
       if block.frameCount > 0 { return block }
-      skipEmptyBlocks()
+      skipEmptyBlocks(decision)
     }
     if isFinishing {
       queues.in.passRest(ledger: &ledger)
@@ -238,22 +260,25 @@ struct RenderTimeline {
     let position = ledger.counters.position
     var covered = PerDirection(in: 0, out: 0)
     coveredRanges?.removeAll(keepingCapacity: true)
-    // A stereo stream would give each direction a channel of its own here instead of a layer.
-    var layer = DirectionQueue.Layer.first
-    for direction in Direction.allCases where configuration.directions.contains(direction) {
-      covered[direction] = queues[direction].render(
-        start: start, count: blockFrames, layer: layer, into: &output, covered: &coveredRanges, ledger: &ledger)
-      layer = .added
+    // A stereo stream would give each direction a channel of its own here instead of a layer. The two are written
+    // out, here and below, because iterating over all cases allocates.
+    if hasIn {
+      covered.in = queues.in.render(
+        start: start, count: blockFrames, layer: .first, into: &output, covered: &coveredRanges, ledger: &ledger)
+    }
+    if hasOut {
+      covered.out = queues.out.render(
+        start: start, count: blockFrames, layer: hasIn ? .added : .first, into: &output, covered: &coveredRanges,
+        ledger: &ledger)
     }
     if coveredRanges != nil, covered.in < blockFrames, covered.out < blockFrames { removeUncovered(from: &output) }
-    var fill = 0
-    for direction in Direction.allCases where configuration.directions.contains(direction) {
-      fill += output.count - covered[direction]
-      ledger.counters[direction].fill &+= UInt64(output.count - covered[direction])
-    }
+    let fillIn = hasIn ? output.count - covered.in : 0
+    let fillOut = hasOut ? output.count - covered.out : 0
+    ledger.counters.in.fill &+= UInt64(fillIn)
+    ledger.counters.out.fill &+= UInt64(fillOut)
     frontier &+= 1
     ledger.counters.position &+= UInt64(output.count)
-    return RenderedBlock(position: position, frameCount: output.count, fill: fill, completedAt: completedAt)
+    return RenderedBlock(position: position, frameCount: output.count, fill: fillIn + fillOut, completedAt: completedAt)
   }
 
   /// Without fill only frames that some direction covers are sent.
@@ -271,11 +296,15 @@ struct RenderTimeline {
     output.removeLast(output.count - kept)
   }
 
-  /// Goes to the end of a clock decision at once where its blocks are empty and fill is off.
-  private mutating func skipEmptyBlocks() {
-    guard max(queues.in.end, queues.out.end) <= frontierFrames else { return }
-    for decision in clockDecisions where decision.sequence <= nextSequence && decision.to > frontier {
-      frontier = decision.to
+  /// Without fill, goes over decided blocks that have no audio all at once: a hole may be hours long. What is missing
+  /// in an empty block is missing in all up to the next audio.
+  private mutating func skipEmptyBlocks(_ decision: Decision) {
+    switch (queues.in.nextAudioStart, queues.out.nextAudioStart) {
+    case (nil, nil): if decision.isByClock { frontier = max(frontier, decision.until) }
+    case (let audio?, nil), (nil, let audio?):
+      frontier = max(frontier, min(decision.until, audio / Int64(blockFrames)))
+    case (let first?, let second?):
+      frontier = max(frontier, min(decision.until, min(first, second) / Int64(blockFrames)))
     }
   }
 
@@ -286,14 +315,13 @@ struct RenderTimeline {
     if let replaying { return replaying }
     return Checkpoint(
       configuration: configuration, sequence: nextSequence, block: frontier, newestArrival: newest,
-      resumedArrival: resumed, counters: ledger.counters, in: part(.in), out: part(.out),
+      resumedArrival: resumed, counters: ledger.counters, in: part(queues.in), out: part(queues.out),
       clockDecisions: clockDecisions)
   }
 
-  private func part(_ direction: Direction) -> Checkpoint.Part {
+  private func part(_ queue: borrowing DirectionQueue) -> Checkpoint.Part {
     Checkpoint.Part(
-      firstSequence: queues[direction].firstSequence ?? nextSequence,
-      renderedOfFirst: queues[direction].renderedOfFirst, lastArrival: lastArrival[direction],
-      historyEnd: queues[direction].historyEnd, history: queues[direction].history)
+      firstSequence: queue.firstSequence ?? nextSequence, renderedOfFirst: queue.renderedOfFirst,
+      lastArrival: lastArrival[queue.direction], historyEnd: queue.historyEnd, history: queue.history)
   }
 }

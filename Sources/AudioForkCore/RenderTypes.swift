@@ -136,10 +136,10 @@ package struct RenderCounters: Sendable, Equatable {
 
   package subscript(direction: Direction) -> DirectionCounters {
     get { direction == .in ? `in` : out }
-    _modify {
+    set {
       switch direction {
-      case .in: yield &self.in
-      case .out: yield &out
+      case .in: self.in = newValue
+      case .out: out = newValue
       }
     }
   }
@@ -155,18 +155,18 @@ struct PerDirection<Value> {
     out = second
   }
 
+  // No `_modify`: with a yield in two places it stays a coroutine, which allocates its frame on each call.
   subscript(direction: Direction) -> Value {
-    _read {
-      switch direction {
-      case .in: yield self.in
-      case .out: yield out
-      }
-    }
-    _modify {
-      switch direction {
-      case .in: yield &self.in
-      case .out: yield &out
-      }
+    get { direction == .in ? self.in : out }
+    set { update(direction) { $0 = newValue } }
+  }
+
+  /// Changes a value in place; for those that are no mere numbers.
+  @inline(__always)
+  mutating func update<Result>(_ direction: Direction, _ body: (inout Value) -> Result) -> Result {
+    switch direction {
+    case .in: body(&self.in)
+    case .out: body(&out)
     }
   }
 }

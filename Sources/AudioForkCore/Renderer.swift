@@ -33,8 +33,9 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
       guard let end = part.historyEnd, end.runIndex >= UInt64(part.history.count) else { continue }
       var start = end
       start.runIndex &-= UInt64(part.history.count)
-      conversions[direction] = Conversion(at: start, wireRateHertz: configuration.wireRateHertz)
-      conversions[direction]?.prime(part.history)
+      var conversion = Conversion<Converter>(at: start, wireRateHertz: configuration.wireRateHertz)
+      conversion?.prime(part.history)
+      conversions[direction] = conversion
     }
   }
 
@@ -45,22 +46,34 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
   /// first `entry.count` of `samples`.
   package mutating func consume(_ entry: CapturedEntry, samples: [Int16]) {
     guard let placement = timeline.admit(entry, available: samples.count) else { return }
-    let direction = entry.direction
+    let wireRate = timeline.configuration.wireRateHertz
+    switch entry.direction {
+    case .in:
+      Renderer.queue(entry, samples, placement, wireRate, conversion: &conversions.in, queue: &timeline.queues.in)
+    case .out:
+      Renderer.queue(entry, samples, placement, wireRate, conversion: &conversions.out, queue: &timeline.queues.out)
+    }
+  }
+
+  /// Brings an admitted entry's samples to the wire rate and queues them.
+  private static func queue(
+    _ entry: CapturedEntry, _ samples: [Int16], _ placement: RenderTimeline.Placement, _ wireRate: Int,
+    conversion: inout Conversion<Converter>?, queue: inout DirectionQueue
+  ) {
     var queued = QueuedEntry(
       sequence: entry.sequence, start: placement.start, frames: placement.frames, count: UInt64(entry.count),
       captured: entry.captured, gap: nil, run: RunPoint(entry), historyMax: 0)
-    if entry.rateHertz == timeline.configuration.wireRateHertz {
-      conversions[direction] = nil
-      timeline.queues[direction].samples.storage.append(contentsOf: samples[placement.rendered..<entry.count])
+    if entry.rateHertz == wireRate {
+      conversion = nil
+      queue.samples.storage.append(contentsOf: samples[placement.rendered..<entry.count])
     } else {
-      guard prepareConversion(direction, at: queued.run) else { return }
-      queued.historyMax = conversions[direction]?.historySamples ?? 0
-      conversions[direction]?.convert(
-        samples, count: entry.count, frames: placement.frames, into: &timeline.queues[direction].samples.storage)
+      guard Conversion.bring(&conversion, to: queued.run, wireRateHertz: wireRate) else { return }
+      queued.historyMax = conversion?.historySamples ?? 0
+      conversion?.convert(samples, count: entry.count, frames: placement.frames, into: &queue.samples.storage)
       // Only the first entry after a break has frames that were passed before: the queue holds nothing else then.
-      timeline.queues[direction].samples.dropFirst(placement.rendered)
+      queue.samples.dropFirst(placement.rendered)
     }
-    timeline.queues[direction].push(queued, rendered: placement.rendered, inputs: samples)
+    queue.push(queued, rendered: placement.rendered, inputs: samples)
   }
 
   /// Goes on at a later entry: the one before has no audio, or the reader was lapped.
@@ -106,14 +119,4 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
 
   /// How far the last audio of a direction was placed behind its media time, in wire-rate frames.
   package func shift(of direction: Direction) -> Int64 { timeline.shift[direction] }
-
-  /// Brings the direction's converter to this point of a run; false when the rate cannot be converted.
-  private mutating func prepareConversion(_ direction: Direction, at point: RunPoint) -> Bool {
-    guard let next = conversions[direction]?.next else {
-      conversions[direction] = Conversion(at: point, wireRateHertz: timeline.configuration.wireRateHertz)
-      return conversions[direction] != nil
-    }
-    if next == point { return true }
-    return conversions[direction]?.restart(at: point) ?? false
-  }
 }

@@ -67,17 +67,23 @@ struct Conversion<Converter: SampleRateConverter> {
     align(to: point)
   }
 
-  /// Starts clean at another run, keeping the converter where the rates are the same.
-  mutating func restart(at point: RunPoint) -> Bool {
-    guard point.rateHertz == next.rateHertz else {
-      guard let other = Conversion(at: point, wireRateHertz: wireRateHertz) else { return false }
-      self = other
-      return true
+  /// Makes `conversion` one that goes on at `point`: as it is where it has come that far in the same run, else clean.
+  /// False when this rate cannot be converted.
+  static func bring(_ conversion: inout Conversion?, to point: RunPoint, wireRateHertz: Int) -> Bool {
+    if conversion?.next == point { return true }
+    if conversion?.next.rateHertz == point.rateHertz {
+      conversion?.restart(at: point)
+    } else {
+      conversion = Conversion(at: point, wireRateHertz: wireRateHertz)
     }
+    return conversion != nil
+  }
+
+  /// Starts clean at another run of the same rate.
+  private mutating func restart(at point: RunPoint) {
     converter.reset()
     next = point
     align(to: point)
-    return true
   }
 
   /// Converts the first `count` samples; appends exactly `frames` to `output`.

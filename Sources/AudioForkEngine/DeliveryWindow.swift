@@ -15,8 +15,8 @@ package struct DeliveryWindow<Mark> {
     var offset: UInt64
   }
 
-  package static var spacingNanoseconds: Int64 { 100_000_000 }
-  package static var ageNanoseconds: Int64 { 500_000_000 }
+  package static var spacingNanoseconds: Int64 { 50_000_000 }
+  package static var ageNanoseconds: Int64 { 200_000_000 }
   /// More than a socket's buffers hold; beyond it marks get coarser, so that memory stays bounded.
   package static var sentMax: Int { 128 }
 

@@ -70,7 +70,9 @@ private final class SpeexFilter {
   func reset() { speex_resampler_reset_mem(state) }
 
   /// Returns the number of samples written to `target`, at most `room`.
-  func convert(_ source: UnsafePointer<Int16>, _ count: Int, _ target: UnsafeMutablePointer<Int16>, _ room: Int) -> Int {
+  func convert(
+    _ source: UnsafePointer<Int16>, _ count: Int, _ target: UnsafeMutablePointer<Int16>, _ room: Int
+  ) -> Int {
     var taken = 0
     var written = 0
     // Each call may stop at the size of the library's own buffer.

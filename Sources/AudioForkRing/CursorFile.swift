@@ -105,9 +105,17 @@ package final class CursorFile {
   private func allocate(slot: Int, payloadBytes: Int) -> Bool {
     let wanted = (CursorLayout.payloadOffset + payloadBytes + CursorLayout.page - 1) & ~(CursorLayout.page - 1)
     guard wanted > allocated[slot] else { return true }
-    guard posix_fallocate(descriptor, CursorLayout.offset(ofSlot: slot), wanted) == 0 else { return false }
+    guard reserve(CursorLayout.offset(ofSlot: slot), wanted) == 0 else { return false }
     allocated[slot] = wanted
     return true
+  }
+
+  /// posix_fallocate, again where a signal interrupted it (fallocate(2) allows that). Returns an errno.
+  private func reserve(_ offset: Int, _ bytes: Int) -> Int32 {
+    while true {
+      let failure = posix_fallocate(descriptor, offset, bytes)
+      if failure != EINTR { return failure }
+    }
   }
 
   // MARK: - Opening
@@ -141,7 +149,7 @@ package final class CursorFile {
         throw RingError(what: "cursor", path: path, doing: "set up", errno: errno)
       }
     }
-    let failure = posix_fallocate(descriptor, 0, CursorLayout.page)
+    let failure = reserve(0, CursorLayout.page)
     guard failure == 0 else { throw RingError(what: "cursor", path: path, doing: "allocate", errno: failure) }
     for slot in 0..<2 where !allocate(slot: slot, payloadBytes: lengths?[slot] ?? 0) {
       throw RingError(what: "cursor", path: path, doing: "allocate", errno: ENOSPC)

@@ -6,7 +6,7 @@ struct AudioForkCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audiofork",
     abstract: "Streams the audio of live Asterisk calls to WebSocket servers.",
-    subcommands: [EngineCommand.self, ServeCommand.self, ReportCommand.self])
+    subcommands: [EngineCommand.self, ServeCommand.self, ReportCommand.self, TapCommand.self])
 
   /// Up to its first `await` this runs on the main thread, before the runtime has started any other.
   static func main() async {

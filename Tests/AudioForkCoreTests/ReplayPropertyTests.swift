@@ -18,7 +18,9 @@ struct ReplayPropertyTests {
       guard block.block == twin.block, block.counters == twin.counters else {
         return "block \(index + offset) is \(block) instead of \(twin)"
       }
-      guard block.sampleEnd == twin.sampleEnd - (before?.sampleEnd ?? 0) else { return "length of block \(index + offset)" }
+      guard block.sampleEnd == twin.sampleEnd - (before?.sampleEnd ?? 0) else {
+        return "length of block \(index + offset)"
+      }
       var state = resumed.checkpoints[offset + 1]
       state.clockDecisions = original.checkpoints[index + offset + 1].clockDecisions
       guard state == original.checkpoints[index + offset + 1] else {
@@ -102,5 +104,25 @@ struct ReplayPropertyTests {
       index = end
       stored = (resumed.checkpoints.last ?? stored).withClockDecisions(original.clockDecisions)
     }
+  }
+
+  @Test("Without fill the stream is the filled one without what nobody said", arguments: 0..<40)
+  func withoutFill(seed: Int) {
+    var call = RandomCall(seed: UInt64(seed) &+ 9_000_000)
+    let (directions, rate) = (call.configuration.directions, call.configuration.wireRateHertz)
+    call.configuration = RenderConfiguration(directions: directions, wireRateHertz: rate, fill: true)
+    let filled = CallPlayback<SpeexConverter>.play(call)
+    call.configuration = RenderConfiguration(directions: directions, wireRateHertz: rate, fill: false)
+    let bare = CallPlayback<SpeexConverter>.play(call)
+    // Zeros aside, which audio may have too.
+    #expect(bare.samples.filter { $0 != 0 } == filled.samples.filter { $0 != 0 })
+    #expect(bare.samples.count <= filled.samples.count)
+    #expect(bare.gaps.map(\.start) == filled.gaps.map(\.start))
+    for direction in Direction.allCases {
+      #expect(bare.counters[direction].accounted == filled.counters[direction].accounted)
+      #expect(bare.counters[direction].fill <= filled.counters[direction].fill)
+    }
+    if directions != .both { #expect(bare.counters.fill == 0) }
+    #expect(bare.clockDecisions.map(\.sequence) == filled.clockDecisions.map(\.sequence))
   }
 }

@@ -5,7 +5,6 @@ import AudioForkTap
 import AudioForkTestKit
 import CAudioForkABI
 import Glibc
-import Synchronization
 
 /// One writer at full speed and one reader that checks every sample, in two threads. A function of its own, because
 /// scripts/test-ring-tsan builds it, without the test library, under the thread sanitizer.
@@ -50,12 +49,11 @@ struct RingRace {
 
   /// What the writer's thread is given.
   ///
-  /// Sendable although `tap` is a pointer: from pthread_create to pthread_join the writer alone uses it.
+  /// Sendable although `tap` is a pointer: while the thread runs the writer alone uses it.
   private final class Writer: @unchecked Sendable {
     let tap: UnsafeMutablePointer<af_tap>
     let signal: Signal
     let seed: UInt64
-    let mayStop = Atomic<Bool>(false)
 
     init(tap: UnsafeMutablePointer<af_tap>, signal: Signal, seed: UInt64) {
       self.tap = tap
@@ -65,11 +63,11 @@ struct RingRace {
 
     /// Captures frames of both directions as fast as it can. Every now and then it rests for a moment, so that the
     /// reader also gets to the newest entry and races with the one being written.
-    func run() {
+    func run(_ thread: WriterThread) {
       var random = SeededRandom(seed: seed)
       var captured: [UInt64] = [0, 0]
       var now = tap.pointee.epoch_ns
-      while !mayStop.load(ordering: .relaxed) {
+      while !thread.isStopping {
         for _ in 0..<64 {
           let bits = random.next()
           let direction = Int(bits & 1)
@@ -101,16 +99,9 @@ struct RingRace {
       }
     let signal = Signal(seed: seed)
     let writer = Writer(tap: tap, signal: signal, seed: seed)
-    var thread = pthread_t()
-    let failure = pthread_create(
-      &thread, nil,
-      { argument in
-        if let argument { Unmanaged<Writer>.fromOpaque(argument).takeRetainedValue().run() }
-        return nil
-      }, Unmanaged.passRetained(writer).toOpaque())
-    guard failure == 0 else { throw RingError(.system, "pthread_create says \(failure)") }
-    let outcome = read(reader, signal, goal) { writer.mayStop.store(true, ordering: .relaxed) }
-    pthread_join(thread, nil)
+    let thread = try WriterThread { writer.run($0) }
+    let outcome = read(reader, signal, goal) { thread.stop() }
+    thread.join()
     return outcome
   }
 

@@ -7,17 +7,17 @@ import Glibc
 /// The race of AudioForkTapTests/RingRace.swift as a program, for scripts/test-ring-tsan: no test library, whose own
 /// threads would be watched too, and nothing of SwiftNIO to compile.
 ///
-///     ring-stress SECONDS SEED
+///     ring-stress SECONDS SEED FOLDER
 ///
-/// Runs the race in rings of three sizes for that long in all. Exit status: 0, or 1 with what was wrong, or that of
-/// the sanitizer.
+/// Runs the race in rings of three sizes for that long in all, their files in the folder. Exit status: 0, or 1 with
+/// what was wrong, or that of the sanitizer.
 @main
 struct RingStress {
   static func main() {
-    guard CommandLine.arguments.count == 3, let seconds = Double(CommandLine.arguments[1]), seconds > 0,
+    guard CommandLine.arguments.count == 4, let seconds = Double(CommandLine.arguments[1]), seconds > 0,
       let seed = UInt64(CommandLine.arguments[2])
     else {
-      print("usage: ring-stress SECONDS SEED")
+      print("usage: ring-stress SECONDS SEED FOLDER")
       exit(64)
     }
     let sizes = [
@@ -32,7 +32,7 @@ struct RingStress {
   }
 
   private static func race(_ size: RingSize, seed: UInt64, seconds: Double) -> Bool {
-    let path = "/dev/shm/audiofork-stress-\(getpid()).ring"
+    let path = "\(CommandLine.arguments[3])/\(seed).ring"
     let tap = UnsafeMutablePointer<af_tap>.allocate(capacity: 1)
     defer { tap.deallocate() }
     tap.initialize(to: af_tap())

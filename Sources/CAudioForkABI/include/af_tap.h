@@ -100,7 +100,10 @@ static inline void *af_map_new_file(const char *path, uint64_t bytes, int *failu
 		*failure = errno;
 		return NULL;
 	}
-	*failure = posix_fallocate(descriptor, 0, (off_t) bytes);
+	do {
+		/* fallocate(2) may be interrupted by a signal, SA_RESTART or not; Asterisk wakes threads with SIGURG. */
+		*failure = posix_fallocate(descriptor, 0, (off_t) bytes);
+	} while (*failure == EINTR);
 	if (*failure) {
 		close(descriptor);
 		unlink(path);

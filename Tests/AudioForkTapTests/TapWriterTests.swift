@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
+import AudioForkRing
+import AudioForkTap
+import CAudioForkABI
+import Testing
+
+@Suite("What the tap writes")
+struct TapWriterTests {
+  private let folder: ScratchFolder
+  private let tap: TestTap
+  private let reader: RingReader
+
+  init() throws {
+    folder = try ScratchFolder()
+    tap = try TestTap(in: folder)
+    reader = try RingReader(path: tap.path)
+  }
+
+  private func frame(_ duration: Int, rate: Int = 8000) -> [Int16] {
+    [Int16](repeating: 7, count: duration * rate / 1000)
+  }
+
+  private func entries() throws -> [CapturedEntry] {
+    var samples: [Int16] = []
+    return try (0..<reader.published).map { sequence in
+      guard case .entry(let entry) = reader.read(sequence, into: &samples) else {
+        throw RingError(.damaged, "entry \(sequence) was not accepted")
+      }
+      return entry
+    }
+  }
+
+  /// A slot's fields as they are in memory, for what the reader has no use for.
+  private func fields(_ sequence: Int) -> af_ring_entry {
+    af_ring_load_fields(tap.tap.pointee.index + sequence * Int(AF_RING_ENTRY_BYTES))
+  }
+
+  private func hasFlag(_ sequence: Int, _ flag: af_entry_flags) -> Bool {
+    UInt32(fields(sequence).flags) & flag.rawValue != 0
+  }
+
+  @Test("The pieces of a frame that begins a run lie in that run, one behind the other")
+  func pieces() throws {
+    tap.capture(.in, frame(20), at: 20 * millisecond)
+    tap.capture(.in, frame(150), at: 650 * millisecond)
+    let entries = try entries()
+    #expect(entries.map(\.count) == [160, 480, 480, 240])
+    #expect(entries.map(\.runIndex) == [0, 0, 480, 960])
+    #expect(entries.map(\.runNanoseconds) == [0, 500, 500, 500].map { $0 * millisecond })
+    #expect(entries.map(\.arrivalNanoseconds) == [20, 650, 650, 650].map { $0 * millisecond })
+    #expect(entries.map(\.startsRun) == [true, true, false, false])
+    #expect(entries.map(\.hasMore) == [false, true, true, false])
+    #expect(entries.map(\.captured) == [0, 160, 640, 1120])
+  }
+
+  @Test("Muted audio is captured as zeros, flagged, for that direction and from then on")
+  func muted() throws {
+    tap.mute(1)
+    tap.capture(.in, frame(20), at: 20 * millisecond)
+    tap.capture(.out, frame(20), at: 20 * millisecond)
+    tap.mute(2)
+    tap.capture(.in, frame(20), at: 40 * millisecond)
+    tap.capture(.out, frame(20), at: 40 * millisecond)
+    #expect(try entries().map(\.isMuted) == [true, false, false, true])
+    var samples: [Int16] = []
+    var sums: [Int] = []
+    for sequence in 0..<4 as Range<UInt64> {
+      guard case .entry(let entry) = reader.read(sequence, into: &samples) else { continue }
+      sums.append(samples.prefix(entry.count).reduce(0) { $0 + Int($1) })
+    }
+    #expect(sums == [0, 1120, 1120, 0])
+    #expect(reader.captured(.in) == 320 && reader.captured(.out) == 320)
+  }
+
+  @Test("What is too far ahead is stored, flagged and counted, and the next frame is placed as if it had not been")
+  func ahead() throws {
+    for _ in 0..<110 { tap.capture(.out, frame(20), at: 20 * millisecond) }
+    let entries = try entries()
+    let refused = entries.filter(\.isAhead)
+    // E may be up to two seconds behind A - D: 101 frames end at 2020 ms, the next ones are too many.
+    #expect(refused.count == 9 && entries.suffix(9).allSatisfy(\.isAhead))
+    #expect(reader.ahead(.out) == 9 * 160 && reader.ahead(.in) == 0)
+    #expect(reader.captured(.out) == 110 * 160)
+    tap.capture(.out, frame(20), at: 60 * millisecond)
+    let next = try #require(try self.entries().last)
+    #expect(!next.isAhead && next.runIndex == 101 * 160 && next.captured == 110 * 160)
+  }
+
+  @Test("RTP time counts for what was read, and never for what was written")
+  func timing() throws {
+    for direction in Direction.allCases {
+      tap.capture(direction, frame(20), at: 20 * millisecond, ts: 1000)
+      tap.capture(direction, frame(20), at: 1040 * millisecond, ts: 1020)
+    }
+    let entries = try entries()
+    // In: unbroken RTP time, so the second frame was late here. Out: it was spoken when it came.
+    #expect(entries.map(\.startsRun) == [true, false, true, true])
+    #expect((0..<4).map { hasFlag($0, AF_ENTRY_TIMING) } == [true, true, false, false])
+    #expect((0..<4).map { fields($0).ts } == [1000, 1020, 0, 0])
+  }
+
+  @Test("Another channel under the fork is flagged once and makes RTP time unknown")
+  func channelChange() throws {
+    tap.capture(.in, frame(20), at: 20 * millisecond, ts: 1000)
+    tap.channel = UnsafeRawPointer(bitPattern: 0x2000)
+    // By the old expectation this would be a jump of 20 ms; nobody knows, so it continues.
+    tap.capture(.in, frame(130), at: 150 * millisecond, ts: 1040)
+    tap.capture(.in, frame(20), at: 190 * millisecond, ts: 1190)
+    let entries = try entries()
+    #expect(entries.map(\.startsRun) == [true, false, false, false, true])
+    #expect(entries.last?.runNanoseconds == 170 * millisecond)
+    #expect((0..<5).map { hasFlag($0, AF_ENTRY_CHANNEL) } == [false, true, false, false, false])
+  }
+
+  @Test("A change of the channel seen in one direction resets the other one too")
+  func channelChangeBothWays() throws {
+    tap.capture(.in, frame(20), at: 20 * millisecond, ts: 1000)
+    tap.channel = UnsafeRawPointer(bitPattern: 0x2000)
+    tap.capture(.out, frame(20), at: 30 * millisecond)
+    tap.capture(.in, frame(20), at: 60 * millisecond, ts: 1040)
+    #expect(try entries().map(\.startsRun) == [true, true, false])
+    #expect((0..<3).map { hasFlag($0, AF_ENTRY_CHANNEL) } == [false, true, false])
+  }
+
+  @Test("A change of rate in mid-call starts a run where the last one ended")
+  func rateChange() throws {
+    tap.capture(.in, frame(20), at: 20 * millisecond)
+    tap.capture(.in, frame(20, rate: 16000), rate: 16000, at: 40 * millisecond)
+    tap.capture(.in, frame(20, rate: 16000), rate: 16000, at: 60 * millisecond)
+    let entries = try entries()
+    #expect(entries.map(\.rateHertz) == [8000, 16000, 16000])
+    #expect(entries.map(\.runNanoseconds) == [0, 20, 20].map { $0 * millisecond })
+    #expect(entries.map(\.runIndex) == [0, 0, 320])
+    #expect(entries.map(\.captured) == [0, 160, 480])
+  }
+}
