@@ -95,7 +95,7 @@ struct ForkStreamTests {
     fixture.call.hangUp()
     try fixture.take(at: 4000)
     let offset = try #require(fixture.offset(in: fixture.call.expected))
-    #expect(offset <= reached)
+    #expect(offset < reached, "what was just sent may be lost: it comes again")
     #expect(reached - offset <= 620 * 8)
     #expect(offset > 0)
     #expect(offset + fixture.taken.count == fixture.call.expected.count)
