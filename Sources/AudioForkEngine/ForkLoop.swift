@@ -128,7 +128,7 @@ final class ForkLoop {
     for runner in runners { runner.tick(now: monotonicNow()) }
     let now = monotonicNow()
     // After a stall no ticks are made up for: one of them sees all that came.
-    while nextTick <= now { nextTick &+= ForkLoop.tickNanoseconds * max(1, (now &- nextTick) / ForkLoop.tickNanoseconds) }
+    if nextTick <= now { nextTick &+= ((now &- nextTick) / ForkLoop.tickNanoseconds &+ 1) &* ForkLoop.tickNanoseconds }
     scheduleTick()
   }
 }

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import CAudioForkABI
+import Glibc
+import Testing
+
+@Suite("docs/internals/control-link.md")
+struct ControlLinkDocumentTests {
+  private func page() throws -> String {
+    let path = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    let descriptor = open("/\(path)/docs/internals/control-link.md", O_RDONLY)
+    try #require(descriptor >= 0)
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: 65_536)
+    let count = read(descriptor, &bytes, bytes.count)
+    return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+  }
+
+  @Test("The page has every message with its number")
+  func messages() throws {
+    let page = try page()
+    let messages: [(String, af_link_type)] = [
+      ("HELLO", AF_LINK_HELLO), ("FORK", AF_LINK_FORK), ("TABLE_END", AF_LINK_TABLE_END), ("FORGET", AF_LINK_FORGET),
+      ("READY", AF_LINK_READY), ("STATE", AF_LINK_STATE), ("ENDED", AF_LINK_ENDED), ("LOG", AF_LINK_LOG),
+    ]
+    for (name, type) in messages { #expect(page.contains("| \(name) | \(type.rawValue) |"), "\(name)") }
+    #expect(page.contains("(4 … \(AF_LINK_MESSAGE_BYTES_MAX))"))
+    #expect(page.contains("Version \(AF_LINK_VERSION);"))
+  }
+
+  @Test("The page has every field of messages with its key")
+  func fields() throws {
+    let page = try page()
+    let fields: [(String, af_field)] = [
+      ("ID", AF_FIELD_ID), ("VERSION", AF_FIELD_VERSION), ("PROTOCOL", AF_FIELD_PROTOCOL), ("PID", AF_FIELD_PID),
+      ("STATE", AF_FIELD_STATE), ("REASON", AF_FIELD_REASON), ("LEVEL", AF_FIELD_LEVEL), ("TEXT", AF_FIELD_TEXT),
+      ("POSITION", AF_FIELD_POSITION), ("FILL", AF_FIELD_FILL), ("LOST", AF_FIELD_LOST), ("GAPS", AF_FIELD_GAPS),
+      ("RECONNECTS", AF_FIELD_RECONNECTS), ("BYTES", AF_FIELD_BYTES), ("LAG", AF_FIELD_LAG),
+    ]
+    for (name, key) in fields { #expect(page.contains("| \(name) | \(key.rawValue) |"), "\(name)") }
+  }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkEngine
+import AudioForkTap
+import CAudioForkABI
+import Glibc
+import Testing
+
+/// `audiofork engine` itself, spawned as the module spawns it.
+@Suite("Engine process", .serialized)
+struct EngineProcessTests {
+  /// An engine that is ready.
+  private func spawn(_ directory: InstanceDirectory) async throws -> SpawnedEngine {
+    let engine = try SpawnedEngine(directory)
+    engine.send(ModuleWriter.hello())
+    try await eventually("the engine is ready") { engine.has(AF_LINK_READY) }
+    return engine
+  }
+
+  @Test("It says version and process, leads its own session and holds nothing that it inherited")
+  func ready() async throws {
+    let directory = try InstanceDirectory()
+    let engine = try await spawn(directory)
+    #expect(engine.text(AF_LINK_READY, AF_FIELD_VERSION) == audioforkVersion)
+    #expect(engine.messages.first?.number(UInt16(AF_FIELD_PID.rawValue)) == UInt64(engine.process))
+    #expect(getsid(engine.process) == engine.process)
+    // The link's end is closed again here, so the one at 9 would keep it open.
+    engine.closeLink()
+    try await eventually("it leaves without forks") { engine.exitStatus != nil }
+    #expect(engine.exitStatus == 0)
+    #expect(!directory.exists)
+  }
+
+  @Test("Killed ten times in one call it misses nothing and repeats at most a second each time")
+  func killed() async throws {
+    let directory = try InstanceDirectory()
+    let server = try await TestServer.start()
+    let call = try TestCall(in: directory, url: server.url)
+    for kill in 1...10 {
+      let engine = try await spawn(directory)
+      engine.send(ModuleWriter.fork(call.id) + ModuleWriter.tableEnd())
+      try await call.speak(untilMilliseconds: Int64(kill) * 800 + Int64(kill * 37 % 200))
+      engine.signal(SIGKILL)
+      try await eventually("it is dead") { engine.exitStatus == 128 + SIGKILL }
+    }
+    let last = try await spawn(directory)
+    last.send(ModuleWriter.fork(call.id) + ModuleWriter.tableEnd())
+    try await call.speak(untilMilliseconds: 9000)
+    call.hangUp()
+    try await eventually("the fork ends") { last.has(AF_LINK_ENDED) }
+    #expect(last.text(AF_LINK_ENDED, AF_FIELD_REASON) == "done: all audio was delivered")
+    #expect(directory.names == [])
+    let reception = Reception(server.connections, expected: call.expected)
+    #expect(reception.isExact)
+    #expect(reception.missing == 0)
+    #expect(reception.repeats.count >= 8)
+    #expect(reception.repeats.allSatisfy { $0 <= 8000 }, "\(reception.repeats)")
+    await server.stop()
+  }
+
+  @Test("SIGTERM ends it within a second, files left; the next one and the module's end deliver the rest")
+  func terminated() async throws {
+    let directory = try InstanceDirectory()
+    let server = try await TestServer.start()
+    let call = try TestCall(in: directory, url: server.url)
+    let first = try await spawn(directory)
+    first.send(ModuleWriter.fork(call.id) + ModuleWriter.tableEnd())
+    try await call.speak(untilMilliseconds: 800)
+    let asked = af_now_ns()
+    first.signal(SIGTERM)
+    try await eventually("it leaves") { first.exitStatus != nil }
+    #expect(first.exitStatus == 0)
+    #expect(af_now_ns() - asked < 1_000_000_000)
+    #expect(directory.names == ["\(call.id).cursor", "\(call.id).ring"])
+
+    let second = try await spawn(directory)
+    second.send(ModuleWriter.fork(call.id) + ModuleWriter.tableEnd())
+    try await call.speak(untilMilliseconds: 1600)
+    let lock = open("\(directory.path)/lock", O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
+    flock(lock, LOCK_EX)
+    // Asterisk is killed: the link goes, then the lock; no end of capture was marked.
+    second.closeLink()
+    try await Task.sleep(nanoseconds: 30_000_000)
+    close(lock)
+    try await eventually("it drains and leaves") { second.exitStatus != nil }
+    #expect(second.exitStatus == 0)
+    #expect(!directory.exists)
+    let reception = Reception(server.connections, expected: call.expected)
+    #expect(reception.isExact)
+    #expect(reception.missing == 0)
+    await server.stop()
+  }
+
+  @Test("A module that unloads is answered at once, and keeps its locked directory")
+  func unloaded() async throws {
+    let directory = try InstanceDirectory()
+    let lock = open("\(directory.path)/lock", O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
+    flock(lock, LOCK_EX)
+    let engine = try await spawn(directory)
+    engine.shutdownLink()
+    let asked = af_now_ns()
+    try await eventually("it closes its end") { !engine.receive() }
+    #expect(af_now_ns() - asked < 500_000_000)
+    try await eventually("it leaves") { engine.exitStatus != nil }
+    #expect(engine.exitStatus == 0)
+    #expect(directory.names == ["lock"])
+    close(lock)
+  }
+
+  @Test("Nonsense on the link is logged and ends it with a failure, so that the module starts another")
+  func brokenLink() async throws {
+    let directory = try InstanceDirectory()
+    let engine = try await spawn(directory)
+    engine.send([0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0])
+    try await eventually("it leaves") { engine.exitStatus != nil }
+    #expect(engine.exitStatus == 1)
+    #expect(engine.has(AF_LINK_LOG))
+    #expect(engine.text(AF_LINK_LOG, AF_FIELD_TEXT)?.contains("the link carried a message of 4294967295 bytes") == true)
+    #expect(directory.exists)
+  }
+}

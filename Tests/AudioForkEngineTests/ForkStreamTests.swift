@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
+import AudioForkEngine
+import AudioForkRing
+import AudioForkTestKit
+import Testing
+
+/// A fork's stream on real files, without a network: blocks are taken when the test says so, and time is a number.
+private final class StreamFixture {
+  let directory: InstanceDirectory
+  let call: TestCall
+  let configuration: RenderConfiguration
+  private(set) var stream: ForkStream
+  /// Samples taken since the stream was made or rewound.
+  var taken: [Int16] = []
+
+  init(bufferSeconds: UInt32 = 10, fill: Bool = true) throws {
+    directory = try InstanceDirectory()
+    call = try TestCall(in: directory, url: "ws://x/", bufferSeconds: bufferSeconds)
+    configuration = RenderConfiguration(directions: .both, wireRateHertz: 8000, fill: fill)
+    stream = try StreamFixture.open(directory, call, configuration)
+  }
+
+  private static func open(
+    _ directory: InstanceDirectory, _ call: TestCall, _ configuration: RenderConfiguration
+  ) throws -> ForkStream {
+    ForkStream(
+      ring: try RingReader(path: "\(directory.path)/\(call.id).ring"),
+      cursor: try CursorFile(path: "\(directory.path)/\(call.id).cursor"), configuration: configuration)
+  }
+
+  /// As an engine that was killed and started again.
+  func restart() throws {
+    stream.close()
+    stream = try StreamFixture.open(directory, call, configuration)
+    taken = []
+  }
+
+  /// Takes what is decidable at this moment, at most so many blocks.
+  @discardableResult
+  func take(at milliseconds: Int64, blocks: Int = .max) throws -> Int {
+    var count = 0
+    while count < blocks, try stream.nextBlock(now: milliseconds * millisecond) != nil {
+      taken += stream.samples
+      count += 1
+    }
+    return count
+  }
+
+  /// Takes and "sends" in steps of 20 ms between two moments, with everything acknowledged.
+  func deliver(from start: Int64, to end: Int64) throws {
+    for moment in stride(from: start, to: end, by: 20) {
+      let count = try take(at: moment)
+      let now = moment * millisecond
+      if count > 0 { stream.sent(now: now, offset: UInt64(taken.count * 2), audioBytes: count * 320) }
+      _ = stream.takeNewGaps()
+      if stream.wantsConfirmation(now: now) { stream.confirm(now: now, acknowledged: nil) }
+    }
+  }
+
+  /// How many samples of the expected stream were skipped at its beginning to give what was taken; nil: none fits.
+  func offset(in expected: [Int16]) -> Int? {
+    stride(from: 0, through: expected.count - taken.count, by: 160).first {
+      expected[$0..<($0 + taken.count)].elementsEqual(taken)
+    }
+  }
+}
+
+@Suite("Fork stream")
+struct ForkStreamTests {
+  @Test("Without a connection nothing is taken; what was captured waits and comes at once")
+  func waits() throws {
+    let fixture = try StreamFixture()
+    fixture.call.speak(frames: 100)
+    #expect(fixture.stream.undeliveredMilliseconds(now: 2000 * millisecond) == 2000)
+    #expect(try fixture.take(at: 2000) >= 98)
+    fixture.call.hangUp()
+    try fixture.take(at: 2020)
+    #expect(fixture.taken == fixture.call.expected)
+    #expect(fixture.stream.isDrained)
+    #expect(fixture.stream.undeliveredMilliseconds(now: 3000 * millisecond) == 0)
+  }
+
+  @Test("After a break the stream goes on at most 0.62 s before where it was, with the same samples")
+  func rewinds() throws {
+    let fixture = try StreamFixture()
+    for moment in stride(from: 20 as Int64, through: 3000, by: 20) {
+      fixture.call.speak(frames: 1)
+      try fixture.deliver(from: moment, to: moment + 20)
+    }
+    let reached = fixture.taken.count
+    fixture.stream.rewind()
+    fixture.taken = []
+    fixture.call.speak(frames: 50)
+    fixture.call.hangUp()
+    try fixture.take(at: 4000)
+    let offset = try #require(fixture.offset(in: fixture.call.expected))
+    #expect(offset < reached, "what was just sent may be lost: it comes again")
+    #expect(reached - offset <= 620 * 8)
+    #expect(offset > 0)
+    #expect(offset + fixture.taken.count == fixture.call.expected.count)
+  }
+
+  @Test("A connection that broke before anything was confirmed is repeated from the start")
+  func rewindsToStart() throws {
+    let fixture = try StreamFixture()
+    fixture.call.speak(frames: 10)
+    try fixture.deliver(from: 0, to: 200)
+    fixture.stream.rewind()
+    fixture.taken = []
+    fixture.call.hangUp()
+    try fixture.take(at: 400)
+    #expect(fixture.taken == fixture.call.expected)
+  }
+
+  @Test("A new engine goes on from the cursor: nothing is missing, and only what was unconfirmed comes again")
+  func restarts() throws {
+    let fixture = try StreamFixture()
+    var reached = 0
+    for part in 0..<4 {
+      let start = Int64(part) * 1000
+      // The call goes on in real time while the engine delivers.
+      for moment in stride(from: start, to: start + 1000, by: 20) {
+        fixture.call.speak(frames: 1)
+        try fixture.deliver(from: moment + 20, to: moment + 40)
+      }
+      let expected = fixture.call.expected
+      let offset = try #require(fixture.offset(in: expected))
+      #expect(offset <= reached)
+      #expect(reached - offset <= 620 * 8 + 160)
+      reached = offset + fixture.taken.count
+      try fixture.restart()
+    }
+    fixture.call.hangUp()
+    try fixture.take(at: 5000)
+    let offset = try #require(fixture.offset(in: fixture.call.expected))
+    #expect(offset <= reached)
+    #expect(offset + fixture.taken.count == fixture.call.expected.count)
+  }
+
+  @Test("Fill that the clock decided and that was sent is the same after a restart, whatever came later")
+  func clockDecisions() throws {
+    let fixture = try StreamFixture()
+    fixture.call.speak(frames: 25)
+    // A second of audio's silence and two of patience: then the clock fills.
+    try fixture.take(at: 6000)
+    let before = fixture.taken
+    #expect(before.count > 25 * 160)
+    fixture.stream.sent(now: 6000 * millisecond, offset: 1, audioBytes: 0)
+    // Late audio arrives at its own time: it contradicts the fill, and both stand.
+    fixture.call.speak(frames: 25)
+    try fixture.restart()
+    fixture.call.hangUp()
+    try fixture.take(at: 6000)
+    #expect(Array(fixture.taken.prefix(before.count)) == before)
+  }
+
+  @Test("Lapped audio is a gap, told once, even to the next engine")
+  func gaps() throws {
+    let fixture = try StreamFixture(bufferSeconds: 1)
+    fixture.call.speak(frames: 10)
+    try fixture.take(at: 200)
+    fixture.call.speak(frames: 500)
+    try fixture.take(at: 10_200)
+    let gaps = fixture.stream.takeNewGaps()
+    #expect(gaps.count == 2)
+    #expect(Set(gaps.map(\.direction)) == [.in, .out])
+    #expect(gaps.allSatisfy { $0.reason == .overrun && $0.count > 0 })
+    #expect(fixture.stream.counters(now: 0).lost == gaps.reduce(0) { $0 + $1.count })
+    fixture.stream.rewind()
+    try fixture.take(at: 10_200)
+    #expect(fixture.stream.takeNewGaps() == [])
+    try fixture.restart()
+    try fixture.take(at: 10_200)
+    #expect(fixture.stream.takeNewGaps() == [])
+  }
+
+  @Test("When the writer is gone without a word, what it published is the end")
+  func orphaned() throws {
+    let fixture = try StreamFixture()
+    fixture.call.speak(frames: 30)
+    try fixture.take(at: 600)
+    #expect(!fixture.stream.isDrained)
+    fixture.stream.isOrphaned = true
+    try fixture.take(at: 620)
+    #expect(fixture.stream.isDrained)
+    #expect(fixture.taken == fixture.call.expected)
+  }
+
+  @Test("A cursor record survives its encoding; anything else is refused without a trap")
+  func cursorRecord() throws {
+    let renderer = Renderer<NoConverter>(RenderConfiguration(directions: .both, wireRateHertz: 8000))
+    var record = CursorRecord()
+    record.checkpoint = renderer.checkpoint
+    record.completedAt = 12
+    record.connections = 3
+    record.bytes = 1 << 40
+    record.reportedIn = 5
+    record.reportedOut = .max
+    let bytes = record.encode()
+    #expect(CursorRecord(decoding: bytes) == record)
+    #expect(CursorRecord(decoding: CursorRecord().encode()) == CursorRecord())
+    for count in 0..<bytes.count where count != 41 {
+      #expect(CursorRecord(decoding: Array(bytes.prefix(count))) == nil)
+    }
+    var random = SeededRandom(seed: 1)
+    for _ in 0..<2000 {
+      var broken = bytes
+      for _ in 0..<3 {
+        broken[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+      }
+      _ = CursorRecord(decoding: broken)
+    }
+  }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkTap
+import CAudioForkABI
+import Glibc
+import Testing
+
+/// The engine as the module starts it: a process at the other end of a socketpair on descriptor 3.
+final class SpawnedEngine {
+  let process: pid_t
+  private var link: CInt
+  private var parser = LinkParser()
+  private(set) var messages: [LinkMessage] = []
+  private var status: CInt?
+
+  /// The product beside the test bundle.
+  private static var executable: String {
+    var path = [CChar](repeating: 0, count: 4096)
+    let count = max(0, readlink("/proc/self/exe", &path, path.count - 1))
+    let own = String(decoding: path.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return own.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/audiofork"
+  }
+
+  init(_ directory: InstanceDirectory) throws {
+    var pair: [CInt] = [-1, -1]
+    try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0)
+    _ = fcntl(pair[0], F_SETFD, FD_CLOEXEC)
+    link = pair[0]
+    let words = ["audiofork", "engine", "--link", "3", "--directory", directory.path]
+    process = try SpawnedEngine.spawn(words, link: pair[1])
+    close(pair[1])
+  }
+
+  deinit {
+    if link >= 0 { close(link) }
+    if status == nil {
+      kill(process, SIGKILL)
+      var status: CInt = 0
+      waitpid(process, &status, 0)
+    }
+  }
+
+  private static func spawn(_ words: [String], link: CInt) throws -> pid_t {
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0)
+    posix_spawn_file_actions_adddup2(&actions, 0, 1)
+    posix_spawn_file_actions_adddup2(&actions, 0, 2)
+    posix_spawn_file_actions_adddup2(&actions, link, 3)
+    // As a careless parent would leave it behind: the engine has to close it.
+    posix_spawn_file_actions_adddup2(&actions, link, 9)
+    let arguments = words.map { strdup($0) } + [nil]
+    let environment = [strdup("PATH=/usr/bin:/bin"), strdup("SWIFT_BACKTRACE=enable=no"), nil]
+    defer { for text in arguments + environment { free(text) } }
+    var process: pid_t = 0
+    try #require(posix_spawn(&process, executable, &actions, nil, arguments, environment) == 0, "\(executable)")
+    return process
+  }
+
+  func send(_ bytes: [UInt8]) {
+    var done = 0
+    while done < bytes.count {
+      let count = bytes[done...].withUnsafeBytes { Glibc.send(link, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL)) }
+      guard count > 0 else { return }
+      done += count
+    }
+  }
+
+  /// Takes what has come. False: the engine closed its end.
+  @discardableResult
+  func receive() -> Bool {
+    var buffer = [UInt8](repeating: 0, count: 16_384)
+    while true {
+      let count = recv(link, &buffer, buffer.count, CInt(MSG_DONTWAIT))
+      if count == 0 { return false }
+      guard count > 0 else { return errno == EAGAIN }
+      buffer.prefix(count).withUnsafeBytes { parser.append($0) }
+      while let message = parser.next() { messages.append(message) }
+    }
+  }
+
+  func has(_ type: af_link_type) -> Bool {
+    receive()
+    return messages.contains { UInt32($0.type) == type.rawValue }
+  }
+
+  func text(_ type: af_link_type, _ field: af_field) -> String? {
+    guard let message = messages.first(where: { UInt32($0.type) == type.rawValue }) else { return nil }
+    return message.text(UInt16(field.rawValue)).map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  func signal(_ number: CInt) { kill(process, number) }
+
+  /// As Asterisk's death: nobody is there any more.
+  func closeLink() {
+    close(link)
+    link = -1
+  }
+
+  /// As the module's unloading: it says no more, but listens.
+  func shutdownLink() { shutdown(link, CInt(SHUT_WR)) }
+
+  /// The exit status, 128 + n after signal n; nil while it runs.
+  var exitStatus: CInt? {
+    if let status { return status }
+    var word: CInt = 0
+    guard waitpid(process, &word, WNOHANG) == process else { return nil }
+    status = word & 0x7F == 0 ? word >> 8 & 0xFF : 128 + (word & 0x7F)
+    return status
+  }
+
+  /// What the process's descriptors are, by number.
+  var descriptors: Set<Int> {
+    guard let folder = opendir("/proc/\(process)/fd") else { return [] }
+    defer { closedir(folder) }
+    var numbers: Set<Int> = []
+    while let entry = readdir(folder) {
+      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if let number = Int(name) { numbers.insert(number) }
+    }
+    return numbers
+  }
+}
