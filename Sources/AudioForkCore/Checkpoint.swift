@@ -4,8 +4,9 @@
 package struct ClockDecision: Sendable, Equatable {
   /// The entry that was needed next when the clock spoke.
   package var sequence: UInt64
-  /// First block decided, and the first one not.
+  /// First block decided.
   package var from: Int64
+  /// First block not decided by it.
   package var to: Int64
 
   package init(sequence: UInt64, from: Int64, to: Int64) {
@@ -29,6 +30,7 @@ package struct Checkpoint: Sendable, Equatable {
     package var firstSequence: UInt64
     /// Wire-rate frames of it that the stream has passed.
     package var renderedOfFirst: Int
+    /// Newest arrival of its audio, nanoseconds since the epoch.
     package var lastArrival: Int64
     /// Where its run goes on behind `history`; nil where nothing was converted.
     package var historyEnd: RunPoint?
@@ -36,16 +38,23 @@ package struct Checkpoint: Sendable, Equatable {
     package var history: [Int16]
   }
 
+  /// What the stream is made of; positions mean nothing in another one.
   package var configuration: RenderConfiguration
   /// The first entry that decisions did not know yet.
   package var sequence: UInt64
   /// The next block.
   package var block: Int64
+  /// Newest arrival consumed, nanoseconds since the epoch.
   package var newestArrival: Int64
+  /// Arrival that ended the last silence of all directions.
   package var resumedArrival: Int64
+  /// Totals up to the block boundary.
   package var counters: RenderCounters
+  /// The direction in.
   package var `in`: Part
+  /// The direction out.
   package var out: Part
+  /// What the clock decided behind the boundary, as far as known.
   package var clockDecisions: [ClockDecision]
 
   /// Position of the next sample frame of the stream.
@@ -67,5 +76,6 @@ package struct Checkpoint: Sendable, Equatable {
     return copy
   }
 
+  /// One direction's share.
   package subscript(direction: Direction) -> Part { direction == .in ? `in` : out }
 }

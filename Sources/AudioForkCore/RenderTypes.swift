@@ -9,11 +9,13 @@ package enum RenderLimit {
   package static let waitNanoseconds: Int64 = 160_000_000
   /// The same once that direction has had no media for `absentNanoseconds`.
   package static let waitAbsentNanoseconds: Int64 = 40_000_000
+  /// A direction without media for so long is waited for only shortly.
   package static let absentNanoseconds: Int64 = 500_000_000
   /// All directions silent for longer than this: the next entry ends a silence, and both may come back first.
   package static let silenceNanoseconds: Int64 = 160_000_000
   /// How far fill stays behind the clock while nothing is captured, with two directions and with one.
   package static let idleFillNanoseconds: Int64 = 2_000_000_000
+  /// The same with one direction: no other one has to be kept in step.
   package static let idleFillOneDirectionNanoseconds: Int64 = 300_000_000
   /// What an entry may take from its arrival to us before the clock speaks for it.
   package static let idleSlackNanoseconds: Int64 = 100_000_000
@@ -22,13 +24,17 @@ package enum RenderLimit {
   package static let clockDecisionsMax = 128
   /// Longer than any call: times and indices beyond are a broken ring and would only cause overflow.
   package static let timeMaxNanoseconds: Int64 = 315_360_000_000_000_000
+  /// The same for the index of a sample in its run.
   package static let runIndexMax: UInt64 = 1 << 46
   /// An entry that arrived so much after everything known is broken: it would be answered with days of fill.
   package static let arrivalJumpMaxNanoseconds: Int64 = 86_400_000_000_000
   /// Capture never places audio more than two seconds beyond its arrival.
   package static let mediaBeyondArrivalMaxSeconds: Int64 = 60
+  /// What the ring's 16-bit count can say.
   package static let entrySamplesMax = 65_535
+  /// Rates of Asterisk's signed linear formats.
   package static let rateHertzMin = 8_000
+  /// See `rateHertzMin`.
   package static let rateHertzMax = 192_000
 
   /// Whether blocks of 20 ms at this rate have a whole number of sample frames and the rate is one of audio.
@@ -62,6 +68,7 @@ package struct RenderConfiguration: Sendable, Equatable {
 package struct RenderedBlock: Sendable, Equatable {
   /// Index in the stream of its first sample frame.
   package var position: UInt64
+  /// Its length in sample frames.
   package var frameCount: Int
   /// Sample frames without audio, summed over the directions.
   package var fill: Int
@@ -79,17 +86,20 @@ package struct RenderedBlock: Sendable, Equatable {
 
 /// Captured samples that are not in the stream. Identified by fork, direction and start.
 package struct Gap: Sendable, Hashable {
+  /// Why they are not.
   package enum Reason: UInt8, Sendable {
     /// Overwritten in the ring before they were read, or unreadable.
     case overrun = 0
     /// Refused at capture: more than two seconds ahead of the clock.
     case ahead = 1
   }
+  /// The direction that misses them.
   package var direction: Direction
   /// Index of the first missing sample among the captured samples of its direction (capture rate).
   package var start: UInt64
   /// Missing samples (capture rate).
   package var count: UInt64
+  /// Why they are missing.
   package var reason: Reason
   /// Position of the block in which the stream passed over them (wire rate).
   package var position: UInt64
@@ -122,6 +132,7 @@ package struct DirectionCounters: Sendable, Equatable {
 package struct RenderCounters: Sendable, Equatable {
   /// Sample frames in the stream so far; the position of the next block.
   package var position: UInt64 = 0
+  /// What the party says, and what it hears.
   package var `in` = DirectionCounters()
   package var out = DirectionCounters()
   /// Gaps reported.
@@ -134,6 +145,7 @@ package struct RenderCounters: Sendable, Equatable {
   /// Captured samples in gaps, both directions.
   package var lost: UInt64 { `in`.overrun &+ `in`.ahead &+ out.overrun &+ out.ahead }
 
+  /// The counters of one direction.
   package subscript(direction: Direction) -> DirectionCounters {
     get { direction == .in ? `in` : out }
     set {

@@ -16,15 +16,8 @@ package struct EngineService {
   private let link: CInt
   private let directory: String
 
-  /// Closes every descriptor above the link and makes the process independent of its parent. Does nothing where the
-  /// descriptor is no link.
+  /// Closes every descriptor above the link and makes the process a daemon of its own: call it first of all.
   ///
-  /// To be called on the main thread while it is the only one and nothing has been opened yet: the runtime's own
-  /// descriptors would be closed, too, and later threads inherit the rest.
-  package static func prepareProcess(link: CInt) {
-    if af_is_link(link) == 1 { af_process_prepare(link) }
-  }
-
   /// Throws when the descriptor is no link, so when a person and not the module started the engine, or when the
   /// directory is none.
   package init(link: CInt, directory: String) throws(EngineStartError) {
@@ -41,6 +34,17 @@ package struct EngineService {
     self.directory = directory
   }
 
+  /// What an engine does before its first line of Swift concurrency: closes what it inherited above the link, and
+  /// becomes a process of its own (af_process.h). Does nothing for other commands, or where there is no link.
+  package static func prepareProcess(arguments: [String]) {
+    guard arguments.dropFirst().first == "engine" else { return }
+    var link: CInt = 3
+    if let at = arguments.firstIndex(of: "--link"), arguments.indices.contains(at + 1) {
+      link = CInt(arguments[at + 1]) ?? -1
+    }
+    if link >= 0, af_is_link(link) == 1 { af_process_prepare(link) }
+  }
+
   /// Serves until the module is gone and every fork has ended, or until SIGTERM. Returns the exit status.
   package func run() async throws -> Int32 {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, min(System.coreCount, 4)))
@@ -54,12 +58,17 @@ package struct EngineService {
     let output = LinkOutput(channel)
     let made = try await EngineCore.make(on: first, forkLoops: loops, directory: directory, output: output).get()
     output.send(.ready(version: audioforkVersion, pid: UInt64(getpid())))
-    try await first.submit {
-      try channel.pipeline.syncOperations.addHandlers(
-        [ByteToMessageHandler(LinkDecoder()), LinkHandler(made.core.value)])
-    }.get()
-    try await channel.setOption(.autoRead, value: true).get()
-    channel.read()
+    do {
+      try await first.submit {
+        try channel.pipeline.syncOperations.addHandlers(
+          [ByteToMessageHandler(LinkDecoder()), LinkHandler(made.core.value)])
+      }.get()
+      try await channel.setOption(.autoRead, value: true).get()
+      channel.read()
+    } catch {
+      // The module was gone again before we had begun to listen: the same end as later.
+      made.core.onLoop { $0.moduleGone() }
+    }
 
     let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
     let stopper = Task {

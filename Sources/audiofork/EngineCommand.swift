@@ -20,15 +20,6 @@ struct EngineCommand: AsyncParsableCommand {
   @Option(help: "Directory that holds the rings and cursors of this load of the module.")
   var directory: String
 
-  /// What has to happen before the process has a second thread: `arguments` are those of the process. Arguments that
-  /// cannot be parsed are refused later, by the parser.
-  static func prepareProcess(_ arguments: [String]) {
-    guard arguments.dropFirst().first == configuration.commandName,
-      let command = try? EngineCommand.parse(Array(arguments.dropFirst(2)))
-    else { return }
-    EngineService.prepareProcess(link: command.link)
-  }
-
   func run() async throws {
     let status: Int32
     do {
@@ -38,7 +29,7 @@ struct EngineCommand: AsyncParsableCommand {
       _ = write(STDERR_FILENO, line, line.count)
       throw ExitCode(64)
     }
-    // Not by way of the runtime: what other threads still do may neither delay the end nor meet torn-down globals.
-    Glibc._exit(status)
+    // Not by way of exit(): its destructors would run under the event loops that still turn.
+    _exit(status)
   }
 }

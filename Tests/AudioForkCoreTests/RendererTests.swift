@@ -161,6 +161,25 @@ struct RendererTests {
     #expect(single.renderer.counters.fill == 480)
   }
 
+  @Test("A block waits 160 ms for a missing direction, and 40 ms for one that is silent for 500 ms")
+  func waits() {
+    var call = RenderedCall<NoConverter>(.both)
+    call.capture(.out, audibleSamples(.out, 0..<160))
+    var completed: [Int64] = []
+    for index in 0..<60 {
+      let start = UInt64(index * 160)
+      call.capture(.in, audibleSamples(.in, start..<(start + 160)))
+      while completed.count < call.blocks.count { completed.append(Int64(index + 1) * 20) }
+    }
+    #expect(call.blocks.map { $0.completedAt / 1_000_000 } == completed)
+    // Block 0 is covered by both at 20 ms; block 1 ends at 40 ms and waits until 200 ms.
+    #expect(completed[0] == 20 && completed[1] == 200 && completed[2] == 220)
+    // Out was heard last at 20 ms, so at 520 ms waiting gets shorter: up to the block that ends at 480 ms.
+    #expect(completed[16] == 500)
+    #expect(completed[17...23].allSatisfy { $0 == 520 })
+    #expect(completed[24] == 540)
+  }
+
   @Test("Clock decisions are bounded; beyond that the clock fills nothing until they are confirmed")
   func clockDecisionsAreBounded() {
     var call = RenderedCall<NoConverter>(.in)

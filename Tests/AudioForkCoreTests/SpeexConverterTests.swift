@@ -155,6 +155,23 @@ struct SpeexConverterTests {
     #expect(10 * log10(signal / noise) > 60)
   }
 
+  @Test("A run is converted as a whole, whatever frames it came in", arguments: ratePairs)
+  func wholeRun(from: Int, to: Int) throws {
+    var random = SeededRandom(seed: UInt64(from))
+    let input = audibleSamples(.in, 0..<UInt64(from / 2))
+    var call = RenderedCall<SpeexConverter>(.in, rate: to)
+    var taken = 0
+    while taken < input.count {
+      let count = min(Int.random(in: 1...(from / 20), using: &random), input.count - taken)
+      call.capture(.in, Array(input[taken..<(taken + count)]), rate: from)
+      taken += count
+    }
+    call.finish()
+    #expect(try call.stream == convert(input, from: from, to: to))
+    #expect(call.renderer.counters.in.rendered == UInt64(input.count))
+    #expect(call.renderer.counters.fill == 0)
+  }
+
   @Test("A fork at another rate than both directions keeps them aligned to the sample")
   func alignment() {
     var call = RenderedCall<SpeexConverter>(.both)

@@ -21,6 +21,8 @@ private struct ModelFigures {
   var skew: [Int64]
   var shift: [Int64] = [0, 0]
   var latency: [Int64]
+  /// By how much late frames at the end, which the model lets wait and we do not, raise its p99.
+  var tail: Int64 = 1
 }
 
 /// The hard cases of the model of the timeline, held to the figures that the model prints for the same frames. Every
@@ -42,7 +44,7 @@ struct TimelineScenarioTests {
     #expect(figures.latency(0.5) <= model.latency[0] + 1, sourceLocation: sourceLocation)
     #expect(figures.latency(0.5) >= model.latency[0] - 20, sourceLocation: sourceLocation)
     #expect(figures.latency(0.99) <= model.latency[1], sourceLocation: sourceLocation)
-    #expect(figures.latency(0.99) >= model.latency[1] - 40, sourceLocation: sourceLocation)
+    #expect(figures.latency(0.99) >= model.latency[1] - model.tail, sourceLocation: sourceLocation)
     #expect(figures.latency(1) <= model.latency[2], sourceLocation: sourceLocation)
   }
 
@@ -98,7 +100,7 @@ struct TimelineScenarioTests {
   func stallWithoutTiming() {
     expect(
       stall(1500, withTiming: false),
-      ModelFigures(frames: [3000, 2925], rendered: [3000, 2925], skew: [1498, 0], latency: [0, 1537, 1659]))
+      ModelFigures(frames: [3000, 2925], rendered: [3000, 2925], skew: [1498, 0], latency: [0, 1537, 1659], tail: 40))
   }
 
   @Test("A stall of 5 s with RTP time shifts in by what the clock had filled and loses nothing")
@@ -106,7 +108,8 @@ struct TimelineScenarioTests {
     expect(
       stall(5000, withTiming: true),
       ModelFigures(
-        frames: [3000, 2750], rendered: [3000, 2750], skew: [-2, 0], shift: [2899, 0], latency: [0, 2938, 3059]))
+        frames: [3000, 2750], rendered: [3000, 2750], skew: [-2, 0], shift: [2899, 0], latency: [0, 2938, 3059],
+        tail: 40))
   }
 
   @Test("A stall of 5 s without RTP time reports what is more than 2 s ahead as a gap")
@@ -115,7 +118,7 @@ struct TimelineScenarioTests {
       stall(5000, withTiming: false),
       ModelFigures(
         frames: [3000, 2750], rendered: [2850, 2750], aheadMilliseconds: [3000, 0], skew: [1998, 0],
-        latency: [0, 2037, 2159]))
+        latency: [0, 2037, 2159], tail: 40))
   }
 
   @Test("A lost frame in a hundred is fill and nothing else moves")
