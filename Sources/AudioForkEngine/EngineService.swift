@@ -16,15 +16,8 @@ package struct EngineService {
   private let link: CInt
   private let directory: String
 
-  /// Closes every descriptor above the link and makes the process independent of its parent. Does nothing where the
-  /// descriptor is no link.
+  /// Closes every descriptor above the link and makes the process a daemon of its own: call it first of all.
   ///
-  /// To be called on the main thread while it is the only one and nothing has been opened yet: the runtime's own
-  /// descriptors would be closed, too, and later threads inherit the rest.
-  package static func prepareProcess(link: CInt) {
-    if af_is_link(link) == 1 { af_process_prepare(link) }
-  }
-
   /// Throws when the descriptor is no link, so when a person and not the module started the engine, or when the
   /// directory is none.
   package init(link: CInt, directory: String) throws(EngineStartError) {
