@@ -79,7 +79,8 @@ extension IntegrationTests {
           return now.map { $0.threads <= start.threads && $0.descriptors <= start.descriptors } == true ? now : nil
         }
         let end = try settled ?? Holdings(of: sandbox.processIdentifier)
-        #expect(end.threads == start.threads, "before: \(start); after: \(end)")
+        // Asterisk's own pools shrink when they are idle; a thread of ours that stayed would make eighty by now.
+        #expect(end.threads <= start.threads, "before: \(start); after: \(end)")
         #expect(end.descriptors == start.descriptors, "before: \(start); after: \(end)")
         #expect(end.residentKilobytes - start.residentKilobytes <= 2048, "before: \(start); after: \(end)")
         #expect(sandbox.logLines() == [])
