@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkEngine
 import CAudioForkABI
 import Glibc
 import Testing
@@ -37,5 +38,12 @@ struct ControlLinkDocumentTests {
       ("RECONNECTS", AF_FIELD_RECONNECTS), ("BYTES", AF_FIELD_BYTES), ("LAG", AF_FIELD_LAG),
     ]
     for (name, key) in fields { #expect(page.contains("| \(name) | \(key.rawValue) |"), "\(name)") }
+  }
+
+  @Test("The page says how often marks are taken and how old they have to be")
+  func delivery() throws {
+    let page = try page()
+    #expect(page.contains("every \(DeliveryWindow<Int>.spacingNanoseconds / millisecond) ms,"))
+    #expect(page.contains("at least \(DeliveryWindow<Int>.ageNanoseconds / millisecond) ms old"))
   }
 }
