@@ -20,19 +20,28 @@ package final class ChildProcess: Sendable {
   /// Starts `executable`; standard output and standard error are both captured.
   package init(_ executable: String, _ arguments: [String], environment: [String: String] = [:]) throws {
     var ends: [Int32] = [-1, -1]
-    guard pipe(&ends) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0, fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0 else { throw TestKitError("no pipe") }
+    guard pipe2(&ends, O_CLOEXEC) == 0 else { throw TestKitError("no pipe") }
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
     posix_spawn_file_actions_adddup2(&actions, ends[1], 2)
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3)
+    // The threads that Swift runs tasks on block most signals, and a child inherits that: SIGTERM would never arrive.
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
     let merged = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
     var words: [UnsafeMutablePointer<CChar>?] = ([executable] + arguments).map { strdup($0) } + [nil]
     var settings: [UnsafeMutablePointer<CChar>?] = merged.map { strdup("\($0)=\($1)") } + [nil]
     defer { (words + settings).forEach { free($0) } }
     var spawned: Int32 = 0
-    let failure = posix_spawn(&spawned, executable, &actions, nil, &words, &settings)
+    let failure = posix_spawn(&spawned, executable, &actions, &attributes, &words, &settings)
     close(ends[1])
     guard failure == 0 else {
       close(ends[0])
@@ -51,6 +60,9 @@ package final class ChildProcess: Sendable {
       self?.state.withLock { $0.outputIsOver = true }
     }.start()
   }
+
+  /// A test that failed half-way leaves nothing behind.
+  deinit { signal(SIGKILL) }
 
   private func append(_ text: String) {
     state.withLock { state in

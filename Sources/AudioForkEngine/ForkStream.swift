@@ -76,6 +76,7 @@ package final class ForkStream {
     while true {
       if let block = renderer.nextBlock(into: &samples) {
         completedAt = max(completedAt, block.completedAt)
+        gapsFound += renderer.takeGaps()
         return block
       }
       gapsFound += renderer.takeGaps()
@@ -102,12 +103,16 @@ package final class ForkStream {
     var new: [Gap] = []
     for gap in gapsFound {
       let end = gap.start &+ gap.count
+      let reported = gap.direction == .in ? record.reportedIn : record.reportedOut
+      guard end > reported else { continue }  // heard of before a break
       switch gap.direction {
-      case .in where gap.start >= record.reportedIn: record.reportedIn = end
-      case .out where gap.start >= record.reportedOut: record.reportedOut = end
-      case .in, .out: continue  // heard of before a break
+      case .in: record.reportedIn = end
+      case .out: record.reportedOut = end
       }
-      new.append(gap)
+      var unheard = gap
+      unheard.start = max(gap.start, reported)
+      unheard.count = end &- unheard.start
+      new.append(unheard)
     }
     if !new.isEmpty { save() }
     return new
@@ -164,7 +169,7 @@ package final class ForkStream {
     completedAt = from.completedAt
     isFinished = false
     isDrained = false
-    gapsFound = []
+    // Gaps that wait to be taken stay: one before the confirmed position is not found again.
   }
 
   /// Saves the confirmed position, with the clock's decisions since.

@@ -21,7 +21,8 @@ extension IntegrationTests {
         #expect(sandbox.logLines() == [])
       }
       server.signal(SIGTERM)
-      #expect(await server.exitStatus(within: 5) == 0, "\(server.lines)")
+      let status = await server.exitStatus(within: 5)
+      #expect(status == 0, "\(server.lines)")
       let files = try FileManager.default.contentsOfDirectory(atPath: folder)
       #expect(files.count == 1)
       let path = "\(folder)/\(try #require(files.first))"
