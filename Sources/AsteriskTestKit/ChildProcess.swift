@@ -20,14 +20,13 @@ package final class ChildProcess: Sendable {
   /// Starts `executable`; standard output and standard error are both captured.
   package init(_ executable: String, _ arguments: [String], environment: [String: String] = [:]) throws {
     var ends: [Int32] = [-1, -1]
-    guard pipe2(&ends, O_CLOEXEC) == 0 else { throw TestKitError("no pipe") }
+    guard pipe(&ends) == 0, ends.allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 }) else { throw TestKitError("no pipe") }
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
     posix_spawn_file_actions_adddup2(&actions, ends[1], 2)
-    posix_spawn_file_actions_addclosefrom_np(&actions, 3)
     // The threads that Swift runs tasks on block most signals, and a child inherits that: SIGTERM would never arrive.
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
