@@ -25,7 +25,7 @@ help:
 	@echo "make test-asterisk    tests on real Asterisk 22 and 16"
 	@echo "make check            what scripts can see: licences, imports, the module's symbols, the documents"
 	@echo "make tsan             the ring's writer and reader under the thread sanitizer"
-	@echo "make install          into PREFIX ($(PREFIX)) and Asterisk's module folder; DESTDIR is honoured"
+	@echo "make install          what make built, into PREFIX ($(PREFIX)) and Asterisk's module folder; DESTDIR is honoured"
 	@echo "make samples          audiofork.conf into Asterisk's configuration folder, unless there is one"
 	@echo "make uninstall        takes away what install put there"
 	@echo "make clean            removes build/"
@@ -34,7 +34,7 @@ module: $(module)
 engine: $(engine)
 
 $(module): FORCE deps
-	@$(MAKE) -s -C Module OUT=../build/module ASTERISK_INCLUDE='$(ASTERISK_INCLUDE)' ENGINE='$(PREFIX)/bin/audiofork'
+	@$(MAKE) -s -C Module OUT=../build/module ASTERISK_INCLUDE='$(abspath $(ASTERISK_INCLUDE))' ENGINE='$(PREFIX)/bin/audiofork'
 	@cmp -s build/module/app_audiofork.so $@ || install -m 755 build/module/app_audiofork.so $@
 
 $(engine): FORCE deps
@@ -64,7 +64,8 @@ check:
 tsan:
 	@scripts/test-ring-tsan
 
-install: all
+# Builds nothing: as root there may be no compiler, and what root builds the user cannot build again.
+install:
 	@scripts/install install '$(DESTDIR)' '$(PREFIX)'
 
 samples:

@@ -111,7 +111,7 @@ void af_cli_describe(struct ast_cli_entry *entry)
 {
 	entry->command = "audiofork {start|stop|list}";
 	entry->usage =
-		"Usage: audiofork start <channel> <url>[,options[,command]]\n"
+		"Usage: audiofork start <channel> <url>[,options]\n"
 		"         Forks the channel's audio to a WebSocket server, as AudioFork() does.\n"
 		"       audiofork stop <channel> [id]\n"
 		"         Ends the fork with this id, or every fork of the channel.\n"
@@ -125,6 +125,16 @@ struct ast_config *af_config_load(const char *name, int *broken)
 	struct ast_config *config = ast_config_load2(name, AST_MODULE, flags);
 
 	*broken = config == CONFIG_STATUS_FILEINVALID;
+	if (config == CONFIG_STATUS_FILEMISSING) {
+		/* Asterisk says the same of a file that it may not read. */
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "%s/%s", ast_config_AST_CONFIG_DIR, name);
+		if (!access(path, F_OK) && access(path, R_OK)) {
+			ast_log(__LOG_ERROR, LOG_SOURCE, "%s cannot be read: %s; let Asterisk's user read it\n", path, strerror(errno));
+			*broken = 1;
+		}
+	}
 	return config == CONFIG_STATUS_FILEMISSING || *broken ? NULL : config;
 }
 
@@ -161,7 +171,17 @@ int af_is_tmpfs(const char *path)
 {
 	struct statfs found;
 
-	return !statfs(path, &found) && found.f_type == TMPFS_MAGIC;
+	return !statfs(path, &found) && (found.f_type == TMPFS_MAGIC || found.f_type == RAMFS_MAGIC);
+}
+
+int af_is_program(const char *path)
+{
+	struct statx found;
+
+	if (statx(AT_FDCWD, path, 0, STATX_TYPE, &found) || access(path, X_OK)) {
+		return errno;
+	}
+	return S_ISDIR(found.stx_mode) ? EISDIR : S_ISREG(found.stx_mode) ? 0 : EACCES;
 }
 
 int af_process_open(int pid) { return (int) syscall(SYS_pidfd_open, pid, 0); }

@@ -109,8 +109,10 @@ struct ast_config *af_config_load(const char *name, int *broken);
 int af_lock_file(const char *path);
 /*! \brief 1 if `path` is a directory of ours that nobody else may enter, else 0; -errno if it is not there. */
 int af_is_private_directory(const char *path);
-/*! \brief 1 if the file system of `path` is a tmpfs. */
+/*! \brief 1 if the file system of `path` is a tmpfs or a ramfs. */
 int af_is_tmpfs(const char *path);
+/*! \brief 0 if `path` is a file that may be executed, else an errno. */
+int af_is_program(const char *path);
 int af_errno(void);
 
 /*! \brief A descriptor that stands for the process. \retval -1 not to be had (old kernel, already gone) */

@@ -133,7 +133,7 @@ package func eventually<Result>(within seconds: Double, _ probe: () throws -> Re
   let deadline = clock.now.advanced(by: .seconds(seconds))
   while true {
     if let result = try probe() { return result }
-    if clock.now >= deadline { return nil }
+    if clock.now >= deadline { return try probe() }
     try? await Task.sleep(for: .milliseconds(10))
   }
 }

@@ -13,6 +13,11 @@ func execStart(_ channel: OpaquePointer?, _ arguments: UnsafePointer<CChar>?) ->
   do {
     let given = ForkArguments(arguments)
     let id = try startFork(channel, given)
+    if !given.command.isEmpty {
+      log(
+        AF_LEVEL_WARNING, "AudioFork ", .bytes(id), ": this version runs no command at the fork's end; '",
+        .bytes(given.command), "' is not run")
+    }
     setVariable(channel, Bytes(text: "AUDIOFORK_WSSERVER"), given.url)
     log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " started on ", .bytes(bytes(ast_channel_name(channel))))
   } catch {
@@ -56,7 +61,7 @@ enum Applications {
   static func startDescription() -> Bytes {
     var text = Bytes(
       text: """
-        AudioFork(url[,options[,command]])
+        AudioFork(url[,options])
 
         Copies the channel's audio to the WebSocket server at url (ws://host[:port][/path])
         while the call goes on. It never waits for the network. AUDIOFORKSTATUS is set to

@@ -35,7 +35,7 @@ func commandLine(
   let isStart = equal(words[1], ignoringCase: "start") && words.count == 4
   let isStop = equal(words[1], ignoringCase: "stop") && (words.count == 3 || words.count == 4)
   guard isStart || isStop else { return af_cli_show_usage() }
-  guard let channel = withCString(words[2], { ast_channel_get_by_name_prefix($0, strlen($0)) }) else {
+  guard let channel = withCString(words[2], { ast_channel_get_by_name($0) }) else {
     printLine(descriptor, text("No channel is called ", .bytes(words[2]), "; 'core show channels' lists them."))
     return af_cli_success()
   }

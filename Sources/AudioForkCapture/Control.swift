@@ -31,6 +31,7 @@ enum Control {
     currentSettings = settings
     Control.instance = instance
     isStopping = false
+    withTable { forkTable.isClosing = false }
     engineProcess = EngineProcess()
     let failure = af_control_start()
     guard failure == 0 else {
@@ -108,7 +109,7 @@ private func sweepTable(_ now: Int64) {
     var row = forkTable.head
     while let fork = row {
       row = fork.pointee.next
-      let isClosed = af_word_load_relaxed(&fork.pointee.tap.closed) != 0
+      let isClosed = isTapClosed(&fork.pointee.tap)
       if isClosed, fork.pointee.closed_at_ns == 0 {
         fork.pointee.closed_at_ns = now
         fork.pointee.dirty = 1
@@ -141,6 +142,8 @@ private func sweepTable(_ now: Int64) {
       _ = withCString(instance.path(id, ".ring")) { unlink($0) }
       _ = withCString(instance.path(id, ".cursor")) { unlink($0) }
     }
+    // Now and not with the channel's datastore, which may go hours later.
+    unmapRing(&fork.pointee.tap)
     release(fork)
   }
 }

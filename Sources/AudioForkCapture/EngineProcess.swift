@@ -75,9 +75,12 @@ struct EngineProcess {
   private mutating func failed(_ now: Int64, _ path: Bytes, _ failure: CInt) {
     if !complained {
       complained = true
+      let isOurs = failure == ENOENT || failure == EACCES || failure == ENOEXEC || failure == ENOTDIR
       log(
         AF_LEVEL_ERROR, "the engine ", .bytes(path), " cannot be started: ", .bytes(reason(failure)),
-        "; install it or set engine in audiofork.conf. Until then no fork can be started")
+        isOurs
+          ? "; install it or set engine in audiofork.conf. Until then nothing is delivered"
+          : "; the system lacks something that it needs. It is tried again, and until then nothing is delivered")
     }
     backOff(now)
   }

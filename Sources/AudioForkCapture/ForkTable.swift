@@ -15,14 +15,27 @@ typealias ForkPointer = UnsafeMutablePointer<af_fork>
 struct ForkTable {
   private(set) var head: ForkPointer?
   private(set) var count = 0
-  /// Forks that have an owner still. After its row is gone a fork may live on in its channel's datastore.
-  var owned = 0
+  /// Forks that have an owner still, and forks being started. After its row is gone a fork may live on in its
+  /// channel's datastore. While this is not 0 the module's code and its settings stay.
+  private(set) var owned = 0
+  /// The module is being unloaded: no fork begins any more.
+  var isClosing = false
   private var started = 0
 
   mutating func nextNumber() -> Int {
     started &+= 1
     return started
   }
+
+  /// Reserves the module for one fork; false while it is being unloaded.
+  mutating func reserve() -> Bool {
+    guard !isClosing else { return false }
+    owned &+= 1
+    return true
+  }
+
+  /// One fork is no more.
+  mutating func unreserve() { owned &-= 1 }
 
   mutating func insert(_ fork: ForkPointer) {
     fork.pointee.next = head
@@ -70,19 +83,23 @@ func withTable<Result>(_ body: () -> Result) -> Result {
 func release(_ fork: ForkPointer) {
   let isLast = withTable {
     fork.pointee.owners &-= 1
-    if fork.pointee.owners == 0 { forkTable.owned &-= 1 }
     return fork.pointee.owners == 0
   }
-  if isLast {
-    unmapRing(&fork.pointee.tap)
-    free(fork.pointee.id)
-    free(fork.pointee.channel)
-    free(fork.pointee.url)
-    free(fork.pointee.direction)
-    free(fork.pointee.state)
-    free(fork)
-  }
+  if isLast { destroy(fork) }
   af_module_release()
+  // Last: from here on the module may be unloaded.
+  if isLast { withTable { forkTable.unreserve() } }
+}
+
+/// Frees a fork that nobody owns.
+func destroy(_ fork: ForkPointer) {
+  unmapRing(&fork.pointee.tap)
+  free(fork.pointee.id)
+  free(fork.pointee.channel)
+  free(fork.pointee.url)
+  free(fork.pointee.direction)
+  free(fork.pointee.state)
+  free(fork)
 }
 
 /// The datastore goes: by StopAudioFork, or with the channel, which may be long after the call's end.

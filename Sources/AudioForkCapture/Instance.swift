@@ -29,6 +29,12 @@ struct Instance {
         " is not a folder of Asterisk's user with mode 0700; remove it or set run_dir in audiofork.conf")
       return nil
     }
+    guard withCString(runDirectory, { af_is_tmpfs($0) }) != 0 else {
+      log(
+        AF_LEVEL_ERROR, "the run directory ", .bytes(runDirectory),
+        " is not on a tmpfs: a call would wait for the disk there; set run_dir in audiofork.conf to a folder under /run or /dev/shm")
+      return nil
+    }
     guard let name = randomName() else {
       log(AF_LEVEL_ERROR, "the system has no random numbers: ", .bytes(reason(af_errno())))
       return nil

@@ -30,7 +30,10 @@ func load() -> CInt {
 /// Unloads the module; refuses, with everything still in place, while forks live.
 @c(af_unload)
 func unload() -> CInt {
-  let (live, owned) = withTable { (forkTable.count, forkTable.owned) }
+  let (live, owned) = withTable {
+    forkTable.isClosing = forkTable.owned == 0
+    return (forkTable.count, forkTable.owned)
+  }
   guard owned == 0 else {
     log(
       AF_LEVEL_WARNING, "app_audiofork is not unloaded: ", .number(owned), owned == 1 ? " fork is" : " forks are",
@@ -49,9 +52,18 @@ func unload() -> CInt {
 /// `module reload app_audiofork.so`: a good file applies to new forks, a bad one changes nothing.
 @c(af_reload)
 func reload() -> CInt {
-  guard let settings = Settings.load() else {
+  let settings = Settings.load()
+  let problem = settings.flatMap { $0.engine == Control.settings?.engine ? nil : engineProblem($0.engine) }
+  if let problem { log(AF_LEVEL_ERROR, "audiofork.conf, [general]: ", .bytes(problem)) }
+  guard let settings, problem == nil else {
     log(AF_LEVEL_ERROR, "audiofork.conf was not reloaded: the settings from before stay in force")
     return -1
+  }
+  if settings.runDirectory != Control.settings?.runDirectory {
+    log(AF_LEVEL_NOTICE, "audiofork.conf: run_dir takes effect when app_audiofork is loaded the next time")
+  }
+  if settings.engine != Control.settings?.engine {
+    log(AF_LEVEL_NOTICE, "audiofork.conf: the running engine goes on; engine takes effect when the next one is started")
   }
   Control.apply(settings)
   return 0

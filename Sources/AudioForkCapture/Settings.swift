@@ -26,7 +26,7 @@ struct Settings {
     var broken: CInt = 0
     let name = cString(Bytes(text: fileName))
     guard let config = af_config_load(name, &broken) else {
-      if broken != 0 { log(AF_LEVEL_ERROR, "audiofork.conf does not parse; see the lines above") }
+      if broken != 0 { log(AF_LEVEL_ERROR, "audiofork.conf is of no use; see the lines above") }
       return broken == 0 ? settings : nil
     }
     var isGood = true

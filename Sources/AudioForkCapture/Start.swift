@@ -17,6 +17,7 @@ struct CommandError: Error {
 struct ForkArguments {
   var url = Bytes()
   var options = Bytes()
+  var command = Bytes()
 
   /// `url[,options[,command]]`; quotes, backslashes and parentheses protect a comma.
   init(_ arguments: UnsafePointer<CChar>?) {
@@ -27,6 +28,7 @@ struct ForkArguments {
     }
     if count > 0 { url = bytes(ast_strip(parts[0])) }
     if count > 1 { options = bytes(parts[1]) }
+    if count > 2 { command = bytes(ast_strip(parts[2])) }
     free(copy)
   }
 }
@@ -42,10 +44,25 @@ func startFork(_ channel: OpaquePointer, _ arguments: ForkArguments) throws(Comm
   } catch {
     throw CommandError(message: error.message)
   }
+  guard withTable({ forkTable.reserve() }) else {
+    throw CommandError(message: Bytes(text: "the module is being unloaded"))
+  }
+  do {
+    return try startReserved(channel, arguments, url, options)
+  } catch {
+    withTable { forkTable.unreserve() }
+    throw error
+  }
+}
+
+/// The part of `startFork` during which the module cannot be unloaded; the fork keeps that until it is freed.
+private func startReserved(
+  _ channel: OpaquePointer, _ arguments: ForkArguments, _ url: EndpointURL, _ options: ForkOptions
+) throws(CommandError) -> Bytes {
   guard let instance = Control.instance, let settings = Control.settings else {
     throw CommandError(message: Bytes(text: "the module is being unloaded"))
   }
-  try checkEngine(settings.engine)
+  if let problem = engineProblem(settings.engine) { throw CommandError(message: problem) }
 
   let fork = try allocateFork()
   let id = text("af-", .bytes(instance.name), "-", .number(withTable { forkTable.nextNumber() }))
@@ -97,7 +114,6 @@ private func attach(
   fork.pointee.hook_alive = 1
   fork.pointee.dirty = 1
   fork.pointee.owners = 2
-  withTable { forkTable.owned &+= 1 }
   // One reference for each owner.
   af_module_hold()
   af_module_hold()
@@ -108,7 +124,8 @@ private func attach(
   datastore.pointee.data = UnsafeMutableRawPointer(fork)
 
   af_channel_lock(channel)
-  var attached = ast_check_hangup(channel) == 0
+  // Not ast_check_hangup(): a redirect that is on its way would count, and the call goes on.
+  var attached = ast_channel_softhangup_internal_flag(channel) & ~CInt(truncatingIfNeeded: AST_SOFTHANGUP_ASYNCGOTO) == 0
   if attached {
     ast_channel_datastore_add(channel, datastore)
     attached = ast_audiohook_attach(channel, &fork.pointee.hook) == 0
@@ -129,8 +146,9 @@ private func attach(
 private func discard(_ fork: ForkPointer, _ ring: Bytes) {
   ast_audiohook_destroy(&fork.pointee.hook)
   _ = withCString(ring) { unlink($0) }
-  release(fork)
-  release(fork)
+  destroy(fork)
+  af_module_release()
+  af_module_release()
 }
 
 private func allocateFork() throws(CommandError) -> ForkPointer {
@@ -140,14 +158,14 @@ private func allocateFork() throws(CommandError) -> ForkPointer {
   return memory.assumingMemoryBound(to: af_fork.self)
 }
 
-/// The engine has to be there; whether it is up at this moment does not matter, the ring waits for it.
-private func checkEngine(_ path: Bytes) throws(CommandError) {
-  guard withCString(path, { access($0, X_OK) }) == 0 else {
-    throw CommandError(
-      message: text(
-        "the engine ", .bytes(path), " cannot be run: ", .bytes(reason(af_errno())),
-        "; install it or set engine in audiofork.conf"))
-  }
+/// Why the engine cannot be run; nil where it can. Whether it is up at this moment does not matter, the ring waits
+/// for it.
+func engineProblem(_ path: Bytes) -> Bytes? {
+  let failure = withCString(path) { af_is_program($0) }
+  guard failure != 0 else { return nil }
+  return text(
+    "the engine ", .bytes(path), " cannot be run: ", .bytes(reason(failure)),
+    "; install it or set engine in audiofork.conf")
 }
 
 /// The higher rate of the channel's two raw formats, Hz. The channel is locked.

@@ -35,7 +35,7 @@ private let frameMillisecondsMax: UInt32 = 10_000
 /// The caller holds the channel's lock, so calls for one tap never overlap. `now` is CLOCK_MONOTONIC.
 @inline(__always)
 package func captureFrame(_ tap: UnsafeMutablePointer<af_tap>, _ frame: CapturedFrame, channel: UnsafeRawPointer?, now: Int64) {
-  guard tap.pointee.ring != nil, af_word_load_relaxed(&tap.pointee.closed) == 0 else { return }
+  guard af_word_load_relaxed(&tap.pointee.closed) == 0, tap.pointee.ring != nil else { return }
   guard frame.rate >= UInt32(AF_RATE_HZ_MIN), frame.rate <= UInt32(AF_RATE_HZ_MAX), frame.count > 0,
     frame.count <= frame.rate / 1000 &* frameMillisecondsMax
   else { return }
@@ -141,7 +141,15 @@ private func publish(
 /// Marks the end of capture. Reached from the hook's last call, from StopAudioFork and from the datastore's
 /// destruction, in any order: the first one counts.
 package func closeTap(_ tap: UnsafeMutablePointer<af_tap>, now: Int64) {
-  guard af_word_exchange(&tap.pointee.closed, 1) == 0, tap.pointee.ring != nil else { return }
-  let since = now &- tap.pointee.epoch_ns
-  af_word_store_release(af_ring_closed(tap.pointee.ring), UInt64(truncatingIfNeeded: since > 0 ? since : 0) &+ 1)
+  guard af_word_claim(&tap.pointee.closed, UInt64(AF_TAP_CLOSING.rawValue)) != 0 else { return }
+  if let ring = tap.pointee.ring {
+    let since = now &- tap.pointee.epoch_ns
+    af_word_store_release(af_ring_closed(ring), UInt64(truncatingIfNeeded: since > 0 ? since : 0) &+ 1)
+  }
+  af_word_store_release(&tap.pointee.closed, UInt64(AF_TAP_CLOSED.rawValue))
+}
+
+/// Whether the end of capture has been marked in the ring: then nobody writes to it any more.
+package func isTapClosed(_ tap: UnsafeMutablePointer<af_tap>) -> Bool {
+  af_word_load_acquire(&tap.pointee.closed) == UInt64(AF_TAP_CLOSED.rawValue)
 }

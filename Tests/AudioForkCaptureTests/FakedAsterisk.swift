@@ -12,7 +12,7 @@ struct FakedAsterisk {
   static func load(_ settings: String = "buffer=1") -> FakedAsterisk? {
     // What an earlier load spawned last and nobody took.
     FakedEngine(within: 0)?.die()
-    let directory = "/tmp/af-faked-\(UInt32.random(in: 0...UInt32.max))"
+    let directory = "/dev/shm/audiofork-faked-\(UInt32.random(in: 0...UInt32.max))"
     fake_version("22.10.1~dfsg-1")
     fake_configuration("engine=/bin/true\nrun_dir=\(directory)\n\(settings)")
     guard af_load() == 0 else {
@@ -23,7 +23,8 @@ struct FakedAsterisk {
   }
 
   func unload() -> Bool {
-    guard af_unload() == 0 else { return false }
+    // The last fork's end is told before its thread is out of the module: a moment later unloading is possible.
+    guard soon({ af_unload() == 0 }) else { return false }
     try? FileManager.default.removeItem(atPath: runDirectory)
     return true
   }

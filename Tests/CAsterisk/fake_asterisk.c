@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/vfs.h>
 
 struct fake_value {
 	char *name, *value;
@@ -300,7 +301,14 @@ int af_is_private_directory(const char *path)
 	return stat(path, &found) ? -errno : S_ISDIR(found.st_mode) && !(found.st_mode & 077);
 }
 
-int af_is_tmpfs(const char *path) { return 0; }
+int af_is_tmpfs(const char *path)
+{
+	struct statfs found;
+
+	return !statfs(path, &found) && found.f_type == 0x01021994;
+}
+
+int af_is_program(const char *path) { return access(path, X_OK) ? errno : 0; }
 int af_errno(void) { return errno; }
 int af_process_open(int pid) { return -1; }
 void af_process_kill(int process) { }
@@ -427,14 +435,14 @@ const char *ast_channel_linkedid(const struct ast_channel *channel) { return "17
 struct ast_format *ast_channel_rawreadformat(struct ast_channel *channel) { return &channel->format; }
 struct ast_format *ast_channel_rawwriteformat(struct ast_channel *channel) { return &channel->format; }
 unsigned int ast_format_get_sample_rate(const struct ast_format *format) { return format->rate; }
-int ast_check_hangup(struct ast_channel *channel) { return channel->hung_up; }
+int ast_channel_softhangup_internal_flag(struct ast_channel *channel) { return channel->hung_up ? AST_SOFTHANGUP_DEV : 0; }
 
-struct ast_channel *ast_channel_get_by_name_prefix(const char *name, size_t length)
+struct ast_channel *ast_channel_get_by_name(const char *name)
 {
 	struct ast_channel *channel;
 
 	pthread_mutex_lock(&world);
-	for (channel = channels; channel && strncmp(channel->name, name, length); channel = channel->next) { }
+	for (channel = channels; channel && strcasecmp(channel->name, name); channel = channel->next) { }
 	if (channel) {
 		channel->references++;
 	}

@@ -117,7 +117,13 @@ static inline uint64_t af_word_load_relaxed(const uint64_t *word) { return __ato
 static inline uint64_t af_word_load_acquire(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static inline void af_word_store_relaxed(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
 static inline void af_word_store_release(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
-static inline uint64_t af_word_exchange(uint64_t *word, uint64_t value) { return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL); }
+/*! \brief Sets the word from 0 to `value`. \retval 1 done \retval 0 it was not 0, and stays as it is */
+static inline int af_word_claim(uint64_t *word, uint64_t value)
+{
+	uint64_t expected = 0;
+
+	return __atomic_compare_exchange_n(word, &expected, value, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
 static inline uint64_t af_word_increment(uint64_t *word) { return __atomic_add_fetch(word, 1, __ATOMIC_RELAXED); }
 static inline void af_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline void af_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }

@@ -31,6 +31,13 @@ struct af_direction_state {
 	uint8_t reserved;
 };
 
+/*! The end of capture, in two steps, so that nobody unmaps a ring into which the mark is still to be written. */
+enum af_tap_closed {
+	AF_TAP_OPEN = 0,
+	AF_TAP_CLOSING = 1,        /*!< nothing is captured any more */
+	AF_TAP_CLOSED = 2,         /*!< the ring says so too: nobody will touch the mapping again */
+};
+
 struct af_tap {
 	uint8_t *ring;             /*!< mapping; NULL before set-up */
 	uint64_t map_bytes;
@@ -43,7 +50,7 @@ struct af_tap {
 	int64_t epoch_ns;          /*!< CLOCK_MONOTONIC of the epoch */
 	uint64_t directions;       /*!< bit 0: in, bit 1: out */
 	uint64_t muted;            /*!< shared word: bits as in `directions`; written by any thread */
-	uint64_t closed;           /*!< shared word: 1 once the end of capture has been marked */
+	uint64_t closed;           /*!< shared word: enum af_tap_closed */
 	const void *channel_seen;  /*!< compared only, never followed */
 	struct af_direction_state in;
 	struct af_direction_state out;

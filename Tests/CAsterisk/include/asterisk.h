@@ -87,8 +87,9 @@ const char *ast_channel_linkedid(const struct ast_channel *chan);
 struct ast_format *ast_channel_rawreadformat(struct ast_channel *chan);
 struct ast_format *ast_channel_rawwriteformat(struct ast_channel *chan);
 unsigned int ast_format_get_sample_rate(const struct ast_format *format);
-int ast_check_hangup(struct ast_channel *chan);
-struct ast_channel *ast_channel_get_by_name_prefix(const char *name, size_t name_len);
+enum { AST_SOFTHANGUP_DEV = (1 << 0), AST_SOFTHANGUP_ASYNCGOTO = (1 << 1) };
+int ast_channel_softhangup_internal_flag(struct ast_channel *chan);
+struct ast_channel *ast_channel_get_by_name(const char *name);
 int pbx_builtin_setvar_helper(struct ast_channel *chan, const char *name, const char *value);
 
 unsigned int __ast_app_separate_args(char *buf, char delim, int remove_chars, char **array, int arraylen);

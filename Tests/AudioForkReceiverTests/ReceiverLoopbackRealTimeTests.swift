@@ -36,7 +36,7 @@ private func ending(
 }
 
 @Suite("The receiver on loopback", .serialized)
-struct ReceiverLoopbackTests {
+struct ReceiverLoopbackRealTimeTests {
   @Test("Every byte sent is in the WAV when the Close is echoed")
   func exact() async throws {
     try await withReceiver { port, folder, events in

@@ -7,7 +7,7 @@ import Testing
 
 /// `audiofork engine` itself, spawned as the module spawns it.
 @Suite("Engine process", .serialized)
-struct EngineProcessTests {
+struct EngineProcessRealTimeTests {
   /// An engine that is ready.
   private func spawn(_ directory: InstanceDirectory) async throws -> SpawnedEngine {
     let engine = try SpawnedEngine(directory)

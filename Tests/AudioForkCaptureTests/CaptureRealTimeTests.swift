@@ -6,7 +6,7 @@ import Foundation
 import Testing
 
 @Suite("The capture module against a faked Asterisk", .serialized)
-struct CaptureTests {
+struct CaptureRealTimeTests {
   /// Types of messages as the module sends them.
   static let hello = UInt16(AF_LINK_HELLO.rawValue)
   static let fork = UInt16(AF_LINK_FORK.rawValue)
@@ -163,12 +163,55 @@ struct CaptureTests {
     // The control thread looks at its rows once a second while there are some.
     #expect(soon { asterisk.forkFiles.isEmpty })
     #expect(fake_module_references() == 1, "the channel's datastore holds the last one")
+    // The ring's memory goes at once, not with the channel.
+    #expect(soon { !mappings.contains("\(id).ring") })
     #expect(af_unload() != 0)
     #expect(FakedAsterisk.log.contains("1 fork is over, but a channel that had one still lives"))
     fake_hangup(channel)
-    #expect(fake_module_references() == 0)
+    #expect(soon { fake_module_references() == 0 })
     engine.die()
     #expect(asterisk.unload())
+  }
+
+  /// What this process has mapped, as the system lists it.
+  private var mappings: String { (try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8)) ?? "" }
+
+  @Test("A reload that names an engine that cannot be run, or a bad value, changes nothing; a good one says what it does")
+  func reload() throws {
+    let (asterisk, engine) = try loaded()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    let base = "run_dir=\(asterisk.runDirectory)\n"
+    for (settings, line) in [
+      (base + "engine=/nowhere/audiofork", "the engine /nowhere/audiofork cannot be run: No such file or directory"),
+      (base + "engine=/bin/true\nbuffer=ten", "buffer = 'ten' is not accepted"),
+    ] {
+      fake_configuration(settings)
+      #expect(af_reload() != 0)
+      #expect(FakedAsterisk.log.contains(line))
+      #expect(af_exec_start(channel, "ws://host/") == 0)
+      #expect(FakedAsterisk.variable(channel, "AUDIOFORKSTATUS") == "SUCCESS")
+    }
+    fake_configuration("run_dir=/elsewhere\nengine=/bin/false")
+    #expect(af_reload() == 0)
+    #expect(FakedAsterisk.log.contains("run_dir takes effect when app_audiofork is loaded the next time"))
+    #expect(FakedAsterisk.log.contains("engine takes effect when the next one is started"))
+    fake_hangup(channel)
+    while let message = engine.next(within: 300) {
+      if message.state == "closed" { engine.sayEnded(message.id) }
+    }
+    #expect(soon { fake_module_references() == 0 })
+    engine.die()
+    #expect(asterisk.unload())
+  }
+
+  @Test("A run directory that is not on a tmpfs is declined")
+  func diskDirectory() throws {
+    let directory = "/tmp/af-faked-\(UInt32.random(in: 0...UInt32.max))"
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    fake_version("22.10.1")
+    fake_configuration("engine=/bin/true\nrun_dir=\(directory)")
+    #expect(af_load() != 0)
+    #expect(FakedAsterisk.log.contains("\(directory) is not on a tmpfs"))
   }
 
   @Test("An engine that does not read cannot block AudioFork() or StopAudioFork()")

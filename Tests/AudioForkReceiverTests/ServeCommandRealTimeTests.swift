@@ -5,7 +5,7 @@ import Testing
 private let audio = [UInt8](repeating: 3, count: 32_000)
 
 @Suite("audiofork serve", .serialized)
-struct ServeCommandTests {
+struct ServeCommandRealTimeTests {
   @Test("SIGTERM and Ctrl-C finish the files of open streams and exit with 0", arguments: [SIGTERM, SIGINT])
   func stop(number: CInt) throws {
     let folder = try TemporaryFolder()

@@ -8,7 +8,7 @@ import Testing
 
 /// Engine and server in this process, over real sockets; the call is written by the real tap.
 @Suite("Engine over loopback", .serialized)
-struct EngineLoopbackTests {
+struct EngineLoopbackRealTimeTests {
   private func finish(_ engine: TestEngine, _ id: String = "af-test-1", within seconds: Double = 10) async throws
     -> (reason: String, counters: ForkCounters)
   {
