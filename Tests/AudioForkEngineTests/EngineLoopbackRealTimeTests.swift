@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
 import AudioForkEngine
+import AudioForkTestKit
 import NIOCore
 import NIOHTTP1
 import NIOWebSocket
@@ -18,7 +19,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A call that is over already arrives whole, and nothing of it is left")
   func finishedCall() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start()
     let engine = try await TestEngine(directory)
     let call = try TestCall(in: directory, url: server.url, age: 4000 * millisecond)
@@ -47,7 +48,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("The request names fork, channel, call, direction and format")
   func requestHeaders() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start()
     let engine = try await TestEngine(directory)
     let url = "ws://alice:secret@127.0.0.1:\(server.port)/a?b=c"
@@ -72,7 +73,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A live call arrives in real time, exact to the sample, while the server's pings are answered")
   func liveCall() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start(pingEvery: .milliseconds(100))
     let engine = try await TestEngine(directory)
     let call = try TestCall(in: directory, url: server.url)
@@ -97,7 +98,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A server restarted in mid-call misses nothing and gets at most a second again, in order")
   func serverRestart() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     var server = try await TestServer.start()
     let engine = try await TestEngine(directory)
     let call = try TestCall(in: directory, url: server.url)
@@ -130,7 +131,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A server that is absent at the start and comes up gets the audio from the fork's start")
   func serverComesUp() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let probe = try await TestServer.start()
     let port = probe.port
     await probe.stop()
@@ -150,7 +151,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A server that refuses for good ends the fork with its answer; the password is in no line")
   func refusal() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start(.answer("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"))
     let engine = try await TestEngine(directory)
     let call = try TestCall(in: directory, url: "ws://alice:secret@127.0.0.1:\(server.port)/x")
@@ -166,7 +167,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A server that is overloaded is tried again, r times, and the end says so")
   func unavailable() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start(.answer("HTTP/1.1 503 Service Unavailable\r\n\r\n"))
     let engine = try await TestEngine(directory)
     let call = try TestCall(in: directory, url: server.url, options: "r(2)R(1)")
@@ -180,7 +181,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A server that accepts and never answers fails the attempt after R seconds, with that reason")
   func silentServer() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start(.silent)
     let engine = try await TestEngine(directory)
     let call = try TestCall(in: directory, url: server.url, options: "r(0)R(1)")
@@ -194,7 +195,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A name that nobody knows, and a port where nobody listens, are reasons")
   func noServer() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let engine = try await TestEngine(directory)
     let unknown = try TestCall(in: directory, id: "a", url: "ws://no-such-host.invalid/", options: "r(0)R(3)")
     let closed = try TestCall(in: directory, id: "b", url: "ws://127.0.0.1:1/", options: "r(0)R(3)")
@@ -206,7 +207,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A server that closes with 1000 ends the fork; one that closes with 1011 is tried again")
   func serverCloses() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start(.closeAfter(bytes: 3200, code: .normalClosure))
     let engine = try await TestEngine(directory)
     let call = try TestCall(in: directory, url: server.url, age: 1000 * millisecond)
@@ -231,7 +232,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("What cannot be drained in time ends the fork and says how much it was")
   func drainExpires() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let engine = try await TestEngine(directory)
     let call = try TestCall(
       in: directory, url: "ws://127.0.0.1:1/", options: "R(1)", drainSeconds: 1, age: 400 * millisecond)
@@ -245,7 +246,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A stopped engine leaves its files, and the next one goes on without missing a sample")
   func engineRestarts() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start()
     let call = try TestCall(in: directory, url: server.url)
     for part in 1...3 {
@@ -274,7 +275,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("When the module is gone the rest is drained, the files go, and the engine would exit")
   func moduleGone() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start()
     let engine = try await TestEngine(directory)
     let call = try TestCall(in: directory, url: server.url)
@@ -292,7 +293,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A fork that a whole table does not name is finished; a forgotten one is dropped with its files")
   func table() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start()
     let engine = try await TestEngine(directory)
     let calls = try ["a", "b", "c"].map { try TestCall(in: directory, id: $0, url: server.url, age: 500 * millisecond) }
@@ -322,7 +323,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A ring that is missing, foreign or asks for nonsense ends the fork with a reason and one line")
   func badFiles() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let engine = try await TestEngine(directory)
     engine.tell(.fork(id: "missing", isClosed: false))
     #expect(try await finish(engine, "missing").reason.hasPrefix("ring: there is no ring file"))
@@ -335,7 +336,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("Many forks at once all arrive whole")
   func manyForks() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start()
     let engine = try await TestEngine(directory)
     let calls = try (0..<40).map {
@@ -356,7 +357,7 @@ struct EngineLoopbackRealTimeTests {
 
   @Test("A server that stops reading costs bounded memory, is lapped with reported gaps, and goes on exactly")
   func stalledServer() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start(.stall)
     let engine = try await TestEngine(directory)
     // A ring of a second: whatever the sockets do not hold is soon overwritten.

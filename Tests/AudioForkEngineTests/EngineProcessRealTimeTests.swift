@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkEngine
 import AudioForkTap
+import AudioForkTestKit
 import CAudioForkABI
 import Glibc
 import Testing
@@ -9,7 +10,7 @@ import Testing
 @Suite("Engine process", .serialized)
 struct EngineProcessRealTimeTests {
   /// An engine that is ready.
-  private func spawn(_ directory: InstanceDirectory) async throws -> SpawnedEngine {
+  private func spawn(_ directory: ScratchFolder) async throws -> SpawnedEngine {
     let engine = try SpawnedEngine(directory)
     engine.send(ModuleWriter.hello())
     try await eventually("the engine is ready") { engine.has(AF_LINK_READY) }
@@ -18,7 +19,7 @@ struct EngineProcessRealTimeTests {
 
   @Test("It says version and process, leads its own session and holds nothing that it inherited")
   func ready() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let engine = try await spawn(directory)
     #expect(engine.text(AF_LINK_READY, AF_FIELD_VERSION) == audioforkVersion)
     #expect(engine.messages.first?.number(UInt16(AF_FIELD_PID.rawValue)) == UInt64(engine.process))
@@ -32,7 +33,7 @@ struct EngineProcessRealTimeTests {
 
   @Test("Killed ten times in one call it misses nothing and repeats at most a second each time")
   func killed() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start()
     let call = try TestCall(in: directory, url: server.url)
     for kill in 1...10 {
@@ -59,7 +60,7 @@ struct EngineProcessRealTimeTests {
 
   @Test("SIGTERM ends it within a second, files left; the next one and the module's end deliver the rest")
   func terminated() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let server = try await TestServer.start()
     let call = try TestCall(in: directory, url: server.url)
     let first = try await spawn(directory)
@@ -92,7 +93,7 @@ struct EngineProcessRealTimeTests {
 
   @Test("A module that unloads is answered at once, and keeps its locked directory")
   func unloaded() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let lock = open("\(directory.path)/lock", O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
     flock(lock, LOCK_EX)
     let engine = try await spawn(directory)
@@ -108,7 +109,7 @@ struct EngineProcessRealTimeTests {
 
   @Test("Nonsense on the link is logged and ends it with a failure, so that the module starts another")
   func brokenLink() async throws {
-    let directory = try InstanceDirectory()
+    let directory = try ScratchFolder()
     let engine = try await spawn(directory)
     engine.send([0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0])
     try await eventually("it leaves") { engine.exitStatus != nil }

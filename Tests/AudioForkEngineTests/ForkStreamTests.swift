@@ -11,7 +11,7 @@ private final class StreamFixture {
   static let repeatedMax =
     Int((DeliveryWindow<Int>.ageNanoseconds + 2 * DeliveryWindow<Int>.spacingNanoseconds) / millisecond) * 8
 
-  let directory: InstanceDirectory
+  let directory: ScratchFolder
   let call: TestCall
   let configuration: RenderConfiguration
   private(set) var stream: ForkStream
@@ -19,14 +19,14 @@ private final class StreamFixture {
   var taken: [Int16] = []
 
   init(bufferSeconds: UInt32 = 10, fill: Bool = true) throws {
-    directory = try InstanceDirectory()
+    directory = try ScratchFolder()
     call = try TestCall(in: directory, url: "ws://x/", bufferSeconds: bufferSeconds)
     configuration = RenderConfiguration(directions: .both, wireRateHertz: 8000, fill: fill)
     stream = try StreamFixture.open(directory, call, configuration)
   }
 
   private static func open(
-    _ directory: InstanceDirectory, _ call: TestCall, _ configuration: RenderConfiguration
+    _ directory: ScratchFolder, _ call: TestCall, _ configuration: RenderConfiguration
   ) throws -> ForkStream {
     ForkStream(
       ring: try RingReader(path: "\(directory.path)/\(call.id).ring"),

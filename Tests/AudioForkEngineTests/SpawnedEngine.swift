@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkTap
+import AudioForkTestKit
 import CAudioForkABI
 import Glibc
 import Testing
@@ -20,7 +21,7 @@ final class SpawnedEngine {
     return own.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/audiofork"
   }
 
-  init(_ directory: InstanceDirectory) throws {
+  init(_ directory: ScratchFolder) throws {
     var pair: [CInt] = [-1, -1]
     try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0)
     _ = fcntl(pair[0], F_SETFD, FD_CLOEXEC)

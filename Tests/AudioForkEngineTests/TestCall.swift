@@ -8,38 +8,6 @@ import Testing
 
 let millisecond: Int64 = 1_000_000
 
-/// The directory of one load of the module, on the machine's tmpfs; gone with its contents when nobody holds it.
-final class InstanceDirectory: Sendable {
-  let path: String
-
-  init() throws {
-    var template = Array("/dev/shm/audiofork-test-XXXXXX".utf8CString)
-    let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } != nil }
-    try #require(made)
-    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
-
-  deinit {
-    for name in names { unlink(path + "/" + name) }
-    rmdir(path)
-  }
-
-  var exists: Bool { access(path, F_OK) == 0 }
-
-  var names: [String] {
-    guard let folder = opendir(path) else { return [] }
-    defer { closedir(folder) }
-    var names: [String] = []
-    while let entry = readdir(folder) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names.sorted()
-  }
-}
-
 /// A call as the capture module sees it: frames of 20 ms at 8 kHz in both directions, written by the real tap. Every
 /// sample is a hash of its place. Frames carry the time at which they were due, so a late test writes the same call.
 final class TestCall {
@@ -54,7 +22,7 @@ final class TestCall {
 
   /// `age`: for how long the call has been going on already.
   init(
-    in directory: InstanceDirectory, id: String = "af-test-1", url: String, options: String = "D(both)",
+    in directory: ScratchFolder, id: String = "af-test-1", url: String, options: String = "D(both)",
     directions: DirectionSet = .both, drainSeconds: UInt64 = 5, age: Int64 = 0, bufferSeconds: UInt32 = 10
   ) throws {
     self.id = id

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkEngine
+import AudioForkTestKit
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
@@ -15,7 +16,7 @@ final class TestEngine: Sendable {
   private let core: NIOLoopBound<EngineCore>
   private let exit: EventLoopFuture<EngineExit>
 
-  init(_ directory: InstanceDirectory) async throws {
+  init(_ directory: ScratchFolder) async throws {
     let loops = Array(MultiThreadedEventLoopGroup.singleton.makeIterator().prefix(2))
     let made = try await EngineCore.make(
       on: loops[0], forkLoops: loops, directory: directory.path, output: collector

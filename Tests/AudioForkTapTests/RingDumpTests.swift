@@ -2,6 +2,7 @@
 import AudioForkCore
 import AudioForkRing
 import AudioForkTap
+import AudioForkTestKit
 import Testing
 
 @Suite("A ring as text")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkRing
+import AudioForkTestKit
 import CAudioForkABI
 import Glibc
 import Testing

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkRing
 import AudioForkTap
+import AudioForkTestKit
 import Testing
 
 @Suite("A writer at full speed and a reader, in two threads")

@@ -2,40 +2,11 @@
 import AudioForkCore
 import AudioForkRing
 import AudioForkTap
+import AudioForkTestKit
 import CAudioForkABI
 import Glibc
 
-/// A folder in memory that is gone with its contents when nobody holds it any more. Flat: files only.
-final class ScratchFolder {
-  let path: String
-
-  init() throws {
-    var template = Array("/dev/shm/audiofork-test-XXXXXX".utf8CString)
-    let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } != nil }
-    guard made else { throw RingError(.system, "mkdtemp failed: errno \(errno)") }
-    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
-
-  deinit {
-    for name in names { unlink(path + "/" + name) }
-    rmdir(path)
-  }
-
-  var names: [String] {
-    guard let folder = opendir(path) else { return [] }
-    defer { closedir(folder) }
-    var names: [String] = []
-    while let entry = readdir(folder) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names
-  }
-
-  func file(_ name: String) -> String { path + "/" + name }
-
+extension ScratchFolder {
   func write(_ bytes: [UInt8], to name: String) throws {
     let descriptor = open(file(name), O_WRONLY | O_CREAT | O_TRUNC, 0o600)
     guard descriptor >= 0 else { throw RingError(.system, "open failed: errno \(errno)") }
