@@ -6,7 +6,7 @@ import Glibc
 import Testing
 
 @Suite("The order in which a cursor is saved")
-struct CursorOrderTests {
+struct CursorOrderRealTimeTests {
   /// Saves as fast as it can, in a thread of its own.
   ///
   /// Sendable although a CursorFile is not: while the thread runs the writer alone uses it.

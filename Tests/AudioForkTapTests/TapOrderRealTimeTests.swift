@@ -7,7 +7,7 @@ import CAudioForkABI
 import Testing
 
 @Suite("The order in which the tap stores")
-struct TapOrderTests {
+struct TapOrderRealTimeTests {
   /// Captures frames of `frameSamples` equal samples as fast as it can: frame k is made of `value(k)`.
   ///
   /// Sendable although `tap` is a pointer: while the thread runs the writer alone uses it.

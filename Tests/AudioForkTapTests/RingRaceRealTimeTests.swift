@@ -5,7 +5,7 @@ import AudioForkTestKit
 import Testing
 
 @Suite("A writer at full speed and a reader, in two threads")
-struct RingRaceTests {
+struct RingRaceRealTimeTests {
   /// A ring in which the reader is lapped all the time, one in which it is now and then, and one lapped in its index.
   static let sizes = [
     RingSize(indexEntries: 64, areaBytes: 16384), RingSize(indexEntries: 4096, areaBytes: 1 << 18),
