@@ -69,8 +69,10 @@ package struct FrameRules {
   package static let messageBytesMax = 1 << 20
 
   private let sender: Sender
-  /// The message whose first fragments have come.
-  private var fragments: (isText: Bool, bytes: ByteBuffer)?
+  /// The kind of the message whose first fragments have come; nil between messages.
+  private var fragmentsAreText: Bool?
+  /// These fragments. Appended to in place: a second reference would make every fragment cost a copy of all.
+  private var fragments = ByteBuffer()
 
   package init(sender: Sender) { self.sender = sender }
 
@@ -99,34 +101,43 @@ package struct FrameRules {
   }
 
   private mutating func start(isText: Bool, _ frame: WebSocketFrame) -> Event {
-    guard fragments == nil else { return broken("a new message inside a fragmented one") }
-    return extend(isText: isText, ByteBuffer(), with: frame)
+    guard fragmentsAreText == nil else { return broken("a new message inside a fragmented one") }
+    if frame.fin { return whole(frame.unmaskedData, isText: isText) }
+    fragmentsAreText = isText
+    return append(frame) ?? .nothing
   }
 
   private mutating func goOn(_ frame: WebSocketFrame) -> Event {
-    guard let begun = fragments else { return broken("a continuation without a message") }
-    fragments = nil
-    return extend(isText: begun.isText, begun.bytes, with: frame)
+    guard let isText = fragmentsAreText else { return broken("a continuation without a message") }
+    if let violation = append(frame) { return violation }
+    guard frame.fin else { return .nothing }
+    defer {
+      fragmentsAreText = nil
+      fragments = ByteBuffer()
+    }
+    return whole(fragments, isText: isText)
   }
 
-  private mutating func extend(isText: Bool, _ begun: ByteBuffer, with frame: WebSocketFrame) -> Event {
+  private mutating func append(_ frame: WebSocketFrame) -> Event? {
     var payload = frame.unmaskedData
-    guard begun.readableBytes + payload.readableBytes <= FrameRules.messageBytesMax else {
-      return .violation(
-        FrameViolation(
-          code: CloseCode.messageTooBig, reason: "a message of more than \(FrameRules.messageBytesMax) bytes"))
-    }
-    var message = begun
-    if message.readableBytes == 0 { message = payload } else { message.writeBuffer(&payload) }
-    guard frame.fin else {
-      fragments = (isText, message)
-      return .nothing
-    }
+    guard fragments.readableBytes + payload.readableBytes <= FrameRules.messageBytesMax else { return tooBig }
+    fragments.writeBuffer(&payload)
+    return nil
+  }
+
+  private func whole(_ message: ByteBuffer, isText: Bool) -> Event {
+    guard message.readableBytes <= FrameRules.messageBytesMax else { return tooBig }
     guard isText else { return .binary(message) }
     guard let text = String(validating: message.readableBytesView, as: UTF8.self) else {
       return .violation(FrameViolation(code: CloseCode.invalidText, reason: "text that is not UTF-8"))
     }
     return .text(text)
+  }
+
+  private var tooBig: Event {
+    .violation(
+      FrameViolation(
+        code: CloseCode.messageTooBig, reason: "a message of more than \(FrameRules.messageBytesMax) bytes"))
   }
 
   private func control(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) -> Event {
