@@ -37,10 +37,12 @@ struct ForkArguments {
 /// thread. Returns the fork's id.
 func startFork(_ channel: OpaquePointer, _ arguments: ForkArguments) throws(CommandError) -> Bytes {
   let url: EndpointURL
-  let options: ForkOptions
+  var options: ForkOptions
   do {
     url = try EndpointURL.parse(arguments.url)
     options = try ForkOptions.parse(arguments.options)
+    options.endpoints = [url]
+    try options.check()
   } catch {
     throw CommandError(message: error.message)
   }
@@ -86,7 +88,7 @@ private func startReserved(
   let failure = createRing(
     &fork.pointee.tap, path: cString(path),
     size: RingSize(seconds: UInt32(truncatingIfNeeded: settings.bufferSeconds), rate: rate), facts: facts.bytes,
-    directions: UInt64(options.direction.rawValue), now: af_now_ns(), wall: af_wall_ns())
+    directions: UInt64(options.direction.directions), now: af_now_ns(), wall: af_wall_ns())
   guard failure == 0 else {
     free(fork)
     throw CommandError(

@@ -53,18 +53,23 @@ struct ForkFiles {
 
 /// What the ring's header says about a fork, checked and made into what the engine needs.
 struct ForkFacts {
-  let url: EndpointURL
+  /// In failover order, at least one.
+  let endpoints: [EndpointURL]
   let options: ForkOptions
   let stream: StreamDescription
   let limits: ForkLimits
 
   init(_ facts: RingFacts, id: String) throws(ForkFailure) {
     do throws(OptionError) {
-      url = try EndpointURL.parse(Bytes(facts.url.utf8))
-      options = try ForkOptions.parse(Bytes(facts.options.utf8))
+      options = try ForkFacts.options(facts)
     } catch {
       throw ForkFailure(reason: "options: \(String(decoding: error.message, as: UTF8.self))")
     }
+    guard !options.endpoints.isEmpty else { throw ForkFailure(reason: "options: the fork has no URL") }
+    guard !options.endpoints.contains(where: { $0.isSecure }) else {
+      throw ForkFailure(reason: "tls: this engine was built without TLS")
+    }
+    endpoints = options.endpoints
     stream = StreamDescription(
       forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,
       direction: options.direction)
@@ -73,17 +78,35 @@ struct ForkFacts {
       drain: .seconds(facts.drainSeconds))
   }
 
+  /// Does what the module did with the same words: URLs, the profile's settings, then the options.
+  private static func options(_ facts: RingFacts) throws(OptionError) -> ForkOptions {
+    var options = ForkOptions()
+    for url in facts.urls { options.endpoints.append(try EndpointURL.parse(Bytes(url.utf8))) }
+    for setting in facts.settings {
+      guard let sign = firstIndex(of: UInt8(ascii: "="), in: setting),
+        let key = ProfileKey.named(slice(setting, 0, sign))
+      else { continue }  // of a later release
+      try options.apply(key, slice(setting, sign &+ 1, setting.count))
+    }
+    try options.apply(options: Bytes(facts.options.utf8))
+    try options.check()
+    return options
+  }
+
+  /// The first endpoint.
+  var url: EndpointURL { endpoints[0] }
+
   /// The URL without user information.
   var shownURL: String { String(decoding: url.shown, as: UTF8.self) }
 
   var rendering: RenderConfiguration {
     RenderConfiguration(
-      directions: DirectionSet(rawValue: options.direction.rawValue), wireRateHertz: stream.rateHertz,
+      directions: DirectionSet(rawValue: options.direction.directions), wireRateHertz: stream.rateHertz,
       fill: options.fill)
   }
 
   /// `R(s)` caps each attempt as it caps each wait.
-  var attemptTimeout: TimeAmount { .seconds(Int64(options.reconnectWaitSeconds)) }
+  var attemptTimeout: TimeAmount { .seconds(Int64(options.attemptSeconds)) }
 
   func request(_ dialect: any Dialect) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 
-/// Where a fork's audio goes: the parts of a `ws://` URL that a connection needs.
+/// Where a fork's audio goes: the parts of a `ws://` or `wss://` URL that a connection needs.
 package struct EndpointURL: Sendable, Equatable {
+  /// `wss://`: TLS.
+  package let isSecure: Bool
   /// Host name or address; an IPv6 literal without its brackets.
   package let host: Bytes
   package let port: Int
@@ -11,32 +13,33 @@ package struct EndpointURL: Sendable, Equatable {
   package let target: Bytes
   /// `user:password` before the '@', as given; empty where there is none. A secret: not for logs.
   package let userInformation: Bytes
-  /// The URL without user information, for logs, events and the CLI.
+  /// The URL for logs, events and the CLI: without user information, and without the values of query parameters whose
+  /// names speak of a secret.
   package let shown: Bytes
 
   /// Longest URL. Servers refuse request lines beyond 8 KB.
   package static let lengthMax = 4096
   package static let defaultPort = 80
+  package static let defaultSecurePort = 443
 
-  /// Parses a URL of the form `ws://[user:password@]host[:port][/path][?query]` (RFC 6455 section 3, RFC 3986).
+  /// Parses a URL of the form `ws[s]://[user:password@]host[:port][/path][?query]` (RFC 6455 section 3, RFC 3986).
   package static func parse(_ text: Bytes) throws(OptionError) -> EndpointURL {
     guard !text.isEmpty else { throw refused(text, "a URL is needed: ws://host[:port][/path]") }
     guard text.count <= lengthMax else { throw refused(text, "the URL is longer than 4096 characters") }
     guard !text.contains(where: { $0.isControl || $0 == 32 }) else {
       throw refused(text, "a URL contains no blanks or control characters; write %20 for a blank")
     }
-    if hasPrefix(text, ignoringCase: "wss://") {
-      throw refused(text, "wss:// is not supported by this version; use ws://")
-    }
-    guard hasPrefix(text, ignoringCase: "ws://") else {
-      throw refused(text, "the URL must begin with ws://")
+    let isSecure = hasPrefix(text, ignoringCase: "wss://")
+    guard isSecure || hasPrefix(text, ignoringCase: "ws://") else {
+      throw refused(text, "the URL must begin with ws:// or wss://")
     }
     guard firstIndex(of: UInt8(ascii: "#"), in: text) == nil else {
       throw refused(text, "a WebSocket URL has no fragment; write %23 for '#'")
     }
-    var end = 5
+    let start = isSecure ? 6 : 5
+    var end = start
     while end < text.count, text[end] != UInt8(ascii: "/"), text[end] != UInt8(ascii: "?") { end &+= 1 }
-    var authority = slice(text, 5, end)
+    var authority = slice(text, start, end)
     var target = slice(text, end, text.count)
     if target.first != UInt8(ascii: "/") { target.insert(UInt8(ascii: "/"), at: 0) }
 
@@ -46,18 +49,18 @@ package struct EndpointURL: Sendable, Equatable {
       authority = slice(authority, at &+ 1, authority.count)
     }
     let (host, isIPv6Literal, portText) = try splitAuthority(authority, of: text)
-    var port = defaultPort
+    var port = isSecure ? defaultSecurePort : defaultPort
     if let portText {
       guard let value = decimal(portText), value >= 1, value <= 65535 else {
         throw refused(text, "the port must be a number from 1 to 65535")
       }
       port = value
     }
-    var shown = Bytes(text: "ws://")
+    var shown = Bytes(text: isSecure ? "wss://" : "ws://")
     shown += authority
-    shown += slice(text, end, text.count)
+    shown += withoutSecrets(slice(text, end, text.count))
     return EndpointURL(
-      host: host, port: port, isIPv6Literal: isIPv6Literal, target: target, userInformation: userInformation,
+      isSecure: isSecure, host: host, port: port, isIPv6Literal: isIPv6Literal, target: target, userInformation: userInformation,
       shown: shown)
   }
 
@@ -67,7 +70,7 @@ package struct EndpointURL: Sendable, Equatable {
     if isIPv6Literal { value.append(UInt8(ascii: "[")) }
     value += host
     if isIPv6Literal { value.append(UInt8(ascii: "]")) }
-    if port != EndpointURL.defaultPort {
+    if port != (isSecure ? EndpointURL.defaultSecurePort : EndpointURL.defaultPort) {
       value.append(UInt8(ascii: ":"))
       value.append(decimal: port)
     }
@@ -108,12 +111,52 @@ package struct EndpointURL: Sendable, Equatable {
     byte.isDigit || (byte.lowercased >= 97 && byte.lowercased <= 122) || byte == 45 || byte == 46 || byte == 95
   }
 
+  /// Parts of parameter names whose values are not shown.
+  private static let secretWords: [StaticString] = [
+    "token", "secret", "passw", "signature", "credential", "apikey", "api_key", "api-key", "access_key", "access-key", "auth", "jwt",
+  ]
+  /// Names that are secrets as a whole.
+  private static let secretNames: [StaticString] = ["key", "sig", "pwd", "pass"]
+
+  /// Path and query with `***` in place of each query value that is likely a secret.
+  private static func withoutSecrets(_ target: Bytes) -> Bytes {
+    guard let question = firstIndex(of: UInt8(ascii: "?"), in: target) else { return target }
+    var shown = slice(target, 0, question &+ 1)
+    var isFirst = true
+    for part in parts(of: slice(target, question &+ 1, target.count), separatedBy: UInt8(ascii: "&")) {
+      if !isFirst { shown.append(UInt8(ascii: "&")) }
+      isFirst = false
+      guard let sign = firstIndex(of: UInt8(ascii: "="), in: part), isSecretName(slice(part, 0, sign)) else {
+        shown += part
+        continue
+      }
+      shown += slice(part, 0, sign &+ 1)
+      shown.append("***")
+    }
+    return shown
+  }
+
+  private static func isSecretName(_ name: Bytes) -> Bool {
+    // A name may itself be percent-encoded.
+    let name = percentDecoded(name)
+    if secretNames.contains(where: { equal(name, ignoringCase: $0) }) { return true }
+    for word in secretWords {
+      var start = 0
+      while start < name.count {
+        if hasPrefix(slice(name, start, name.count), ignoringCase: word) { return true }
+        start &+= 1
+      }
+    }
+    return false
+  }
+
   /// A refusal that shows the URL without what could be a password.
   private static func refused(_ text: Bytes, _ why: StaticString) -> OptionError {
     var message = Bytes(text: why)
     if !text.isEmpty {
       var shown = text
       if let at = text.lastIndex(of: UInt8(ascii: "@")) { shown = Bytes(text: "...@") + slice(text, at &+ 1, text.count) }
+      if let question = firstIndex(of: UInt8(ascii: "?"), in: shown) { shown = slice(shown, 0, question) + Bytes(text: "?...") }
       message.append(" (given: '")
       message.append(shown: shown)
       message.append("')")

@@ -4,7 +4,10 @@
 package enum ForkDirection: UInt8, Sendable, Equatable, CaseIterable {
   case `in` = 1
   case out = 2
+  /// The sum of both.
   case both = 3
+  /// Both, interleaved: in left, out right.
+  case stereo = 4
 
   /// The word in `D(…)`, in events and in the request header.
   package var word: StaticString {
@@ -12,23 +15,96 @@ package enum ForkDirection: UInt8, Sendable, Equatable, CaseIterable {
     case .in: "in"
     case .out: "out"
     case .both: "both"
+    case .stereo: "stereo"
+    }
+  }
+
+  /// Bit 0: in, bit 1: out.
+  package var directions: UInt8 {
+    switch self {
+    case .in: 1
+    case .out: 2
+    case .both, .stereo: 3
+    }
+  }
+
+  /// Audio channels on the wire.
+  package var channelCount: Int { self == .stereo ? 2 : 1 }
+}
+
+/// What is said on the wire.
+package enum DialectName: UInt8, Sendable, Equatable, CaseIterable {
+  case raw
+
+  /// The word in `w(…)`.
+  package var word: StaticString {
+    switch self {
+    case .raw: "raw"
     }
   }
 }
 
-/// The options of one fork, parsed and checked.
+/// What option T asks for.
+package enum TLSRequest: UInt8, Sendable, Equatable {
+  case none, on, insecure
+}
+
+/// Everything that is to be known of one fork: defaults, then `[general]`, then its profile, then its options, each
+/// overriding the one before. Capture module and engine make it from the same words (af_link.h: URL, SETTING, OPTIONS).
 package struct ForkOptions: Sendable, Equatable {
+  // MARK: The server
+  /// In failover order.
+  package var endpoints = [EndpointURL]()
+  package var headers = [RequestField]()
+  package var parameters = [RequestField]()
+  package var dialect = DialectName.raw
+  /// Sub-protocols to offer; nil: those of the dialect.
+  package var subprotocols: [Bytes]?
+  package var tls = TLSRequest.none
+  /// Whether the server's certificate and name are verified.
+  package var verifies = true
+  /// PEM files; empty: none.
+  package var caFile = Bytes()
+  package var certificateFile = Bytes()
+  package var keyFile = Bytes()
+
+  // MARK: The audio
   package var direction = ForkDirection.both
+  package var format = WireFormat.slin
   /// `n` turns it off: then positions count captured audio only.
   package var fill = true
-  /// Channel variable for the fork's id; empty: none.
-  package var idVariable = Bytes()
-  /// Cap of each connection attempt and of each wait between attempts.
+  /// Volume as a power of two, -4 … 4.
+  package var gainIn = 0
+  package var gainOut = 0
+  /// `b`: frames count only while the channel is bridged.
+  package var onlyBridged = false
+
+  // MARK: Delivery
+  /// Cap of each wait between attempts, and of each attempt where `connectTimeoutSeconds` is nil.
   package var reconnectWaitSeconds = 5
   /// Attempts within one outage.
   package var reconnectAttempts = 20
+  package var connectTimeoutSeconds: Int?
+  package var bufferSeconds = 10
+  package var drainSeconds = 10
+
+  // MARK: In the call
+  /// `B`: seconds between beeps; nil: none.
+  package var beepSeconds: Int?
+  package var beepsAtStart = false
+  package var beepsAtStop = false
+  /// Channel variable for the fork's id; empty: none.
+  package var idVariable = Bytes()
+  /// Channel variable for server texts, besides AUDIOFORK_RESPONSE; empty: none.
+  package var textVariable = Bytes()
+
+  /// What was accepted and is still worth a line in the log.
+  package var warnings = [Bytes]()
 
   package init() {}
+
+  /// Longest attempt to connect, seconds.
+  package var attemptSeconds: Int { connectTimeoutSeconds ?? reconnectWaitSeconds }
 }
 
 /// Why an argument was refused: a sentence for the log that names option, value and accepted form.
@@ -36,33 +112,44 @@ package struct OptionError: Error, Sendable, Equatable {
   package let message: Bytes
 }
 
+// MARK: - Option strings
+
 extension ForkOptions {
   /// Longest option string; a longer one is a mistake of the caller.
   package static let lengthMax = 8192
+  /// Shortest time between two beeps, as Asterisk's own recording has it.
+  package static let beepSecondsMin = 5
+  package static let beepSecondsDefault = 15
 
-  /// Parses an option string as the dialplan has it: letters, each with an argument in parentheses where it
-  /// takes one. White space between options is skipped, as Asterisk's own option parser does not object to it.
+  /// Parses an option string alone, over the defaults.
   package static func parse(_ text: Bytes) throws(OptionError) -> ForkOptions {
-    guard text.count <= lengthMax else {
+    var options = ForkOptions()
+    try options.apply(options: text)
+    return options
+  }
+
+  /// Applies an option string as the dialplan has it: letters, each with an argument in parentheses where it
+  /// takes one. White space between options is skipped, as Asterisk's own option parser does not object to it.
+  package mutating func apply(options text: Bytes) throws(OptionError) {
+    guard text.count <= ForkOptions.lengthMax else {
       var message = Bytes(text: "options are ")
       message.append(decimal: text.count)
       message.append(" characters long; at most ")
-      message.append(decimal: lengthMax)
+      message.append(decimal: ForkOptions.lengthMax)
       message.append(" are accepted")
       throw OptionError(message: message)
     }
-    var options = ForkOptions()
     var index = 0
     while index < text.count {
       let letter = text[index]
       index &+= 1
       if letter == UInt8(ascii: " ") { continue }
       guard let definition = OptionDefinition.all.first(where: { $0.letter == letter }) else {
-        throw unknownOption(letter)
+        throw ForkOptions.unknownOption(letter)
       }
       var argument: Bytes?
       if index < text.count, text[index] == UInt8(ascii: "(") {
-        guard let end = closingParenthesis(in: text, opening: index) else {
+        guard let end = ForkOptions.closingParenthesis(in: text, opening: index) else {
           var message = Bytes(text: "option ")
           message.append(letter)
           message.append(" has no closing parenthesis; the form is ")
@@ -72,42 +159,49 @@ extension ForkOptions {
         argument = slice(text, index &+ 1, end)
         index = end &+ 1
       }
-      try options.set(definition, argument)
+      try apply(definition, argument)
     }
-    return options
   }
 
-  private mutating func set(_ definition: OptionDefinition, _ argument: Bytes?) throws(OptionError) {
+  private mutating func apply(_ definition: OptionDefinition, _ argument: Bytes?) throws(OptionError) {
     switch definition.argument {
     case .none:
-      if let argument, !argument.isEmpty { throw ForkOptions.refused(definition, argument) }
-    case .direction:
-      guard let argument, let direction = ForkDirection.allCases.first(where: { equal(argument, ignoringCase: $0.word) })
-      else { throw ForkOptions.refused(definition, argument) }
-      self.direction = direction
-    case .variable:
-      guard let argument, !argument.isEmpty, argument.count <= 80, !argument.contains(where: { $0.isControl || $0 == 32 })
-      else { throw ForkOptions.refused(definition, argument) }
-      idVariable = argument
-    case .seconds(let range):
-      guard let argument, let value = decimal(argument), range.contains(value)
-      else { throw ForkOptions.refused(definition, argument) }
-      reconnectWaitSeconds = value
-    case .count(let range):
-      guard let argument, let value = decimal(argument), range.contains(value)
-      else { throw ForkOptions.refused(definition, argument) }
-      reconnectAttempts = value
+      if let argument, !argument.isEmpty { throw ForkOptions.refused(definition, argument, isSecret: false) }
+      setFlag(definition.letter)
+    case .ignored: break
+    case .value(let kind):
+      guard let argument, set(kind, to: argument) else {
+        throw ForkOptions.refused(definition, argument, isSecret: kind.isSecret)
+      }
+    case .optional(let kind):
+      guard set(kind, to: argument ?? []) else {
+        throw ForkOptions.refused(definition, argument, isSecret: kind.isSecret)
+      }
     }
-    if definition.letter == UInt8(ascii: "n") { fill = false }
   }
 
-  private static func refused(_ definition: OptionDefinition, _ argument: Bytes?) -> OptionError {
+  private mutating func setFlag(_ letter: UInt8) {
+    switch letter {
+    case UInt8(ascii: "b"): onlyBridged = true
+    case UInt8(ascii: "n"): fill = false
+    case UInt8(ascii: "p"): beepsAtStart = true
+    case UInt8(ascii: "P"): beepsAtStop = true
+    default: break
+    }
+  }
+
+  private static func refused(_ definition: OptionDefinition, _ argument: Bytes?, isSecret: Bool) -> OptionError {
     var message = Bytes(text: "option ")
     message.append(definition.letter)
     if let argument {
-      message.append(" does not accept '")
-      message.append(shown: argument)
-      message.append("'; the form is ")
+      message.append(" does not accept ")
+      if isSecret {
+        message.append("what it was given; the form is ")
+      } else {
+        message.append("'")
+        message.append(shown: argument)
+        message.append("'; the form is ")
+      }
     } else {
       message.append(" needs an argument; the form is ")
     }
@@ -140,4 +234,242 @@ extension ForkOptions {
     }
     return nil
   }
+}
+
+// MARK: - Without secrets
+
+extension ForkOptions {
+  /// An option string with `...` in place of what may be a secret.
+  package static func shown(options text: Bytes) -> Bytes {
+    var shown = Bytes()
+    var index = 0
+    while index < text.count {
+      let letter = text[index]
+      shown.append(letter)
+      index &+= 1
+      guard index < text.count, text[index] == UInt8(ascii: "(") else { continue }
+      let end = closingParenthesis(in: text, opening: index) ?? text.count
+      let definition = OptionDefinition.all.first { $0.letter == letter }
+      if let definition, case .value(let kind) = definition.argument, !kind.isSecret {
+        shown += slice(text, index, end &+ 1)
+      } else {
+        shown.append("(...)")
+      }
+      index = end &+ 1
+    }
+    return shown
+  }
+
+  /// A profile's line `key=value` with `...` in place of what may be a secret.
+  package static func shown(setting text: Bytes) -> Bytes {
+    guard let sign = firstIndex(of: UInt8(ascii: "="), in: text) else { return Bytes(text: "...") }
+    if let key = ProfileKey.named(slice(text, 0, sign)), !key.kind.isSecret { return text }
+    return slice(text, 0, sign &+ 1) + Bytes(text: "...")
+  }
+}
+
+// MARK: - Profiles
+
+extension ForkOptions {
+  /// Applies one line of a profile, its variables evaluated. The message names key, value and accepted form.
+  package mutating func apply(_ key: ProfileKey, _ value: Bytes) throws(OptionError) {
+    if case .url = key.kind {
+      endpoints.append(try EndpointURL.parse(value))
+      return
+    }
+    guard set(key.kind, to: value) else {
+      var message = Bytes(text: key.name)
+      if key.kind.isSecret {
+        message.append(" does not accept what it was given")
+      } else {
+        message.append(" = '")
+        message.append(shown: value)
+        message.append("' is not accepted")
+      }
+      message.append("; it takes ")
+      message.append(key.form)
+      throw OptionError(message: message)
+    }
+  }
+
+  /// What only shows when all is known. Throws where the parts don't fit together.
+  package func check() throws(OptionError) {
+    if tls != .none, let endpoint = endpoints.first(where: { !$0.isSecure }) {
+      var message = Bytes(text: "option T asks for TLS, but the URL begins with ws://; write wss:// or leave T out (given: '")
+      message.append(shown: endpoint.shown)
+      message.append("')")
+      throw OptionError(message: message)
+    }
+    if certificateFile.isEmpty != keyFile.isEmpty {
+      throw OptionError(
+        message: Bytes(text: "cert_file and key_file belong together: a certificate is of use only with its key"))
+    }
+  }
+}
+
+// MARK: - Values
+
+extension ForkOptions {
+  /// Sets what a value of this kind stands for; false where the value is not one. The only place that knows the forms.
+  private mutating func set(_ kind: SettingKind, to value: Bytes) -> Bool {
+    switch kind {
+    case .url: return false  // says why itself: `apply`
+    case .header: return addHeader(value)
+    case .headers:
+      let fields = parts(of: value, separatedBy: UInt8(ascii: "&"))
+      for field in fields where !addHeader(field) { return false }
+      return !fields.isEmpty
+    case .parameters: return addParameters(value)
+    case .direction:
+      guard let word = ForkDirection.allCases.first(where: { equal(value, ignoringCase: $0.word) }) else { return false }
+      direction = word
+    case .format:
+      guard let named = WireFormat.named(value) else { return false }
+      format = named
+    case .dialect:
+      guard let word = DialectName.allCases.first(where: { equal(value, ignoringCase: $0.word) }) else { return false }
+      dialect = word
+    case .subprotocol: return setSubprotocols(value)
+    case .gainIn: return ForkOptions.store(ForkOptions.gain(value), in: &gainIn)
+    case .gainOut: return ForkOptions.store(ForkOptions.gain(value), in: &gainOut)
+    case .gainBoth:
+      return ForkOptions.store(ForkOptions.gain(value), in: &gainIn)
+        && ForkOptions.store(ForkOptions.gain(value), in: &gainOut)
+    case .beepInterval: return setBeep(value)
+    case .idVariable: return ForkOptions.store(variable: value, in: &idVariable)
+    case .textVariable: return ForkOptions.store(variable: value, in: &textVariable)
+    case .tls: setTLS(value)
+    case .verify:
+      guard let isOn = ForkOptions.truth(value) else { return false }
+      verifies = isOn
+    case .caFile: return ForkOptions.store(path: value, in: &caFile)
+    case .certificateFile: return ForkOptions.store(path: value, in: &certificateFile)
+    case .keyFile: return ForkOptions.store(path: value, in: &keyFile)
+    case .reconnectMaxWait: return ForkOptions.store(ForkOptions.number(value, 1...3600), in: &reconnectWaitSeconds)
+    case .reconnectAttempts: return ForkOptions.store(ForkOptions.number(value, 0...1_000_000), in: &reconnectAttempts)
+    case .connectTimeout:
+      guard let seconds = ForkOptions.number(value, 1...3600) else { return false }
+      connectTimeoutSeconds = seconds
+    case .buffer: return ForkOptions.store(ForkOptions.number(value, 1...600), in: &bufferSeconds)
+    case .drain: return ForkOptions.store(ForkOptions.number(value, 1...3600), in: &drainSeconds)
+    }
+    return true
+  }
+
+  /// A header given again replaces the one before: an option overrides its profile.
+  private mutating func addHeader(_ text: Bytes) -> Bool {
+    guard let field = RequestField.header(text) else { return false }
+    headers.removeAll { sameName($0.name, field.name) }
+    headers.append(field)
+    return true
+  }
+
+  private mutating func addParameters(_ text: Bytes) -> Bool {
+    let given = parts(of: text, separatedBy: UInt8(ascii: "&"))
+    for part in given {
+      guard let field = RequestField.parameter(part) else { return false }
+      parameters.removeAll { $0.name == field.name }
+      parameters.append(field)
+    }
+    return !given.isEmpty
+  }
+
+  private mutating func setSubprotocols(_ text: Bytes) -> Bool {
+    var names = [Bytes]()
+    for part in parts(of: text, separatedBy: UInt8(ascii: ",")) {
+      let name = trimmed(part)
+      guard name.count <= 64, RequestField.isToken(name) else { return false }
+      names.append(name)
+    }
+    subprotocols = names
+    return true
+  }
+
+  private mutating func setBeep(_ text: Bytes) -> Bool {
+    guard !text.isEmpty else {
+      beepSeconds = ForkOptions.beepSecondsDefault
+      return true
+    }
+    guard let seconds = ForkOptions.number(text, 1...3600) else { return false }
+    if seconds < ForkOptions.beepSecondsMin {
+      var warning = Bytes(text: "option B: ")
+      warning.append(decimal: seconds)
+      warning.append(" seconds are taken as 5, the shortest time between two beeps")
+      warnings.append(warning)
+    }
+    beepSeconds = max(seconds, ForkOptions.beepSecondsMin)
+    return true
+  }
+
+  /// The original took any word for "on" and verified nothing; here any word but `insecure` verifies.
+  private mutating func setTLS(_ text: Bytes) {
+    if equal(text, ignoringCase: "insecure") {
+      tls = .insecure
+      verifies = false
+      return
+    }
+    tls = .on
+    verifies = true
+    if !text.isEmpty, !equal(text, ignoringCase: "on") {
+      var warning = Bytes(text: "option T: '")
+      warning.append(shown: text)
+      warning.append("' counts as on; the form is T(on|insecure)")
+      warnings.append(warning)
+    }
+  }
+
+  private static func store(_ value: Int?, in place: inout Int) -> Bool {
+    guard let value else { return false }
+    place = value
+    return true
+  }
+
+  private static func store(variable: Bytes, in place: inout Bytes) -> Bool {
+    guard !variable.isEmpty, variable.count <= 80, !variable.contains(where: { $0.isControl || $0 == 32 }) else {
+      return false
+    }
+    place = variable
+    return true
+  }
+
+  private static func store(path: Bytes, in place: inout Bytes) -> Bool {
+    guard path.first == UInt8(ascii: "/"), path.count <= 1024, !path.contains(where: { $0.isControl }) else {
+      return false
+    }
+    place = path
+    return true
+  }
+
+  private static func number(_ text: Bytes, _ range: ClosedRange<Int>) -> Int? {
+    guard let value = decimal(text), range.contains(value) else { return nil }
+    return value
+  }
+
+  /// -4 … 4, with or without a sign.
+  private static func gain(_ text: Bytes) -> Int? {
+    let isNegative = text.first == UInt8(ascii: "-")
+    let digits = isNegative || text.first == UInt8(ascii: "+") ? slice(text, 1, text.count) : text
+    guard let value = number(digits, 0...4) else { return nil }
+    return isNegative ? 0 &- value : value
+  }
+
+  /// Asterisk's words for yes and no (ast_true, ast_false).
+  package static func truth(_ text: Bytes) -> Bool? {
+    let yes: [StaticString] = ["yes", "true", "y", "t", "1", "on"]
+    let no: [StaticString] = ["no", "false", "n", "f", "0", "off"]
+    if yes.contains(where: { equal(text, ignoringCase: $0) }) { return true }
+    if no.contains(where: { equal(text, ignoringCase: $0) }) { return false }
+    return nil
+  }
+}
+
+/// Whether two names of headers are the same: case does not count (RFC 9110 section 5.1).
+private func sameName(_ left: Bytes, _ right: Bytes) -> Bool {
+  guard left.count == right.count else { return false }
+  var index = 0
+  while index < left.count {
+    if left[index].lowercased != right[index].lowercased { return false }
+    index &+= 1
+  }
+  return true
 }

@@ -25,6 +25,17 @@ package struct FieldReader: Sendable {
     return nil
   }
 
+  /// The bytes of every field with this key, in order.
+  package func all(_ key: UInt16) -> [[UInt8]] {
+    var found: [[UInt8]] = []
+    var index = 0
+    while let field = field(at: index) {
+      if field.key == key { found.append([UInt8](bytes[field.start..<field.end])) }
+      index = field.end
+    }
+    return found
+  }
+
   /// The first field with this key as text, or nil. Bytes that are not UTF-8 become U+FFFD.
   package func text(_ key: UInt16) -> String? {
     bytes(key).map { String(decoding: $0, as: UTF8.self) }

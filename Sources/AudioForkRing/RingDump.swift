@@ -29,13 +29,18 @@ package struct RingDump {
     self.showsSamples = showsSamples
   }
 
-  /// The ring's header and facts. `shownURL` is the fork's URL without its user information.
-  package func heading(path: String, shownURL: String) -> [String] {
+  /// The ring's header and facts. `parameters` are URLs, settings and options, without their secrets: those only the
+  /// grammar knows.
+  package func heading(path: String, parameters: [(name: String, value: String)]) -> [String] {
     let facts = reader.facts
-    let fields: [(String, String)] = [
+    var fields: [(String, String)] = [
       ("ring", path), ("size", "\(reader.indexEntries) entries, \(reader.areaBytes) bytes of samples"),
-      ("fork", facts.id), ("url", shownURL), ("options", facts.options), ("channel", facts.channel),
-      ("uniqueid", facts.uniqueID), ("linkedid", facts.linkedID), ("rate", "\(facts.rateHertz) Hz"),
+      ("fork", facts.id),
+    ]
+    fields += parameters.map { ($0.name, $0.value) }
+    fields += [
+      ("channel", facts.channel), ("uniqueid", facts.uniqueID), ("linkedid", facts.linkedID),
+      ("rate", "\(facts.rateHertz) Hz"),
       ("drain", "\(facts.drainSeconds) s"),
       ("epoch", "\(seconds(reader.epochRealtime, 6)) s since 1970, \(seconds(reader.epochMonotonic, 6)) s since boot"),
       ("state", reader.closedAt.map { "capture ended at \(seconds($0, 6)) s" } ?? "capturing"),

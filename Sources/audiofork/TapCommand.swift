@@ -36,7 +36,7 @@ struct TapDumpCommand: AsyncParsableCommand {
       throw DumpFailure(description: error.message)
     }
     var dump = RingDump(reader, showsSamples: samples)
-    for line in dump.heading(path: file, shownURL: shown(url: reader.facts.url)) { print(line) }
+    for line in dump.heading(path: file, parameters: parameters(reader.facts)) { print(line) }
     // Without --follow a busy writer could keep this going for ever: what is published by now is enough.
     var left = follow ? UInt64.max : reader.published
     while left > 0 {
@@ -59,6 +59,16 @@ struct TapDumpCommand: AsyncParsableCommand {
       }
     }
     for line in dump.counters() { print(line) }
+  }
+
+  /// What the fork was asked for, without secrets.
+  private func parameters(_ facts: RingFacts) -> [(name: String, value: String)] {
+    var lines = facts.urls.map { (name: "url", value: shown(url: $0)) }
+    for setting in facts.settings {
+      lines.append(("setting", String(decoding: ForkOptions.shown(setting: setting), as: UTF8.self)))
+    }
+    lines.append(("options", String(decoding: ForkOptions.shown(options: Bytes(facts.options.utf8)), as: UTF8.self)))
+    return lines
   }
 
   /// The URL without its user information. One that cannot be parsed shows only what stands behind the last '@'.

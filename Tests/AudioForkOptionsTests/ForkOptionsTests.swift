@@ -30,19 +30,19 @@ struct ForkOptionsTests {
   @Test(
     "A bad option is refused by name, value and accepted form",
     arguments: [
-      ("D", "option D needs an argument; the form is D(in|out|both)"),
-      ("D()", "option D does not accept ''; the form is D(in|out|both)"),
-      ("D(left)", "option D does not accept 'left'; the form is D(in|out|both)"),
-      ("D(in", "option D has no closing parenthesis; the form is D(in|out|both)"),
+      ("D", "option D needs an argument; the form is D(in|out|both|stereo)"),
+      ("D()", "option D does not accept ''; the form is D(in|out|both|stereo)"),
+      ("D(left)", "option D does not accept 'left'; the form is D(in|out|both|stereo)"),
+      ("D(in", "option D has no closing parenthesis; the form is D(in|out|both|stereo)"),
       ("n(x)", "option n does not accept 'x'; the form is n"),
       ("i()", "option i does not accept ''; the form is i(variable)"),
       ("R(0)", "option R does not accept '0'; the form is R(seconds), 1 to 3600"),
       ("R(ten)", "option R does not accept 'ten'; the form is R(seconds), 1 to 3600"),
       ("r(99999999999999999999)", "option r does not accept '99999999999999999999'; the form is r(attempts), 0 to 1000000"),
       ("r(-1)", "option r does not accept '-1'; the form is r(attempts), 0 to 1000000"),
-      ("q", "unknown option 'q'; known are D i n R r"),
-      ("D(i\nn)", "option D does not accept 'i?n'; the form is D(in|out|both)"),
-      (")", "unknown option ')'; known are D i n R r"),
+      ("q", "unknown option 'q'; known are b B p P v V W i D f n S a T R r w H s x"),
+      ("D(i\nn)", "option D does not accept 'i?n'; the form is D(in|out|both|stereo)"),
+      (")", "unknown option ')'; known are b B p P v V W i D f n S a T R r w H s x"),
     ])
   func refused(given: String, message: String) {
     let error = #expect(throws: OptionError.self) { try ForkOptions.parse(bytes(given)) }
@@ -58,16 +58,104 @@ struct ForkOptionsTests {
   @Test("Every option in the table parses in a form that its help shows, and has help")
   func table() throws {
     for definition in OptionDefinition.all {
-      var given = Bytes([definition.letter])
       switch definition.argument {
-      case .none: break
-      case .direction: given += bytes("(out)")
-      case .variable: given += bytes("(X)")
-      case .seconds(let range), .count(let range): given += bytes("(\(range.upperBound))")
+      case .none, .ignored: #expect(throws: Never.self) { try ForkOptions.parse([definition.letter]) }
+      case .value(let kind):
+        #expect(throws: Never.self) { try ForkOptions.parse([definition.letter] + bytes("(\(example(kind)))")) }
+      case .optional(let kind):
+        #expect(throws: Never.self) { try ForkOptions.parse([definition.letter]) }
+        #expect(throws: Never.self) { try ForkOptions.parse([definition.letter] + bytes("(\(example(kind)))")) }
       }
-      #expect(throws: Never.self) { try ForkOptions.parse(given) }
       #expect(definition.help.utf8CodeUnitCount > 10)
     }
+  }
+
+  @Test("Every option of the original is taken, together and as the seed writes them")
+  func original() throws {
+    let options = try ForkOptions.parse(bytes("abB(20)pPv(-4)V(+4)S(0)i(FORK)D(stereo)T(on)R(10)r(5)"))
+    #expect(options.onlyBridged && options.beepsAtStart && options.beepsAtStop)
+    #expect(options.beepSeconds == 20)
+    #expect((options.gainIn, options.gainOut) == (-4, 4))
+    #expect(options.direction == .stereo)
+    #expect(options.tls == .on && options.verifies)
+    #expect((options.reconnectWaitSeconds, options.reconnectAttempts) == (10, 5))
+    #expect(options.warnings == [])
+    let both = try ForkOptions.parse(bytes("W(2)"))
+    #expect((both.gainIn, both.gainOut) == (2, 2))
+    #expect(try ForkOptions.parse(bytes("R(9)")).reconnectAttempts == 20)
+    #expect(try ForkOptions.parse(bytes("r(9)")).reconnectWaitSeconds == 5)
+  }
+
+  @Test("Another word for T verifies all the same, with a warning; insecure does not")
+  func tls() throws {
+    let other = try ForkOptions.parse(bytes("T(certificate.pem)"))
+    #expect(other.tls == .on && other.verifies)
+    #expect(other.warnings.map(text) == ["option T: 'certificate.pem' counts as on; the form is T(on|insecure)"])
+    #expect(try ForkOptions.parse(bytes("T")).warnings == [])
+    let insecure = try ForkOptions.parse(bytes("T(insecure)"))
+    #expect(insecure.tls == .insecure && !insecure.verifies)
+  }
+
+  @Test("T with ws:// is an error that says so; without T wss:// verifies by itself")
+  func tlsAndURL() throws {
+    var options = try ForkOptions.parse(bytes("T(on)"))
+    options.endpoints = [try EndpointURL.parse(bytes("wss://a/")), try EndpointURL.parse(bytes("ws://b:1/"))]
+    let error = #expect(throws: OptionError.self) { try options.check() }
+    #expect(
+      error.map { text($0.message) }
+        == "option T asks for TLS, but the URL begins with ws://; write wss:// or leave T out (given: 'ws://b:1/')")
+    options.endpoints.removeLast()
+    #expect(throws: Never.self) { try options.check() }
+  }
+
+  @Test("Beeps come every five seconds at most, every fifteen without a number")
+  func beeps() throws {
+    #expect(try ForkOptions.parse(bytes("B")).beepSeconds == 15)
+    #expect(try ForkOptions.parse(bytes("B()")).beepSeconds == 15)
+    let fast = try ForkOptions.parse(bytes("B(2)"))
+    #expect(fast.beepSeconds == 5)
+    #expect(fast.warnings.count == 1)
+    #expect(try ForkOptions.parse(bytes("p")).beepSeconds == nil)
+  }
+
+  @Test("Formats carry rate and encoding")
+  func formats() throws {
+    for format in WireFormat.all {
+      let parsed = try ForkOptions.parse(bytes("f(\(format.name))")).format
+      #expect(parsed == format)
+      #expect(parsed.rateHertz % 50 == 0)
+    }
+    #expect(try ForkOptions.parse(bytes("f(ULAW)")).format.encoding == .muLaw)
+    #expect(ForkOptions().format == .slin)
+  }
+
+  @Test("Headers and parameters are taken apart; the later one of a name counts")
+  func fields() throws {
+    let options = try ForkOptions.parse(
+      bytes("H(Authorization: Bearer a.b=&X-Call:  7 )s(lang=de&text=a%26b%2Cc&lang=en)"))
+    #expect(options.headers.map { text($0.name) } == ["Authorization", "X-Call"])
+    #expect(options.headers.map { text($0.value) } == ["Bearer a.b=", "7"])
+    #expect(options.parameters.map { text($0.name) } == ["text", "lang"])
+    #expect(options.parameters.map { text($0.value) } == ["a&b,c", "en"])
+    #expect(try ForkOptions.parse(bytes("H(X-A: 1)H(x-a: 2)")).headers.map { text($0.value) } == ["2"])
+  }
+
+  @Test(
+    "What would break the request or is AudioFork's own is no header, and a refused one is not shown",
+    arguments: ["H()", "H(X)", "H(: v)", "H(X Y: v)", "H(X: a\nY: b)", "H(Host: s3cret)", "H(Sec-WebSocket-Key: s3cret)",
+      "H(AudioFork-ID: s3cret)", "H(Content-Length: 5)", "H(X: 1&)", "s()", "s(=s3cret)", "s(s3cret)", "s(a b=1)"])
+  func badFields(given: String) {
+    let error = #expect(throws: OptionError.self) { try ForkOptions.parse(bytes(given)) }
+    #expect(error.map { text($0.message).contains("does not accept what it was given; the form is") } == true)
+    #expect(error.map { !text($0.message).contains("s3cret") } == true)
+  }
+
+  @Test("Options are shown without what may be a secret")
+  func shown() {
+    #expect(text(ForkOptions.shown(options: bytes("D(in)H(A: s3cret(x))nr(5)s(k=s3cret"))) == "D(in)H(...)nr(5)s(...)")
+    #expect(text(ForkOptions.shown(setting: bytes("header=A: s3cret"))) == "header=...")
+    #expect(text(ForkOptions.shown(setting: bytes("format=ulaw"))) == "format=ulaw")
+    #expect(text(ForkOptions.shown(setting: bytes("later=s3cret"))) == "later=...")
   }
 
   @Test("Random bytes are parsed or refused, never a trap")
@@ -75,11 +163,90 @@ struct ForkOptionsTests {
     var generator = SystemRandomNumberGenerator()
     for _ in 0..<20_000 {
       let length = Int.random(in: 0...24, using: &generator)
-      let alphabet = Bytes("DinRr()bot0123456789 \u{0}\u{1}\u{7f}".utf8) + [0xff, 0x80]
+      let alphabet = Bytes("abBpPvVWiDfnSaTRrwHsx()&:=%-+bot0123456789 \u{0}\u{1}\u{7f}".utf8) + [0xff, 0x80]
       let given = (0..<length).map { _ in alphabet.randomElement(using: &generator) ?? 0 }
       _ = try? ForkOptions.parse(given)
       _ = try? EndpointURL.parse(bytes("ws://") + given)
       _ = try? EndpointURL.parse(given)
+    }
+  }
+}
+
+/// A value of this kind.
+private func example(_ kind: SettingKind) -> String {
+  switch kind {
+  case .url: "wss://example.org/x"
+  case .header, .headers: "X-Name: value"
+  case .parameters: "key=value"
+  case .direction: "stereo"
+  case .format: "slin16"
+  case .dialect: "raw"
+  case .subprotocol: "one, two"
+  case .gainIn, .gainOut, .gainBoth: "-2"
+  case .beepInterval: "30"
+  case .idVariable, .textVariable: "NAME"
+  case .tls: "insecure"
+  case .verify: "no"
+  case .caFile, .certificateFile, .keyFile: "/etc/ssl/some.pem"
+  case .reconnectMaxWait, .connectTimeout, .buffer, .drain: "30"
+  case .reconnectAttempts: "7"
+  }
+}
+
+@Suite("Profiles of audiofork.conf")
+struct ProfileTests {
+  @Test("Every key takes a value of its kind and changes something; options override it")
+  func keys() throws {
+    for key in ProfileKey.all {
+      var options = ForkOptions()
+      try options.apply(key, bytes(example(key.kind)))
+      // There is one dialect so far, and it is the default.
+      if case .dialect = key.kind { continue }
+      #expect(options != ForkOptions(), "\(key.name)")
+    }
+    #expect(ProfileKey.all.allSatisfy { $0.help.utf8CodeUnitCount > 10 })
+    var options = ForkOptions()
+    try options.apply(#require(ProfileKey.named(bytes("FORMAT"))), bytes("ulaw"))
+    try options.apply(#require(ProfileKey.named(bytes("reconnect_max_wait"))), bytes("9"))
+    try options.apply(options: bytes("f(alaw)"))
+    #expect(options.format.encoding == .aLaw)
+    #expect(options.attemptSeconds == 9)
+    try options.apply(#require(ProfileKey.named(bytes("connect_timeout"))), bytes("2"))
+    #expect(options.attemptSeconds == 2)
+  }
+
+  @Test("URLs keep their order, sub-protocols may be none")
+  func lists() throws {
+    var options = ForkOptions()
+    for url in ["ws://a/", "wss://b/"] { try options.apply(#require(ProfileKey.named(bytes("url"))), bytes(url)) }
+    #expect(options.endpoints.map { text($0.shown) } == ["ws://a/", "wss://b/"])
+    try options.apply(#require(ProfileKey.named(bytes("subprotocol"))), bytes(""))
+    #expect(options.subprotocols == [])
+  }
+
+  @Test(
+    "A bad value is refused by key, value and accepted form",
+    arguments: [
+      ("buffer", "0", "buffer = '0' is not accepted; it takes a whole number of seconds from 1 to 600"),
+      ("verify", "maybe", "verify = 'maybe' is not accepted; it takes yes or no"),
+      ("ca_file", "ca.pem", "ca_file = 'ca.pem' is not accepted; it takes an absolute path"),
+      ("header", "s3cret", "header does not accept what it was given; it takes Name: value"),
+      ("format", "mp3", "format = 'mp3' is not accepted; it takes slin, slin12, slin16, slin24, slin32, slin44, slin48, ulaw or alaw"),
+      ("subprotocol", "a,,b", "subprotocol = 'a,,b' is not accepted; it takes names separated by commas, or nothing"),
+    ])
+  func refused(key: String, value: String, message: String) throws {
+    var options = ForkOptions()
+    let found = try #require(ProfileKey.named(bytes(key)))
+    let error = #expect(throws: OptionError.self) { try options.apply(found, bytes(value)) }
+    #expect(error.map { text($0.message) } == message)
+  }
+
+  @Test("A certificate without its key is refused, and the reverse")
+  func keyPair() throws {
+    for name in ["cert_file", "key_file"] {
+      var options = ForkOptions()
+      try options.apply(#require(ProfileKey.named(bytes(name))), bytes("/x.pem"))
+      #expect(throws: OptionError.self) { try options.check() }
     }
   }
 }
@@ -96,6 +263,10 @@ struct EndpointURLTests {
       ("ws://[::1]:9000/a/b", "::1", 9000, "/a/b", "[::1]:9000"),
       ("ws://[2001:db8::1]", "2001:db8::1", 80, "/", "[2001:db8::1]"),
       ("ws://bob:s3cret@example.org/x", "example.org", 80, "/x", "example.org"),
+      ("wss://example.org/in", "example.org", 443, "/in", "example.org"),
+      ("wss://example.org:443", "example.org", 443, "/", "example.org"),
+      ("wss://example.org:80", "example.org", 80, "/", "example.org:80"),
+      ("ws://example.org:443", "example.org", 443, "/", "example.org:443"),
       ("ws://bob:p@ss@example.org/x@y", "example.org", 80, "/x@y", "example.org"),
     ])
   func good(given: String, host: String, port: Int, target: String, header: String) throws {
@@ -104,6 +275,18 @@ struct EndpointURLTests {
     #expect(url.port == port)
     #expect(text(url.target) == target)
     #expect(text(url.hostHeader) == header)
+    #expect(url.isSecure == (port == 443 && !given.hasPrefix("ws:") || given.hasPrefix("wss:")))
+  }
+
+  @Test("Query values that are likely secrets are not shown, and travel all the same")
+  func querySecrets() throws {
+    let url = try EndpointURL.parse(
+      bytes("wss://h/x?token=s3cret&call=7&Access_Token=s3cret&k%65y=s3cret&api-key=s3cret&monkey=1&flag&sig=s3cret"))
+    #expect(
+      text(url.shown) == "wss://h/x?token=***&call=7&Access_Token=***&k%65y=***&api-key=***&monkey=1&flag&sig=***")
+    #expect(text(url.target).contains("token=s3cret"))
+    let error = #expect(throws: OptionError.self) { try EndpointURL.parse(bytes("ws://h:0/?token=s3cret")) }
+    #expect(error.map { !text($0.message).contains("s3cret") } == true)
   }
 
   @Test("User information never shows")
@@ -118,7 +301,7 @@ struct EndpointURLTests {
   @Test(
     "A bad URL is refused",
     arguments: [
-      "", "8080", "example.org/x", "http://example.org/", "wss://example.org/", "ws://", "ws:///x", "ws://:80/",
+      "", "8080", "example.org/x", "http://example.org/", "https://example.org/", "wss://", "ws://", "ws:///x", "ws://:80/",
       "ws://host:0/", "ws://host:70000/", "ws://host:x/", "ws://host:/", "ws://ho st/", "ws://host/\n", "ws://[::1/",
       "ws://[]/", "ws://[::1]x/", "ws://[zz]/", "ws://a/#f", "ws://ho$t/", "ws://\u{e4}.example/",
     ])

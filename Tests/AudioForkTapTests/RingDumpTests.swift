@@ -19,7 +19,8 @@ struct RingDumpTests {
     let tap = try TestTap(in: folder)
     let reader = try RingReader(path: tap.path)
     var dump = RingDump(reader)
-    let heading = dump.heading(path: "f-0001.ring", shownURL: "ws://example.org/x\u{1B}[2J")
+    let heading = dump.heading(
+      path: "f-0001.ring", parameters: [("url", "ws://example.org/x\u{1B}[2J"), ("options", "D(both)")])
     #expect(heading.prefix(11) == [
       "ring     f-0001.ring", "size     2048 entries, 524288 bytes of samples", "fork     f-0001",
       "url      ws://example.org/x?[2J", "options  D(both)", "channel  PJSIP/alice-00000001",

@@ -18,7 +18,7 @@ struct RingRoundTripTests {
     #expect(reader.epochRealtime == TestTap.wall)
     var facts = RingFacts()
     facts.id = "f-0001"
-    facts.url = "ws://user:secret@example.org/x"
+    facts.urls = ["ws://user:secret@example.org/x"]
     facts.options = "D(both)"
     facts.channel = "PJSIP/alice-00000001"
     facts.uniqueID = "1700000000.1"

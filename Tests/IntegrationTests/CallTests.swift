@@ -128,7 +128,7 @@ extension IntegrationTests {
         #expect((12_000...26_000).contains(range.count))
         #expect(try await sandbox.cli("audiofork stop \(channel)").contains("has no such fork"))
         #expect(try await sandbox.cli("audiofork start Nobody/1 ws://x/").contains("No channel is called Nobody/1"))
-        #expect(try await sandbox.cli("audiofork start \(channel) ws://x/,D(up)").contains("D(in|out|both)"))
+        #expect(try await sandbox.cli("audiofork start \(channel) ws://x/,D(up)").contains("D(in|out|both|stereo)"))
         #expect(try await sandbox.cli("audiofork start").contains("Usage: audiofork start"))
         #expect(try await sandbox.channels().count == 2)
       }

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+
+/// What a setting's value is, in an option or in a profile. Each kind is parsed in one place,
+/// `ForkOptions.set(_:to:)`.
+package enum SettingKind: Sendable {
+  case url, header, headers, parameters
+  case direction, format, dialect, subprotocol
+  case gainIn, gainOut, gainBoth
+  case beepInterval
+  case idVariable, textVariable
+  case tls, verify, caFile, certificateFile, keyFile
+  case reconnectMaxWait, reconnectAttempts, connectTimeout
+  case buffer, drain
+
+  /// Whether the value may be a secret, so that messages don't show it.
+  package var isSecret: Bool {
+    switch self {
+    case .header, .headers, .parameters: true
+    default: false
+    }
+  }
+}
+
+/// One key of a profile in `audiofork.conf`. The table drives parsing, messages and documentation.
+package struct ProfileKey: Sendable {
+  package let name: StaticString
+  package let kind: SettingKind
+  /// The accepted form of its value.
+  package let form: StaticString
+  package let help: StaticString
+  /// Whether several lines add up instead of the last one counting.
+  package var isRepeatable = false
+  /// Whether `[general]` takes it too, as the default of every fork.
+  package var isGeneral = false
+}
+
+extension ProfileKey {
+  /// Every key of a profile, in the order of the documentation.
+  package static let all: [ProfileKey] = [
+    ProfileKey(
+      name: "url", kind: .url, form: "ws://host[:port][/path] or wss://host[:port][/path]",
+      help: "Where the audio goes. Further lines are tried in order when one fails.", isRepeatable: true),
+    ProfileKey(
+      name: "header", kind: .header, form: "Name: value",
+      help: "A header for the request that opens the connection. Channel variables and functions in it are evaluated when the fork starts.",
+      isRepeatable: true),
+    ProfileKey(
+      name: "ca_file", kind: .caFile, form: "an absolute path",
+      help: "PEM file of the certificate authorities to trust. Default: those of the system."),
+    ProfileKey(
+      name: "cert_file", kind: .certificateFile, form: "an absolute path",
+      help: "PEM file of the certificate, and its chain, with which the fork identifies itself. Needs key_file."),
+    ProfileKey(
+      name: "key_file", kind: .keyFile, form: "an absolute path", help: "PEM file of the private key to cert_file."),
+    ProfileKey(
+      name: "verify", kind: .verify, form: "yes or no",
+      help: "Whether the server's certificate and name are verified. Default: yes."),
+    ProfileKey(
+      name: "dialect", kind: .dialect, form: "raw", help: "What is said on the wire, as option w. Default: raw."),
+    ProfileKey(
+      name: "format", kind: .format, form: "slin, slin12, slin16, slin24, slin32, slin44, slin48, ulaw or alaw",
+      help: "Audio format on the wire, as option f. Default: slin."),
+    ProfileKey(
+      name: "direction", kind: .direction, form: "in, out, both or stereo",
+      help: "Which audio, as option D. Default: both."),
+    ProfileKey(
+      name: "subprotocol", kind: .subprotocol, form: "names separated by commas, or nothing",
+      help: "WebSocket sub-protocols to offer; none where the value is empty. Default: echo."),
+    ProfileKey(
+      name: "reconnect_attempts", kind: .reconnectAttempts, form: "a whole number from 0 to 1000000",
+      help: "Attempts to reconnect in one outage, as option r. Default: 20.", isGeneral: true),
+    ProfileKey(
+      name: "reconnect_max_wait", kind: .reconnectMaxWait, form: "a whole number of seconds from 1 to 3600",
+      help: "Longest wait between two attempts and longest attempt, as option R. Default: 5.", isGeneral: true),
+    ProfileKey(
+      name: "connect_timeout", kind: .connectTimeout, form: "a whole number of seconds from 1 to 3600",
+      help: "Longest attempt to connect, from the look-up of the name to the server's answer. Default: reconnect_max_wait.",
+      isGeneral: true),
+    ProfileKey(
+      name: "buffer", kind: .buffer, form: "a whole number of seconds from 1 to 600",
+      help: "Seconds of audio kept for a server that is away or slow. Ten seconds of a call at 8 kHz take 0.7 MB. Default: 10.",
+      isGeneral: true),
+    ProfileKey(
+      name: "drain", kind: .drain, form: "a whole number of seconds from 1 to 3600",
+      help: "Seconds allowed for delivering the rest after the end of capture. Default: 10.", isGeneral: true),
+  ]
+
+  /// The key with this name, case ignored; nil for another word.
+  package static func named(_ name: Bytes) -> ProfileKey? {
+    all.first { equal(name, ignoringCase: $0.name) }
+  }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+
+/// A name and a value for the server: a header of the upgrade request or a parameter of the start message.
+package struct RequestField: Sendable, Equatable {
+  package let name: Bytes
+  /// May be a secret: not for logs.
+  package let value: Bytes
+
+  package init(name: Bytes, value: Bytes) {
+    self.name = name
+    self.value = value
+  }
+
+  /// Longest value of a header. Servers refuse request heads beyond 8 KB.
+  package static let valueMax = 8192
+
+  /// Parses `Name: value` (RFC 9110 section 5). Nil where that is not a header, or one that AudioFork makes itself.
+  package static func header(_ text: Bytes) -> RequestField? {
+    guard let colon = firstIndex(of: UInt8(ascii: ":"), in: text) else { return nil }
+    let name = trimmed(slice(text, 0, colon))
+    let value = trimmed(slice(text, colon &+ 1, text.count))
+    guard name.count <= 64, isToken(name), value.count <= valueMax,
+      !value.contains(where: { $0.isControl }), !isReserved(name)
+    else { return nil }
+    return RequestField(name: name, value: value)
+  }
+
+  /// Whether AudioFork makes this header itself (RFC 6455 section 4.1, and its own `AudioFork-…`).
+  package static func isReserved(_ name: Bytes) -> Bool {
+    if hasPrefix(name, ignoringCase: "Sec-WebSocket-") || hasPrefix(name, ignoringCase: "AudioFork-") { return true }
+    return equal(name, ignoringCase: "Host") || equal(name, ignoringCase: "Upgrade")
+      || equal(name, ignoringCase: "Connection") || equal(name, ignoringCase: "Content-Length")
+      || equal(name, ignoringCase: "Transfer-Encoding")
+  }
+
+  /// Parses `key=value`, percent-encoding in the value undone. Nil where there is no key.
+  package static func parameter(_ text: Bytes) -> RequestField? {
+    guard let sign = firstIndex(of: UInt8(ascii: "="), in: text) else { return nil }
+    let name = trimmed(slice(text, 0, sign))
+    let value = percentDecoded(slice(text, sign &+ 1, text.count))
+    guard name.count <= 64, isToken(name), value.count <= valueMax,
+      !value.contains(where: { $0.isControl })
+    else { return nil }
+    return RequestField(name: name, value: value)
+  }
+
+  /// Whether the bytes are a `token` of RFC 9110 section 5.6.2.
+  package static func isToken(_ text: Bytes) -> Bool { !text.isEmpty && text.allSatisfy(isTokenCharacter) }
+
+  /// `tchar` of RFC 9110 section 5.6.2.
+  private static func isTokenCharacter(_ byte: UInt8) -> Bool {
+    if byte.isDigit || (byte.lowercased >= 97 && byte.lowercased <= 122) { return true }
+    switch byte {
+    case 33, 35, 36, 37, 38, 39, 42, 43, 45, 46, 94, 95, 96, 124, 126: return true
+    default: return false
+    }
+  }
+}
+
+/// The bytes without white space around them, line ends included: a secret read from a file ends with one.
+package func trimmed(_ bytes: Bytes) -> Bytes {
+  var start = 0
+  var end = bytes.count
+  while start < end, isBlank(bytes[start]) { start &+= 1 }
+  while end > start, isBlank(bytes[end &- 1]) { end &-= 1 }
+  return slice(bytes, start, end)
+}
+
+private func isBlank(_ byte: UInt8) -> Bool { byte == 32 || byte == 9 || byte == 10 || byte == 13 }
+
+/// The parts between separators; an empty text has none.
+package func parts(of text: Bytes, separatedBy separator: UInt8) -> [Bytes] {
+  guard !text.isEmpty else { return [] }
+  var parts = [Bytes]()
+  var start = 0
+  while let end = firstIndex(of: separator, in: text, from: start) {
+    parts.append(slice(text, start, end))
+    start = end &+ 1
+  }
+  parts.append(slice(text, start, text.count))
+  return parts
+}
+
+/// Undoes percent-encoding (RFC 3986 section 2.1); what is none stays as it is.
+package func percentDecoded(_ text: Bytes) -> Bytes {
+  var decoded = Bytes()
+  decoded.reserveCapacity(text.count)
+  var index = 0
+  while index < text.count {
+    if text[index] == UInt8(ascii: "%"), index &+ 2 < text.count, let high = hexadecimal(text[index &+ 1]),
+      let low = hexadecimal(text[index &+ 2])
+    {
+      decoded.append(high &<< 4 | low)
+      index &+= 3
+    } else {
+      decoded.append(text[index])
+      index &+= 1
+    }
+  }
+  return decoded
+}
+
+private func hexadecimal(_ byte: UInt8) -> UInt8? {
+  switch byte {
+  case 48...57: byte &- 48
+  case 65...70: byte &- 55
+  case 97...102: byte &- 87
+  default: nil
+  }
+}
