@@ -37,6 +37,22 @@
 #include "af_tap.h"
 #include "af_version.h"
 
+/*! \brief A fork's totals, as the engine told them last (af_link.h). */
+struct af_counters {
+	uint64_t position;           /*!< sample frames sent at the wire rate, fill included */
+	uint64_t confirmed;          /*!< position up to which delivery is confirmed */
+	uint64_t captured;           /*!< captured samples, summed over the directions */
+	uint64_t bytes;              /*!< audio bytes written to sockets, repeats included */
+	uint64_t fill;               /*!< sample frames of fill, summed over the directions */
+	uint64_t gaps;
+	uint64_t lost;               /*!< captured samples reported as gaps */
+	uint64_t reconnects;
+	uint64_t lag_ms;             /*!< captured audio not yet written */
+	uint64_t undelivered_ms;     /*!< captured audio not yet confirmed */
+	uint64_t dropped;            /*!< text messages of the server dropped */
+	int64_t skew_ms;
+};
+
 /*!
  * \brief One fork. Two owners: the channel's datastore and the fork table; the last one frees it.
  *
@@ -54,11 +70,18 @@ struct af_fork {
 	uint8_t dirty;               /*!< the engine does not know this row's state yet */
 	uint8_t ended;               /*!< the engine has ended the fork */
 	int64_t closed_at_ns;        /*!< CLOCK_MONOTONIC when the end of capture was noticed, 0 before */
-	char *id;
-	char *channel;               /*!< the channel's name when the fork began */
-	char *url;                   /*!< without user information */
+	char *id;                    /*!< never changes, as the strings down to format */
+	char *url;                   /*!< the first one, without secrets */
 	char *direction;
-	char *state;                 /*!< the engine's last word about it; changes, read under the lock */
+	char *format;
+	char *channel;               /*!< the channel's name, uniqueid and linkedid as last seen; change with a masquerade */
+	char *uniqueid;
+	char *linkedid;
+	char *endpoint;              /*!< the URL in use, without secrets; empty before the engine said */
+	char *state;                 /*!< the engine's last word about it */
+	char *reason;
+	char *response;              /*!< the server's last text, cut */
+	struct af_counters counters;
 };
 
 enum af_fork_offset {

@@ -118,6 +118,10 @@ struct EngineProcess {
           UInt16(AF_FIELD_STATE.rawValue), Bytes(text: fork.pointee.closed_at_ns == 0 ? "live" : "closed"))
         rows += message.message()
       }
+      // Behind the rows: a text is for a fork that the engine knows.
+      if isReady, everythingSaid, output.count &+ rows.count < EngineProcess.outputMax {
+        for text in takeTextsToSend() { rows += text }
+      }
     }
     output += rows
     if everythingSaid, tableEndIsDue {
@@ -175,18 +179,7 @@ struct EngineProcess {
         " is ready, process ",
         .number(Int(truncatingIfNeeded: message.number(UInt16(AF_FIELD_PID.rawValue)) ?? 0)))
     case AF_LINK_STATE.rawValue, AF_LINK_ENDED.rawValue:
-      guard let id = message.text(UInt16(AF_FIELD_ID.rawValue)) else { return }
-      let isEnd = UInt32(message.type) == AF_LINK_ENDED.rawValue
-      let state = isEnd ? Bytes(text: "ended") : message.text(UInt16(AF_FIELD_STATE.rawValue)) ?? []
-      withTable {
-        guard let fork = forkTable.find(id) else { return }
-        if isEnd { fork.pointee.ended = 1 }
-        if let copy = duplicate(state) {
-          free(fork.pointee.state)
-          fork.pointee.state = copy
-        }
-      }
-      if isEnd { log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " ended: ", .bytes(ending(message))) }
+      stateCame(message, isEnd: UInt32(message.type) == AF_LINK_ENDED.rawValue)
     case AF_LINK_LOG.rawValue:
       let level = message.number(UInt16(AF_FIELD_LEVEL.rawValue)) ?? UInt64(AF_LEVEL_WARNING.rawValue)
       log(
@@ -194,6 +187,38 @@ struct EngineProcess {
         .bytes(message.text(UInt16(AF_FIELD_TEXT.rawValue)) ?? []))
     default: break  // of a later release
     }
+  }
+
+  /// STATE or ENDED: the row gets the engine's words and numbers.
+  private func stateCame(_ message: LinkMessage, isEnd: Bool) {
+    guard let id = message.text(UInt16(AF_FIELD_ID.rawValue)) else { return }
+    withTable {
+      guard let fork = forkTable.find(id) else { return }
+      if isEnd { fork.pointee.ended = 1 }
+      replace(
+        &fork.pointee.state, with: isEnd ? Bytes(text: "ended") : message.text(UInt16(AF_FIELD_STATE.rawValue)) ?? [])
+      replace(&fork.pointee.reason, with: message.text(UInt16(AF_FIELD_REASON.rawValue)) ?? [])
+      if let endpoint = message.text(UInt16(AF_FIELD_URL.rawValue)) { replace(&fork.pointee.endpoint, with: endpoint) }
+      store(message, in: &fork.pointee.counters)
+    }
+    if isEnd { log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " ended: ", .bytes(ending(message))) }
+  }
+
+  /// A number that a message lacks stays what it was.
+  private func store(_ message: LinkMessage, in counters: inout af_counters) {
+    func number(_ field: af_field, _ before: UInt64) -> UInt64 { message.number(UInt16(field.rawValue)) ?? before }
+    counters.position = number(AF_FIELD_POSITION, counters.position)
+    counters.confirmed = number(AF_FIELD_CONFIRMED, counters.confirmed)
+    counters.captured = number(AF_FIELD_CAPTURED, counters.captured)
+    counters.bytes = number(AF_FIELD_BYTES, counters.bytes)
+    counters.fill = number(AF_FIELD_FILL, counters.fill)
+    counters.gaps = number(AF_FIELD_GAPS, counters.gaps)
+    counters.lost = number(AF_FIELD_LOST, counters.lost)
+    counters.reconnects = number(AF_FIELD_RECONNECTS, counters.reconnects)
+    counters.lag_ms = number(AF_FIELD_LAG, counters.lag_ms)
+    counters.undelivered_ms = number(AF_FIELD_UNDELIVERED, counters.undelivered_ms)
+    counters.dropped = number(AF_FIELD_DROPPED, counters.dropped)
+    counters.skew_ms = Int64(bitPattern: number(AF_FIELD_SKEW, UInt64(bitPattern: counters.skew_ms)))
   }
 
   private func ending(_ message: LinkMessage) -> Bytes {

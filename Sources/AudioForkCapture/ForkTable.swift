@@ -68,6 +68,13 @@ struct ForkTable {
   func find(_ id: Bytes) -> ForkPointer? { first { bytes($0.pointee.id) == id } }
 }
 
+/// Replaces a string of a fork; where there is no memory the old one stays. With the table's lock held.
+func replace(_ place: inout UnsafeMutablePointer<CChar>?, with value: Bytes) {
+  guard let copy = duplicate(value) else { return }
+  free(place)
+  place = copy
+}
+
 /// Guarded by af_table_lock().
 nonisolated(unsafe) var forkTable = ForkTable()
 
@@ -95,10 +102,16 @@ func release(_ fork: ForkPointer) {
 func destroy(_ fork: ForkPointer) {
   unmapRing(&fork.pointee.tap)
   free(fork.pointee.id)
-  free(fork.pointee.channel)
   free(fork.pointee.url)
   free(fork.pointee.direction)
+  free(fork.pointee.format)
+  free(fork.pointee.channel)
+  free(fork.pointee.uniqueid)
+  free(fork.pointee.linkedid)
+  free(fork.pointee.endpoint)
   free(fork.pointee.state)
+  free(fork.pointee.reason)
+  free(fork.pointee.response)
   free(fork)
 }
 

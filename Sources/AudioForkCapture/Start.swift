@@ -97,9 +97,12 @@ private func startReserved(
         .bytes(reason(failure)), "; make room in run_dir or lower buffer in audiofork.conf"))
   }
   fork.pointee.id = duplicate(id)
-  fork.pointee.channel = duplicate(name)
   fork.pointee.url = duplicate(url.shown)
   fork.pointee.direction = duplicate(Bytes(text: options.direction.word))
+  fork.pointee.format = duplicate(Bytes(text: options.format.name))
+  fork.pointee.channel = duplicate(name)
+  fork.pointee.uniqueid = duplicate(uniqueID)
+  fork.pointee.linkedid = duplicate(linkedID)
   fork.pointee.state = duplicate(Bytes(text: "starting"))
   try attach(fork, id, to: channel, ring: path)
   if !options.idVariable.isEmpty { setVariable(channel, options.idVariable, id) }

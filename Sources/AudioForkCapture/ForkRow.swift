@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import CAsterisk
+
+#if canImport(AudioForkOptions)
+import AudioForkOptions
+#endif
+#if canImport(AudioForkTap)
+import AudioForkTap
+#endif
+
+/// A copy of what the table knows about one fork: for the CLI, AMI, AUDIOFORK() and events, which must not hold the
+/// table's lock while they write.
+struct ForkRow {
+  let id: Bytes
+  /// The first URL, and the one in use, without secrets.
+  let url: Bytes
+  let endpoint: Bytes
+  let direction: Bytes
+  let format: Bytes
+  /// The channel as last seen; its name may have changed since by a rename.
+  let channel: Bytes
+  let uniqueID: Bytes
+  let linkedID: Bytes
+  /// starting, or one of the engine's: connecting, streaming, waiting, draining, ended.
+  let state: Bytes
+  let reason: Bytes
+  /// The server's last text, cut.
+  let response: Bytes
+  let counters: af_counters
+  /// Nanoseconds from the fork's start to now, or to the end of capture.
+  let duration: Int64
+  /// Bit 0: in, bit 1: out.
+  let muted: UInt64
+
+  /// With the table's lock held.
+  init(_ fork: ForkPointer, now: Int64) {
+    id = bytes(fork.pointee.id)
+    url = bytes(fork.pointee.url)
+    endpoint = bytes(fork.pointee.endpoint)
+    direction = bytes(fork.pointee.direction)
+    format = bytes(fork.pointee.format)
+    channel = bytes(fork.pointee.channel)
+    uniqueID = bytes(fork.pointee.uniqueid)
+    linkedID = bytes(fork.pointee.linkedid)
+    state = bytes(fork.pointee.state)
+    reason = bytes(fork.pointee.reason)
+    response = bytes(fork.pointee.response)
+    counters = fork.pointee.counters
+    let end = fork.pointee.closed_at_ns == 0 ? now : fork.pointee.closed_at_ns
+    duration = max(0, end &- fork.pointee.tap.epoch_ns)
+    muted = af_word_load_relaxed(&fork.pointee.tap.muted)
+  }
+}
+
+/// Copies of the rows that fulfil the condition, the oldest fork first.
+func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [ForkRow] {
+  var rows = [ForkRow]()
+  let now = af_now_ns()
+  withTable {
+    var row = forkTable.head
+    while let fork = row {
+      if matches(fork) { rows.append(ForkRow(fork, now: now)) }
+      row = fork.pointee.next
+    }
+  }
+  // A row is inserted at the head.
+  return rows.reversed()
+}
+
+/// Ids of the channel's forks: the one with this id, or all of them. The channel must not be locked.
+func forkIDs(on channel: OpaquePointer, id: Bytes?) -> [Bytes] {
+  // By the channel's own datastores and not by a name: names change.
+  let known = id.map { [$0] } ?? forkRows().map(\.id)
+  af_channel_lock(channel)
+  defer { af_channel_unlock(channel) }
+  return known.filter { id in
+    withCString(id) { ast_channel_datastore_find(channel, af_datastore_type(), $0) } != nil
+  }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import CAsterisk
+
+#if canImport(AudioForkOptions)
+import AudioForkOptions
+#endif
+#if canImport(AudioForkTap)
+import AudioForkTap
+#endif
+
+/// What became of a text for a fork's server.
+enum SentText {
+  /// On its way. It is lost where the connection breaks at this moment.
+  case accepted
+  case noSuchFork
+  /// There is no connection at the moment.
+  case notConnected
+  /// More than `textBytesMax`.
+  case tooLong
+  /// The engine does not take any more at the moment.
+  case busy
+}
+
+/// Longest text for a server, bytes.
+let textBytesMax = 65_536
+
+/// Texts for servers wait here for the control thread. Guarded by the table's lock.
+nonisolated(unsafe) private(set) var textsToSend = [Bytes]()
+nonisolated(unsafe) private var textBytesToSend = 0
+/// Beyond it nothing is accepted: the engine has stopped reading.
+private let textBytesToSendMax = 262_144
+
+/// Hands a text for its server to the fork with this id. Never waits.
+func sendText(_ id: Bytes, _ text: Bytes) -> SentText {
+  guard text.count <= textBytesMax else { return .tooLong }
+  var message = FieldWriter(message: UInt16(AF_LINK_SEND_TEXT.rawValue))
+  message.append(UInt16(AF_FIELD_ID.rawValue), id)
+  message.append(UInt16(AF_FIELD_TEXT.rawValue), text)
+  let whole = message.message()
+  let outcome = withTable { () -> SentText in
+    guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return .noSuchFork }
+    let state = bytes(fork.pointee.state)
+    guard equal(state, ignoringCase: "streaming") || equal(state, ignoringCase: "draining") else { return .notConnected }
+    guard textBytesToSend &+ whole.count <= textBytesToSendMax else { return .busy }
+    textsToSend.append(whole)
+    textBytesToSend &+= whole.count
+    return .accepted
+  }
+  if case .accepted = outcome { Control.wake() }
+  return outcome
+}
+
+/// Takes what waits. With the table's lock held.
+func takeTextsToSend() -> [Bytes] {
+  let texts = textsToSend
+  textsToSend = []
+  textBytesToSend = 0
+  return texts
+}
