@@ -154,16 +154,6 @@ extension IntegrationTests {
   }
 }
 
-/// Asks again until the answer is yes or the time is over.
-private func holds(within seconds: Double, _ condition: () async throws -> Bool) async throws -> Bool {
-  let deadline = ContinuousClock.now + .seconds(seconds)
-  while ContinuousClock.now < deadline {
-    if try await condition() { return true }
-    try await Task.sleep(for: .milliseconds(100))
-  }
-  return try await condition()
-}
-
 /// A UDP port of the loopback that nothing uses at the moment.
 private func freePort() throws -> Int {
   let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
