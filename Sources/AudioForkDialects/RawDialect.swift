@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkCore
 package import AudioForkOptions
 
 /// `w(raw)`, the default: binary messages of s16le samples and nothing else, so that servers written for the original

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkDialects
 import AudioForkOptions
 import Testing
@@ -26,6 +27,8 @@ struct G711Tests {
       // µ-law has two zeros; 0x7F is the negative one.
       if code != 0x7F { #expect(G711.muLaw(Int16(muLaw(code))) == code) }
       #expect(G711.aLaw(Int16(aLaw(code))) == code)
+      #expect(Int(G711.linear(muLaw: code)) == muLaw(code))
+      #expect(Int(G711.linear(aLaw: code)) == aLaw(code))
     }
     #expect(G711.muLaw(0) == 0xFF)
     #expect(G711.aLaw(0) == 0xD5)
