@@ -98,12 +98,6 @@ struct ForkFacts {
     return options
   }
 
-  /// The first endpoint.
-  var url: EndpointURL { endpoints[0] }
-
-  /// The URL without user information.
-  var shownURL: String { String(decoding: url.shown, as: UTF8.self) }
-
   /// What is said on the wire.
   func makeDialect() -> any Dialect {
     switch options.dialect {
@@ -121,7 +115,7 @@ struct ForkFacts {
   /// `R(s)` caps each attempt as it caps each wait.
   var attemptTimeout: TimeAmount { .seconds(Int64(options.attemptSeconds)) }
 
-  func request(_ dialect: any Dialect) -> UpgradeRequest {
+  func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
     request.userInformation = url.userInformation
     request.subprotocols =
@@ -133,6 +127,11 @@ struct ForkFacts {
     }
     return request
   }
+}
+
+extension EndpointURL {
+  /// `shown` as text: without secrets.
+  var shownText: String { String(decoding: shown, as: UTF8.self) }
 }
 
 /// CLOCK_MONOTONIC in nanoseconds, the clock of a ring's epoch.

@@ -14,6 +14,8 @@ private final class RecordingOwner: WebSocketOwner {
 
   func webSocketOpened(_ session: WebSocketSession) { self.session = session }
   func webSocketFailed(_ failure: ConnectionFailure) { failures.append(failure) }
+  var texts: [String] = []
+  func webSocketReceived(_ session: WebSocketSession, text: String) { texts.append(text) }
   func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd) { ends.append(end) }
 }
 
