@@ -127,11 +127,17 @@ struct ForkFacts {
     request.subprotocols =
       options.subprotocols.map { $0.map { String(decoding: $0, as: UTF8.self) } } ?? dialect.subprotocols
     request.agent = "audiofork/\(audioforkVersion)"
-    request.headers = dialect.requestHeaders(stream).map { RequestHeader(name: $0.name, value: $0.value) }
+    request.headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
     request.givenHeaders = options.headers.map {
       RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: String(decoding: $0.value, as: UTF8.self))
     }
     return request
+  }
+}
+
+extension RequestHeader {
+  fileprivate init(_ header: DialectHeader) {
+    self.init(name: header.name, value: header.value, isEncoded: header.isEncoded)
   }
 }
 
