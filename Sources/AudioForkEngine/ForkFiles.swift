@@ -121,7 +121,7 @@ struct ForkFacts {
     request.subprotocols =
       options.subprotocols.map { $0.map { String(decoding: $0, as: UTF8.self) } } ?? dialect.subprotocols
     request.agent = "audiofork/\(audioforkVersion)"
-    request.headers = dialect.requestHeaders(stream).map { RequestHeader(name: $0.name, value: $0.value) }
+    request.headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
     request.givenHeaders = options.headers.map {
       RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: String(decoding: $0.value, as: UTF8.self))
     }
@@ -132,6 +132,12 @@ struct ForkFacts {
 extension EndpointURL {
   /// `shown` as text: without secrets.
   var shownText: String { String(decoding: shown, as: UTF8.self) }
+}
+
+extension RequestHeader {
+  fileprivate init(_ header: DialectHeader) {
+    self.init(name: header.name, value: header.value, isEncoded: header.isEncoded)
+  }
 }
 
 /// CLOCK_MONOTONIC in nanoseconds, the clock of a ring's epoch.
