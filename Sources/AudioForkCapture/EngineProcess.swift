@@ -324,6 +324,12 @@ struct EngineProcess {
         return count == 0 || (count < 0 && af_errno() != EAGAIN && af_errno() != EINTR)
       }
     }
+    if process >= 0 {
+      // End-of-file comes a moment before the process is gone.
+      af_process_kill(process)
+      var leaving = pollfd(fd: process, events: Int16(POLLIN), revents: 0)
+      _ = poll(&leaving, 1, 1000)
+    }
     closeLink()
   }
 }

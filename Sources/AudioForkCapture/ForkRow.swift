@@ -65,17 +65,7 @@ package struct ForkRow {
 
   /// As `look(at:)`, of the channel with the row's unique id while there is one.
   fileprivate mutating func look() {
-    // By name first, which is cheap; the name may belong to another channel by now.
-    if !channel.isEmpty, let live = withCString(channel, { ast_channel_get_by_name($0) }) {
-      defer { af_channel_unref(live) }
-      var found = self
-      found.look(at: live)
-      if found.uniqueID == uniqueID {
-        self = found
-        return
-      }
-    }
-    guard let live = liveChannel(uniqueID) else { return }
+    guard let live = liveChannel(uniqueID, called: channel) else { return }
     look(at: live)
     af_channel_unref(live)
   }

@@ -134,17 +134,24 @@ func variableValue(_ text: Bytes) -> Bytes {
 
 /// Runs `body` with the fork's channel, referenced and not locked, or with nil when that has gone.
 private func withLiveChannel(of row: ForkRow, _ body: (OpaquePointer?) -> Void) {
-  // A masquerade may have changed it since.
-  let uniqueID = withTable { forkTable.find(row.id).map { bytes($0.pointee.uniqueid) } } ?? row.uniqueID
-  let channel = liveChannel(uniqueID)
+  // A masquerade may have changed both since.
+  let (uniqueID, name) =
+    withTable { forkTable.find(row.id).map { (bytes($0.pointee.uniqueid), bytes($0.pointee.channel)) } }
+    ?? (row.uniqueID, row.channel)
+  let channel = liveChannel(uniqueID, called: name)
   body(channel)
   if let channel { af_channel_unref(channel) }
 }
 
-/// The live channel with this unique id, referenced; nil where there is none.
-func liveChannel(_ uniqueID: Bytes) -> OpaquePointer? {
-  // The look-up takes a name as well as a unique id.
-  guard !uniqueID.isEmpty, let channel = withCString(uniqueID, { ast_channel_get_by_name($0) }) else { return nil }
+/// The live channel with this unique id, referenced; nil where there is none. The name that it had is where to look
+/// first: a unique id is searched for among all channels.
+func liveChannel(_ uniqueID: Bytes, called name: Bytes) -> OpaquePointer? {
+  channel(named: name, with: uniqueID) ?? channel(named: uniqueID, with: uniqueID)
+}
+
+/// Asterisk takes a unique id for a name; and a name may belong to another channel by now.
+private func channel(named name: Bytes, with uniqueID: Bytes) -> OpaquePointer? {
+  guard !name.isEmpty, let channel = withCString(name, { ast_channel_get_by_name($0) }) else { return nil }
   af_channel_lock(channel)
   let isIt = bytes(ast_channel_uniqueid(channel)) == uniqueID
   af_channel_unlock(channel)

@@ -162,7 +162,7 @@ struct CaptureRealTimeTests {
     })
     // The control thread looks at its rows once a second while there are some.
     #expect(soon { asterisk.forkFiles.isEmpty })
-    #expect(fake_module_references() == 1, "the channel's datastore holds the last one")
+    #expect(soon { fake_module_references() == 1 }, "the channel's datastore holds the last one")
     // The ring's memory goes at once, not with the channel.
     #expect(soon { !mappings.contains("\(id).ring") })
     #expect(af_unload() != 0)
