@@ -73,6 +73,11 @@ package struct ForkJournal {
       .warning, "\(samplesDue) captured samples lost in \(gapsDue) \(gapsDue == 1 ? "gap" : "gaps"): \(causes)")
   }
 
+  package func notVerified() -> EngineMessage {
+    line(
+      .notice, "the server's certificate is not verified (T(insecure) or verify = no): the audio goes to whoever answers")
+  }
+
   package func cursorFailed() -> EngineMessage {
     line(
       .error, "the cursor cannot be saved; after a crash of the engine audio would be repeated. Make room in run_dir")
