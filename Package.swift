@@ -114,8 +114,8 @@ let package = Package(
       name: "AudioForkEngineTests",
       dependencies: [
         "AudioForkEngine", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap", "AudioForkCore",
-        "AudioForkOptions", "AudioForkTestKit", "CAudioForkABI", nioCore, nioEmbedded, nioPosix, nioHTTP1,
-        nioWebSocket,
+        "AudioForkOptions", "AudioForkTestKit", "AudioForkTLS", "CAudioForkABI", nioCore, nioEmbedded, nioPosix,
+        nioHTTP1, nioWebSocket, nioTLS, nioSSL,
       ], swiftSettings: common),
     .testTarget(
       name: "AudioForkReceiverTests",

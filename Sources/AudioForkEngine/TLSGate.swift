@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkWebSocket
-internal import NIOCore
+package import AudioForkWebSocket
+package import NIOCore
 
 /// Counts what goes to the network below TLS.
-final class CiphertextMeter: ChannelOutboundHandler {
-  typealias OutboundIn = ByteBuffer
-  typealias OutboundOut = ByteBuffer
+package final class CiphertextMeter: ChannelOutboundHandler {
+  package typealias OutboundIn = ByteBuffer
+  package typealias OutboundOut = ByteBuffer
 
   /// Bytes written since the connection began, those of the handshake included.
-  private(set) var written: UInt64 = 0
+  package private(set) var written: UInt64 = 0
 
-  func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+  package init() {}
+
+  package func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
     written &+= UInt64(Self.unwrapOutboundIn(data).readableBytes)
     context.write(data, promise: promise)
   }
@@ -21,9 +23,9 @@ final class CiphertextMeter: ChannelOutboundHandler {
 ///
 /// The kernel counts acknowledged ciphertext, which is longer than what was encrypted: taken for plaintext it would
 /// confirm audio that is still on its way. So each flush notes both counts.
-final class TLSGate: ChannelDuplexHandler {
-  typealias InboundIn = ByteBuffer
-  typealias OutboundIn = ByteBuffer
+package final class TLSGate: ChannelDuplexHandler {
+  package typealias InboundIn = ByteBuffer
+  package typealias OutboundIn = ByteBuffer
 
   /// Two counts that belong together: so much ciphertext carries so much plaintext.
   private struct Mark {
@@ -41,14 +43,14 @@ final class TLSGate: ChannelDuplexHandler {
   private var marks: [Mark] = []
 
   /// `onOutcome` is called at most once: when TLS stands, or when it will not.
-  init(above below: CiphertextMeter, onOutcome: @escaping (Result<Void, ConnectionFailure>) -> Void) {
+  package init(above below: CiphertextMeter, onOutcome: @escaping (Result<Void, ConnectionFailure>) -> Void) {
     self.below = below
     self.onOutcome = onOutcome
   }
 
   /// The plaintext written so far whose ciphertext is within the first `acknowledged` bytes of the TCP connection, as
   /// the kernel counts them: with our SYN as one.
-  func plaintext(acknowledged: UInt64) -> UInt64 {
+  package func plaintext(acknowledged: UInt64) -> UInt64 {
     let ciphertext = acknowledged > 0 ? acknowledged &- 1 : 0
     let count = marks.prefix { $0.ciphertext <= ciphertext }.count
     if count > 0 {
@@ -58,35 +60,35 @@ final class TLSGate: ChannelDuplexHandler {
     return covered
   }
 
-  func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+  package func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
     plaintext &+= UInt64(Self.unwrapOutboundIn(data).readableBytes)
     context.write(data, promise: promise)
   }
 
   /// With the handshake over, a flush encrypts and writes all there is before it returns.
-  func flush(context: ChannelHandlerContext) {
+  package func flush(context: ChannelHandlerContext) {
     context.flush()
     guard plaintext > marks.last?.plaintext ?? covered else { return }
     if marks.count >= TLSGate.marksMax { marks.removeLast() }
     marks.append(Mark(plaintext: plaintext, ciphertext: below.written))
   }
 
-  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+  package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if event is TLSEstablished { report(.success(())) }
     context.fireUserInboundEventTriggered(event)
   }
 
-  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+  package func errorCaught(context: ChannelHandlerContext, error: any Error) {
     guard onOutcome != nil else { return context.fireErrorCaught(error) }
     report(.failure(error as? ConnectionFailure ?? ConnectionFailure(connectionReason(error))))
   }
 
-  func channelInactive(context: ChannelHandlerContext) {
+  package func channelInactive(context: ChannelHandlerContext) {
     report(.failure(ConnectionFailure("tls: the connection closed during the handshake")))
     context.fireChannelInactive()
   }
 
-  func handlerRemoved(context: ChannelHandlerContext) { onOutcome = nil }
+  package func handlerRemoved(context: ChannelHandlerContext) { onOutcome = nil }
 
   private func report(_ outcome: Result<Void, ConnectionFailure>) {
     let onOutcome = onOutcome
