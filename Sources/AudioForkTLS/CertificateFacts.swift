@@ -68,7 +68,7 @@ struct CertificateFacts {
   /// Whom it is for, for a message: a few names.
   var purpose: String {
     let names = dnsNames + addresses
-    if names.isEmpty { return "'\(subjectName)', without any host name," }
+    if names.isEmpty { return "'\(subjectName)', without any host name" }
     let few = names.prefix(5).map(shown).joined(separator: ", ")
     return names.count > 5 ? "\(few) and \(names.count - 5) more" : few
   }

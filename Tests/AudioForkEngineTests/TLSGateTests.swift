@@ -11,6 +11,7 @@ import Testing
 /// The engine's end of a TLS connection and a server's, with the network between them in the test's hands.
 @Suite("What is acknowledged under TLS")
 struct TLSGateTests {
+  /// Made and used on one thread.
   private final class Ends {
     let client = EmbeddedChannel()
     let server = EmbeddedChannel()
@@ -22,12 +23,12 @@ struct TLSGateTests {
     /// Bytes of ciphertext given to the server so far.
     var delivered = 0
 
-    init() async throws {
+    init() throws {
       let certificates = try TestCertificates()
       let identity = try certificates.issued("server")
       let loop = MultiThreadedEventLoopGroup.singleton.next()
       let settings = TLSSettings(caFile: certificates.authority.certificate)
-      let prepared = try await TLSClientProvider().prepare(settings, on: loop).get()
+      let prepared = try TLSClientProvider().prepare(settings, on: loop).wait()
       let counted = Counter()
       gate = TLSGate(above: meter) { if case .success = $0 { counted.value += 1 } }
       let handlers = try prepared.makeHandlers(host: "localhost", isAddress: false)
@@ -67,8 +68,8 @@ struct TLSGateTests {
   private final class Counter { var value = 0 }
 
   @Test("No byte counts as delivered that the peer could not read, and in the end every byte does")
-  func truth() async throws {
-    let ends = try await Ends()
+  func truth() throws {
+    let ends = try Ends()
     #expect(ends.outcomes == 1)
     var random = SeededRandom(seed: 7)
     var written = 0
@@ -102,8 +103,8 @@ struct TLSGateTests {
   }
 
   @Test("A peer that acknowledges nothing for a long time does not make us forget, only coarser")
-  func bounded() async throws {
-    let ends = try await Ends()
+  func bounded() throws {
+    let ends = try Ends()
     let start = ends.delivered
     for _ in 0..<2000 {
       ends.client.write(ByteBuffer(repeating: 1, count: 100), promise: nil)

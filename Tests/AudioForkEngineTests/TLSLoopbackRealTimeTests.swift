@@ -121,7 +121,7 @@ struct TLSLoopbackRealTimeTests {
     }
   }
 
-  @Test("An untrusted server is tried r times; one that gets a trusted certificate meanwhile gets the call")
+  @Test("An untrusted server is tried r times, which is two lines in the log")
   func retries() async throws {
     let server = try await TestServer.start(security: try security(try certificates.selfSigned("alone")))
     let end = try await deliver(to: "wss://127.0.0.1:\(server.port)/", options: "D(both)r(2)R(1)", settings: [trusting])
