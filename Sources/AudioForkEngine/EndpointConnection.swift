@@ -12,6 +12,8 @@ final class EndpointConnection: WebSocketOwner {
   enum Event {
     case opened
     case failed(ConnectionFailure)
+    /// A text message of the server.
+    case text(String)
     case ended(SessionEnd)
   }
 
@@ -123,6 +125,11 @@ final class EndpointConnection: WebSocketOwner {
 
   func webSocketFailed(_ failure: ConnectionFailure) { fail(failure) }
 
+  func webSocketReceived(_ session: WebSocketSession, text: String) {
+    guard phase == .open else { return }
+    onEvent?(.text(text))
+  }
+
   func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd) {
     guard phase == .open else { return }
     phase = .over
@@ -138,8 +145,9 @@ final class EndpointConnection: WebSocketOwner {
     guard let provider = channel as? any SocketOptionProvider else { return answer(nil) }
     let asked: EventLoopFuture<TCPInformation> = provider.unsafeGetSocketOption(level: .tcp, name: .tcp_info)
     asked.assumeIsolated().whenComplete { [gate] result in
-      let acknowledged = (try? result.get())?.acknowledgedBytes
-      answer(acknowledged.map { gate?.plaintext(acknowledged: $0) ?? $0 })
+      // A kernel that does not count says 0; ours is never 0 behind a handshake.
+      let bytes = (try? result.get())?.acknowledgedBytes ?? 0
+      answer(bytes > 0 ? gate?.plaintext(acknowledged: bytes) ?? bytes : nil)
     }
   }
 

@@ -67,9 +67,14 @@ struct ForkFacts {
     }
     guard !options.endpoints.isEmpty else { throw ForkFailure(reason: "options: the fork has no URL") }
     endpoints = options.endpoints
-    stream = StreamDescription(
+    var stream = StreamDescription(
       forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,
       direction: options.direction)
+    stream.format = options.format.name.description
+    stream.rateHertz = options.format.rateHertz
+    stream.channelCount = options.direction.channelCount
+    stream.parameters = options.parameters
+    self.stream = stream
     limits = ForkLimits(
       attemptsMax: options.reconnectAttempts, waitMax: .seconds(options.reconnectWaitSeconds),
       drain: .seconds(facts.drainSeconds))
@@ -90,28 +95,45 @@ struct ForkFacts {
     return options
   }
 
-  /// The first endpoint.
-  var url: EndpointURL { endpoints[0] }
-
-  /// The URL without user information.
-  var shownURL: String { String(decoding: url.shown, as: UTF8.self) }
+  /// What is said on the wire.
+  func makeDialect() -> any Dialect {
+    switch options.dialect {
+    case .raw: RawDialect(encoding: options.format.encoding)
+    }
+  }
 
   var rendering: RenderConfiguration {
     RenderConfiguration(
       directions: DirectionSet(rawValue: options.direction.directions), wireRateHertz: stream.rateHertz,
-      fill: options.fill)
+      fill: options.fill, isStereo: options.direction == .stereo, gainIn: Gain(options.gainIn),
+      gainOut: Gain(options.gainOut))
   }
 
   /// `R(s)` caps each attempt as it caps each wait.
   var attemptTimeout: TimeAmount { .seconds(Int64(options.attemptSeconds)) }
 
-  func request(_ dialect: any Dialect) -> UpgradeRequest {
+  func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
     request.userInformation = url.userInformation
-    request.subprotocols = dialect.subprotocols
+    request.subprotocols =
+      options.subprotocols.map { $0.map { String(decoding: $0, as: UTF8.self) } } ?? dialect.subprotocols
     request.agent = "audiofork/\(audioforkVersion)"
-    request.headers = dialect.requestHeaders(stream).map { RequestHeader(name: $0.name, value: $0.value) }
+    request.headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
+    request.givenHeaders = options.headers.map {
+      RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: String(decoding: $0.value, as: UTF8.self))
+    }
     return request
+  }
+}
+
+extension EndpointURL {
+  /// `shown` as text: without secrets.
+  var shownText: String { String(decoding: shown, as: UTF8.self) }
+}
+
+extension RequestHeader {
+  fileprivate init(_ header: DialectHeader) {
+    self.init(name: header.name, value: header.value, isEncoded: header.isEncoded)
   }
 }
 

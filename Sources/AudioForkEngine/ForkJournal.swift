@@ -9,7 +9,9 @@ package struct ForkJournal {
   package static let gapSpacingNanoseconds: Int64 = 5_000_000_000
 
   private let id: String
-  private let subject: String
+  private let channel: String
+  /// The URL that lines are about, without secrets.
+  package var endpoint: String
   private var gapsDue = 0
   private var samplesDue: UInt64 = 0
   private var reasonsDue: Set<Gap.Reason> = []
@@ -18,7 +20,12 @@ package struct ForkJournal {
   /// `endpoint` is the URL without user information.
   package init(id: String, channel: String, endpoint: String) {
     self.id = id
-    subject = channel.isEmpty ? "AudioFork \(id) to \(endpoint)" : "AudioFork \(id) on \(channel) to \(endpoint)"
+    self.channel = channel
+    self.endpoint = endpoint
+  }
+
+  private var subject: String {
+    channel.isEmpty ? "AudioFork \(id) to \(endpoint)" : "AudioFork \(id) on \(channel) to \(endpoint)"
   }
 
   package func outageBegan(_ reason: String, attemptsMax: Int) -> EngineMessage {
@@ -78,6 +85,13 @@ package struct ForkJournal {
       .notice, "the server's certificate is not verified (T(insecure) or verify = no): the audio goes to whoever answers")
   }
 
+  package func textsDropped() -> EngineMessage {
+    line(
+      .warning,
+      "the server sends more than \(ServerTexts.perSecond) texts in a second, or Asterisk does not take them; "
+        + "what is too much is dropped and counted")
+  }
+
   package func cursorFailed() -> EngineMessage {
     line(
       .error, "the cursor cannot be saved; after a crash of the engine audio would be repeated. Make room in run_dir")
@@ -92,6 +106,8 @@ package struct ForkJournal {
   package static func reason(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> String {
     switch ending {
     case .delivered: "done: all audio was delivered"
+    case .closedByServer where undeliveredMilliseconds > 0:
+      "server: closed with 1000; \(undeliveredMilliseconds) ms unconfirmed"
     case .closedByServer: "server: closed with 1000"
     case .unreachable(0, let reason): "unreachable: \(reason); no attempts to reconnect are allowed"
     case .unreachable(let attempts, let reason): "unreachable: \(attempts) attempts failed, the last one: \(reason)"

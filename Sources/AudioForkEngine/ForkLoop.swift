@@ -64,10 +64,17 @@ final class ForkLoop {
     }
   }
 
+  /// A text for the fork's server. One for a fork that is not there any more is for nobody.
+  func sendText(_ text: [UInt8], to id: String) { runner(id)?.sendText(text) }
+
   /// Saves every cursor and leaves every connection.
   func shutdown() {
     isStopping = true
     for runner in runners { runner.shutdown() }
+    // Their files stay as they are: the next engine opens them.
+    let waiting = pending
+    pending = []
+    for id in waiting { onEnd(id) }
   }
 
   private func runner(_ id: String) -> ForkRunner? { runners.first { $0.id == id } }

@@ -157,6 +157,19 @@ package final class ForkStream {
     save()
   }
 
+  /// Everything taken so far has been acknowledged by the server's side.
+  package func confirmAll() {
+    window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: completedAt))
+    renderer.forgetClockDecisions(before: window.confirmed.checkpoint)
+    save()
+  }
+
+  /// Server texts that were dropped; kept in the cursor.
+  package var textsDropped: UInt64 {
+    get { record.textsDropped }
+    set { record.textsDropped = newValue }
+  }
+
   /// A connection was opened.
   package func connectionOpened() { record.connections &+= 1 }
 
@@ -201,13 +214,33 @@ package final class ForkStream {
     counters.gaps = rendered.gaps
     counters.reconnects = record.connections > 0 ? record.connections &- 1 : 0
     counters.bytes = record.bytes
-    counters.lagMilliseconds = UInt64(clamping: undeliveredMilliseconds(now: now))
+    counters.lagMilliseconds = UInt64(clamping: lagMilliseconds(now: now))
+    counters.confirmed = window.confirmed.checkpoint.position
+    for direction in [Direction.in, .out] where configuration.directions.contains(direction) {
+      counters.captured &+= ring.captured(direction)
+    }
+    counters.undeliveredMilliseconds = UInt64(clamping: undeliveredMilliseconds(now: now))
+    let skew = renderer.shift(of: .in) &- renderer.shift(of: .out)
+    counters.skewMilliseconds = skew &* 1000 / Int64(configuration.wireRateHertz)
+    counters.dropped = record.textsDropped
     return counters
   }
 
   /// Milliseconds of captured time that have not been taken yet.
-  package func undeliveredMilliseconds(now: Int64) -> Int64 {
+  private func lagMilliseconds(now: Int64) -> Int64 {
     guard !isDrained, ring.published > renderer.nextSequence else { return 0 }
     return max(0, (ring.closedAt ?? now) &- completedAt) / 1_000_000
+  }
+
+  /// Milliseconds of captured time whose delivery is not confirmed; 0 where nothing that was captured is missing.
+  package func undeliveredMilliseconds(now: Int64) -> Int64 {
+    let confirmed = window.confirmed
+    let isWhole = [Direction.in, .out].allSatisfy { direction in
+      !configuration.directions.contains(direction)
+        || ring.captured(direction) <= confirmed.checkpoint.counters[direction].accounted
+    }
+    guard !isWhole else { return 0 }
+    // Rounded up: where something is missing, it is not nothing.
+    return max(1, ((ring.closedAt ?? now) &- confirmed.completedAt &+ 999_999) / 1_000_000)
   }
 }

@@ -41,6 +41,8 @@ package final class TLSGate: ChannelDuplexHandler {
   private var plaintext: UInt64 = 0
   private var covered: UInt64 = 0
   private var marks: [Mark] = []
+  /// What the kernel counts besides our bytes: the SYN, on Linux.
+  private var surplus: UInt64?
 
   /// `onOutcome` is called at most once: when TLS stands, or when it will not.
   package init(above below: CiphertextMeter, onOutcome: @escaping (Result<Void, ConnectionFailure>) -> Void) {
@@ -49,9 +51,11 @@ package final class TLSGate: ChannelDuplexHandler {
   }
 
   /// The plaintext written so far whose ciphertext is within the first `acknowledged` bytes of the TCP connection, as
-  /// the kernel counts them: with our SYN as one.
+  /// the kernel counts them. First asked when the server has answered, and so has acknowledged, all there was.
   package func plaintext(acknowledged: UInt64) -> UInt64 {
-    let ciphertext = acknowledged > 0 ? acknowledged &- 1 : 0
+    let surplus = surplus ?? (acknowledged == below.written ? 0 : 1)
+    self.surplus = surplus
+    let ciphertext = max(acknowledged, surplus) &- surplus
     let count = marks.prefix { $0.ciphertext <= ciphertext }.count
     if count > 0 {
       covered = marks[count - 1].plaintext
