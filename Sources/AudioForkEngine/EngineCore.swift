@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkWebSocket
 package import NIOCore
 
 /// How the engine's work came to an end.
@@ -47,16 +48,20 @@ package final class EngineCore {
     self.exit = exit
   }
 
-  /// Makes the engine's core on `loop`, with forks on `forkLoops`. The future tells when and why to leave.
+  /// Makes the engine's core on `loop`, with forks on `forkLoops`; without `tls`, forks to wss:// end at once. The future
+  /// tells when and why to leave.
   package static func make(
-    on loop: any EventLoop, forkLoops: [any EventLoop], directory: String, output: any EngineOutput
+    on loop: any EventLoop, forkLoops: [any EventLoop], directory: String, output: any EngineOutput,
+    tls: (any TLSProvider)? = nil
   ) -> EventLoopFuture<(core: NIOLoopBound<EngineCore>, exit: EventLoopFuture<EngineExit>)> {
     let promise = loop.makePromise(of: EngineExit.self)
     let box = NIOLoopBoundBox<EngineCore?>.makeEmptyBox(valueType: EngineCore.self, eventLoop: loop)
     let made = forkLoops.enumerated().map { index, forkLoop in
       forkLoop.submit {
         NIOLoopBound(
-          ForkLoop(loop: forkLoop, index: index, of: forkLoops.count, directory: directory, output: output) { id in
+          ForkLoop(
+            loop: forkLoop, index: index, of: forkLoops.count, directory: directory, output: output, tls: tls
+          ) { id in
             loop.execute { box.value?.forkEnded(id) }
           }, eventLoop: forkLoop)
       }

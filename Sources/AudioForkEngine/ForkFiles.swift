@@ -93,9 +93,6 @@ struct ForkFacts {
       throw ForkFailure(reason: "options: \(String(decoding: error.message, as: UTF8.self))")
     }
     guard !options.endpoints.isEmpty else { throw ForkFailure(reason: "options: the fork has no URL") }
-    guard !options.endpoints.contains(where: { $0.isSecure }) else {
-      throw ForkFailure(reason: "tls: this engine was built without TLS")
-    }
     endpoints = options.endpoints
     var stream = StreamDescription(
       forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,

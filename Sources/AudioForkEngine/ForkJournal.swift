@@ -83,6 +83,11 @@ package struct ForkJournal {
       .warning, "\(samplesDue) captured samples lost in \(gapsDue) \(gapsDue == 1 ? "gap" : "gaps"): \(causes)")
   }
 
+  package func notVerified() -> EngineMessage {
+    line(
+      .notice, "the server's certificate is not verified (T(insecure) or verify = no): the audio goes to whoever answers")
+  }
+
   package func textsDropped() -> EngineMessage {
     line(
       .warning,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkWebSocket
 internal import NIOCore
 
 /// The forks of one event loop and the tick that moves them. Confined to that loop.
@@ -16,6 +17,7 @@ final class ForkLoop {
   private let loop: any EventLoop
   private let directory: String
   private let output: any EngineOutput
+  private let tls: (any TLSProvider)?
   private let onEnd: @Sendable (String) -> Void
   private var runners: [ForkRunner] = []
   /// Forks whose cursor another engine still holds.
@@ -29,11 +31,12 @@ final class ForkLoop {
 
   init(
     loop: any EventLoop, index: Int, of count: Int, directory: String, output: any EngineOutput,
-    onEnd: @escaping @Sendable (String) -> Void
+    tls: (any TLSProvider)?, onEnd: @escaping @Sendable (String) -> Void
   ) {
     self.loop = loop
     self.directory = directory
     self.output = output
+    self.tls = tls
     self.onEnd = onEnd
     phaseNanoseconds = ForkLoop.tickNanoseconds * Int64(index) / Int64(max(count, 1))
   }
@@ -82,7 +85,7 @@ final class ForkLoop {
     guard pending.contains(id), !isStopping else { return }
     let files = ForkFiles(directory: directory, id: id)
     do throws(ForkFailure) {
-      let runner = try ForkRunner(id: id, files: files, loop: loop, output: output) { [weak self] in
+      let runner = try ForkRunner(id: id, files: files, loop: loop, output: output, tls: tls) { [weak self] in
         self?.ended($0)
       }
       pending.remove(id)

@@ -24,6 +24,7 @@ final class ForkRunner {
   private let facts: ForkFacts
   private let loop: any EventLoop
   private let output: any EngineOutput
+  private let tls: (any TLSProvider)?
   private let dialect: any Dialect
   private let stream: ForkStream
   private let epochMonotonic: Int64
@@ -48,13 +49,14 @@ final class ForkRunner {
 
   /// Opens the fork's files. Throws `ForkFailure` with the reason for ENDED.
   init(
-    id: String, files: ForkFiles, loop: any EventLoop, output: any EngineOutput,
+    id: String, files: ForkFiles, loop: any EventLoop, output: any EngineOutput, tls: (any TLSProvider)?,
     onEnd: @escaping (ForkRunner) -> Void
   ) throws(ForkFailure) {
     self.id = id
     self.files = files
     self.loop = loop
     self.output = output
+    self.tls = tls
     self.onEnd = onEnd
     let ring = try files.openRing()
     facts = try ForkFacts(ring.facts, id: id)
@@ -202,7 +204,8 @@ final class ForkRunner {
 
   private func connect() {
     let connection = EndpointConnection(
-      loop: loop, url: endpoint, request: facts.request(to: endpoint, dialect), timeout: facts.attemptTimeout
+      loop: loop, url: endpoint, request: facts.request(to: endpoint, dialect), timeout: facts.attemptTimeout,
+      security: tls.map { EndpointConnection.Security($0, facts.options) }
     ) { [weak self] event in
       self?.connectionReported(event)
     }
@@ -263,6 +266,8 @@ final class ForkRunner {
     connectedAt = monotonicNow()
     journal.endpoint = endpoint.shownText
     stream.connectionOpened()
+    // Once in a fork's life, whatever number of connections and engines it takes.
+    if stream.isFirstConnection, endpoint.isSecure, !facts.options.verifies { output.send(journal.notVerified()) }
     acknowledgedAtStart = nil
     // The answer to the upgrade has acknowledged the request, so this is what audio is counted from.
     connection?.acknowledgedBytes { [self] in acknowledgedAtStart = $0 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkEngine
 import AudioForkTestKit
+import AudioForkWebSocket
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
@@ -19,10 +20,10 @@ final class TestEngine: Sendable {
   private let core: NIOLoopBound<EngineCore>
   private let exit: EventLoopFuture<EngineExit>
 
-  init(_ directory: ScratchFolder) async throws {
+  init(_ directory: ScratchFolder, tls: (any TLSProvider)? = nil) async throws {
     let loops = Array(MultiThreadedEventLoopGroup.singleton.makeIterator().prefix(2))
     let made = try await EngineCore.make(
-      on: loops[0], forkLoops: loops, directory: directory.path, output: collector
+      on: loops[0], forkLoops: loops, directory: directory.path, output: collector, tls: tls
     ).get()
     core = made.core
     exit = made.exit

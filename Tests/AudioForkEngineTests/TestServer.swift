@@ -15,6 +15,8 @@ final class TestServer: Sendable {
     case answer(String)
     /// Accepts and never says anything.
     case silent
+    /// Records, and drops the connection on our Close frame instead of answering it.
+    case dropOnClose
     /// Accepts, upgrades, and reads nothing of what follows until told.
     case stall
     /// Records, and says so many texts as soon as the connection stands.
@@ -30,6 +32,8 @@ final class TestServer: Sendable {
     var texts: [String] = []
     var closeCode: UInt16?
     var isOver = false
+    /// What went wrong in the server's eyes.
+    var errors: [String] = []
 
     /// The audio as samples, s16le.
     var samples: [Int16] {
@@ -58,10 +62,14 @@ final class TestServer: Sendable {
 
   var connections: [Connection] { log.withLockedValue { $0 } }
   var url: String { "ws://127.0.0.1:\(port)/test" }
+  /// By name, where it was started with TLS.
+  var secureURL: String { "wss://localhost:\(port)/test" }
 
-  /// Listens on the port, or on a free one. `keeping`: go on writing into another server's log.
+  /// Listens on the port, or on a free one. `keeping`: go on writing into another server's log. `security` makes the
+  /// handler that does TLS.
   static func start(
-    port: Int = 0, _ behaviour: Behaviour = .record, pingEvery: TimeAmount? = nil, keeping: TestServer? = nil
+    port: Int = 0, _ behaviour: Behaviour = .record, pingEvery: TimeAmount? = nil, keeping: TestServer? = nil,
+    security: (@Sendable () -> any ChannelHandler)? = nil
   ) async throws -> TestServer {
     let log = keeping?.log ?? NIOLockedValueBox([])
     let channels = NIOLockedValueBox<[any Channel]>([])
@@ -74,6 +82,8 @@ final class TestServer: Sendable {
           return log.count - 1
         }
         return channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(SocketCloser())
+          if let security { try channel.pipeline.syncOperations.addHandler(security()) }
           try configure(channel, behaviour, pingEvery, log, index)
         }
       }
@@ -85,6 +95,11 @@ final class TestServer: Sendable {
   func stop() async {
     try? await listener.close().get()
     for channel in channels.withLockedValue({ $0 }) { try? await channel.close().get() }
+  }
+
+  /// Drops every connection without a word, not even close_notify, and goes on listening.
+  func dropConnections() {
+    for channel in channels.withLockedValue({ $0 }) { SocketCloser.close(channel) }
   }
 
   /// Lets stalled connections read on.
@@ -101,7 +116,7 @@ final class TestServer: Sendable {
     switch behaviour {
     case .silent: return
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
-    case .record, .closeAfter, .stall, .talk:
+    case .record, .closeAfter, .dropOnClose, .stall, .talk:
       let upgrader = NIOWebSocketServerUpgrader(
         shouldUpgrade: { channel, head in
           log.withLockedValue { $0[index].head = head }
@@ -199,6 +214,7 @@ private final class RecordingHandler: ChannelInboundHandler {
       }
       total = log[index].audio.count
     }
+    if frame.opcode == .connectionClose, case .dropOnClose = behaviour { return SocketCloser.close(context.channel) }
     if frame.opcode == .connectionClose {
       let answer = WebSocketFrame(fin: true, opcode: .connectionClose, data: ByteBuffer(bytes: payload.prefix(2)))
       let channel = context.channel
@@ -217,5 +233,24 @@ private final class RecordingHandler: ChannelInboundHandler {
     log.withLockedValue { $0[index].isOver = true }
   }
 
-  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    log.withLockedValue { $0[index].errors.append("\(error)") }
+    context.close(promise: nil)
+  }
+}
+
+/// Below TLS: closes the socket without asking TLS.
+private final class SocketCloser: ChannelOutboundHandler {
+  typealias OutboundIn = ByteBuffer
+  private var context: ChannelHandlerContext?
+
+  func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+  func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+  static func close(_ channel: any Channel) {
+    channel.eventLoop.execute {
+      let closer = try? channel.pipeline.syncOperations.handler(type: SocketCloser.self)
+      closer?.context?.close(promise: nil)
+    }
+  }
 }
