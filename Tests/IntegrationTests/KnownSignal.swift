@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AsteriskTestKit
 
 /// Samples whose identity is known: a hash of seed and index, never zero, so that a zero in a recording is fill.
 struct KnownSignal: Sendable {
@@ -58,6 +59,25 @@ struct KnownSignal: Sendable {
     else { return nil }
     return start..<(start + heard.count)
   }
+}
+
+/// Takes a recording apart into one piece of each of these signals, in this order, fill aside. Returns which part of
+/// each it holds, and says where it holds something else.
+func pieces(of recording: [Int16], _ signals: [KnownSignal]) throws -> [Range<Int>] {
+  let heard = recording.filter { $0 != 0 }
+  var at = 0
+  var found: [Range<Int>] = []
+  for signal in signals.map(\.samples) {
+    let head = heard[at...].prefix(16)
+    guard head.count == 16,
+      let start = signal.indices.first(where: { signal[$0] == head.first && signal[$0...].starts(with: head) })
+    else { throw TestKitError("after \(found) (\(at) samples of \(heard.count)) comes none of signal \(found.count)") }
+    let length = zip(heard[at...], signal[start...]).prefix { $0 == $1 }.count
+    found.append(start..<(start + length))
+    at += length
+  }
+  guard at == heard.count else { throw TestKitError("behind \(found) are \(heard.count - at) foreign samples") }
+  return found
 }
 
 /// Takes a recording of the sum of two signals apart: each sample must be the saturated sum of the next one of each,
