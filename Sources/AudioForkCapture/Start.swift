@@ -96,6 +96,7 @@ private func startReserved(
         "cannot allocate the ring ", .bytes(path), " for ", .number(settings.bufferSeconds), " seconds of audio: ",
         .bytes(reason(failure)), "; make room in run_dir or lower buffer in audiofork.conf"))
   }
+  fork.pointee.rate_hz = rate
   fork.pointee.id = duplicate(id)
   fork.pointee.url = duplicate(url.shown)
   fork.pointee.direction = duplicate(Bytes(text: options.direction.word))
