@@ -84,7 +84,7 @@ private func candidate(_ words: [Bytes], _ arguments: ast_cli_args) -> UnsafeMut
 /// Runs `body` with the channel of this name, or says that there is none.
 private func withChannel(_ request: CommandRequest, _ name: Bytes, _ body: (OpaquePointer) -> Void) {
   guard let channel = withCString(name, { ast_channel_get_by_name($0) }) else {
-    return request.say("No channel is called ", .bytes(printable(name)), "; 'core show channels' lists them.")
+    return request.say("No channel is called ", .bytes(escaped(name)), "; 'core show channels' lists them.")
   }
   body(channel)
   af_channel_unref(channel)
@@ -107,7 +107,7 @@ private func start(_ request: CommandRequest) -> Bool {
       setVariable(channel, Bytes(text: "AUDIOFORK_WSSERVER"), arguments.url)
       request.say("Started fork ", .bytes(id), " on ", .bytes(bytes(ast_channel_name(channel))), ".")
     } catch {
-      request.say("Not started: ", .bytes(printable(error.message)))
+      request.say("Not started: ", .bytes(escaped(error.message)))
     }
   }
   return true
@@ -119,14 +119,14 @@ private func stop(_ request: CommandRequest) -> Bool {
   withChannel(request, name) { channel in
     let stopped = stopForks(channel, id: request.word(3))
     if stopped == 0 { return sayNoFork(request, name) }
-    request.say("Ended ", .number(stopped), stopped == 1 ? " fork of " : " forks of ", .bytes(printable(name)), ".")
+    request.say("Ended ", .number(stopped), stopped == 1 ? " fork of " : " forks of ", .bytes(escaped(name)), ".")
   }
   return true
 }
 
 private func sayNoFork(_ request: CommandRequest, _ name: Bytes) {
   request.say(
-    "Channel ", .bytes(printable(name)), " has no such fork; 'audiofork list ", .bytes(printable(name)), "' shows them.")
+    "Channel ", .bytes(escaped(name)), " has no such fork; 'audiofork list ", .bytes(escaped(name)), "' shows them.")
 }
 
 /// audiofork list [channel]
@@ -139,8 +139,8 @@ private func list(_ request: CommandRequest) -> Bool {
     .bytes(padded(Bytes(text: "Direction"), 9)), " ", .bytes(padded(Bytes(text: "State"), 11)), " URL")
   for row in rows {
     request.say(
-      .bytes(padded(row.id, 24)), " ", .bytes(padded(printable(row.channel), 32)), " ", .bytes(padded(row.direction, 9)),
-      " ", .bytes(padded(printable(row.state), 11)), " ", .bytes(printable(row.url)))
+      .bytes(padded(row.id, 24)), " ", .bytes(padded(escaped(row.channel), 32)), " ", .bytes(padded(row.direction, 9)),
+      " ", .bytes(padded(escaped(row.state), 11)), " ", .bytes(escaped(row.url)))
   }
   sayCount(request, rows.count)
   return true
@@ -156,18 +156,18 @@ private func mute(_ request: CommandRequest) -> Bool {
     request.words.count <= 6
   else { return false }
   guard let directions = MuteDirections(direction) else {
-    request.say("'", .bytes(printable(direction)), "' is no direction; it is read, write or both.")
+    request.say("'", .bytes(escaped(direction)), "' is no direction; it is read, write or both.")
     return true
   }
   guard let isOn = onOrOff(state) else {
-    request.say("'", .bytes(printable(state)), "' is neither on nor off.")
+    request.say("'", .bytes(escaped(state)), "' is neither on nor off.")
     return true
   }
   withChannel(request, name) { channel in
     let count = muteForks(channel, id: request.word(5), directions, isOn: isOn).count
     if count == 0 { return sayNoFork(request, name) }
     request.say(
-      isOn ? "Muted " : "Unmuted ", .number(count), count == 1 ? " fork of " : " forks of ", .bytes(printable(name)), ".")
+      isOn ? "Muted " : "Unmuted ", .number(count), count == 1 ? " fork of " : " forks of ", .bytes(escaped(name)), ".")
   }
   return true
 }
@@ -204,7 +204,7 @@ private func showForks(_ request: CommandRequest) -> Bool {
 private func showFork(_ request: CommandRequest) -> Bool {
   guard let id = request.word(3), request.words.count == 4 else { return false }
   guard let row = forkRows(where: { bytes($0.pointee.id) == id }).first else {
-    request.say("There is no fork with the id ", .bytes(printable(id)), "; 'audiofork list' shows those that there are.")
+    request.say("There is no fork with the id ", .bytes(escaped(id)), "; 'audiofork list' shows those that there are.")
     return true
   }
   for fact in ForkFact.all { request.say(.literal(fact.name), ": ", .bytes(row.text(fact.value))) }

@@ -82,7 +82,7 @@ func engineLines() -> [Bytes] {
   }
   let uptime = max(0, af_now_ns() &- facts.readyAt) / 1_000_000
   var lines = [
-    text("Version: ", .bytes(printable(facts.version))),
+    text("Version: ", .bytes(escaped(facts.version))),
     text("Process: ", .number(facts.process)),
     text("Uptime: ", .bytes(tenths(uptime)), " s"),
     text("Restarts: ", .number(facts.engines &- 1)),

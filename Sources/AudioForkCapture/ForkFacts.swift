@@ -7,19 +7,19 @@ import AudioForkOptions
 
 /// What a row says about the facts of the tables, in the words of CLI, AMI and dialplan.
 extension ForkRow {
-  /// The value of one fact, control characters escaped: it fits into a line.
+  /// The value of one fact, control characters escaped, so that it fits into a line.
   func text(_ fact: ForkFact.Value) -> Bytes {
     switch fact {
-    case .channel: printable(channel)
-    case .uniqueID: printable(uniqueID)
-    case .linkedID: printable(linkedID)
-    case .id: printable(id)
-    case .url: printable(url)
-    case .endpoint: printable(endpoint)
+    case .channel: escaped(channel)
+    case .uniqueID: escaped(uniqueID)
+    case .linkedID: escaped(linkedID)
+    case .id: escaped(id)
+    case .url: escaped(url)
+    case .endpoint: escaped(endpoint)
     case .direction: direction
     case .format: format
-    case .state: printable(state)
-    case .reason: printable(reason)
+    case .state: escaped(state)
+    case .reason: escaped(reason)
     case .muted: Bytes(text: mutedWord)
     case .duration: milliseconds(duration / 1_000_000)
     case .buffer: tenths(ringMilliseconds)
@@ -35,7 +35,7 @@ extension ForkRow {
     case .undelivered: number(counters.undelivered_ms)
     case .skew: decimalText(Int(truncatingIfNeeded: counters.skew_ms))
     case .dropped: number(counters.dropped)
-    case .response: printable(response)
+    case .response: escaped(response)
     }
   }
 
@@ -95,27 +95,4 @@ func tenths(_ milliseconds: Int64) -> Bytes {
   text.append(".")
   text.append(decimal: Int(truncatingIfNeeded: milliseconds % 1000 / 100))
   return text
-}
-
-/// Bytes that fit into one line of AMI or the CLI: nothing from outside can add a line. A backslash is doubled;
-/// control characters are written as in C, in octal where C has no letter for them.
-func printable(_ bytes: Bytes) -> Bytes {
-  guard bytes.contains(where: { $0.isControl || $0 == UInt8(ascii: "\\") }) else { return bytes }
-  var line = Bytes()
-  line.reserveCapacity(bytes.count &+ 16)
-  for byte in bytes {
-    switch byte {
-    case UInt8(ascii: "\\"): line.append("\\\\")
-    case 9: line.append("\\t")
-    case 10: line.append("\\n")
-    case 13: line.append("\\r")
-    case _ where byte.isControl:
-      line.append("\\")
-      line.append(48 &+ byte &>> 6)
-      line.append(48 &+ (byte &>> 3 & 7))
-      line.append(48 &+ (byte & 7))
-    default: line.append(byte)
-    }
-  }
-  return line
 }

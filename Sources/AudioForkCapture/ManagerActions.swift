@@ -22,7 +22,7 @@ struct ManagerRequest {
 
   func fail(_ pieces: TextPiece...) {
     // Quoted from the request, which may have come by HTTP with line ends in it.
-    withCString(printable(joined(pieces))) { astman_send_error(session, message, UnsafeMutablePointer(mutating: $0)) }
+    withCString(escaped(joined(pieces))) { astman_send_error(session, message, UnsafeMutablePointer(mutating: $0)) }
   }
 
   /// `Response: Success`, ActionID, and more lines where there are some.
@@ -56,7 +56,7 @@ struct ManagerRequest {
 
   private func appendActionID(to reply: inout Bytes) {
     let id = header("ActionID")
-    if !id.isEmpty { append("ActionID", printable(id), to: &reply) }
+    if !id.isEmpty { append("ActionID", escaped(id), to: &reply) }
   }
 
   private func append(_ name: StaticString, _ value: Bytes, to reply: inout Bytes) {

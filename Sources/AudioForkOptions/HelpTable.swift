@@ -3,9 +3,15 @@
 /// A parameter of an application, function or action, or a header of an event.
 package struct ParameterDefinition: Sendable {
   package let name: StaticString
-  package var isRequired = false
+  package let isRequired: Bool
   /// Whole sentences, no line breaks.
   package let help: StaticString
+
+  package init(name: StaticString, isRequired: Bool = false, help: StaticString) {
+    self.name = name
+    self.isRequired = isRequired
+    self.help = help
+  }
 }
 
 /// Dialplan lines that show how something is used.
@@ -13,6 +19,11 @@ package struct ExampleDefinition: Sendable {
   /// What it shows, without a full stop.
   package let title: StaticString
   package let lines: StaticString
+
+  package init(title: StaticString, lines: StaticString) {
+    self.title = title
+    self.lines = lines
+  }
 }
 
 /// One dialplan application. The tables of this file and its neighbours drive the module's own help texts, the XML that
