@@ -64,7 +64,7 @@ func completeCommand(_ number: CInt, _ arguments: UnsafePointer<ast_cli_args>?) 
 }
 
 /// Ids of the forks whose channel has this name.
-private func ids(on channel: Bytes) -> [Bytes] { forkRows { bytes($0.pointee.channel) == channel }.map { $0.id } }
+private func ids(on channel: Bytes) -> [Bytes] { forkRows().filter { $0.channel == channel }.map { $0.id } }
 
 /// The word at this place of a line that is being typed.
 private func word(_ index: Int, of line: UnsafePointer<CChar>?) -> Bytes {
@@ -104,7 +104,6 @@ private func start(_ request: CommandRequest) -> Bool {
     do throws(CommandError) {
       let arguments = withCString(rest) { ForkArguments($0) }
       let id = try startFork(channel, arguments)
-      setVariable(channel, Bytes(text: "AUDIOFORK_WSSERVER"), arguments.url)
       request.say("Started fork ", .bytes(id), " on ", .bytes(bytes(ast_channel_name(channel))), ".")
     } catch {
       request.say("Not started: ", .bytes(escaped(error.message)))
@@ -133,7 +132,7 @@ private func sayNoFork(_ request: CommandRequest, _ name: Bytes) {
 private func list(_ request: CommandRequest) -> Bool {
   guard request.words.count <= 3 else { return false }
   let channel = request.word(2)
-  let rows = forkRows { channel == nil || bytes($0.pointee.channel) == channel }
+  let rows = forkRows().filter { channel == nil || $0.channel == channel }
   request.say(
     .bytes(padded(Bytes(text: "Id"), 24)), " ", .bytes(padded(Bytes(text: "Channel"), 32)), " ",
     .bytes(padded(Bytes(text: "Direction"), 9)), " ", .bytes(padded(Bytes(text: "State"), 11)), " URL")

@@ -65,12 +65,6 @@ private func finishedFork(_ channel: OpaquePointer?, _ id: Bytes) -> ForkRow? {
   return withTable { ForkRow(pointer.assumingMemoryBound(to: af_fork.self), now: now) }
 }
 
-private func shown(_ given: Bytes) -> Bytes {
-  var text = Bytes()
-  text.append(shown: given)
-  return text
-}
-
 private func knownKeys() -> Bytes {
   var text = Bytes(text: "keys are")
   var isFirst = true

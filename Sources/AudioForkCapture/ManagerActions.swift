@@ -103,7 +103,6 @@ enum ManagerActions {
       }
       do throws(CommandError) {
         let id = try startFork(channel, arguments)
-        setVariable(channel, Bytes(text: "AUDIOFORK_WSSERVER"), arguments.url)
         request.succeed(("AudioForkID", id))
       } catch {
         request.fail("Could not start monitoring channel: ", .bytes(error.message))
@@ -164,7 +163,7 @@ enum ManagerActions {
   static func list(_ request: ManagerRequest) {
     let name = request.header("Channel")
     guard !name.isEmpty else { return request.list(forkRows()) }
-    let rows = forkRows { bytes($0.pointee.channel) == name }
+    let rows = forkRows().filter { $0.channel == name }
     if rows.isEmpty {
       // A channel without forks is an empty list, a name that nobody has is a mistake.
       guard let channel = withCString(name, { ast_channel_get_by_name($0) }) else { return request.fail("No such channel") }

@@ -30,9 +30,16 @@ func load() -> CInt {
 /// Unloads the module; refuses, with everything still in place, while forks live.
 @c(af_unload)
 func unload() -> CInt {
-  let (live, owned) = withTable {
+  let (live, owned, commands) = withTable {
     forkTable.isClosing = forkTable.owned == 0
-    return (forkTable.count, forkTable.owned)
+    return (forkTable.count, forkTable.owned &- forkTable.commands, forkTable.commands)
+  }
+  guard commands == 0 || owned > 0 else {
+    log(
+      AF_LEVEL_WARNING, "app_audiofork is not unloaded: ", .number(commands),
+      commands == 1 ? " command of a fork that has ended still runs" : " commands of forks that have ended still run",
+      "; try again when they are done")
+    return -1
   }
   guard owned == 0 else {
     log(

@@ -62,7 +62,7 @@ extension CaptureRealTimeTests {
         Self.action("Action: AudioFork\nActionID: 7\nChannel: PJSIP/100-1\nWsServer: ws://u:p@host/x\nOptions: D(in)H(X-A: 1,2)"))
       let id = try #require(reply.first?["AudioForkID"])
       #expect(reply == [["Response": "Success", "ActionID": "7", "AudioForkID": id]])
-      #expect(FakedAsterisk.variable(channel, "AUDIOFORK_WSSERVER") == "ws://u:p@host/x")
+      #expect(FakedAsterisk.variable(channel, "AUDIOFORK_WSSERVER") == "ws://host/x")
       #expect(fake_hooks(channel) == 1)
 
       let list = Self.blocks(Self.action("Action: AudioForks\nActionID: 8"))
