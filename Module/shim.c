@@ -27,6 +27,7 @@
 #include "asterisk/xml.h"
 #include "asterisk/xmldoc.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -38,6 +39,8 @@
 #if defined(__x86_64__)
 /* glibc 2.34 gave these a new version; the old one is still there and is all that older systems have. */
 __asm__(".symver pthread_join,pthread_join@GLIBC_2.2.5");
+__asm__(".symver dlopen,dlopen@GLIBC_2.2.5");
+__asm__(".symver dlclose,dlclose@GLIBC_2.2.5");
 #endif
 
 #ifndef SYS_pidfd_open
@@ -97,6 +100,30 @@ const struct ast_datastore_info *af_datastore_type(void) { return &datastore_inf
 void af_module_hold(void) { ast_module_ref(AST_MODULE_SELF); }
 void af_module_release(void) { ast_module_unref(AST_MODULE_SELF); }
 struct ast_module *af_module_self(void) { return AST_MODULE_SELF; }
+
+static void *pin;
+
+void af_module_pin(void)
+{
+	char path[PATH_MAX];
+
+	if (!pin) {
+		snprintf(path, sizeof(path), "%s/%s.so", ast_config_AST_MODULE_DIR, AST_MODULE);
+		pin = dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
+	}
+}
+
+void af_module_unpin(void)
+{
+	if (pin) {
+		void *handle = pin;
+
+		pin = NULL;
+		dlclose(handle);
+	}
+}
+
+void af_module_hand_over_pin(void) { pin = NULL; }
 
 int af_control_start(void)
 {

@@ -120,6 +120,15 @@ const struct ast_datastore_info *af_datastore_type(void);
 void af_module_hold(void);
 void af_module_release(void);
 struct ast_module *af_module_self(void);
+/*!
+ * \brief Makes the module's code outlive `module unload -h`, which unmaps it whatever unload_module() says.
+ * \note one reference of our own to the shared object; calling it again changes nothing
+ */
+void af_module_pin(void);
+/*! \brief Gives that reference back. Asterisk must hold its own, or the caller's code is unmapped. */
+void af_module_unpin(void);
+/*! \brief Hands that reference to Asterisk, which has given its own away. */
+void af_module_hand_over_pin(void);
 
 /*! \brief Starts the control thread; \retval 0 or an errno. */
 int af_control_start(void);

@@ -142,3 +142,13 @@ package func eventually<Result>(within seconds: Double, _ probe: () throws -> Re
 package func becomesTrue(within seconds: Double, _ condition: () throws -> Bool) async rethrows -> Bool {
   try await eventually(within: seconds) { try condition() ? true : nil } ?? false
 }
+
+/// Asks again until the answer is yes or the time is over.
+package func holds(within seconds: Double, _ condition: () async throws -> Bool) async throws -> Bool {
+  let deadline = ContinuousClock.now + .seconds(seconds)
+  while ContinuousClock.now < deadline {
+    if try await condition() { return true }
+    try await Task.sleep(for: .milliseconds(100))
+  }
+  return try await condition()
+}

@@ -8,6 +8,12 @@ import AudioForkOptions
 /// Loads the module: everything or nothing. Returns 0 for success.
 @c(af_load)
 func load() -> CInt {
+  if Control.instance != nil {
+    // `module unload -h` took the module off Asterisk's list while its forks, and so everything of it, lived on.
+    af_module_hand_over_pin()
+    log(AF_LEVEL_NOTICE, "app_audiofork goes on: its forks outlived the forced unload")
+    return 0
+  }
   guard isBuiltForThisAsterisk() else { return -1 }
   guard let settings = Settings.load() else {
     log(AF_LEVEL_ERROR, "app_audiofork is not loaded: mend audiofork.conf first")
@@ -47,12 +53,15 @@ func unload() -> CInt {
       live > 0
         ? " still live; end them with 'audiofork stop <channel>' and try again"
         : " over, but a channel that had one still lives; try again after it has hung up")
+    // What Asterisk calls dangerous is forbidden to be: hooks of live channels point into this code.
+    af_module_pin()
     return -1
   }
   let instance = Control.instance
   Registration.unregister()
   Control.stop()
   instance?.remove()
+  af_module_unpin()
   return 0
 }
 

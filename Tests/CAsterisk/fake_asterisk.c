@@ -306,6 +306,11 @@ static const struct ast_datastore_info datastore_type = {
 	.chan_breakdown = af_datastore_moved,
 };
 const struct ast_datastore_info *af_datastore_type(void) { return &datastore_type; }
+static int pins;
+void af_module_pin(void) { pins = 1; }
+void af_module_unpin(void) { pins = 0; }
+void af_module_hand_over_pin(void) { pins = 0; }
+int fake_pins(void) { return pins; }
 void af_module_hold(void) { __atomic_add_fetch(&references, 1, __ATOMIC_ACQ_REL); }
 void af_module_release(void) { __atomic_sub_fetch(&references, 1, __ATOMIC_ACQ_REL); }
 struct ast_module *af_module_self(void) { return NULL; }

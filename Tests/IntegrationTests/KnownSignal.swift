@@ -14,6 +14,20 @@ struct KnownSignal: Sendable {
     }
   }
 
+  private init(_ samples: [Int16]) { self.samples = samples }
+
+  /// The signal as it is after one pass through G.711 µ-law, and after any further one: what a telephone can say.
+  var throughMuLaw: KnownSignal {
+    KnownSignal(samples.map { sample in
+      let magnitude = min(Int(sample.magnitude), 32_635) + 132
+      let exponent = max(0, magnitude.bitWidth - 1 - magnitude.leadingZeroBitCount - 7)
+      let mantissa = (magnitude >> (exponent + 3)) & 15
+      let decoded = (((mantissa << 3) + 132) << exponent) - 132
+      // Zero would be taken for fill; the code beside it is 8.
+      return Int16((sample < 0 ? -1 : 1) * (decoded == 0 ? 8 : decoded))
+    })
+  }
+
   /// SplitMix64 of both.
   private static func hash(_ seed: UInt64, _ index: UInt64) -> UInt64 {
     var z = (seed &* 0xA24B_AED4_963E_E407) &+ index &* 0x9E37_79B9_7F4A_7C15

@@ -88,6 +88,35 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
+    @Test("Even module unload -h breaks nothing: the fork goes on, and the module can be loaded again", arguments: AsteriskRelease.tested)
+    func hardUnload(release: AsteriskRelease) async throws {
+      let receiver = try await Receiver()
+      try await Sandbox.with(release, dialplan: Self.dialplan(receiver)) { sandbox in
+        try await sandbox.call("hold", "b")
+        #expect(await receiver.started(1, path: "hold", within: 5))
+        for round in 1...2 {
+          try await sandbox.cli("module unload -h app_audiofork.so")
+          #expect(await sandbox.logShows("** Dangerous **"), "round \(round)")
+          // Asterisk runs none of the module's commands now, but its hooks.
+          let received = try receiver.recording(path: "hold").count
+          #expect(await becomesTrue(within: 8) { (try? receiver.recording(path: "hold").count) ?? 0 > received + 8000 })
+          #expect(receiver.events("ended").isEmpty)
+          try await sandbox.cli("module load app_audiofork.so")
+          #expect(await sandbox.logShows("its forks outlived the forced unload"))
+          #expect(try await sandbox.forks().count == 1)
+        }
+        try await sandbox.cli("channel request hangup all")
+        #expect(await receiver.ended(1, path: "hold", within: 5))
+        #expect(try await Self.unloadWhenIdle(sandbox))
+        #expect(sandbox.engines().isEmpty)
+        // Gone from memory as well: what is loaded next may be another build.
+        let maps = try String(contentsOfFile: "/proc/\(sandbox.processIdentifier)/maps", encoding: .utf8)
+        #expect(!maps.contains("app_audiofork.so"))
+        #expect(try await sandbox.cli("module load app_audiofork.so").contains("Loaded"))
+      }
+      await receiver.remove()
+    }
+
     @Test("Unloading is refused while a fork lives, and the fork goes on", arguments: AsteriskRelease.tested)
     func refusedUnload(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()

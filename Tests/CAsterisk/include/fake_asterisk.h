@@ -15,6 +15,7 @@ void fake_hangup(struct ast_channel *channel);
 /*! \brief Lets every hook of the channel see a frame, and drops those that were told to leave. */
 void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count);
 /*! \brief Hooks on the channel. */
+int fake_pins(void);
 int fake_hooks(struct ast_channel *channel);
 /*! \brief A variable's value, or NULL. The caller frees it. */
 char *fake_variable(struct ast_channel *channel, const char *name);
