@@ -15,7 +15,7 @@ extension ForkRow {
     case .linkedID: escaped(linkedID)
     case .id: escaped(id)
     case .url: escaped(url)
-    case .endpoint: escaped(endpoint)
+    case .endpoint: escaped(endpoint.isEmpty ? url : endpoint)
     case .direction: direction
     case .format: format
     case .state: escaped(state)

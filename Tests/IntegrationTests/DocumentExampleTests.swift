@@ -91,13 +91,13 @@ extension IntegrationTests {
           arrived += example.lines.filter { $0.contains(",AudioFork(") }.count - refused
           #expect(await receiver.ended(arrived, within: 30), "\(example.text)\n\(receiver.lines)\n\(sandbox.logLines())")
           for line in example.lines {
-            guard let said = line.firstMatch(of: /Verbose\(1,(.*)\)/)?.1 else { continue }
+            guard let said = line.firstMatch(of: /Verbose\(1,(.*?)\)+$/)?.1 else { continue }
             // Variables and functions are whatever they are, but not empty.
             var pattern = NSRegularExpression.escapedPattern(for: String(said))
-            while let open = pattern.range(of: #"\$\\\{[^{}$]*\\\}"#, options: .regularExpression) {
+            while let open = pattern.range(of: #"\\\$\\\{[^{}$]*\\\}"#, options: .regularExpression) {
               pattern.replaceSubrange(open, with: "[^ ,]+")
             }
-            let expression = try Regex(#"app_verbose\.c:.* "# + pattern.replacing("\\)?", with: ""))
+            let expression = try Regex(#"app_verbose\.c:.* "# + pattern)
             let isSaid = await becomesTrue(within: 10) { sandbox.log.contains(expression) }
             #expect(isSaid, "\(line): \(pattern)")
           }
