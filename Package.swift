@@ -117,7 +117,9 @@ let package = Package(
       ], swiftSettings: common),
     .testTarget(
       name: "AudioForkReceiverTests",
-      dependencies: ["AudioForkReceiver", "AudioForkTestKit", nioEmbedded, nioPosix, nioHTTP1, nioWebSocket],
+      dependencies: [
+        "AudioForkReceiver", "AudioForkCore", "AudioForkTestKit", nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
+      ],
       swiftSettings: common),
     .testTarget(
       name: "IntegrationTests",

@@ -113,7 +113,7 @@ private func waitForWork() {
 
 /// Looks at every row: notes ends of capture, lets go of forks that have ended or whose time is over.
 private func sweepTable(_ now: Int64) {
-  var gone = [ForkPointer]()
+  var gone = [(fork: ForkPointer, isFinished: Bool)]()
   withTable {
     var row = forkTable.head
     while let fork = row {
@@ -133,16 +133,17 @@ private func sweepTable(_ now: Int64) {
       }
       let limit = Int64(sweepSeconds(fork)) &* 1_000_000_000
       if isClosed, fork.pointee.ended != 0 || now &- fork.pointee.closed_at_ns > limit {
-        if fork.pointee.ended == 0 {
+        let isFinished = fork.pointee.ended != 0
+        if !isFinished {
           endFork(fork, reason: text("engine: it did not finish the fork within ", .number(sweepSeconds(fork)), " seconds"))
         }
         forkTable.remove(fork)
-        gone.append(fork)
+        gone.append((fork, isFinished))
       }
     }
   }
-  for fork in gone {
-    if fork.pointee.ended == 0 {
+  for (fork, isFinished) in gone {
+    if !isFinished {
       log(
         AF_LEVEL_WARNING, "AudioFork ", .bytes(bytes(fork.pointee.id)), " to ", .bytes(bytes(fork.pointee.url)),
         ": the engine did not finish it within ", .number(sweepSeconds(fork)),

@@ -23,6 +23,7 @@ enum Jobs {
   // Guarded by the table's lock.
   nonisolated(unsafe) private static var waiting = [Job]()
   nonisolated(unsafe) private static var waitingTextBytes = 0
+  nonisolated(unsafe) private static var textsLost = 0
   nonisolated(unsafe) private static var isStopping = false
   /// Written before the thread starts and after it has ended.
   nonisolated(unsafe) private static var wakeDescriptor: CInt = -1
@@ -56,7 +57,10 @@ enum Jobs {
   /// Adds a job. With the table's lock held, so that the order is that of the table's changes; `wake` follows.
   static func add(_ job: Job) {
     if case .response(let event, _) = job {
-      guard waitingTextBytes &+ event.response.count <= waitingTextBytesMax else { return }
+      guard waitingTextBytes &+ event.response.count <= waitingTextBytesMax else {
+        textsLost &+= 1
+        return
+      }
       waitingTextBytes &+= event.response.count
     }
     waiting.append(job)
@@ -69,12 +73,19 @@ enum Jobs {
 
   /// Takes what waits; nil when the thread shall end.
   fileprivate static func take() -> [Job]? {
-    withTable {
-      let jobs = waiting
+    let (jobs, lost) = withTable { () -> ([Job]?, Int) in
+      let taken = (waiting.isEmpty && isStopping ? nil : waiting, textsLost)
       waiting = []
       waitingTextBytes = 0
-      return jobs.isEmpty && isStopping ? nil : jobs
+      textsLost = 0
+      return taken
     }
+    if lost > 0 {
+      log(
+        AF_LEVEL_WARNING, "AudioFork: ", .number(lost),
+        " texts of servers were dropped: Asterisk takes their variables and events more slowly than they come")
+    }
+    return jobs
   }
 
   fileprivate static func wait() {

@@ -14,6 +14,9 @@ package struct StreamDescription: Sendable, Equatable {
   package var rateHertz = 8000
   package var channelCount = 1
 
+  /// What `s()` gave.
+  package var parameters: [RequestField] = []
+
   package init(forkID: String, channel: String, uniqueID: String, linkedID: String, direction: ForkDirection) {
     self.forkID = forkID
     self.channel = channel

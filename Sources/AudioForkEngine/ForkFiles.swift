@@ -70,9 +70,14 @@ struct ForkFacts {
       throw ForkFailure(reason: "tls: this engine was built without TLS")
     }
     endpoints = options.endpoints
-    stream = StreamDescription(
+    var stream = StreamDescription(
       forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,
       direction: options.direction)
+    stream.format = options.format.name.description
+    stream.rateHertz = options.format.rateHertz
+    stream.channelCount = options.direction.channelCount
+    stream.parameters = options.parameters
+    self.stream = stream
     limits = ForkLimits(
       attemptsMax: options.reconnectAttempts, waitMax: .seconds(options.reconnectWaitSeconds),
       drain: .seconds(facts.drainSeconds))
@@ -99,10 +104,18 @@ struct ForkFacts {
   /// The URL without user information.
   var shownURL: String { String(decoding: url.shown, as: UTF8.self) }
 
+  /// What is said on the wire.
+  func makeDialect() -> any Dialect {
+    switch options.dialect {
+    case .raw: RawDialect(encoding: options.format.encoding)
+    }
+  }
+
   var rendering: RenderConfiguration {
     RenderConfiguration(
       directions: DirectionSet(rawValue: options.direction.directions), wireRateHertz: stream.rateHertz,
-      fill: options.fill)
+      fill: options.fill, isStereo: options.direction == .stereo, gainIn: Gain(options.gainIn),
+      gainOut: Gain(options.gainOut))
   }
 
   /// `R(s)` caps each attempt as it caps each wait.
@@ -111,9 +124,13 @@ struct ForkFacts {
   func request(_ dialect: any Dialect) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
     request.userInformation = url.userInformation
-    request.subprotocols = dialect.subprotocols
+    request.subprotocols =
+      options.subprotocols.map { $0.map { String(decoding: $0, as: UTF8.self) } } ?? dialect.subprotocols
     request.agent = "audiofork/\(audioforkVersion)"
     request.headers = dialect.requestHeaders(stream).map { RequestHeader(name: $0.name, value: $0.value) }
+    request.givenHeaders = options.headers.map {
+      RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: String(decoding: $0.value, as: UTF8.self))
+    }
     return request
   }
 }

@@ -23,7 +23,7 @@ final class ForkRunner {
   private let facts: ForkFacts
   private let loop: any EventLoop
   private let output: any EngineOutput
-  private let dialect: any Dialect = RawDialect()
+  private let dialect: any Dialect
   private let stream: ForkStream
   private let epochMonotonic: Int64
   private var machine: ForkStateMachine
@@ -51,6 +51,7 @@ final class ForkRunner {
     self.onEnd = onEnd
     let ring = try files.openRing()
     facts = try ForkFacts(ring.facts, id: id)
+    dialect = facts.makeDialect()
     let cursor = try files.openCursor()
     stream = ForkStream(ring: ring, cursor: cursor, configuration: facts.rendering)
     epochMonotonic = ring.epochMonotonic

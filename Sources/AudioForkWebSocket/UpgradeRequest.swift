@@ -27,6 +27,9 @@ package struct UpgradeRequest: Sendable, Equatable {
   package var subprotocols: [String] = []
   /// Further headers. Values may be anything; names are ours.
   package var headers: [RequestHeader] = []
+  /// Headers as the user gave them: names and values go out as they are, but for what would end a line. An
+  /// Authorization here takes the place of the one that the URL's user information would make.
+  package var givenHeaders: [RequestHeader] = []
   /// Value of User-Agent.
   package var agent = "audiofork"
 
@@ -51,9 +54,14 @@ package struct UpgradeRequest: Sendable, Equatable {
     if !subprotocols.isEmpty {
       fields.add(name: "Sec-WebSocket-Protocol", value: subprotocols.joined(separator: ", "))
     }
-    if !userInformation.isEmpty { fields.add(name: "Authorization", value: basicAuthorization) }
+    let isAuthorized = givenHeaders.contains { $0.name.lowercased() == "authorization" }
+    if !userInformation.isEmpty, !isAuthorized { fields.add(name: "Authorization", value: basicAuthorization) }
     fields.add(name: "User-Agent", value: agent)
     for header in headers { fields.add(name: header.name, value: headerValue(header.value)) }
+    for header in givenHeaders {
+      fields.add(name: escaped(Array(header.name.utf8)) { $0 > 32 && $0 < 127 && $0 != UInt8(ascii: ":") },
+        value: escaped(Array(header.value.utf8)) { $0 >= 32 && $0 != 127 })
+    }
     return HTTPRequestHead(
       version: .http1_1, method: .GET, uri: escaped(target, keeping: { $0 > 32 && $0 < 127 }), headers: fields)
   }

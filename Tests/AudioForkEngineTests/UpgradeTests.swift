@@ -107,6 +107,21 @@ struct UpgradeRequestTests {
     let withoutPassword = try Attempt { $0.userInformation = Array("alice".utf8) }
     #expect(withoutPassword.request.contains("Authorization: Basic YWxpY2U6\r\n"))
   }
+
+  @Test("Headers that were given go out as they are, and an Authorization among them takes the URL's place")
+  func givenHeaders() throws {
+    let attempt = try Attempt {
+      $0.userInformation = Array("alice:pass".utf8)
+      $0.givenHeaders = [
+        RequestHeader(name: "authorization", value: "Bearer a.b=="), RequestHeader(name: "X-Call", value: "50% of ä"),
+        RequestHeader(name: "X-Evil", value: "a\r\nX-More: b"),
+      ]
+    }
+    #expect(attempt.request.contains("\r\nauthorization: Bearer a.b==\r\n"))
+    #expect(!attempt.request.contains("Basic"))
+    #expect(attempt.request.contains("\r\nX-Call: 50% of ä\r\n"))
+    #expect(attempt.request.contains("\r\nX-Evil: a%0D%0AX-More: b\r\n"))
+  }
 }
 
 @Suite("Upgrade answer")
