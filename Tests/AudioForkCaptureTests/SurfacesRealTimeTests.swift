@@ -136,6 +136,57 @@ extension CaptureRealTimeTests {
     }
   }
 
+  @Test("Strings of ten kilobytes and odd bytes are refused with a short line, and nothing is left of them")
+  func longInput() throws {
+    try with { channel, _ in
+      let long = String(repeating: "x", count: 10_240)
+      let odd = "\u{1}\u{7f}\t\u{1b}[31m\\%s%n"
+      for text in [long, odd, long + "(", "((((" + long, "ws://" + long, "ws://h/" + long] {
+        for (url, options) in [("ws://host/", "D(\(text))"), ("ws://host/", text), (text, ""), ("ws://host/", "H(\(text)")] {
+          let answer = Self.action("Action: AudioFork\nChannel: PJSIP/100-1\nWsServer: \(url)\nOptions: \(options)")
+          #expect(answer.hasPrefix("Response: Error\r\nMessage: Could not start monitoring channel: "))
+          #expect(answer.utf8.count < 700 && answer.components(separatedBy: "\r\n").count == 4, "\(answer)")
+          #expect(af_exec_start(channel, "\(url),\(options)") == 0)
+          #expect(FakedAsterisk.variable(channel, "AUDIOFORKSTATUS") == "FAILED")
+          let line = Self.cli("audiofork start PJSIP/100-1 \(url),\(options)")
+          #expect(line.hasPrefix("Not started: ") && line.utf8.count < 700 && line.split(separator: "\n").count == 1, "\(line)")
+        }
+        for action in ["AudioForkMute\nDirection: \(text)", "AudioForkMute\nDirection: both\nState: \(text)", "AudioForkSendText\nText: x"] {
+          let answer = Self.action("Action: \(action)\nChannel: PJSIP/100-1\nAudioForkID: \(text)")
+          #expect(answer.hasPrefix("Response: Error\r\nMessage: "))
+        }
+        #expect(fake_function(channel, "\(text),url", 256) == nil)
+        #expect(fake_function(channel, "id,\(text)", 256) == nil)
+      }
+      #expect(FakedAsterisk.log.split(separator: "\n").allSatisfy { $0.utf8.count < 900 })
+      #expect(fake_hooks(channel) == 0)
+      #expect(soon { fake_references(channel) == 1 })
+      #expect(fake_module_references() == 0)
+    }
+  }
+
+  @Test("Every command and action gives the channel back, also one that fails")
+  func references() throws {
+    try with { channel, _ in
+      let id = try started(channel)
+      for line in [
+        "start PJSIP/100-1 ws://host/", "start PJSIP/100-1 x", "mute PJSIP/100-1 read on", "mute PJSIP/100-1 read on nobody",
+        "stop PJSIP/100-1 nobody", "list PJSIP/100-1", "show forks", "show fork \(id)", "stop PJSIP/100-1",
+      ] {
+        _ = Self.cli("audiofork " + line)
+        #expect(soon { fake_references(channel) == 1 }, "\(line)")
+      }
+      for action in [
+        "AudioFork\nWsServer: ws://host/", "AudioFork\nWsServer: x", "AudioFork", "AudioForkMute\nDirection: read\nState: 1",
+        "AudioForkMute\nDirection: read\nState: 1\nAudioForkID: nobody", "AudioForkSendText\nText: x\nAudioForkID: \(id)",
+        "AudioForks", "AudioForks\nAudioForkID: x", "StopAudioFork\nAudioForkID: nobody", "StopAudioFork", "StopAudioFork",
+      ] {
+        _ = Self.action("Action: \(action)\nChannel: PJSIP/100-1")
+        #expect(soon { fake_references(channel) == 1 }, "\(action)")
+      }
+    }
+  }
+
   @Test("An action needs the privileges that it had in the original, and running a command needs system")
   func privileges() throws {
     try with { (_: OpaquePointer, _: FakedEngine) in

@@ -186,6 +186,16 @@ void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direct
 	pthread_mutex_unlock(&channel->lock);
 }
 
+int fake_references(struct ast_channel *channel)
+{
+	int count;
+
+	pthread_mutex_lock(&world);
+	count = channel->references;
+	pthread_mutex_unlock(&world);
+	return count;
+}
+
 int fake_hooks(struct ast_channel *channel)
 {
 	struct ast_audiohook *hook;

@@ -14,6 +14,8 @@ struct ast_channel *fake_channel(const char *name, unsigned int rate);
 void fake_hangup(struct ast_channel *channel);
 /*! \brief Lets every hook of the channel see a frame, and drops those that were told to leave. */
 void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count);
+/*! \brief References to the channel; 1 while nobody but Asterisk has it. */
+int fake_references(struct ast_channel *channel);
 /*! \brief Hooks on the channel. */
 int fake_pins(void);
 int fake_hooks(struct ast_channel *channel);
