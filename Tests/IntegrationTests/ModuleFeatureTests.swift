@@ -318,5 +318,45 @@ extension IntegrationTests {
       }
       await receiver.remove()
     }
+
+    @Test("A fork on a channel that is picked up goes on with the picker, under its name", arguments: AsteriskRelease.tested)
+    func pickup(release: AsteriskRelease) async throws {
+      let receiver = try await Receiver()
+      let signal = KnownSignal(seed: 41, seconds: 2)
+      let dialplan = """
+        [test]
+        exten => a,1,Answer()
+         same => n,Dial(Local/ring@test/n)
+        exten => ring,1,Ringing()
+         same => n,Wait(60)
+        exten => picker,1,Answer()
+         same => n,PickupChan(Local/ring@test,p)
+         same => n,Verbose(0,nothing was picked up)
+         same => n,Wait(60)
+        exten => speaker,1,Answer()
+         same => n,Playback(${SOUNDS}/said)
+         same => n,Wait(60)
+        \(Self.waiting)
+        """
+      try await Sandbox.with(release, dialplan: dialplan) { sandbox in
+        _ = try sandbox.sound("said", signal.samples)
+        try await sandbox.cli("dialplan set global SOUNDS \(sandbox.folder.path)")
+        try await sandbox.call("a", "b")
+        #expect(try await Self.cli(sandbox, "core show channels concise") { $0.contains("Local/ring@test") })
+        let ringing = try #require(try await sandbox.channels().first { $0.hasPrefix("Local/ring@test") && $0.hasSuffix(";1") })
+        #expect(try await sandbox.cli("audiofork start \(ringing) \(receiver.url("x")),D(in)").contains("Started fork"))
+        #expect(try await sandbox.forks().first?.contains(ringing) == true)
+        // What the picker's other half plays is what the picker says.
+        try await sandbox.call("picker", "speaker")
+        #expect(try await Self.cli(sandbox, "audiofork list") { $0.contains("Local/picker@test") && $0.contains("1 fork") })
+        #expect(try await Self.cli(sandbox, "core show channels concise") { !$0.contains("\(ringing)!") })
+        try await Task.sleep(for: .seconds(1))
+        try await sandbox.cli("channel request hangup all")
+        #expect(await receiver.ended(1, within: 10))
+        #expect(Self.loud(try receiver.recording(path: "x")) >= 4000)
+        #expect(!sandbox.log.contains("nothing was picked up"))
+      }
+      await receiver.remove()
+    }
   }
 }
