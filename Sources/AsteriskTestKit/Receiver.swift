@@ -42,6 +42,8 @@ package final class Receiver: Sendable {
     package let id: String?
     package let channel: String?
     package let file: String?
+    package let rate: Int?
+    package let channels: Int?
     package let code: Int?
     package let by: String?
     package let seconds: Double?
@@ -67,6 +69,13 @@ package final class Receiver: Sendable {
   package func recording(path: String) throws -> [Int16] {
     guard let first = try recordings(path: path).first else { throw TestKitError("nothing came for /\(path)") }
     return first
+  }
+
+  /// The samples of one channel of the first connection for the path; channels count from 0.
+  package func recording(path: String, channel: Int) throws -> [Int16] {
+    let count = max(events("started", path: path).first?.channels ?? 1, 1)
+    let samples = try recording(path: path)
+    return stride(from: channel, to: samples.count, by: count).map { samples[$0] }
   }
 
   /// Waits until `count` connections for the path have begun.

@@ -12,21 +12,21 @@ package struct RawDialect: Dialect {
   /// The original offers `echo`; servers may rely on it.
   package var subprotocols: [String] { ["echo"] }
 
-  package func requestHeaders(_ stream: StreamDescription) -> [(name: String, value: String)] {
+  package func requestHeaders(_ stream: StreamDescription) -> [DialectHeader] {
     var headers = [
-      ("AudioFork-ID", stream.forkID),
-      ("AudioFork-Channel", stream.channel),
-      ("AudioFork-UniqueID", stream.uniqueID),
-      ("AudioFork-LinkedID", stream.linkedID),
-      ("AudioFork-Direction", stream.direction.word.description),
-      ("AudioFork-Format", stream.format),
-      ("AudioFork-Rate", String(stream.rateHertz)),
-      ("AudioFork-Channels", String(stream.channelCount)),
+      DialectHeader("AudioFork-ID", stream.forkID),
+      DialectHeader("AudioFork-Channel", stream.channel),
+      DialectHeader("AudioFork-UniqueID", stream.uniqueID),
+      DialectHeader("AudioFork-LinkedID", stream.linkedID),
+      DialectHeader("AudioFork-Direction", stream.direction.word.description),
+      DialectHeader("AudioFork-Format", stream.format),
+      DialectHeader("AudioFork-Rate", String(stream.rateHertz)),
+      DialectHeader("AudioFork-Channels", String(stream.channelCount)),
     ]
     if !stream.parameters.isEmpty {
       // As in a URL's query, so that an ampersand in a value is no separator.
       let pairs = stream.parameters.map { "\(queryEscaped($0.name))=\(queryEscaped($0.value))" }
-      headers.append(("AudioFork-Parameters", pairs.joined(separator: "&")))
+      headers.append(DialectHeader("AudioFork-Parameters", pairs.joined(separator: "&"), isEncoded: true))
     }
     return headers
   }

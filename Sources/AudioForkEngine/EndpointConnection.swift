@@ -12,6 +12,8 @@ final class EndpointConnection: WebSocketOwner {
   enum Event {
     case opened
     case failed(ConnectionFailure)
+    /// A text message of the server.
+    case text(String)
     case ended(SessionEnd)
   }
 
@@ -95,6 +97,11 @@ final class EndpointConnection: WebSocketOwner {
 
   func webSocketFailed(_ failure: ConnectionFailure) { fail(failure) }
 
+  func webSocketReceived(_ session: WebSocketSession, text: String) {
+    guard phase == .open else { return }
+    onEvent?(.text(text))
+  }
+
   func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd) {
     guard phase == .open else { return }
     phase = .over
@@ -108,7 +115,11 @@ final class EndpointConnection: WebSocketOwner {
   func acknowledgedBytes(_ answer: @escaping (UInt64?) -> Void) {
     guard let provider = channel as? any SocketOptionProvider else { return answer(nil) }
     let asked: EventLoopFuture<TCPInformation> = provider.unsafeGetSocketOption(level: .tcp, name: .tcp_info)
-    asked.assumeIsolated().whenComplete { result in answer((try? result.get())?.acknowledgedBytes) }
+    asked.assumeIsolated().whenComplete { result in
+      // A kernel that does not count says 0; ours is never 0 behind a handshake.
+      let bytes = (try? result.get())?.acknowledgedBytes ?? 0
+      answer(bytes > 0 ? bytes : nil)
+    }
   }
 
   private static func bootstrap(on loop: any EventLoop, timeout: TimeAmount) -> ClientBootstrap {

@@ -76,6 +76,7 @@ package final class EngineCore {
     case .fork(let id, let isClosed): rowSent(id, isClosed: isClosed)
     case .tableEnd: tableEnded()
     case .forget(let id): forget(id)
+    case .sendText(let id, let text): sendText(text, to: id)
     case .unknown: break
     }
   }
@@ -133,6 +134,11 @@ package final class EngineCore {
     guard let work = forks[id] else { return }
     forks[id]?.isForgotten = true
     loops[work.loop].onLoop { $0.forget(id) }
+  }
+
+  private func sendText(_ text: [UInt8], to id: String) {
+    guard let work = forks[id] else { return }
+    loops[work.loop].onLoop { $0.sendText(text, to: id) }
   }
 
   private func forkEnded(_ id: String) {

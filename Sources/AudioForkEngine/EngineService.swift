@@ -57,7 +57,7 @@ package struct EngineService {
       .withConnectedSocket(link).get()
     let output = LinkOutput(channel)
     let made = try await EngineCore.make(on: first, forkLoops: loops, directory: directory, output: output).get()
-    output.send(.ready(version: audioforkVersion, pid: UInt64(getpid())))
+    output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
     do {
       try await first.submit {
         try channel.pipeline.syncOperations.addHandlers(

@@ -12,9 +12,10 @@ struct ServeCommand: AsyncParsableCommand {
     commandName: "serve",
     abstract: "Receives audio streams over WebSocket and writes each to a WAV file.",
     discussion: """
-      Accepts any path and any sub-protocol. Rate and channels are taken from the request headers AudioFork-Rate and \
-      AudioFork-Channels, else 8000 Hz mono is assumed; samples are 16-bit little-endian. Ctrl-C or SIGTERM closes \
-      all streams with 1001 and finishes their files.
+      Accepts any path and any sub-protocol. Format, rate and channels are taken from the request headers \
+      AudioFork-Format (slin…, ulaw or alaw), AudioFork-Rate and AudioFork-Channels, else 16-bit little-endian samples \
+      at 8000 Hz mono are assumed; files are always 16-bit linear. Ctrl-C or SIGTERM closes all streams with 1001 and \
+      finishes their files.
       """)
 
   @Option(help: "Address and port to listen on; port 0 takes a free one. IPv6: [::1]:8080.")

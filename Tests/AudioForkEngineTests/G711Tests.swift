@@ -34,6 +34,18 @@ struct G711Tests {
     #expect(G711.aLaw(0) == 0xD5)
   }
 
+  @Test("Codes stand for the values of the recommendation's tables 1a and 2a, in 16 bits")
+  func table() {
+    let mu: [UInt8: Int16] = [
+      0xFF: 0, 0xFE: 8, 0xF0: 120, 0xEF: 132, 0xDF: 396, 0xCE: 988, 0x8F: 16_764, 0x80: 32_124, 0x7E: -8, 0x00: -32_124,
+    ]
+    let a: [UInt8: Int16] = [
+      0xD5: 8, 0xD4: 24, 0xDA: 248, 0xC5: 264, 0xF5: 528, 0xE5: 1056, 0x85: 4224, 0xAA: 32_256, 0x55: -8, 0x2A: -32_256,
+    ]
+    for (code, sample) in mu { #expect(G711.linear(muLaw: code) == sample && G711.muLaw(sample) == code, "\(code)") }
+    for (code, sample) in a { #expect(G711.linear(aLaw: code) == sample && G711.aLaw(sample) == code, "\(code)") }
+  }
+
   @Test("No sample is further from its code's value than half a step, and order is kept")
   func samples() {
     var last = (muLaw: Int.min, aLaw: Int.min)

@@ -9,7 +9,10 @@ import NIOPosix
 final class TestEngine: Sendable {
   private struct Collector: EngineOutput {
     let messages = NIOLockedValueBox<[EngineMessage]>([])
-    func send(_ message: EngineMessage) { messages.withLockedValue { $0.append(message) } }
+    func send(_ message: EngineMessage) -> Bool {
+      messages.withLockedValue { $0.append(message) }
+      return true
+    }
   }
 
   private let collector = Collector()
@@ -47,8 +50,11 @@ final class TestEngine: Sendable {
     return nil
   }
 
+  /// The states that the fork went through; what was only said again is left out.
   func states(_ id: String) -> [ForkStateName] {
-    messages.compactMap { if case .state(id, let state, _, _) = $0 { state } else { nil } }
+    var states: [ForkStateName] = []
+    for case .state(id, let state, _, _, _) in messages where state != states.last { states.append(state) }
+    return states
   }
 
   /// Lines for Asterisk's log of at least this level.

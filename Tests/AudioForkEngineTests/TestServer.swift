@@ -17,6 +17,8 @@ final class TestServer: Sendable {
     case silent
     /// Accepts, upgrades, and reads nothing of what follows until told.
     case stall
+    /// Records, and says so many texts as soon as the connection stands.
+    case talk([String])
   }
 
   /// What one connection brought.
@@ -25,6 +27,7 @@ final class TestServer: Sendable {
     var audio: [UInt8] = []
     var messageSizes: [Int] = []
     var pongs: [[UInt8]] = []
+    var texts: [String] = []
     var closeCode: UInt16?
     var isOver = false
 
@@ -98,7 +101,7 @@ final class TestServer: Sendable {
     switch behaviour {
     case .silent: return
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
-    case .record, .closeAfter, .stall:
+    case .record, .closeAfter, .stall, .talk:
       let upgrader = NIOWebSocketServerUpgrader(
         shouldUpgrade: { channel, head in
           log.withLockedValue { $0[index].head = head }
@@ -158,6 +161,13 @@ private final class RecordingHandler: ChannelInboundHandler {
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
+    if case .talk(let texts) = behaviour {
+      for text in texts {
+        context.write(
+          Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: text))), promise: nil)
+      }
+      context.flush()
+    }
     guard let pingEvery else { return }
     let channel = context.channel
     var number: UInt8 = 0
@@ -182,6 +192,7 @@ private final class RecordingHandler: ChannelInboundHandler {
         log[index].audio += payload
         log[index].messageSizes.append(payload.count)
       case .pong: log[index].pongs.append(payload)
+      case .text: log[index].texts.append(String(decoding: payload, as: UTF8.self))
       case .connectionClose where payload.count >= 2:
         log[index].closeCode = UInt16(payload[0]) << 8 | UInt16(payload[1])
       default: break

@@ -47,6 +47,9 @@ struct StreamRequestTests {
     #expect(request("/", [("AudioFork-Format", "ulaw")]).encoding == .muLaw)
     #expect(request("/", [("AudioFork-Format", "alaw")]).encoding == .aLaw)
     #expect(request("/", [("AudioFork-Format", "slin16")]).encoding == .linear)
+    let unknown = request("/", [("AudioFork-Format", "g722")])
+    #expect(unknown.encoding == .linear)
+    #expect(unknown.notes == ["AudioFork-Format is 'g722'; the bytes are stored as 16-bit linear all the same"])
   }
 
   @Test("The first sub-protocol offered is selected, if it is a token")
