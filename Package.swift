@@ -74,10 +74,13 @@ let package = Package(
         "AudioForkCore", "AudioForkWebSocket", "CSndfile", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
         lifecycle, signals,
       ], swiftSettings: common),
+    // The tables of AudioForkOptions as Asterisk's XML and as parts of the reference pages.
+    .target(name: "AudioForkReference", dependencies: ["AudioForkOptions"], swiftSettings: safe),
     .executableTarget(
       name: "audiofork",
       dependencies: [
-        "AudioForkCore", "AudioForkOptions", "AudioForkEngine", "AudioForkReceiver", "AudioForkRing", "AudioForkTLS", arguments,
+        "AudioForkCore", "AudioForkOptions", "AudioForkEngine", "AudioForkReceiver", "AudioForkReference", "AudioForkRing",
+        "AudioForkTLS", arguments,
         logging, lifecycle, signals,
       ], swiftSettings: common,
       // The product carries the Swift runtime inside. Here and not as --static-swift-stdlib, because that would
@@ -104,7 +107,8 @@ let package = Package(
     .target(name: "AudioForkTestKit", dependencies: ["AudioForkCore"], swiftSettings: common),
     .target(
       name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
-    .testTarget(name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions"], swiftSettings: common),
+    .testTarget(
+      name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions", "AudioForkReference"], swiftSettings: common),
     .testTarget(
       name: "AudioForkTapTests",
       dependencies: ["AudioForkTap", "AudioForkRing", "AudioForkCore", "CAudioForkABI", "AudioForkTestKit"], swiftSettings: common),
@@ -127,7 +131,7 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "IntegrationTests",
-      dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "CAudioForkABI"],
+      dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "AudioForkOptions", "CAudioForkABI"],
       exclude: ["Fixtures"], swiftSettings: common),
   ],
   swiftLanguageModes: [.v6],

@@ -24,6 +24,8 @@
 #include "asterisk/stasis_channels.h"
 #include "asterisk/strings.h"
 #include "asterisk/utils.h"
+#include "asterisk/xml.h"
+#include "asterisk/xmldoc.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -274,27 +276,126 @@ int af_beeps_start(struct ast_channel *channel, unsigned int seconds, char *id, 
 
 int af_beeps_stop(struct ast_channel *channel, const char *id) { return ast_beep_stop(channel, id); }
 
-static struct ast_cli_entry cli_entries[] = {
-	AST_CLI_DEFINE(af_cli, "Start, stop or list audio forks"),
-};
+/* The commands' texts stand in Swift; the entries are Asterisk's, which writes to them. */
+#define CLI_COMMANDS_MAX 16
 
-int af_cli_register(void) { return ast_cli_register_multiple(cli_entries, ARRAY_LEN(cli_entries)); }
-void af_cli_unregister(void) { ast_cli_unregister_multiple(cli_entries, ARRAY_LEN(cli_entries)); }
-void af_cli_print(int descriptor, const char *text) { ast_cli(descriptor, "%s\n", text); }
-char *af_cli_success(void) { return CLI_SUCCESS; }
-char *af_cli_failure(void) { return CLI_FAILURE; }
-char *af_cli_show_usage(void) { return CLI_SHOWUSAGE; }
+static struct ast_cli_entry cli_entries[CLI_COMMANDS_MAX];
+static struct { const char *words; char *usage; } cli_texts[CLI_COMMANDS_MAX];
+static int cli_count;
 
-void af_cli_describe(struct ast_cli_entry *entry)
+static char *cli_handler(struct ast_cli_entry *entry, int command, struct ast_cli_args *arguments)
 {
-	entry->command = "audiofork {start|stop|list}";
-	entry->usage =
-		"Usage: audiofork start <channel> <url>[,options]\n"
-		"         Forks the channel's audio to a WebSocket server, as AudioFork() does.\n"
-		"       audiofork stop <channel> [id]\n"
-		"         Ends the fork with this id, or every fork of the channel.\n"
-		"       audiofork list [channel]\n"
-		"         Lists the forks of the channel, or all of them.\n";
+	int number = (int) (entry - cli_entries);
+
+	switch (command) {
+	case CLI_INIT:
+		entry->command = (char *) cli_texts[number].words;
+		entry->usage = cli_texts[number].usage;
+		return NULL;
+	case CLI_GENERATE:
+		return af_cli_complete(number, arguments);
+	default:
+		return af_cli_run(number, arguments) ? CLI_SUCCESS : CLI_SHOWUSAGE;
+	}
+}
+
+int af_cli_add(const char *words, const char *summary, const char *usage)
+{
+	struct ast_cli_entry entry = AST_CLI_DEFINE(cli_handler, summary);
+
+	if (cli_count == CLI_COMMANDS_MAX || !(cli_texts[cli_count].usage = ast_strdup(usage))) {
+		return -1;
+	}
+	cli_texts[cli_count].words = words;
+	memcpy(&cli_entries[cli_count++], &entry, sizeof(entry));
+	return 0;
+}
+
+int af_cli_register(void)
+{
+	if (ast_cli_register_multiple(cli_entries, cli_count)) {
+		af_cli_unregister();
+		return -1;
+	}
+	return 0;
+}
+
+void af_cli_unregister(void)
+{
+	ast_cli_unregister_multiple(cli_entries, cli_count);
+	while (cli_count) {
+		ast_free(cli_texts[--cli_count].usage);
+	}
+}
+
+void af_cli_print(int descriptor, const char *text) { ast_cli(descriptor, "%s\n", text); }
+char *af_cli_word(const char *word) { return ast_strdup(word); }
+
+void af_manager_append(struct mansession *session, const char *text) { astman_append(session, "%s", text); }
+
+/* The core writes to the struct and grew it within series: a release newer than our headers needs what lies behind. */
+static struct {
+	struct ast_custom_function function;
+	char spare[256];
+} fork_function;
+
+static char *fork_function_texts[3];
+
+static void free_function_texts(void)
+{
+	size_t index;
+
+	for (index = 0; index < ARRAY_LEN(fork_function_texts); index++) {
+		ast_free(fork_function_texts[index]);
+		fork_function_texts[index] = NULL;
+	}
+}
+
+int af_function_register(const char *name, const char *synopsis, const char *syntax, const char *description)
+{
+	struct ast_custom_function *function = &fork_function.function;
+
+	memset(&fork_function, 0, sizeof(fork_function));
+	function->name = name;
+	function->read = af_function_read;
+	function->read2 = af_function_read2;
+	if (synopsis) {
+		if (!(fork_function_texts[0] = ast_strdup(synopsis)) || !(fork_function_texts[1] = ast_strdup(syntax)) ||
+			!(fork_function_texts[2] = ast_strdup(description))) {
+			free_function_texts();
+			return -1;
+		}
+		/* constant for everybody but the macros of string fields, which need a pool */
+		memcpy((void *) &function->synopsis, &fork_function_texts[0], sizeof(char *));
+		memcpy((void *) &function->syntax, &fork_function_texts[1], sizeof(char *));
+		memcpy((void *) &function->desc, &fork_function_texts[2], sizeof(char *));
+	}
+	if (ast_custom_function_register(function)) {
+		free_function_texts();
+		return -1;
+	}
+	return 0;
+}
+
+void af_function_unregister(void)
+{
+	ast_custom_function_unregister(&fork_function.function);
+	free_function_texts();
+}
+
+void af_string_set(struct ast_str **string, ssize_t length, const char *text) { ast_str_set(string, length, "%s", text); }
+
+int af_is_documented(const char *kind, const char *name)
+{
+#ifdef AST_XML_DOCS
+	struct ast_xml_xpath_results *found = ast_xmldoc_query("/docs/%s[@name='%s']", kind, name);
+
+	if (found) {
+		ast_xml_xpath_results_free(found);
+		return 1;
+	}
+#endif
+	return 0;
 }
 
 struct ast_config *af_config_load(const char *name, int *broken)
@@ -317,6 +418,21 @@ struct ast_config *af_config_load(const char *name, int *broken)
 }
 
 int af_errno(void) { return errno; }
+long af_clock_ticks(void) { return sysconf(_SC_CLK_TCK); }
+long af_page_bytes(void) { return sysconf(_SC_PAGESIZE); }
+
+ssize_t af_read_file(const char *path, void *buffer, size_t length)
+{
+	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t count;
+
+	if (descriptor < 0) {
+		return -errno;
+	}
+	count = read(descriptor, buffer, length);
+	close(descriptor);
+	return count;
+}
 
 int af_lock_file(const char *path)
 {

@@ -21,9 +21,11 @@
 #include "asterisk/file.h"
 #include "asterisk/format.h"
 #include "asterisk/frame.h"
+#include "asterisk/manager.h"
 #include "asterisk/module.h"
 #include "asterisk/paths.h"
 #include "asterisk/pbx.h"
+#include "asterisk/strings.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -70,6 +72,7 @@ struct af_fork {
 	uint8_t hook_ending;         /*!< the hook has been told to leave at its next frame */
 	uint8_t dirty;               /*!< the engine does not know this row's state yet */
 	uint8_t ended;               /*!< the engine has ended the fork */
+	uint32_t rate_hz;            /*!< of the channel's raw formats when the fork began */
 	uint8_t only_bridged;        /*!< option b; never changes, read by the callback */
 	uint8_t beeps_at_stop;       /*!< option P; never changes */
 	uint32_t drain_seconds;      /*!< never changes */
@@ -181,13 +184,33 @@ int af_beep(struct ast_channel *channel);
 int af_beeps_start(struct ast_channel *channel, unsigned int seconds, char *id, size_t size);
 int af_beeps_stop(struct ast_channel *channel, const char *id);
 
+/*!
+ * \brief One more command for af_cli_register(). \param words,summary live as long as the module; usage is copied
+ * \retval 0 or -1
+ */
+int af_cli_add(const char *words, const char *summary, const char *usage);
+/*! \brief Registers the commands; \retval 0, or -1 and all are forgotten. */
 int af_cli_register(void);
+/*! \brief Takes the commands back, registered or only added. */
 void af_cli_unregister(void);
 void af_cli_print(int descriptor, const char *text);
-char *af_cli_success(void);
-char *af_cli_failure(void);
-char *af_cli_show_usage(void);
-void af_cli_describe(struct ast_cli_entry *entry);
+/*! \brief A copy of a completed word, for Asterisk to free. */
+char *af_cli_word(const char *word);
+
+/*! \brief Sends text to an AMI client as it is. */
+void af_manager_append(struct mansession *session, const char *text);
+
+/*!
+ * \brief Registers the dialplan function that af_function_read() and af_function_read2() are.
+ * \param name lives as long as the module; the other texts are copied, NULL where Asterisk's XML has them
+ */
+int af_function_register(const char *name, const char *synopsis, const char *syntax, const char *description);
+void af_function_unregister(void);
+/*! \brief ast_str_set() of one text. */
+void af_string_set(struct ast_str **string, ssize_t length, const char *text);
+
+/*! \brief 1 if the XML that Asterisk has loaded has such an "application", "function" or "manager" entry. */
+int af_is_documented(const char *kind, const char *name);
 
 /*!
  * \brief Loads a configuration file. \param broken set to 1 when the file exists and does not parse
@@ -204,6 +227,11 @@ int af_is_tmpfs(const char *path);
 /*! \brief 0 if `path` is a file that may be executed, else an errno. */
 int af_is_program(const char *path);
 int af_errno(void);
+/*! \brief Ticks in a second of CPU time, bytes in a page of memory: the units of /proc/PID/stat and statm. */
+long af_clock_ticks(void);
+long af_page_bytes(void);
+/*! \brief The beginning of a file. \retval bytes read, or below 0 */
+ssize_t af_read_file(const char *path, void *buffer, size_t length);
 
 /*! \brief A descriptor that stands for the process. \retval -1 not to be had (old kernel, already gone) */
 int af_process_open(int pid);
@@ -230,8 +258,12 @@ int af_exec_start(struct ast_channel *channel, const char *arguments);
 int af_exec_stop(struct ast_channel *channel, const char *arguments);
 int af_hook(struct ast_audiohook *hook, struct ast_channel *channel, struct ast_frame *frame, enum ast_audiohook_direction direction);
 void af_datastore_destroyed(void *fork);
+/*! \brief Runs a command by its number in the order of af_cli_add(). \retval 0 the line has another form */
+int af_cli_run(int number, const struct ast_cli_args *arguments);
+char *af_cli_complete(int number, const struct ast_cli_args *arguments);
+int af_function_read(struct ast_channel *channel, const char *name, char *arguments, char *buffer, size_t length);
+int af_function_read2(struct ast_channel *channel, const char *name, char *arguments, struct ast_str **string, ssize_t length);
 void af_datastore_moved(void *fork, struct ast_channel *from, struct ast_channel *to);
-char *af_cli(struct ast_cli_entry *entry, int command, struct ast_cli_args *arguments);
 void *af_control_thread(void *unused);
 void *af_jobs_thread(void *unused);
 void *af_command_thread(void *command);

@@ -40,38 +40,3 @@ func execStop(_ channel: OpaquePointer?, _ arguments: UnsafePointer<CChar>?) -> 
   }
   return 0
 }
-
-/// Names, synopses and descriptions of the applications.
-enum Applications {
-  static let start: StaticString = "AudioFork"
-  static let stop: StaticString = "StopAudioFork"
-  static let startSynopsis: StaticString = "Copy the audio of this call to a WebSocket server."
-  static let stopSynopsis: StaticString = "End the audio forks of this channel."
-  static let stopDescription: StaticString =
-    "StopAudioFork([id])\n\nEnds the fork with this id, or every fork of the channel.\n"
-
-  /// The description of AudioFork, its options taken from the grammar's table.
-  static func startDescription() -> Bytes {
-    var text = Bytes(
-      text: """
-        AudioFork(url[,options])
-
-        Copies the channel's audio to the WebSocket server at url (ws://host[:port][/path])
-        while the call goes on. It never waits for the network. AUDIOFORKSTATUS is set to
-        SUCCESS, or to FAILED where arguments or resources are wrong; AUDIOFORK_WSSERVER
-        to the URL.
-
-        Options:
-
-        """)
-    for definition in OptionDefinition.all {
-      text.append("  ")
-      text.append(definition.form)
-      text.append(": ")
-      text.append(definition.help)
-      text.append("\n")
-    }
-    text.append("\nExample: AudioFork(ws://127.0.0.1:8080/,D(both))\n")
-    return text
-  }
-}

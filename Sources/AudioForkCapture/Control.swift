@@ -31,7 +31,10 @@ enum Control {
     currentSettings = settings
     Control.instance = instance
     isStopping = false
-    withTable { forkTable.isClosing = false }
+    withTable {
+      forkTable.isClosing = false
+      engineFacts = EngineFacts()
+    }
     engineProcess = EngineProcess()
     var failure = Jobs.start()
     if failure == 0 {

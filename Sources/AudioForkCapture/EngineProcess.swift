@@ -174,6 +174,12 @@ struct EngineProcess {
       isReady = true
       deathsBeforeReady = 0
       complained = false
+      withTable {
+        engineFacts.ready(
+          version: message.text(UInt16(AF_FIELD_VERSION.rawValue)) ?? [],
+          process: message.number(UInt16(AF_FIELD_PID.rawValue)) ?? 0,
+          loops: message.number(UInt16(AF_FIELD_LOOPS.rawValue)) ?? 0, now: af_now_ns())
+      }
       log(
         AF_LEVEL_VERBOSE, "AudioFork engine ", .bytes(message.text(UInt16(AF_FIELD_VERSION.rawValue)) ?? []),
         " is ready, process ",
@@ -308,6 +314,7 @@ struct EngineProcess {
     }
     isReady = false
     output = []
+    withTable { engineFacts.gone() }
   }
 
   /// Ends the engine: end-of-file tells it to go, and after two seconds it is killed.

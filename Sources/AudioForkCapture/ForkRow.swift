@@ -33,6 +33,8 @@ package struct ForkRow {
   let duration: Int64
   /// Bit 0: in, bit 1: out.
   let muted: UInt64
+  /// Milliseconds of audio that the ring holds, in frames of 20 ms at the rate that the channel had at the start.
+  let ringMilliseconds: Int64
 
   /// With the table's lock held.
   init(_ fork: ForkPointer, now: Int64) {
@@ -52,6 +54,12 @@ package struct ForkRow {
     let end = fork.pointee.closed_at_ns == 0 ? now : fork.pointee.closed_at_ns
     duration = max(0, end &- fork.pointee.tap.epoch_ns)
     muted = af_word_load_relaxed(&fork.pointee.tap.muted)
+    let directions: UInt64 = fork.pointee.tap.directions & 3 == 3 ? 2 : 1
+    let bytesPerSecond = max(UInt64(fork.pointee.rate_hz), 1) &* 2 &* directions
+    ringMilliseconds = Int64(
+      truncatingIfNeeded: min(
+        (fork.pointee.tap.area_mask &+ 1) &* 1000 / max(bytesPerSecond, 1),
+        (fork.pointee.tap.index_mask &+ 1) &* 20 / directions))
   }
 
   /// Takes over what the channel, which is not locked, is called now: a rename tells nobody.

@@ -89,6 +89,7 @@ private func startReserved(
 
   let fork = try allocateFork()
   describe(fork, id, plan)
+  fork.pointee.rate_hz = rate
   fork.pointee.channel = duplicate(name)
   fork.pointee.uniqueid = duplicate(uniqueID)
   fork.pointee.linkedid = duplicate(linkedID)

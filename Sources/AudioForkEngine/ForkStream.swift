@@ -170,13 +170,10 @@ package final class ForkStream {
     set { record.textsDropped = newValue }
   }
 
-  /// Whether there has been one connection at most, over all engines.
-  package var isFirstConnection: Bool { record.connections <= 1 }
-
   /// A connection was opened.
   package func connectionOpened() { record.connections &+= 1 }
 
-  /// Whether the fork has had one connection and no more.
+  /// Whether the fork has had one connection and no more, over all engines.
   package var isFirstConnection: Bool { record.connections == 1 }
 
   /// The connection is gone: the stream goes on from what is confirmed.

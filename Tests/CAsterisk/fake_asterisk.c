@@ -186,6 +186,16 @@ void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direct
 	pthread_mutex_unlock(&channel->lock);
 }
 
+int fake_references(struct ast_channel *channel)
+{
+	int count;
+
+	pthread_mutex_lock(&world);
+	count = channel->references;
+	pthread_mutex_unlock(&world);
+	return count;
+}
+
 int fake_hooks(struct ast_channel *channel)
 {
 	struct ast_audiohook *hook;
@@ -436,14 +446,346 @@ static int registration(void)
 	return 0;
 }
 
-int af_cli_register(void) { return registration(); }
-void af_cli_unregister(void) { registrations--; }
+static struct { const char *words; char *usage; } commands[16];
+static int command_count;
+
+int af_cli_add(const char *words, const char *summary, const char *usage)
+{
+	commands[command_count].words = words;
+	commands[command_count++].usage = strdup(usage);
+	return 0;
+}
+
+static void forget_commands(void)
+{
+	while (command_count) {
+		free(commands[--command_count].usage);
+	}
+}
+
+int af_cli_register(void)
+{
+	int failure = registration();
+
+	if (failure) {
+		forget_commands();
+	}
+	return failure;
+}
+
+void af_cli_unregister(void)
+{
+	registrations--;
+	forget_commands();
+}
+
 void af_cli_print(int descriptor, const char *text) { dprintf(descriptor, "%s\n", text); }
-static char failure[] = "failure", show_usage[] = "usage";
-char *af_cli_success(void) { return NULL; }
-char *af_cli_failure(void) { return failure; }
-char *af_cli_show_usage(void) { return show_usage; }
-void af_cli_describe(struct ast_cli_entry *entry) { entry->usage = "Usage: audiofork"; }
+char *af_cli_word(const char *word) { return strdup(word); }
+
+/* The command with the most words that the line begins with, -1: none. */
+static int find_command(const char *line)
+{
+	int number, found = -1;
+	size_t best = 0;
+
+	for (number = 0; number < command_count; number++) {
+		size_t length = strlen(commands[number].words);
+
+		if (length > best && !strncasecmp(line, commands[number].words, length) && (!line[length] || line[length] == ' ')) {
+			best = length;
+			found = number;
+		}
+	}
+	return found;
+}
+
+char *fake_cli(const char *line)
+{
+	int number = find_command(line), descriptor, well_formed;
+	char *words[64], *memory = strdup(line), *rest = memory, *word, *text;
+	FILE *file;
+	long length;
+	int count = 0;
+
+	if (number < 0) {
+		free(memory);
+		return NULL;
+	}
+	while ((word = strsep(&rest, " ")) && count < 63) {
+		if (*word) {
+			words[count++] = word;
+		}
+	}
+	words[count] = NULL;
+	file = tmpfile();
+	descriptor = fileno(file);
+	{
+		struct ast_cli_args arguments = { .fd = descriptor, .argc = count, .argv = (const char * const *) words, .line = line };
+
+		well_formed = af_cli_run(number, &arguments);
+	}
+	free(memory);
+	length = lseek(descriptor, 0, SEEK_END);
+	text = calloc(1, length + 1);
+	lseek(descriptor, 0, SEEK_SET);
+	if (read(descriptor, text, length) != length) {
+		text[0] = '\0';
+	}
+	fclose(file);
+	if (!well_formed) {
+		free(text);
+		return strdup(commands[number].usage);
+	}
+	return text;
+}
+
+char *fake_complete(const char *line, int n)
+{
+	const char *word = strrchr(line, ' ') ? strrchr(line, ' ') + 1 : line, *at;
+	int number = find_command(line), place = 0;
+
+	for (at = line; at < word; at++) {
+		place += *at == ' ';
+	}
+	if (number < 0) {
+		return NULL;
+	}
+	{
+		struct ast_cli_args arguments = { .line = line, .word = word, .pos = place, .n = n };
+
+		return af_cli_complete(number, &arguments);
+	}
+}
+
+/* AMI: one conversation at a time. */
+
+static struct fake_item {
+	const char *kind, *name;
+	char *help;
+	int authority;
+	int (*run)(struct mansession *s, const struct message *m);
+	struct fake_item *next;
+} *items;
+static int documented;
+static char *answer;
+
+static void remember(const char *kind, const char *name, int authority, int (*run)(struct mansession *, const struct message *), const char *help)
+{
+	struct fake_item *item = calloc(1, sizeof(*item));
+
+	item->kind = kind;
+	item->name = name;
+	item->authority = authority;
+	item->run = run;
+	item->help = help ? strdup(help) : NULL;
+	item->next = items;
+	items = item;
+}
+
+static struct fake_item *find_item(const char *kind, const char *name)
+{
+	struct fake_item *item = items;
+
+	while (item && (strcmp(item->kind, kind) || strcasecmp(item->name, name))) {
+		item = item->next;
+	}
+	return item;
+}
+
+static void forget_item(const char *kind, const char *name)
+{
+	struct fake_item **place, *item;
+
+	for (place = &items; (item = *place); place = &item->next) {
+		if (!strcmp(item->kind, kind) && !strcmp(item->name, name)) {
+			*place = item->next;
+			free(item->help);
+			free(item);
+			return;
+		}
+	}
+}
+
+void fake_documented(int is_documented) { documented = is_documented; }
+int af_is_documented(const char *kind, const char *name) { return documented; }
+
+char *fake_help(const char *kind, const char *name)
+{
+	struct fake_item *item = find_item(kind, name);
+
+	return item && item->help ? strdup(item->help) : NULL;
+}
+
+int fake_authority(const char *action)
+{
+	struct fake_item *item = find_item("manager", action);
+
+	return item ? item->authority : -1;
+}
+
+int ast_manager_register2(const char *action, int authority, int (*func)(struct mansession *s, const struct message *m),
+	struct ast_module *module, const char *synopsis, const char *description)
+{
+	int failure = registration();
+
+	if (!failure) {
+		remember("manager", action, authority, func, description);
+	}
+	return failure;
+}
+
+int ast_manager_unregister(const char *action)
+{
+	registrations--;
+	forget_item("manager", action);
+	return 0;
+}
+
+const char *astman_get_header(const struct message *m, char *var)
+{
+	size_t length = strlen(var);
+	unsigned int index;
+
+	for (index = 0; index < m->hdrcount; index++) {
+		if (!strncasecmp(m->headers[index], var, length) && m->headers[index][length] == ':') {
+			const char *value = m->headers[index] + length + 1;
+
+			return value + strspn(value, " ");
+		}
+	}
+	return "";
+}
+
+void af_manager_append(struct mansession *session, const char *text)
+{
+	char *longer;
+
+	if (asprintf(&longer, "%s%s", answer ? answer : "", text) > 0) {
+		free(answer);
+		answer = longer;
+	}
+}
+
+static void respond(const struct message *m, const char *response, const char *listflag, const char *message)
+{
+	const char *id = astman_get_header(m, "ActionID");
+
+	af_manager_append(NULL, "Response: ");
+	af_manager_append(NULL, response);
+	if (*id) {
+		af_manager_append(NULL, "\r\nActionID: ");
+		af_manager_append(NULL, id);
+	}
+	if (listflag) {
+		af_manager_append(NULL, "\r\nEventList: ");
+		af_manager_append(NULL, listflag);
+	}
+	af_manager_append(NULL, "\r\nMessage: ");
+	af_manager_append(NULL, message);
+	af_manager_append(NULL, "\r\n\r\n");
+}
+
+void astman_send_error(struct mansession *s, const struct message *m, char *error) { respond(m, "Error", NULL, error); }
+
+void astman_send_listack(struct mansession *s, const struct message *m, char *msg, char *listflag)
+{
+	respond(m, "Success", listflag, msg);
+}
+
+void astman_send_list_complete_start(struct mansession *s, const struct message *m, const char *event_name, int count)
+{
+	char number[32];
+
+	snprintf(number, sizeof(number), "%d", count);
+	af_manager_append(s, "Event: ");
+	af_manager_append(s, event_name);
+	af_manager_append(s, "\r\nEventList: Complete\r\nListItems: ");
+	af_manager_append(s, number);
+	af_manager_append(s, "\r\n");
+}
+
+void astman_send_list_complete_end(struct mansession *s) { af_manager_append(s, "\r\n"); }
+
+char *fake_action(const char *lines)
+{
+	struct message message = { 0 };
+	struct fake_item *item;
+	char *memory = strdup(lines), *rest = memory, *line, *text;
+
+	while ((line = strsep(&rest, "\n")) && message.hdrcount < 128) {
+		if (*line) {
+			message.headers[message.hdrcount++] = line;
+		}
+	}
+	item = find_item("manager", astman_get_header(&message, "Action"));
+	if (item) {
+		item->run(NULL, &message);
+	}
+	free(memory);
+	text = answer;
+	answer = NULL;
+	return text;
+}
+
+/* The dialplan function. */
+
+static char *function_value;
+
+int af_function_register(const char *name, const char *synopsis, const char *syntax, const char *description)
+{
+	int failure = registration();
+
+	if (!failure) {
+		remember("function", name, 0, NULL, description);
+	}
+	return failure;
+}
+
+void af_function_unregister(void)
+{
+	registrations--;
+	forget_item("function", "AUDIOFORK");
+}
+
+void af_string_set(struct ast_str **string, ssize_t length, const char *text)
+{
+	free(function_value);
+	function_value = strdup(text);
+}
+
+char *fake_function(struct ast_channel *channel, const char *arguments, size_t length)
+{
+	char *copy = strdup(arguments), *buffer = malloc(length + 1);
+	int failure;
+
+	buffer[length] = 'x';
+	failure = af_function_read(channel, "AUDIOFORK", copy, buffer, length);
+	free(copy);
+	/* Written behind the end, or something although it failed. */
+	if (buffer[length] != 'x' || (failure && *buffer)) {
+		abort();
+	}
+	if (failure) {
+		free(buffer);
+		return NULL;
+	}
+	return buffer;
+}
+
+char *fake_function_long(struct ast_channel *channel, const char *arguments)
+{
+	char *copy = strdup(arguments), *value;
+	int failure = af_function_read2(channel, "AUDIOFORK", copy, NULL, 0);
+
+	free(copy);
+	value = function_value;
+	function_value = NULL;
+	if (failure) {
+		free(value);
+		return NULL;
+	}
+	return value;
+}
 
 struct ast_config *af_config_load(const char *name, int *broken)
 {
@@ -512,6 +854,19 @@ int af_is_tmpfs(const char *path)
 
 int af_is_program(const char *path) { return access(path, X_OK) ? errno : 0; }
 int af_errno(void) { return errno; }
+long af_clock_ticks(void) { return sysconf(_SC_CLK_TCK); }
+long af_page_bytes(void) { return sysconf(_SC_PAGESIZE); }
+
+ssize_t af_read_file(const char *path, void *buffer, size_t length)
+{
+	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t count = descriptor < 0 ? -errno : read(descriptor, buffer, length);
+
+	if (descriptor >= 0) {
+		close(descriptor);
+	}
+	return count;
+}
 int af_process_open(int pid) { return -1; }
 void af_process_kill(int process) { }
 const char *af_built_for(void) { return "22.10.1"; }
@@ -740,13 +1095,35 @@ void ast_config_destroy(struct ast_config *config)
 int ast_register_application2(const char *app, int (*execute)(struct ast_channel *, const char *), const char *synopsis,
 	const char *description, void *mod)
 {
-	return registration();
+	int failure = registration();
+
+	if (!failure) {
+		remember("application", app, 0, NULL, description);
+	}
+	return failure;
 }
 
 int ast_unregister_application(const char *app)
 {
 	registrations--;
+	forget_item("application", app);
 	return 0;
 }
 
-char *ast_complete_channels(const char *line, const char *word, int pos, int state, int rpos) { return NULL; }
+char *ast_complete_channels(const char *line, const char *word, int pos, int state, int rpos)
+{
+	struct ast_channel *channel;
+	char *found = NULL;
+
+	if (pos != rpos) {
+		return NULL;
+	}
+	pthread_mutex_lock(&world);
+	for (channel = channels; channel && !found; channel = channel->next) {
+		if (!strncasecmp(channel->name, word, strlen(word)) && !state--) {
+			found = strdup(channel->name);
+		}
+	}
+	pthread_mutex_unlock(&world);
+	return found;
+}

@@ -126,10 +126,25 @@ struct ast_cli_args {
 	const int pos;
 	const int n;
 };
-struct ast_cli_entry {
-	const char *usage;
-	char *command;
+struct ast_str {
+	size_t length;
 };
+struct mansession;
+struct message {
+	unsigned int hdrcount;
+	const char *headers[128];
+};
+#define EVENT_FLAG_SYSTEM (1 << 0)
+#define EVENT_FLAG_CALL (1 << 1)
+#define EVENT_FLAG_REPORTING (1 << 9)
+int ast_manager_register2(const char *action, int authority, int (*func)(struct mansession *s, const struct message *m),
+	struct ast_module *module, const char *synopsis, const char *description);
+int ast_manager_unregister(const char *action);
+const char *astman_get_header(const struct message *m, char *var);
+void astman_send_error(struct mansession *s, const struct message *m, char *error);
+void astman_send_listack(struct mansession *s, const struct message *m, char *msg, char *listflag);
+void astman_send_list_complete_start(struct mansession *s, const struct message *m, const char *event_name, int count);
+void astman_send_list_complete_end(struct mansession *s);
 char *ast_complete_channels(const char *line, const char *word, int pos, int state, int rpos);
 
 #endif /* FAKE_ASTERISK_H */
