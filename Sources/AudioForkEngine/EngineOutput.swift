@@ -14,6 +14,7 @@ package struct LinkOutput: EngineOutput {
 
   package init(_ channel: any Channel) { self.channel = channel }
 
+  @discardableResult
   package func send(_ message: EngineMessage) -> Bool {
     switch message {
     // A module that does not read must not become our memory. What is lost here is replaced by what comes next.
