@@ -95,7 +95,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "AudioForkCaptureTests",
-      dependencies: ["AudioForkCapture", "CAsterisk", "CAudioForkABI", "AudioForkTap", "AudioForkRing", "AudioForkCore"],
+      dependencies: [
+        "AudioForkCapture", "AudioForkOptions", "CAsterisk", "CAudioForkABI", "AudioForkTap", "AudioForkRing", "AudioForkCore",
+      ],
       swiftSettings: common),
 
     // Tests and what they stand on. Never part of a product.

@@ -5,20 +5,13 @@ import CAsterisk
 import AudioForkOptions
 #endif
 
-/// `AudioFork(url[,options[,command]])`. Runs in the channel's thread, never waits for the network, returns 0.
+/// `AudioFork(url or profile[,options[,command]])`. Runs in the channel's thread, never waits for the network, returns 0.
 @c(af_exec_start)
 func execStart(_ channel: OpaquePointer?, _ arguments: UnsafePointer<CChar>?) -> CInt {
   guard let channel else { return 0 }
   var status: StaticString = "SUCCESS"
   do {
-    let given = ForkArguments(arguments)
-    let id = try startFork(channel, given)
-    if !given.command.isEmpty {
-      log(
-        AF_LEVEL_WARNING, "AudioFork ", .bytes(id), ": this version runs no command at the fork's end; '",
-        .bytes(given.command), "' is not run")
-    }
-    setVariable(channel, Bytes(text: "AUDIOFORK_WSSERVER"), given.url)
+    let id = try startFork(channel, ForkArguments(arguments), from: .channel)
     log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " started on ", .bytes(bytes(ast_channel_name(channel))))
   } catch {
     status = "FAILED"
@@ -35,7 +28,7 @@ func execStart(_ channel: OpaquePointer?, _ arguments: UnsafePointer<CChar>?) ->
 func execStop(_ channel: OpaquePointer?, _ arguments: UnsafePointer<CChar>?) -> CInt {
   guard let channel else { return 0 }
   let id = ForkArguments(arguments).url
-  if stopForks(channel, id: id.isEmpty ? nil : id) == 0 {
+  if stopForks(channel, id: id.isEmpty ? nil : id, from: .channel) == 0 {
     let name = bytes(ast_channel_name(channel))
     if id.isEmpty {
       log(AF_LEVEL_WARNING, "StopAudioFork: ", .bytes(name), " has no fork to stop")

@@ -10,22 +10,24 @@ import AudioForkTap
 
 /// A copy of what the table knows about one fork: for the CLI, AMI, AUDIOFORK() and events, which must not hold the
 /// table's lock while they write.
-struct ForkRow {
-  let id: Bytes
+package struct ForkRow {
+  package let id: Bytes
   /// The first URL, and the one in use, without secrets.
   let url: Bytes
   let endpoint: Bytes
   let direction: Bytes
   let format: Bytes
-  /// The channel as last seen; its name may have changed since by a rename.
-  let channel: Bytes
-  let uniqueID: Bytes
-  let linkedID: Bytes
+  /// none, verified or insecure: about the server's certificate.
+  let verification: Bytes
+  /// The channel as last seen; `look` brings it up to date.
+  package private(set) var channel: Bytes
+  package private(set) var uniqueID: Bytes
+  private(set) var linkedID: Bytes
   /// starting, or one of the engine's: connecting, streaming, waiting, draining, ended.
   let state: Bytes
   let reason: Bytes
   /// The server's last text, cut.
-  let response: Bytes
+  package let response: Bytes
   let counters: af_counters
   /// Nanoseconds from the fork's start to now, or to the end of capture.
   let duration: Int64
@@ -39,6 +41,7 @@ struct ForkRow {
     endpoint = bytes(fork.pointee.endpoint)
     direction = bytes(fork.pointee.direction)
     format = bytes(fork.pointee.format)
+    verification = bytes(fork.pointee.verification)
     channel = bytes(fork.pointee.channel)
     uniqueID = bytes(fork.pointee.uniqueid)
     linkedID = bytes(fork.pointee.linkedid)
@@ -50,10 +53,37 @@ struct ForkRow {
     duration = max(0, end &- fork.pointee.tap.epoch_ns)
     muted = af_word_load_relaxed(&fork.pointee.tap.muted)
   }
+
+  /// Takes over what the channel, which is not locked, is called now: a rename tells nobody.
+  mutating func look(at live: OpaquePointer) {
+    af_channel_lock(live)
+    channel = bytes(ast_channel_name(live))
+    uniqueID = bytes(ast_channel_uniqueid(live))
+    linkedID = bytes(ast_channel_linkedid(live))
+    af_channel_unlock(live)
+  }
+
+  /// As `look(at:)`, of the channel with the row's unique id while there is one.
+  fileprivate mutating func look() {
+    // By name first, which is cheap; the name may belong to another channel by now.
+    if !channel.isEmpty, let live = withCString(channel, { ast_channel_get_by_name($0) }) {
+      defer { af_channel_unref(live) }
+      var found = self
+      found.look(at: live)
+      if found.uniqueID == uniqueID {
+        self = found
+        return
+      }
+    }
+    guard let live = liveChannel(uniqueID) else { return }
+    look(at: live)
+    af_channel_unref(live)
+  }
 }
 
-/// Copies of the rows that fulfil the condition, the oldest fork first.
-func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [ForkRow] {
+/// Copies of the rows that fulfil the condition, the oldest fork first, with the channels' names of now. No channel
+/// may be locked.
+package func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [ForkRow] {
   var rows = [ForkRow]()
   let now = af_now_ns()
   withTable {
@@ -64,13 +94,19 @@ func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [ForkRow]
     }
   }
   // A row is inserted at the head.
-  return rows.reversed()
+  rows.reverse()
+  var index = 0
+  while index < rows.count {
+    rows[index].look()
+    index &+= 1
+  }
+  return rows
 }
 
 /// Ids of the channel's forks: the one with this id, or all of them. The channel must not be locked.
 func forkIDs(on channel: OpaquePointer, id: Bytes?) -> [Bytes] {
   // By the channel's own datastores and not by a name: names change.
-  let known = id.map { [$0] } ?? forkRows().map(\.id)
+  let known = id.map { [$0] } ?? withTable { forkTable.ids }
   af_channel_lock(channel)
   defer { af_channel_unlock(channel) }
   return known.filter { id in

@@ -36,9 +36,18 @@ func load() -> CInt {
 /// Unloads the module; refuses, with everything still in place, while forks live.
 @c(af_unload)
 func unload() -> CInt {
-  let (live, owned) = withTable {
+  let (live, owned, commands) = withTable {
     forkTable.isClosing = forkTable.owned == 0
-    return (forkTable.count, forkTable.owned)
+    return (forkTable.count, forkTable.owned &- forkTable.commands, forkTable.commands)
+  }
+  guard commands == 0 || owned > 0 else {
+    log(
+      AF_LEVEL_WARNING, "app_audiofork is not unloaded: ", .number(commands),
+      commands == 1 ? " command of a fork that has ended still runs" : " commands of forks that have ended still run",
+      "; try again when they are done")
+    // As below: the commands' threads come back to this code.
+    af_module_pin()
+    return -1
   }
   guard owned == 0 else {
     log(

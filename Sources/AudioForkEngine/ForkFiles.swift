@@ -10,12 +10,37 @@ internal import NIOCore
 
 /// Why a fork cannot be begun.
 struct ForkFailure: Error {
+  /// What is to be done about it.
+  enum Kind {
+    /// Another engine still holds the cursor; it may be gone in a moment.
+    case inUse
+    /// The system lacks something (descriptors, memory) that it may have again.
+    case lacking
+    /// There is no such file.
+    case missing
+    /// Files that nobody can use: they help nobody.
+    case useless
+  }
+
   /// As in ENDED: a word, a colon and text.
   let reason: String
-  /// Another engine still holds the cursor; it may be gone in a moment.
-  var isPassing = false
-  /// There is no such file.
-  var isMissing = false
+  var kind = Kind.useless
+
+  init(reason: String, kind: Kind = .useless) {
+    self.reason = reason
+    self.kind = kind
+  }
+
+  init(_ what: String, _ error: RingError) {
+    reason = "\(what): \(error.message)"
+    kind =
+      switch error.code {
+      case .missing: .missing
+      case .inUse: .inUse
+      case .foreign, .version, .damaged: .useless
+      case .notPermitted, .noSpace, .system: .lacking
+      }
+  }
 }
 
 /// A fork's two files in the instance's directory. The id was checked when the message was read.
@@ -32,15 +57,17 @@ struct ForkFiles {
     do throws(RingError) {
       return try RingReader(path: ringPath)
     } catch {
-      throw ForkFailure(reason: "ring: \(error.message)", isMissing: error.code == .missing)
+      throw ForkFailure("ring", error)
     }
   }
 
-  func openCursor() throws(ForkFailure) -> CursorFile {
+  /// Nil where there is no room for one: the fork does without, and only a restarted engine would miss it.
+  func openCursor() throws(ForkFailure) -> CursorFile? {
     do throws(RingError) {
       return try CursorFile(path: cursorPath)
     } catch {
-      throw ForkFailure(reason: "cursor: \(error.message)", isPassing: error.code == .inUse)
+      if error.code == .noSpace { return nil }
+      throw ForkFailure("cursor", error)
     }
   }
 

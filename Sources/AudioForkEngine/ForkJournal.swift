@@ -30,13 +30,16 @@ package struct ForkJournal {
 
   package func outageBegan(_ reason: String, attemptsMax: Int) -> EngineMessage {
     line(
-      .warning, "\(reason); trying again, at most \(attemptsMax) times. The audio waits in the ring meanwhile")
+      .warning,
+      "\(reason)\(ForkJournal.advice(reason)); trying again, at most \(attemptsMax) times. "
+        + "The audio waits in the ring meanwhile")
   }
 
-  package func outageOver(attempts: Int, lagMilliseconds: UInt64) -> EngineMessage {
+  /// `isFirst`: there was no connection before.
+  package func outageOver(attempts: Int, lagMilliseconds: UInt64, isFirst: Bool) -> EngineMessage {
     line(
       .warning,
-      "connected again after \(attempts) \(attempts == 1 ? "attempt" : "attempts"), \(lagMilliseconds) ms behind; "
+      "connected \(isFirst ? "" : "again ")after \(attempts) \(attempts == 1 ? "attempt" : "attempts"), \(lagMilliseconds) ms behind; "
         + "catching up")
   }
 
@@ -46,8 +49,8 @@ package struct ForkJournal {
     switch ending {
     case .delivered, .shutdown, .forgotten: return nil
     case .closedByServer: return line(.notice, "\(reason); the fork ends")
-    case .unreachable, .refused, .broken:
-      return line(.error, "\(reason); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
+    case .unreachable(_, let cause), .refused(let cause), .broken(let cause):
+      return line(.error, "\(reason)\(ForkJournal.advice(cause)); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
     case .drainExpired: return line(.warning, "\(reason); the time for draining is over, the fork ends")
     }
   }
@@ -118,6 +121,19 @@ package struct ForkJournal {
     case .shutdown: "engine: stopping"
     case .forgotten: "forgotten: the module does not know the fork any more"
     }
+  }
+
+  /// What an administrator can do about a reason, where it is not in the reason itself.
+  private static func advice(_ reason: String) -> String {
+    let advices = [
+      ("http: 401", " (give credentials: a header in a profile, or user:password@ in the URL)"),
+      ("http: 403", " (the server knows the request and refuses it: check the credentials and what they allow)"),
+      ("http: 404", " (check the URL's path)"), ("http: 426", " (the server wants another WebSocket version or TLS)"),
+      ("http: 3", " (redirects are not followed: give the URL that it leads to)"),
+      ("connection: refused", " (check host and port, and that the server runs)"),
+      ("dns: ", " (check the name, or give an address)"),
+    ]
+    return advices.first { reason.hasPrefix($0.0) }?.1 ?? ""
   }
 
   private func undelivered(_ milliseconds: Int64) -> String {

@@ -190,7 +190,7 @@ final class ForkRunner {
       output.send(journal.outageBegan(reason, attemptsMax: facts.limits.attemptsMax))
     case .outageOver(let attempts):
       let lag = stream.counters(now: monotonicNow() &- epochMonotonic).lagMilliseconds
-      output.send(journal.outageOver(attempts: attempts, lagMilliseconds: lag))
+      output.send(journal.outageOver(attempts: attempts, lagMilliseconds: lag, isFirst: stream.isFirstConnection))
     case .report(let name): report(name, monotonicNow())
     case .end(let ending): end(ending)
     }

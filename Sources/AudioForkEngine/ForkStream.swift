@@ -16,7 +16,7 @@ package final class ForkStream {
   }
 
   private let ring: RingReader
-  private let cursor: CursorFile
+  private let cursor: CursorFile?
   private let configuration: RenderConfiguration
   private var renderer: Renderer<SpeexConverter>
   private var window: DeliveryWindow<Mark>
@@ -38,11 +38,11 @@ package final class ForkStream {
   package private(set) var cursorFailed = false
 
   /// Goes on where the cursor says, or begins at the epoch.
-  package init(ring: RingReader, cursor: CursorFile, configuration: RenderConfiguration) {
+  package init(ring: RingReader, cursor: CursorFile?, configuration: RenderConfiguration) {
     self.ring = ring
     self.cursor = cursor
     self.configuration = configuration
-    let found = cursor.load().flatMap { CursorRecord(decoding: $0) } ?? CursorRecord()
+    let found = cursor?.load().flatMap { CursorRecord(decoding: $0) } ?? CursorRecord()
     record = found
     if let checkpoint = found.checkpoint, checkpoint.configuration == configuration {
       renderer = Renderer(configuration, resumingAt: checkpoint)
@@ -170,6 +170,9 @@ package final class ForkStream {
     set { record.textsDropped = newValue }
   }
 
+  /// Whether there has been one connection at most, over all engines.
+  package var isFirstConnection: Bool { record.connections <= 1 }
+
   /// A connection was opened.
   package func connectionOpened() { record.connections &+= 1 }
 
@@ -193,13 +196,13 @@ package final class ForkStream {
     decisionsSaved = renderer.clockDecisions
     record.checkpoint = window.confirmed.checkpoint.withClockDecisions(decisionsSaved)
     record.completedAt = window.confirmed.completedAt
-    if !cursor.save(record.encode()) { cursorFailed = true }
+    if cursor?.save(record.encode()) != true { cursorFailed = true }
   }
 
   /// Gives both files back; nothing may be called afterwards but the totals.
   package func close() {
     ring.close()
-    cursor.close()
+    cursor?.close()
   }
 
   // MARK: - Totals

@@ -15,24 +15,30 @@ struct fake_value {
 };
 struct ast_channel {
 	pthread_mutex_t lock;
-	char *name;
+	char *name, *unique_id;
 	struct ast_format format;
+	int bridged, busy;
 	int hung_up, references;
 	struct ast_audiohook *hooks;
 	struct ast_datastore *datastores;
 	struct fake_value *variables;
 	struct ast_channel *next;
 };
-struct ast_config {
+struct fake_section {
+	char *name;
 	struct ast_variable *variables;
+	struct fake_section *next;
+};
+struct ast_config {
+	struct fake_section *sections;
 };
 
 static pthread_mutex_t world = PTHREAD_MUTEX_INITIALIZER, table = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t spawned = PTHREAD_COND_INITIALIZER;
 static struct ast_channel *channels;
-static char *log_text, *configuration, *version;
-static int references, registrations, failing_registration, engine_link = -1, engines, spawn_failure;
-static pthread_t control;
+static char *log_text, *event_text, *configuration, *version;
+static int numbers, beep_module = 1, references, registrations, failing_registration, engine_link = -1, engines, spawn_failure;
+static pthread_t control, jobs;
 
 static void recursive(pthread_mutex_t *lock)
 {
@@ -53,6 +59,9 @@ struct ast_channel *fake_channel(const char *name, unsigned int rate)
 	channel->format.rate = rate;
 	channel->references = 1;
 	pthread_mutex_lock(&world);
+	if (asprintf(&channel->unique_id, "1700000000.%d", ++numbers) < 0) {
+		abort();
+	}
 	channel->next = channels;
 	channels = channel;
 	pthread_mutex_unlock(&world);
@@ -82,7 +91,56 @@ static void drop(struct ast_channel *channel)
 	}
 	pthread_mutex_destroy(&channel->lock);
 	free(channel->name);
+	free(channel->unique_id);
 	free(channel);
+}
+
+void fake_rename(struct ast_channel *channel, const char *name)
+{
+	pthread_mutex_lock(&channel->lock);
+	free(channel->name);
+	channel->name = strdup(name);
+	pthread_mutex_unlock(&channel->lock);
+}
+
+void fake_bridge(struct ast_channel *channel, int bridged)
+{
+	pthread_mutex_lock(&channel->lock);
+	channel->bridged = bridged;
+	pthread_mutex_unlock(&channel->lock);
+}
+
+void fake_busy(struct ast_channel *channel, int busy) { channel->busy = busy; }
+void fake_beep_module(int is_loaded) { beep_module = is_loaded; }
+
+void fake_masquerade(struct ast_channel *clone, struct ast_channel *original)
+{
+	struct ast_datastore *store, **end;
+	struct ast_audiohook **last;
+	char *text;
+
+	pthread_mutex_lock(&original->lock);
+	pthread_mutex_lock(&clone->lock);
+	text = clone->name;
+	clone->name = original->name;
+	original->name = text;
+	text = clone->unique_id;
+	clone->unique_id = original->unique_id;
+	original->unique_id = text;
+	for (store = clone->datastores; store; store = store->next) {
+		store->info->chan_fixup(store->data, clone, original);
+	}
+	for (store = original->datastores; store; store = store->next) {
+		store->info->chan_breakdown(store->data, clone, original);
+	}
+	for (end = &original->datastores; *end; end = &(*end)->next) { }
+	*end = clone->datastores;
+	clone->datastores = NULL;
+	for (last = &original->hooks; *last; last = &(*last)->next) { }
+	*last = clone->hooks;
+	clone->hooks = NULL;
+	pthread_mutex_unlock(&clone->lock);
+	pthread_mutex_unlock(&original->lock);
 }
 
 void fake_hangup(struct ast_channel *channel)
@@ -175,6 +233,18 @@ char *fake_log(void)
 	return copy;
 }
 
+char *fake_events(void)
+{
+	char *copy;
+
+	pthread_mutex_lock(&world);
+	copy = strdup(event_text ? event_text : "");
+	pthread_mutex_unlock(&world);
+	return copy;
+}
+
+void fake_forget_events(void) { replace(&event_text, NULL); }
+
 int fake_module_references(void) { return __atomic_load_n(&references, __ATOMIC_ACQUIRE); }
 int fake_registrations(void) { return registrations; }
 void fake_fail_registration(int n) { failing_registration = n; }
@@ -229,7 +299,12 @@ void af_channel_unlock(struct ast_channel *channel) { pthread_mutex_unlock(&chan
 void af_channel_unref(struct ast_channel *channel) { drop(channel); }
 void af_table_lock(void) { pthread_mutex_lock(&table); }
 void af_table_unlock(void) { pthread_mutex_unlock(&table); }
-static const struct ast_datastore_info datastore_type = { .type = "audiofork", .destroy = af_datastore_destroyed };
+static const struct ast_datastore_info datastore_type = {
+	.type = "audiofork",
+	.destroy = af_datastore_destroyed,
+	.chan_fixup = af_datastore_moved,
+	.chan_breakdown = af_datastore_moved,
+};
 const struct ast_datastore_info *af_datastore_type(void) { return &datastore_type; }
 static int pins;
 void af_module_pin(void) { pins = 1; }
@@ -241,6 +316,116 @@ void af_module_release(void) { __atomic_sub_fetch(&references, 1, __ATOMIC_ACQ_R
 struct ast_module *af_module_self(void) { return NULL; }
 int af_control_start(void) { return pthread_create(&control, NULL, af_control_thread, NULL); }
 void af_control_join(void) { pthread_join(control, NULL); }
+int af_jobs_start(void) { return pthread_create(&jobs, NULL, af_jobs_thread, NULL); }
+void af_jobs_join(void) { pthread_join(jobs, NULL); }
+int af_command_start(struct af_command *command) { return pthread_create(&command->thread, NULL, af_command_thread, command); }
+void af_command_join(struct af_command *command) { pthread_join(command->thread, NULL); }
+
+/* Variables of the channel, and ${FILE(path)}; nothing nested. */
+char *af_evaluate(struct ast_channel *channel, const char *text)
+{
+	char *result = calloc(1, 16384), *end;
+	const char *at;
+
+	while ((at = strstr(text, "${")) && (end = strchr(at, '}'))) {
+		char *name = strndup(at + 2, end - at - 2), *value;
+
+		strncat(result, text, at - text);
+		if (!strncmp(name, "FILE(", 5)) {
+			FILE *file;
+
+			name[strlen(name) - 1] = '\0';
+			value = calloc(1, 4096);
+			if ((file = fopen(name + 5, "r"))) {
+				value[fread(value, 1, 4095, file)] = '\0';
+				fclose(file);
+			}
+		} else {
+			value = fake_variable(channel, name);
+		}
+		strcat(result, value ? value : "");
+		free(value);
+		free(name);
+		text = end + 1;
+	}
+	strcat(result, text);
+	return result;
+}
+
+char *af_evaluate_given(struct ast_channel *channel, const char *text) { return af_evaluate(channel, text); }
+
+static void remember_event(const char *kind, const char *name, const char *body)
+{
+	char *longer;
+
+	pthread_mutex_lock(&world);
+	if (asprintf(&longer, "%s%s: %s\n%s\n", event_text ? event_text : "", kind, name, body) > 0) {
+		free(event_text);
+		event_text = longer;
+	}
+	pthread_mutex_unlock(&world);
+}
+
+void af_event(struct ast_channel *channel, const char *name, const char *body)
+{
+	remember_event(channel ? "Event" : "Event without channel", name, body);
+}
+
+void af_event_stasis(struct ast_channel *channel, void **snapshot, const char *name, const char *body)
+{
+	if (channel && !*snapshot) {
+		*snapshot = malloc(1);
+	}
+	remember_event(channel ? "UserEvent" : *snapshot ? "UserEvent from snapshot" : "UserEvent lost", name, body);
+}
+
+void af_snapshot_release(void *snapshot) { free(snapshot); }
+
+static void remember_beep(struct ast_channel *channel, const char *kind)
+{
+	/* Nobody plays with a channel's lock held. */
+	int error = pthread_mutex_trylock(&channel->lock);
+
+	if (!error) {
+		pthread_mutex_unlock(&channel->lock);
+	}
+	remember_event("Beep", error ? "with the lock" : kind, "");
+}
+
+int ast_stream_and_wait(struct ast_channel *channel, const char *file, const char *digits)
+{
+	remember_beep(channel, "played");
+	return 0;
+}
+
+int af_beep(struct ast_channel *channel)
+{
+	if (channel->busy) {
+		return -1;
+	}
+	remember_beep(channel, "queued");
+	return 0;
+}
+
+int af_beeps_start(struct ast_channel *channel, unsigned int seconds, char *id, size_t size)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "each %u", seconds);
+	snprintf(id, size, "7");
+	remember_beep(channel, text);
+	return 0;
+}
+
+int af_beeps_stop(struct ast_channel *channel, const char *id)
+{
+	remember_beep(channel, "no more");
+	return 0;
+}
+
+int ast_module_check(const char *name) { return beep_module; }
+int ast_safe_system(const char *line) { return system(line); }
+int ast_channel_is_bridged(const struct ast_channel *channel) { return channel->bridged; }
 
 static int registration(void)
 {
@@ -263,6 +448,8 @@ void af_cli_describe(struct ast_cli_entry *entry) { entry->usage = "Usage: audio
 struct ast_config *af_config_load(const char *name, int *broken)
 {
 	struct ast_config *config;
+	struct fake_section **section;
+	struct ast_variable **last;
 	char *line, *rest, *lines;
 
 	*broken = 0;
@@ -272,20 +459,30 @@ struct ast_config *af_config_load(const char *name, int *broken)
 		return NULL;
 	}
 	config = calloc(1, sizeof(*config));
+	section = &config->sections;
+	*section = calloc(1, sizeof(**section));
+	(*section)->name = strdup("general");
+	last = &(*section)->variables;
 	rest = lines = strdup(configuration);
 	while ((line = strsep(&rest, "\n"))) {
 		char *value = strchr(line, '=');
-		struct ast_variable *variable;
 
+		if (*line == '[') {
+			section = &(*section)->next;
+			*section = calloc(1, sizeof(**section));
+			(*section)->name = strndup(line + 1, strcspn(line + 1, "]"));
+			last = &(*section)->variables;
+			continue;
+		}
 		if (!value) {
 			continue;
 		}
 		*value++ = '\0';
-		variable = calloc(1, sizeof(*variable));
-		variable->name = strdup(line);
-		variable->value = strdup(value);
-		variable->next = config->variables;
-		config->variables = variable;
+		*last = calloc(1, sizeof(**last));
+		(*last)->name = strdup(line);
+		(*last)->value = strdup(value);
+		(*last)->file = "";
+		last = &(*last)->next;
 	}
 	free(lines);
 	pthread_mutex_unlock(&world);
@@ -435,7 +632,7 @@ struct ast_datastore *ast_channel_datastore_find(struct ast_channel *channel, co
 }
 
 const char *ast_channel_name(const struct ast_channel *channel) { return channel->name; }
-const char *ast_channel_uniqueid(const struct ast_channel *channel) { return "1700000000.1"; }
+const char *ast_channel_uniqueid(const struct ast_channel *channel) { return channel->unique_id; }
 const char *ast_channel_linkedid(const struct ast_channel *channel) { return "1700000000.0"; }
 struct ast_format *ast_channel_rawreadformat(struct ast_channel *channel) { return &channel->format; }
 struct ast_format *ast_channel_rawwriteformat(struct ast_channel *channel) { return &channel->format; }
@@ -447,7 +644,7 @@ struct ast_channel *ast_channel_get_by_name(const char *name)
 	struct ast_channel *channel;
 
 	pthread_mutex_lock(&world);
-	for (channel = channels; channel && strcasecmp(channel->name, name); channel = channel->next) { }
+	for (channel = channels; channel && strcasecmp(channel->name, name) && strcmp(channel->unique_id, name); channel = channel->next) { }
 	if (channel) {
 		channel->references++;
 	}
@@ -497,17 +694,45 @@ char *ast_strip(char *text)
 }
 
 const char *ast_get_version(void) { return version ? version : "22.10.1~dfsg-1"; }
-struct ast_variable *ast_variable_browse(const struct ast_config *config, const char *category) { return config->variables; }
+
+char *ast_category_browse(struct ast_config *config, const char *prev_name)
+{
+	struct fake_section *section = config->sections;
+
+	if (!prev_name) {
+		return section->name;
+	}
+	while (section->name != prev_name) {
+		section = section->next;
+	}
+	return section->next ? section->next->name : NULL;
+}
+
+struct ast_variable *ast_variable_browse(const struct ast_config *config, const char *category)
+{
+	struct fake_section *section = config->sections;
+
+	while (section && section->name != category) {
+		section = section->next;
+	}
+	return section ? section->variables : NULL;
+}
 
 void ast_config_destroy(struct ast_config *config)
 {
+	struct fake_section *section;
 	struct ast_variable *variable;
 
-	while ((variable = config->variables)) {
-		config->variables = variable->next;
-		free((void *) variable->name);
-		free((void *) variable->value);
-		free(variable);
+	while ((section = config->sections)) {
+		while ((variable = section->variables)) {
+			section->variables = variable->next;
+			free((void *) variable->name);
+			free((void *) variable->value);
+			free(variable);
+		}
+		config->sections = section->next;
+		free(section->name);
+		free(section);
 	}
 	free(config);
 }

@@ -20,7 +20,21 @@ int fake_hooks(struct ast_channel *channel);
 /*! \brief A variable's value, or NULL. The caller frees it. */
 char *fake_variable(struct ast_channel *channel, const char *name);
 
-/*! \brief The values of [general] in the next load of audiofork.conf: "key=value" lines; NULL: no such file. */
+/*! \brief Moves what is on `clone` to `original`, as a masquerade does; names and unique ids change places. */
+void fake_masquerade(struct ast_channel *clone, struct ast_channel *original);
+/*! \brief Gives the channel another name and tells nobody. */
+void fake_rename(struct ast_channel *channel, const char *name);
+/*! \brief Puts the channel into a bridge, or takes it out. */
+void fake_bridge(struct ast_channel *channel, int bridged);
+/*! \brief Something is being played to the channel, or is not. */
+void fake_busy(struct ast_channel *channel, int busy);
+/*! \brief Whether func_periodic_hook.so is loaded. */
+void fake_beep_module(int is_loaded);
+/*! \brief Every event and beep so far, "Event: name" and its lines. The caller frees it. */
+char *fake_events(void);
+void fake_forget_events(void);
+
+/*! \brief audiofork.conf at the next load: "key=value" lines of [general], then sections; NULL: no such file. */
 void fake_configuration(const char *lines);
 /*! \brief What ast_get_version() says. */
 void fake_version(const char *version);
