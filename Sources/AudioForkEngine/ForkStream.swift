@@ -176,9 +176,6 @@ package final class ForkStream {
   /// A connection was opened.
   package func connectionOpened() { record.connections &+= 1 }
 
-  /// Whether the fork has had one connection and no more.
-  package var isFirstConnection: Bool { record.connections == 1 }
-
   /// The connection is gone: the stream goes on from what is confirmed.
   package func rewind() {
     window.reset()
