@@ -44,6 +44,7 @@ final class ForkRunner {
   /// What the module was told last, and when: CLOCK_MONOTONIC.
   private var reported: (state: ForkStateName, counters: ForkCounters, at: Int64)?
   private var hasToldCursorFailure = false
+  private var hasToldNotVerified = false
   private var isAskingForTheEnd = false
   private let onEnd: (ForkRunner) -> Void
 
@@ -266,13 +267,20 @@ final class ForkRunner {
     connectedAt = monotonicNow()
     journal.endpoint = endpoint.shownText
     stream.connectionOpened()
-    // Once in a fork's life, whatever number of connections and engines it takes.
-    if stream.isFirstConnection, endpoint.isSecure, !facts.options.verifies { output.send(journal.notVerified()) }
+    tellIfNotVerified()
     acknowledgedAtStart = nil
     // The answer to the upgrade has acknowledged the request, so this is what audio is counted from.
     connection?.acknowledgedBytes { [self] in acknowledgedAtStart = $0 }
     for opening in dialect.opening(facts.stream) { send(opening) }
     handle(.connected)
+  }
+
+  /// Once in a fork's life, whatever number of connections and engines it takes; where only some endpoints have TLS,
+  /// once in an engine's.
+  private func tellIfNotVerified() {
+    guard endpoint.isSecure, !facts.options.verifies, !hasToldNotVerified else { return }
+    hasToldNotVerified = true
+    if stream.isFirstConnection || !facts.endpoints.allSatisfy(\.isSecure) { output.send(journal.notVerified()) }
   }
 
   private func sessionEnded(_ end: SessionEnd) {

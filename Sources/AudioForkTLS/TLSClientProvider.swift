@@ -111,8 +111,10 @@ struct PreparedClient: PreparedTLS {
   func makeHandlers(host: String, isAddress: Bool) throws(ConnectionFailure) -> [any ChannelHandler] {
     let witness = CertificateWitness()
     let maker: any VerifyingHandlerMaker = WitnessedHandler()
+    // A name's final dot is not part of it here (RFC 6066 section 3).
+    let name = host.hasSuffix(".") ? String(host.dropLast()) : host
     do {
-      let handler = try maker.make(context, host: isAddress ? nil : host, witness)
+      let handler = try maker.make(context, host: isAddress ? nil : name, witness)
       let verdict = TLSVerdictHandler(handler, witness, facts, host: host, isAddress: isAddress)
       return [handler, verdict]
     } catch {
