@@ -180,7 +180,7 @@ extension IntegrationTests {
       exten => pick,1,Answer()
       \(LifetimeScene.forks(receiver))
        same => n,Playback(${SOUNDS}/second)
-       same => n,Pickup(ring@test)
+       same => n,PickupChan(Local/ring@test,p)
       exten => sing,1,Answer()
        same => n,Wait(1)
        same => n,Playback(${SOUNDS}/first)
