@@ -13,25 +13,27 @@ CONFIGURATION ?= release
 
 module := build/app_audiofork.so
 engine := build/audiofork
+documentation := build/app_audiofork-en_US.xml
 SCRATCH := .build
 
-all: $(module) $(engine)
+all: $(module) $(engine) $(documentation)
 
 help:
-	@echo "make                  build $(module) and $(engine); ASTERISK_INCLUDE=DIR (holds asterisk.h), ASTERISK_VERSION=x.y.z"
+	@echo "make                  build $(module), $(engine) and Asterisk's help; ASTERISK_INCLUDE=DIR (holds asterisk.h), ASTERISK_VERSION=x.y.z"
 	@echo "make demo             fork a call on a private Asterisk 22 and show what arrived"
 	@echo "make test             build and check everything on Asterisk 22 and 16"
 	@echo "make test-unit        tests that need no Asterisk"
 	@echo "make test-asterisk    tests on real Asterisk 22 and 16"
 	@echo "make check            what scripts can see: licences, imports, the module's symbols, the documents"
 	@echo "make tsan             the ring's writer and reader under the thread sanitizer"
-	@echo "make install          what make built, into PREFIX ($(PREFIX)) and Asterisk's module folder; DESTDIR is honoured"
+	@echo "make install          what make built, into PREFIX ($(PREFIX)) and Asterisk's folders; DESTDIR is honoured"
 	@echo "make samples          audiofork.conf into Asterisk's configuration folder, unless there is one"
 	@echo "make uninstall        takes away what install put there"
 	@echo "make clean            removes build/"
 
 module: $(module)
 engine: $(engine)
+documentation: $(documentation)
 
 $(module): FORCE deps
 	@$(MAKE) -s -C Module OUT=../build/module ASTERISK_INCLUDE='$(abspath $(ASTERISK_INCLUDE))' ENGINE='$(PREFIX)/bin/audiofork'
@@ -41,6 +43,11 @@ $(engine): FORCE deps
 	swift build -c $(CONFIGURATION) --scratch-path $(SCRATCH) --product audiofork
 	@mkdir -p build
 	@cmp -s $(SCRATCH)/$(CONFIGURATION)/audiofork $@ || install -m 755 $(SCRATCH)/$(CONFIGURATION)/audiofork $@
+
+# What core show application and its like print, made from the tables that the module is made from.
+$(documentation): $(engine)
+	@$(engine) reference xml > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 # Debian packages that the build needs; does nothing where they are installed.
 deps:
@@ -78,4 +85,4 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all help module engine deps demo test test-unit test-asterisk check tsan install samples uninstall clean FORCE
+.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check tsan install samples uninstall clean FORCE

@@ -15,6 +15,8 @@ let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
@@ -28,6 +30,7 @@ let package = Package(
   dependencies: [
     // One line of reasoning for each: docs/decisions/0002-dependencies.md.
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -60,16 +63,24 @@ let package = Package(
         "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
         lifecycle, signals,
       ], swiftSettings: common),
+    // The one room that knows TLS. The engine and the receiver are handed it, so that they can be built without.
+    .target(
+      name: "AudioForkTLS",
+      dependencies: ["AudioForkWebSocket", nioCore, nioPosix, nioTLS, nioSSL],
+      swiftSettings: common),
     .target(
       name: "AudioForkReceiver",
       dependencies: [
         "AudioForkCore", "AudioForkWebSocket", "CSndfile", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
         lifecycle, signals,
       ], swiftSettings: common),
+    // The tables of AudioForkOptions as Asterisk's XML and as parts of the reference pages.
+    .target(name: "AudioForkReference", dependencies: ["AudioForkOptions"], swiftSettings: safe),
     .executableTarget(
       name: "audiofork",
       dependencies: [
-        "AudioForkCore", "AudioForkOptions", "AudioForkEngine", "AudioForkReceiver", "AudioForkRing", arguments,
+        "AudioForkCore", "AudioForkOptions", "AudioForkEngine", "AudioForkReceiver", "AudioForkReference", "AudioForkRing",
+        "AudioForkTLS", arguments,
         logging, lifecycle, signals,
       ], swiftSettings: common,
       // The product carries the Swift runtime inside. Here and not as --static-swift-stdlib, because that would
@@ -87,14 +98,17 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "AudioForkCaptureTests",
-      dependencies: ["AudioForkCapture", "CAsterisk", "CAudioForkABI", "AudioForkTap", "AudioForkRing", "AudioForkCore"],
+      dependencies: [
+        "AudioForkCapture", "AudioForkOptions", "CAsterisk", "CAudioForkABI", "AudioForkTap", "AudioForkRing", "AudioForkCore",
+      ],
       swiftSettings: common),
 
     // Tests and what they stand on. Never part of a product.
     .target(name: "AudioForkTestKit", dependencies: ["AudioForkCore"], swiftSettings: common),
     .target(
       name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
-    .testTarget(name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions"], swiftSettings: common),
+    .testTarget(
+      name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions", "AudioForkReference"], swiftSettings: common),
     .testTarget(
       name: "AudioForkTapTests",
       dependencies: ["AudioForkTap", "AudioForkRing", "AudioForkCore", "CAudioForkABI", "AudioForkTestKit"], swiftSettings: common),
@@ -106,16 +120,18 @@ let package = Package(
       name: "AudioForkEngineTests",
       dependencies: [
         "AudioForkEngine", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap", "AudioForkCore",
-        "AudioForkOptions", "AudioForkTestKit", "CAudioForkABI", nioCore, nioEmbedded, nioPosix, nioHTTP1,
-        nioWebSocket,
+        "AudioForkOptions", "AudioForkTestKit", "AudioForkTLS", "CAudioForkABI", nioCore, nioEmbedded, nioPosix,
+        nioHTTP1, nioWebSocket, nioTLS, nioSSL,
       ], swiftSettings: common),
     .testTarget(
       name: "AudioForkReceiverTests",
-      dependencies: ["AudioForkReceiver", "AudioForkTestKit", nioEmbedded, nioPosix, nioHTTP1, nioWebSocket],
+      dependencies: [
+        "AudioForkReceiver", "AudioForkCore", "AudioForkTestKit", nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
+      ],
       swiftSettings: common),
     .testTarget(
       name: "IntegrationTests",
-      dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "CAudioForkABI"],
+      dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "AudioForkOptions", "CAudioForkABI"],
       exclude: ["Fixtures"], swiftSettings: common),
   ],
   swiftLanguageModes: [.v6],

@@ -12,9 +12,20 @@
 
 #include "af_asterisk.h"
 
+#include "asterisk/astobj2.h"
+#include "asterisk/beep.h"
+#include "asterisk/bridge_channel.h"
+#include "asterisk/indications.h"
+#include "asterisk/json.h"
 #include "asterisk/lock.h"
 #include "asterisk/logger.h"
+#include "asterisk/manager.h"
+#include "asterisk/stasis.h"
+#include "asterisk/stasis_channels.h"
+#include "asterisk/strings.h"
 #include "asterisk/utils.h"
+#include "asterisk/xml.h"
+#include "asterisk/xmldoc.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -45,6 +56,7 @@ __asm__(".symver dlclose,dlclose@GLIBC_2.2.5");
 AST_MUTEX_DEFINE_STATIC(table_lock);
 
 static pthread_t control_thread = AST_PTHREADT_NULL;
+static pthread_t jobs_thread = AST_PTHREADT_NULL;
 
 void af_log(int level, const char *text)
 {
@@ -77,6 +89,9 @@ void af_table_unlock(void) { ast_mutex_unlock(&table_lock); }
 static const struct ast_datastore_info datastore_info = {
 	.type = "audiofork",
 	.destroy = af_datastore_destroyed,
+	/* The fork's channel goes on as `to`, whether it was the one that moved or the one moved into. */
+	.chan_fixup = af_datastore_moved,
+	.chan_breakdown = af_datastore_moved,
 };
 
 struct ast_datastore *af_datastore_new(const char *uid) { return ast_datastore_alloc(&datastore_info, uid); }
@@ -123,27 +138,264 @@ void af_control_join(void)
 	}
 }
 
-static struct ast_cli_entry cli_entries[] = {
-	AST_CLI_DEFINE(af_cli, "Start, stop or list audio forks"),
-};
+int af_jobs_start(void) { return ast_pthread_create_background(&jobs_thread, NULL, af_jobs_thread, NULL); }
 
-int af_cli_register(void) { return ast_cli_register_multiple(cli_entries, ARRAY_LEN(cli_entries)); }
-void af_cli_unregister(void) { ast_cli_unregister_multiple(cli_entries, ARRAY_LEN(cli_entries)); }
-void af_cli_print(int descriptor, const char *text) { ast_cli(descriptor, "%s\n", text); }
-char *af_cli_success(void) { return CLI_SUCCESS; }
-char *af_cli_failure(void) { return CLI_FAILURE; }
-char *af_cli_show_usage(void) { return CLI_SHOWUSAGE; }
-
-void af_cli_describe(struct ast_cli_entry *entry)
+void af_jobs_join(void)
 {
-	entry->command = "audiofork {start|stop|list}";
-	entry->usage =
-		"Usage: audiofork start <channel> <url>[,options]\n"
-		"         Forks the channel's audio to a WebSocket server, as AudioFork() does.\n"
-		"       audiofork stop <channel> [id]\n"
-		"         Ends the fork with this id, or every fork of the channel.\n"
-		"       audiofork list [channel]\n"
-		"         Lists the forks of the channel, or all of them.\n";
+	if (jobs_thread != AST_PTHREADT_NULL) {
+		pthread_join(jobs_thread, NULL);
+		jobs_thread = AST_PTHREADT_NULL;
+	}
+}
+
+int af_command_start(struct af_command *command)
+{
+	return ast_pthread_create_background(&command->thread, NULL, af_command_thread, command);
+}
+
+void af_command_join(struct af_command *command) { pthread_join(command->thread, NULL); }
+
+char *af_evaluate_given(struct ast_channel *channel, const char *text)
+{
+	struct ast_str *buffer = ast_str_create(1024);
+	char *result;
+
+	if (!buffer) {
+		return NULL;
+	}
+	ast_str_substitute_variables(&buffer, 0, channel, text);
+	/* libc's: Swift frees it */
+	result = ast_std_malloc(ast_str_strlen(buffer) + 1);
+	if (result) {
+		strcpy(result, ast_str_buffer(buffer));
+	}
+	ast_free(buffer);
+	return result;
+}
+
+char *af_evaluate(struct ast_channel *channel, const char *text)
+{
+	int inhibited = ast_thread_inhibit_escalations_swap(0);
+	char *result = af_evaluate_given(channel, text);
+
+	if (inhibited > 0) {
+		ast_thread_inhibit_escalations();
+	}
+	return result;
+}
+
+void af_event(struct ast_channel *channel, const char *name, const char *body)
+{
+	struct ast_channel *channels[] = { channel };
+
+	__ast_manager_event_multichan(EVENT_FLAG_CALL, name, channel ? 1 : 0, channels, __FILE__, __LINE__, __func__,
+		"%s", body);
+}
+
+/*! The lines of an event as a JSON object, and its name as Asterisk's UserEvent() has it. */
+static struct ast_json *event_json(const char *name, const char *body)
+{
+	struct ast_json *json = ast_json_object_create();
+	char *lines = ast_strdup(body), *rest = lines, *line;
+
+	if (json) {
+		ast_json_object_set(json, "eventname", ast_json_string_create(name));
+	}
+	while (json && rest && (line = strsep(&rest, "\n"))) {
+		char *value = strstr(line, ": ");
+
+		if (!value) {
+			continue;
+		}
+		*value = '\0';
+		value += 2;
+		value[strcspn(value, "\r")] = '\0';
+		ast_json_object_set(json, line, ast_json_string_create(AST_JSON_UTF8_VALIDATE(value)));
+	}
+	ast_free(lines);
+	return json;
+}
+
+void af_event_stasis(struct ast_channel *channel, void **snapshot, const char *name, const char *body)
+{
+	struct ast_json *json = event_json(name, body);
+
+	if (!json) {
+		return;
+	}
+	if (channel) {
+		ast_channel_lock(channel);
+		ao2_cleanup(*snapshot);
+		*snapshot = ast_channel_snapshot_create(channel);
+		ast_multi_object_blob_single_channel_publish(channel, ast_multi_user_event_type(), json);
+		ast_channel_unlock(channel);
+	} else if (*snapshot && ast_multi_user_event_type()) {
+		struct ast_multi_object_blob *multi = ast_multi_object_blob_create(json);
+		struct stasis_message *message = NULL;
+
+		if (multi) {
+			/* steals the reference */
+			ast_multi_object_blob_add(multi, STASIS_UMOS_CHANNEL, ao2_bump(*snapshot));
+			message = stasis_message_create(ast_multi_user_event_type(), multi);
+			ao2_ref(multi, -1);
+		}
+		if (message) {
+			/* The channel's own topic is gone with it: whoever listens to all channels hears of it. */
+			stasis_publish(ast_channel_topic_all(), message);
+			ao2_ref(message, -1);
+		}
+	}
+	ast_json_unref(json);
+}
+
+void af_snapshot_release(void *snapshot) { ao2_cleanup(snapshot); }
+
+int af_beep(struct ast_channel *channel)
+{
+	struct ast_bridge_channel *bridge_channel;
+	int failed;
+
+	ast_channel_lock(channel);
+	bridge_channel = ast_channel_get_bridge_channel(channel);
+	if (!bridge_channel) {
+		/* Not interruptible: what is written meanwhile is left out, and not the beep. */
+		failed = ast_channel_generator(channel) || ast_playtones_start(channel, 0, "!1000/300", 0);
+		ast_channel_unlock(channel);
+		return failed ? -1 : 0;
+	}
+	ast_channel_unlock(channel);
+	failed = ast_bridge_channel_queue_playfile(bridge_channel, NULL, "beep", NULL);
+	ao2_ref(bridge_channel, -1);
+	return failed ? -1 : 0;
+}
+
+int af_beeps_start(struct ast_channel *channel, unsigned int seconds, char *id, size_t size)
+{
+	return ast_beep_start(channel, seconds, id, size);
+}
+
+int af_beeps_stop(struct ast_channel *channel, const char *id) { return ast_beep_stop(channel, id); }
+
+/* The commands' texts stand in Swift; the entries are Asterisk's, which writes to them. */
+#define CLI_COMMANDS_MAX 16
+
+static struct ast_cli_entry cli_entries[CLI_COMMANDS_MAX];
+static struct { const char *words; char *usage; } cli_texts[CLI_COMMANDS_MAX];
+static int cli_count;
+
+static char *cli_handler(struct ast_cli_entry *entry, int command, struct ast_cli_args *arguments)
+{
+	int number = (int) (entry - cli_entries);
+
+	switch (command) {
+	case CLI_INIT:
+		entry->command = (char *) cli_texts[number].words;
+		entry->usage = cli_texts[number].usage;
+		return NULL;
+	case CLI_GENERATE:
+		return af_cli_complete(number, arguments);
+	default:
+		return af_cli_run(number, arguments) ? CLI_SUCCESS : CLI_SHOWUSAGE;
+	}
+}
+
+int af_cli_add(const char *words, const char *summary, const char *usage)
+{
+	struct ast_cli_entry entry = AST_CLI_DEFINE(cli_handler, summary);
+
+	if (cli_count == CLI_COMMANDS_MAX || !(cli_texts[cli_count].usage = ast_strdup(usage))) {
+		return -1;
+	}
+	cli_texts[cli_count].words = words;
+	memcpy(&cli_entries[cli_count++], &entry, sizeof(entry));
+	return 0;
+}
+
+int af_cli_register(void)
+{
+	if (ast_cli_register_multiple(cli_entries, cli_count)) {
+		af_cli_unregister();
+		return -1;
+	}
+	return 0;
+}
+
+void af_cli_unregister(void)
+{
+	ast_cli_unregister_multiple(cli_entries, cli_count);
+	while (cli_count) {
+		ast_free(cli_texts[--cli_count].usage);
+	}
+}
+
+void af_cli_print(int descriptor, const char *text) { ast_cli(descriptor, "%s\n", text); }
+char *af_cli_word(const char *word) { return ast_strdup(word); }
+
+void af_manager_append(struct mansession *session, const char *text) { astman_append(session, "%s", text); }
+
+/* The core writes to the struct and grew it within series: a release newer than our headers needs what lies behind. */
+static struct {
+	struct ast_custom_function function;
+	char spare[256];
+} fork_function;
+
+static char *fork_function_texts[3];
+
+static void free_function_texts(void)
+{
+	size_t index;
+
+	for (index = 0; index < ARRAY_LEN(fork_function_texts); index++) {
+		ast_free(fork_function_texts[index]);
+		fork_function_texts[index] = NULL;
+	}
+}
+
+int af_function_register(const char *name, const char *synopsis, const char *syntax, const char *description)
+{
+	struct ast_custom_function *function = &fork_function.function;
+
+	memset(&fork_function, 0, sizeof(fork_function));
+	function->name = name;
+	function->read = af_function_read;
+	function->read2 = af_function_read2;
+	if (synopsis) {
+		if (!(fork_function_texts[0] = ast_strdup(synopsis)) || !(fork_function_texts[1] = ast_strdup(syntax)) ||
+			!(fork_function_texts[2] = ast_strdup(description))) {
+			free_function_texts();
+			return -1;
+		}
+		/* constant for everybody but the macros of string fields, which need a pool */
+		memcpy((void *) &function->synopsis, &fork_function_texts[0], sizeof(char *));
+		memcpy((void *) &function->syntax, &fork_function_texts[1], sizeof(char *));
+		memcpy((void *) &function->desc, &fork_function_texts[2], sizeof(char *));
+	}
+	if (ast_custom_function_register(function)) {
+		free_function_texts();
+		return -1;
+	}
+	return 0;
+}
+
+void af_function_unregister(void)
+{
+	ast_custom_function_unregister(&fork_function.function);
+	free_function_texts();
+}
+
+void af_string_set(struct ast_str **string, ssize_t length, const char *text) { ast_str_set(string, length, "%s", text); }
+
+int af_is_documented(const char *kind, const char *name)
+{
+#ifdef AST_XML_DOCS
+	struct ast_xml_xpath_results *found = ast_xmldoc_query("/docs/%s[@name='%s']", kind, name);
+
+	if (found) {
+		ast_xml_xpath_results_free(found);
+		return 1;
+	}
+#endif
+	return 0;
 }
 
 struct ast_config *af_config_load(const char *name, int *broken)
@@ -166,6 +418,21 @@ struct ast_config *af_config_load(const char *name, int *broken)
 }
 
 int af_errno(void) { return errno; }
+long af_clock_ticks(void) { return sysconf(_SC_CLK_TCK); }
+long af_page_bytes(void) { return sysconf(_SC_PAGESIZE); }
+
+ssize_t af_read_file(const char *path, void *buffer, size_t length)
+{
+	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t count;
+
+	if (descriptor < 0) {
+		return -errno;
+	}
+	count = read(descriptor, buffer, length);
+	close(descriptor);
+	return count;
+}
 
 int af_lock_file(const char *path)
 {
@@ -272,4 +539,5 @@ AST_MODULE_INFO(ASTERISK_GPL_KEY, AST_MODFLAG_LOAD_ORDER, "Forks a call's audio 
 	.unload = unload_module,
 	.reload = reload_module,
 	.load_pri = AST_MODPRI_DEFAULT,
+	.optional_modules = "func_periodic_hook",
 );

@@ -18,11 +18,14 @@
 #include "asterisk/cli.h"
 #include "asterisk/config.h"
 #include "asterisk/datastore.h"
+#include "asterisk/file.h"
 #include "asterisk/format.h"
 #include "asterisk/frame.h"
+#include "asterisk/manager.h"
 #include "asterisk/module.h"
 #include "asterisk/paths.h"
 #include "asterisk/pbx.h"
+#include "asterisk/strings.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -56,7 +59,7 @@ struct af_counters {
 /*!
  * \brief One fork. Two owners: the channel's datastore and the fork table; the last one frees it.
  *
- * The callback touches `hook` and `tap` only. Everything behind them is guarded by the table's lock, but for the
+ * The callback touches `hook`, `tap` and `only_bridged`. Everything behind them is guarded by the table's lock, but for the
  * strings, which never change while the fork lives.
  */
 struct af_fork {
@@ -69,11 +72,20 @@ struct af_fork {
 	uint8_t hook_ending;         /*!< the hook has been told to leave at its next frame */
 	uint8_t dirty;               /*!< the engine does not know this row's state yet */
 	uint8_t ended;               /*!< the engine has ended the fork */
+	uint32_t rate_hz;            /*!< of the channel's raw formats when the fork began */
+	uint8_t only_bridged;        /*!< option b; never changes, read by the callback */
+	uint8_t beeps_at_stop;       /*!< option P; never changes */
+	uint32_t drain_seconds;      /*!< never changes */
+	uint64_t ring_bytes;         /*!< what the ring counts in buffer_total; 0 when it is unmapped */
 	int64_t closed_at_ns;        /*!< CLOCK_MONOTONIC when the end of capture was noticed, 0 before */
-	char *id;                    /*!< never changes, as the strings down to format */
+	char *id;                    /*!< never changes, as the strings down to command */
 	char *url;                   /*!< the first one, without secrets */
 	char *direction;
 	char *format;
+	char *verification;          /*!< none, verified or insecure */
+	char *text_variable;         /*!< option x; empty: none */
+	char *command;               /*!< run when the fork has ended; evaluated; empty: none */
+	char *beep_id;               /*!< of option B's beeps; NULL: none, or ended */
 	char *channel;               /*!< the channel's name, uniqueid and linkedid as last seen; change with a masquerade */
 	char *uniqueid;
 	char *linkedid;
@@ -122,14 +134,83 @@ void af_module_hand_over_pin(void);
 int af_control_start(void);
 /*! \brief Waits for the control thread's end. */
 void af_control_join(void);
+/*! \brief Starts the jobs thread; \retval 0 or an errno. */
+int af_jobs_start(void);
+/*! \brief Waits for the jobs thread's end. */
+void af_jobs_join(void);
 
+/*! \brief A fork's command while it runs, on a thread of its own. */
+struct af_command {
+	pthread_t thread;
+	char *line;                  /*!< for the shell */
+	char *id;                    /*!< of the fork that has ended */
+	struct af_command *next;
+	uint32_t is_over;            /*!< guarded by the table's lock: the thread may be joined */
+};
+/*! \brief Starts the command's thread; \retval 0 or an errno. */
+int af_command_start(struct af_command *command);
+void af_command_join(struct af_command *command);
+
+/*!
+ * \brief The text with its variables, functions and expressions evaluated on the channel, as the dialplan does it.
+ *
+ * For text of the configuration: a thread of AMI, which may not use functions that reach beyond Asterisk, may do so
+ * in here. The channel must not be locked; functions lock it as they need it.
+ * \retval NULL no memory; free() else
+ */
+char *af_evaluate(struct ast_channel *channel, const char *text);
+/*! \brief As af_evaluate(), for text of whoever runs this thread: what that may not do fails. */
+char *af_evaluate_given(struct ast_channel *channel, const char *text);
+
+/*!
+ * \brief Raises an AMI event of class "call". \param channel the channel, referenced and not locked; NULL: gone
+ * \param body whole lines, each with CR LF
+ */
+void af_event(struct ast_channel *channel, const char *name, const char *body);
+/*!
+ * \brief Raises the event as a Stasis user event on the channel, or for everybody where the channel is gone.
+ * \param snapshot the channel's last snapshot: replaced while the channel lives, used when it is gone
+ */
+void af_event_stasis(struct ast_channel *channel, void **snapshot, const char *name, const char *body);
+/*! \brief Gives a snapshot up. NULL is none. */
+void af_snapshot_release(void *snapshot);
+
+/*!
+ * \brief Lets a beep be played on a channel by its own thread, from another thread. Does not wait.
+ * \retval 0 it will be played; -1 something else is being played
+ */
+int af_beep(struct ast_channel *channel);
+/*! \brief Starts beeps each `seconds`; writes their id. \retval 0 or -1 */
+int af_beeps_start(struct ast_channel *channel, unsigned int seconds, char *id, size_t size);
+int af_beeps_stop(struct ast_channel *channel, const char *id);
+
+/*!
+ * \brief One more command for af_cli_register(). \param words,summary live as long as the module; usage is copied
+ * \retval 0 or -1
+ */
+int af_cli_add(const char *words, const char *summary, const char *usage);
+/*! \brief Registers the commands; \retval 0, or -1 and all are forgotten. */
 int af_cli_register(void);
+/*! \brief Takes the commands back, registered or only added. */
 void af_cli_unregister(void);
 void af_cli_print(int descriptor, const char *text);
-char *af_cli_success(void);
-char *af_cli_failure(void);
-char *af_cli_show_usage(void);
-void af_cli_describe(struct ast_cli_entry *entry);
+/*! \brief A copy of a completed word, for Asterisk to free. */
+char *af_cli_word(const char *word);
+
+/*! \brief Sends text to an AMI client as it is. */
+void af_manager_append(struct mansession *session, const char *text);
+
+/*!
+ * \brief Registers the dialplan function that af_function_read() and af_function_read2() are.
+ * \param name lives as long as the module; the other texts are copied, NULL where Asterisk's XML has them
+ */
+int af_function_register(const char *name, const char *synopsis, const char *syntax, const char *description);
+void af_function_unregister(void);
+/*! \brief ast_str_set() of one text. */
+void af_string_set(struct ast_str **string, ssize_t length, const char *text);
+
+/*! \brief 1 if the XML that Asterisk has loaded has such an "application", "function" or "manager" entry. */
+int af_is_documented(const char *kind, const char *name);
 
 /*!
  * \brief Loads a configuration file. \param broken set to 1 when the file exists and does not parse
@@ -146,6 +227,11 @@ int af_is_tmpfs(const char *path);
 /*! \brief 0 if `path` is a file that may be executed, else an errno. */
 int af_is_program(const char *path);
 int af_errno(void);
+/*! \brief Ticks in a second of CPU time, bytes in a page of memory: the units of /proc/PID/stat and statm. */
+long af_clock_ticks(void);
+long af_page_bytes(void);
+/*! \brief The beginning of a file. \retval bytes read, or below 0 */
+ssize_t af_read_file(const char *path, void *buffer, size_t length);
 
 /*! \brief A descriptor that stands for the process. \retval -1 not to be had (old kernel, already gone) */
 int af_process_open(int pid);
@@ -172,7 +258,14 @@ int af_exec_start(struct ast_channel *channel, const char *arguments);
 int af_exec_stop(struct ast_channel *channel, const char *arguments);
 int af_hook(struct ast_audiohook *hook, struct ast_channel *channel, struct ast_frame *frame, enum ast_audiohook_direction direction);
 void af_datastore_destroyed(void *fork);
-char *af_cli(struct ast_cli_entry *entry, int command, struct ast_cli_args *arguments);
+/*! \brief Runs a command by its number in the order of af_cli_add(). \retval 0 the line has another form */
+int af_cli_run(int number, const struct ast_cli_args *arguments);
+char *af_cli_complete(int number, const struct ast_cli_args *arguments);
+int af_function_read(struct ast_channel *channel, const char *name, char *arguments, char *buffer, size_t length);
+int af_function_read2(struct ast_channel *channel, const char *name, char *arguments, struct ast_str **string, ssize_t length);
+void af_datastore_moved(void *fork, struct ast_channel *from, struct ast_channel *to);
 void *af_control_thread(void *unused);
+void *af_jobs_thread(void *unused);
+void *af_command_thread(void *command);
 
 #endif /* AF_ASTERISK_H */

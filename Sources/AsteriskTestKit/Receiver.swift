@@ -6,15 +6,22 @@ package final class Receiver: Sendable {
   package let folder: URL
   package let port: Int
   private let child: ChildProcess
+  private let scheme: String
 
-  /// Starts the receiver. Port 0 lets it choose; a restarted one is given its old port and folder.
-  package init(port: Int = 0, folder: URL? = nil) async throws {
+  /// Starts the receiver. Port 0 lets it choose; a restarted one is given its old port and folder. With a certificate,
+  /// and its key, it takes wss://; with `clientAuthorities` clients need a certificate of theirs.
+  package init(
+    port: Int = 0, folder: URL? = nil, certificate: (certificate: String, key: String)? = nil,
+    clientAuthorities: String? = nil
+  ) async throws {
     let folder = folder ?? URL(fileURLWithPath: "/tmp/af-received-\(UInt32.random(in: 0...UInt32.max))")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    let child = try ChildProcess(
-      Checkout.program, ["serve", "--listen", "127.0.0.1:\(port)", "--out", folder.path, "--json"])
-    guard let line = await child.line(within: 10, where: { $0.contains("ws://") }),
-      let match = line.firstMatch(of: /ws:\/\/127\.0\.0\.1:([0-9]+)/), let chosen = Int(match.1)
+    var arguments = ["serve", "--listen", "127.0.0.1:\(port)", "--out", folder.path, "--json"]
+    if let certificate { arguments += ["--certificate", certificate.certificate, "--key", certificate.key] }
+    if let clientAuthorities { arguments += ["--client-ca", clientAuthorities] }
+    let child = try ChildProcess(Checkout.program, arguments)
+    guard let line = await child.line(within: 10, where: { $0.contains("://127.0.0.1:") }),
+      let match = line.firstMatch(of: /wss?:\/\/127\.0\.0\.1:([0-9]+)/), let chosen = Int(match.1)
     else {
       await child.end()
       throw TestKitError("audiofork serve does not listen: \(child.lines)")
@@ -22,9 +29,10 @@ package final class Receiver: Sendable {
     self.child = child
     self.folder = folder
     self.port = chosen
+    scheme = certificate == nil ? "ws" : "wss"
   }
 
-  package func url(_ path: String = "x") -> String { "ws://127.0.0.1:\(port)/\(path)" }
+  package func url(_ path: String = "x") -> String { "\(scheme)://127.0.0.1:\(port)/\(path)" }
 
   /// Events printed so far.
   package var lines: [String] { child.lines }
@@ -42,6 +50,8 @@ package final class Receiver: Sendable {
     package let id: String?
     package let channel: String?
     package let file: String?
+    package let rate: Int?
+    package let channels: Int?
     package let code: Int?
     package let by: String?
     package let seconds: Double?
@@ -67,6 +77,13 @@ package final class Receiver: Sendable {
   package func recording(path: String) throws -> [Int16] {
     guard let first = try recordings(path: path).first else { throw TestKitError("nothing came for /\(path)") }
     return first
+  }
+
+  /// The samples of one channel of the first connection for the path; channels count from 0.
+  package func recording(path: String, channel: Int) throws -> [Int16] {
+    let count = max(events("started", path: path).first?.channels ?? 1, 1)
+    let samples = try recording(path: path)
+    return stride(from: channel, to: samples.count, by: count).map { samples[$0] }
   }
 
   /// Waits until `count` connections for the path have begun.

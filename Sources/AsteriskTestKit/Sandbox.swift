@@ -19,7 +19,7 @@ package final class Sandbox: Sendable {
   /// Starts one. `dialplan` is the text of extensions-test.conf; `engine` what audiofork.conf names.
   package static func start(
     _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.program, settings: [String: String] = [:],
-    loadsModule: Bool = true
+    loadsModule: Bool = true, helpFile: String? = nil
   ) async throws -> Sandbox {
     let folder = URL(fileURLWithPath: "/tmp/af-\(release.rawValue)-\(UInt32.random(in: 0...UInt32.max))")
     let configuration = folder.appending(path: "given")
@@ -30,6 +30,7 @@ package final class Sandbox: Sendable {
       engine, "--conf-dir", configuration.path,
     ]
     if !loadsModule { arguments.append("--no-load") }
+    if let helpFile { arguments += ["--help-file", helpFile] }
     var environment: [String: String] = [:]
     if let directory = settings["run_dir"] { environment["AUDIOFORK_RUN_DIR"] = directory }
     let result = try await ChildProcess.run(Checkout.script("asterisk-sandbox"), arguments, environment: environment)
@@ -45,10 +46,10 @@ package final class Sandbox: Sendable {
   /// Runs `body` with a sandbox that is stopped and removed afterwards, whatever happens.
   package static func with<Result>(
     _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.program, settings: [String: String] = [:],
-    loadsModule: Bool = true, _ body: (Sandbox) async throws -> Result
+    loadsModule: Bool = true, helpFile: String? = nil, _ body: (Sandbox) async throws -> Result
   ) async throws -> Result {
     let sandbox = try await start(
-      release, dialplan: dialplan, engine: engine, settings: settings, loadsModule: loadsModule)
+      release, dialplan: dialplan, engine: engine, settings: settings, loadsModule: loadsModule, helpFile: helpFile)
     do {
       let result = try await body(sandbox)
       try await sandbox.stop()

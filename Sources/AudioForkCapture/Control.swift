@@ -31,9 +31,16 @@ enum Control {
     currentSettings = settings
     Control.instance = instance
     isStopping = false
-    withTable { forkTable.isClosing = false }
+    withTable {
+      forkTable.isClosing = false
+      engineFacts = EngineFacts()
+    }
     engineProcess = EngineProcess()
-    let failure = af_control_start()
+    var failure = Jobs.start()
+    if failure == 0 {
+      failure = af_control_start()
+      if failure != 0 { Jobs.stop() }
+    }
     guard failure == 0 else {
       log(AF_LEVEL_ERROR, "app_audiofork is not loaded: no thread: ", .bytes(reason(failure)))
       forget()
@@ -42,11 +49,13 @@ enum Control {
     return true
   }
 
-  /// Ends the engine and the thread; returns when both are gone.
+  /// Ends the engine and both threads; returns when they are gone.
   static func stop() {
     withTable { isStopping = true }
     wake()
     af_control_join()
+    // Second: the control thread may have left it something to do.
+    Jobs.stop()
     forget()
   }
 
@@ -104,7 +113,7 @@ private func waitForWork() {
 
 /// Looks at every row: notes ends of capture, lets go of forks that have ended or whose time is over.
 private func sweepTable(_ now: Int64) {
-  var gone = [ForkPointer]()
+  var gone = [(fork: ForkPointer, isFinished: Bool)]()
   withTable {
     var row = forkTable.head
     while let fork = row {
@@ -122,18 +131,22 @@ private func sweepTable(_ now: Int64) {
         }
         continue
       }
-      let limit = Int64(Settings.drainSeconds &+ 5) &* 1_000_000_000
+      let limit = Int64(sweepSeconds(fork)) &* 1_000_000_000
       if isClosed, fork.pointee.ended != 0 || now &- fork.pointee.closed_at_ns > limit {
+        let isFinished = fork.pointee.ended != 0
+        if !isFinished {
+          endFork(fork, reason: text("engine: it did not finish the fork within ", .number(sweepSeconds(fork)), " seconds"))
+        }
         forkTable.remove(fork)
-        gone.append(fork)
+        gone.append((fork, isFinished))
       }
     }
   }
-  for fork in gone {
-    if fork.pointee.ended == 0 {
+  for (fork, isFinished) in gone {
+    if !isFinished {
       log(
         AF_LEVEL_WARNING, "AudioFork ", .bytes(bytes(fork.pointee.id)), " to ", .bytes(bytes(fork.pointee.url)),
-        ": the engine did not finish it within ", .number(Settings.drainSeconds &+ 5),
+        ": the engine did not finish it within ", .number(sweepSeconds(fork)),
         " seconds of the call's end; what it had not sent is lost")
     }
     if let instance = Control.instance {
@@ -143,7 +156,11 @@ private func sweepTable(_ now: Int64) {
       _ = withCString(instance.path(id, ".cursor")) { unlink($0) }
     }
     // Now and not with the channel's datastore, which may go hours later.
-    unmapRing(&fork.pointee.tap)
+    unmap(fork)
     release(fork)
   }
+  if !gone.isEmpty { Jobs.wake() }
 }
+
+/// How long a fork may take from the end of capture to its own end.
+private func sweepSeconds(_ fork: ForkPointer) -> Int { Int(fork.pointee.drain_seconds) &+ 5 }

@@ -174,12 +174,20 @@ struct EngineProcess {
       isReady = true
       deathsBeforeReady = 0
       complained = false
+      withTable {
+        engineFacts.ready(
+          version: message.text(UInt16(AF_FIELD_VERSION.rawValue)) ?? [],
+          process: message.number(UInt16(AF_FIELD_PID.rawValue)) ?? 0,
+          loops: message.number(UInt16(AF_FIELD_LOOPS.rawValue)) ?? 0, now: af_now_ns())
+      }
       log(
         AF_LEVEL_VERBOSE, "AudioFork engine ", .bytes(message.text(UInt16(AF_FIELD_VERSION.rawValue)) ?? []),
         " is ready, process ",
         .number(Int(truncatingIfNeeded: message.number(UInt16(AF_FIELD_PID.rawValue)) ?? 0)))
     case AF_LINK_STATE.rawValue, AF_LINK_ENDED.rawValue:
       stateCame(message, isEnd: UInt32(message.type) == AF_LINK_ENDED.rawValue)
+    case AF_LINK_GAP.rawValue: gapCame(message)
+    case AF_LINK_TEXT.rawValue: textCame(message)
     case AF_LINK_LOG.rawValue:
       let level = message.number(UInt16(AF_FIELD_LEVEL.rawValue)) ?? UInt64(AF_LEVEL_WARNING.rawValue)
       log(
@@ -192,16 +200,56 @@ struct EngineProcess {
   /// STATE or ENDED: the row gets the engine's words and numbers.
   private func stateCame(_ message: LinkMessage, isEnd: Bool) {
     guard let id = message.text(UInt16(AF_FIELD_ID.rawValue)) else { return }
-    withTable {
-      guard let fork = forkTable.find(id) else { return }
-      if isEnd { fork.pointee.ended = 1 }
-      replace(
-        &fork.pointee.state, with: isEnd ? Bytes(text: "ended") : message.text(UInt16(AF_FIELD_STATE.rawValue)) ?? [])
-      replace(&fork.pointee.reason, with: message.text(UInt16(AF_FIELD_REASON.rawValue)) ?? [])
+    let isNew = withTable {
+      guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return false }
       if let endpoint = message.text(UInt16(AF_FIELD_URL.rawValue)) { replace(&fork.pointee.endpoint, with: endpoint) }
       store(message, in: &fork.pointee.counters)
+      let reason = message.text(UInt16(AF_FIELD_REASON.rawValue)) ?? []
+      if isEnd {
+        endFork(fork, reason: reason)
+        return true
+      }
+      let state = message.text(UInt16(AF_FIELD_STATE.rawValue)) ?? []
+      let isOther = bytes(fork.pointee.state) != state
+      replace(&fork.pointee.state, with: state)
+      replace(&fork.pointee.reason, with: reason)
+      if isOther { Jobs.add(.raise(ForkEvent(.state, ForkRow(fork, now: af_now_ns())))) }
+      return isOther
     }
+    guard isNew else { return }
+    Jobs.wake()
     if isEnd { log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " ended: ", .bytes(ending(message))) }
+  }
+
+  private func gapCame(_ message: LinkMessage) {
+    guard let id = message.text(UInt16(AF_FIELD_ID.rawValue)) else { return }
+    func number(_ field: af_field) -> Int { Int(truncatingIfNeeded: message.number(UInt16(field.rawValue)) ?? 0) }
+    withTable {
+      guard let fork = forkTable.find(id) else { return }
+      var event = ForkEvent(.gap, ForkRow(fork, now: af_now_ns()))
+      event.gapDirection = message.text(UInt16(AF_FIELD_DIRECTION.rawValue)) ?? []
+      event.gapStart = number(AF_FIELD_START)
+      event.gapCount = number(AF_FIELD_COUNT)
+      event.gapPosition = number(AF_FIELD_POSITION)
+      event.reason = message.text(UInt16(AF_FIELD_REASON.rawValue)) ?? []
+      Jobs.add(.raise(event))
+    }
+    Jobs.wake()
+  }
+
+  private func textCame(_ message: LinkMessage) {
+    guard let id = message.text(UInt16(AF_FIELD_ID.rawValue)), let text = message.text(UInt16(AF_FIELD_TEXT.rawValue))
+    else { return }
+    withTable {
+      guard let fork = forkTable.find(id) else { return }
+      replace(&fork.pointee.response, with: variableValue(text))
+      fork.pointee.counters.dropped = message.number(UInt16(AF_FIELD_DROPPED.rawValue)) ?? fork.pointee.counters.dropped
+      var event = ForkEvent(.response, ForkRow(fork, now: af_now_ns()))
+      event.response = cut(text, to: textBytesMax)
+      event.responseLength = Int(truncatingIfNeeded: message.number(UInt16(AF_FIELD_LENGTH.rawValue)) ?? UInt64(text.count))
+      Jobs.add(.response(event, variable: bytes(fork.pointee.text_variable)))
+    }
+    Jobs.wake()
   }
 
   /// A number that a message lacks stays what it was.
@@ -266,6 +314,7 @@ struct EngineProcess {
     }
     isReady = false
     output = []
+    withTable { engineFacts.gone() }
   }
 
   /// Ends the engine: end-of-file tells it to go, and after two seconds it is killed.
@@ -281,6 +330,12 @@ struct EngineProcess {
         let count = recv(link, buffer.baseAddress, buffer.count, CInt(MSG_DONTWAIT))
         return count == 0 || (count < 0 && af_errno() != EAGAIN && af_errno() != EINTR)
       }
+    }
+    if process >= 0 {
+      // End-of-file comes a moment before the process is gone.
+      af_process_kill(process)
+      var leaving = pollfd(fd: process, events: Int16(POLLIN), revents: 0)
+      _ = poll(&leaving, 1, 1000)
     }
     closeLink()
   }

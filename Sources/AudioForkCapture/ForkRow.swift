@@ -10,27 +10,31 @@ import AudioForkTap
 
 /// A copy of what the table knows about one fork: for the CLI, AMI, AUDIOFORK() and events, which must not hold the
 /// table's lock while they write.
-struct ForkRow {
-  let id: Bytes
+package struct ForkRow {
+  package let id: Bytes
   /// The first URL, and the one in use, without secrets.
   let url: Bytes
   let endpoint: Bytes
   let direction: Bytes
   let format: Bytes
-  /// The channel as last seen; its name may have changed since by a rename.
-  let channel: Bytes
-  let uniqueID: Bytes
-  let linkedID: Bytes
+  /// none, verified or insecure: about the server's certificate.
+  let verification: Bytes
+  /// The channel as last seen; `look` brings it up to date.
+  package private(set) var channel: Bytes
+  package private(set) var uniqueID: Bytes
+  private(set) var linkedID: Bytes
   /// starting, or one of the engine's: connecting, streaming, waiting, draining, ended.
   let state: Bytes
   let reason: Bytes
   /// The server's last text, cut.
-  let response: Bytes
+  package let response: Bytes
   let counters: af_counters
   /// Nanoseconds from the fork's start to now, or to the end of capture.
   let duration: Int64
   /// Bit 0: in, bit 1: out.
   let muted: UInt64
+  /// Milliseconds of audio that the ring holds, in frames of 20 ms at the rate that the channel had at the start.
+  let ringMilliseconds: Int64
 
   /// With the table's lock held.
   init(_ fork: ForkPointer, now: Int64) {
@@ -39,6 +43,7 @@ struct ForkRow {
     endpoint = bytes(fork.pointee.endpoint)
     direction = bytes(fork.pointee.direction)
     format = bytes(fork.pointee.format)
+    verification = bytes(fork.pointee.verification)
     channel = bytes(fork.pointee.channel)
     uniqueID = bytes(fork.pointee.uniqueid)
     linkedID = bytes(fork.pointee.linkedid)
@@ -49,11 +54,34 @@ struct ForkRow {
     let end = fork.pointee.closed_at_ns == 0 ? now : fork.pointee.closed_at_ns
     duration = max(0, end &- fork.pointee.tap.epoch_ns)
     muted = af_word_load_relaxed(&fork.pointee.tap.muted)
+    let directions: UInt64 = fork.pointee.tap.directions & 3 == 3 ? 2 : 1
+    let bytesPerSecond = max(UInt64(fork.pointee.rate_hz), 1) &* 2 &* directions
+    ringMilliseconds = Int64(
+      truncatingIfNeeded: min(
+        (fork.pointee.tap.area_mask &+ 1) &* 1000 / max(bytesPerSecond, 1),
+        (fork.pointee.tap.index_mask &+ 1) &* 20 / directions))
+  }
+
+  /// Takes over what the channel, which is not locked, is called now: a rename tells nobody.
+  mutating func look(at live: OpaquePointer) {
+    af_channel_lock(live)
+    channel = bytes(ast_channel_name(live))
+    uniqueID = bytes(ast_channel_uniqueid(live))
+    linkedID = bytes(ast_channel_linkedid(live))
+    af_channel_unlock(live)
+  }
+
+  /// As `look(at:)`, of the channel with the row's unique id while there is one.
+  fileprivate mutating func look() {
+    guard let live = liveChannel(uniqueID, called: channel) else { return }
+    look(at: live)
+    af_channel_unref(live)
   }
 }
 
-/// Copies of the rows that fulfil the condition, the oldest fork first.
-func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [ForkRow] {
+/// Copies of the rows that fulfil the condition, the oldest fork first, with the channels' names of now. No channel
+/// may be locked.
+package func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [ForkRow] {
   var rows = [ForkRow]()
   let now = af_now_ns()
   withTable {
@@ -64,13 +92,19 @@ func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [ForkRow]
     }
   }
   // A row is inserted at the head.
-  return rows.reversed()
+  rows.reverse()
+  var index = 0
+  while index < rows.count {
+    rows[index].look()
+    index &+= 1
+  }
+  return rows
 }
 
 /// Ids of the channel's forks: the one with this id, or all of them. The channel must not be locked.
 func forkIDs(on channel: OpaquePointer, id: Bytes?) -> [Bytes] {
   // By the channel's own datastores and not by a name: names change.
-  let known = id.map { [$0] } ?? forkRows().map(\.id)
+  let known = id.map { [$0] } ?? withTable { forkTable.ids }
   af_channel_lock(channel)
   defer { af_channel_unlock(channel) }
   return known.filter { id in

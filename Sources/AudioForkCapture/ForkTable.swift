@@ -8,7 +8,7 @@ import AudioForkOptions
 import AudioForkTap
 #endif
 
-typealias ForkPointer = UnsafeMutablePointer<af_fork>
+package typealias ForkPointer = UnsafeMutablePointer<af_fork>
 
 /// The forks of this load of the module: the truth that the engine is told. Everything in it is guarded by
 /// af_table_lock(), which is a leaf: whoever holds it locks no channel.
@@ -18,6 +18,10 @@ struct ForkTable {
   /// Forks that have an owner still, and forks being started. After its row is gone a fork may live on in its
   /// channel's datastore. While this is not 0 the module's code and its settings stay.
   private(set) var owned = 0
+  /// Commands of forks that have ended, waiting or running; each counts in `owned` too.
+  var commands = 0
+  /// What the rings take, bytes.
+  private var ringBytes: UInt64 = 0
   /// The module is being unloaded: no fork begins any more.
   var isClosing = false
   private var started = 0
@@ -34,8 +38,23 @@ struct ForkTable {
     return true
   }
 
-  /// One fork is no more.
+  /// One fork, or command, is no more.
   mutating func unreserve() { owned &-= 1 }
+
+  /// Keeps the module for a command of a fork that is there still.
+  mutating func addCommand() {
+    owned &+= 1
+    commands &+= 1
+  }
+
+  /// Counts a ring; false where all together would take more than the limit (0: there is none).
+  mutating func addRing(_ bytes: UInt64, limit: UInt64) -> Bool {
+    guard limit == 0 || ringBytes &+ bytes <= limit else { return false }
+    ringBytes &+= bytes
+    return true
+  }
+
+  mutating func removeRing(_ bytes: UInt64) { ringBytes &-= bytes }
 
   mutating func insert(_ fork: ForkPointer) {
     fork.pointee.next = head
@@ -63,6 +82,17 @@ struct ForkTable {
       row = fork.pointee.next
     }
     return nil
+  }
+
+  /// The oldest fork's first.
+  var ids: [Bytes] {
+    var ids = [Bytes]()
+    var row = head
+    while let fork = row {
+      ids.append(bytes(fork.pointee.id))
+      row = fork.pointee.next
+    }
+    return ids.reversed()
   }
 
   func find(_ id: Bytes) -> ForkPointer? { first { bytes($0.pointee.id) == id } }
@@ -98,13 +128,40 @@ func release(_ fork: ForkPointer) {
   if isLast { withTable { forkTable.unreserve() } }
 }
 
+/// Whether nobody writes to the fork's ring any more.
+func isClosed(_ fork: ForkPointer) -> Bool { isTapClosed(&fork.pointee.tap) }
+
+/// Takes the ring's mapping away. Not with the table's lock held.
+func unmap(_ fork: ForkPointer) {
+  unmapRing(&fork.pointee.tap)
+  withTable {
+    forkTable.removeRing(fork.pointee.ring_bytes)
+    fork.pointee.ring_bytes = 0
+  }
+}
+
+/// The fork has ended, for this reason: that is told, its beeps end, its command is run. With the table's lock held;
+/// `Jobs.wake` follows.
+func endFork(_ fork: ForkPointer, reason: Bytes) {
+  fork.pointee.ended = 1
+  replace(&fork.pointee.state, with: Bytes(text: "ended"))
+  replace(&fork.pointee.reason, with: reason)
+  let command = bytes(fork.pointee.command)
+  if !command.isEmpty { forkTable.addCommand() }
+  Jobs.add(.end(ForkEvent(.stop, ForkRow(fork, now: af_now_ns())), command: command, beeps: takeBeeps(fork)))
+}
+
 /// Frees a fork that nobody owns.
 func destroy(_ fork: ForkPointer) {
-  unmapRing(&fork.pointee.tap)
+  unmap(fork)
   free(fork.pointee.id)
   free(fork.pointee.url)
   free(fork.pointee.direction)
   free(fork.pointee.format)
+  free(fork.pointee.verification)
+  free(fork.pointee.text_variable)
+  free(fork.pointee.command)
+  free(fork.pointee.beep_id)
   free(fork.pointee.channel)
   free(fork.pointee.uniqueid)
   free(fork.pointee.linkedid)
@@ -125,4 +182,19 @@ func datastoreDestroyed(_ pointer: UnsafeMutableRawPointer?) {
   ast_audiohook_destroy(&fork.pointee.hook)
   Control.wake()
   release(fork)
+}
+
+/// A masquerade: the fork's channel goes on as `to`. Both channels are locked.
+@c(af_datastore_moved)
+func datastoreMoved(_ pointer: UnsafeMutableRawPointer?, _ from: OpaquePointer?, _ to: OpaquePointer?) {
+  guard let pointer, let to else { return }
+  let fork = pointer.assumingMemoryBound(to: af_fork.self)
+  let name = bytes(ast_channel_name(to))
+  let uniqueID = bytes(ast_channel_uniqueid(to))
+  let linkedID = bytes(ast_channel_linkedid(to))
+  withTable {
+    replace(&fork.pointee.channel, with: name)
+    replace(&fork.pointee.uniqueid, with: uniqueID)
+    replace(&fork.pointee.linkedid, with: linkedID)
+  }
 }

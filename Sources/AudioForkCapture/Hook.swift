@@ -27,6 +27,8 @@ func hook(
   guard frame.pointee.frametype == AST_FRAME_VOICE, let samples = frame.pointee.data.ptr,
     let format = frame.pointee.subclass.format, frame.pointee.datalen >= 2
   else { return 1 }
+  // Not captured at all: in the stream the time between is fill, or left out with n.
+  if fork.pointee.only_bridged != 0, ast_channel_is_bridged(channel) == 0 { return 1 }
   let flags = frame.pointee.flags
   captureFrame(
     tap,

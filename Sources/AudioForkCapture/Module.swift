@@ -24,7 +24,7 @@ func load() -> CInt {
     instance.remove()
     return -1
   }
-  guard register() else {
+  guard Registration.register() else {
     Control.stop()
     instance.remove()
     log(AF_LEVEL_ERROR, "app_audiofork is not loaded: Asterisk refused to register its commands")
@@ -36,9 +36,18 @@ func load() -> CInt {
 /// Unloads the module; refuses, with everything still in place, while forks live.
 @c(af_unload)
 func unload() -> CInt {
-  let (live, owned) = withTable {
+  let (live, owned, commands) = withTable {
     forkTable.isClosing = forkTable.owned == 0
-    return (forkTable.count, forkTable.owned)
+    return (forkTable.count, forkTable.owned &- forkTable.commands, forkTable.commands)
+  }
+  guard commands == 0 || owned > 0 else {
+    log(
+      AF_LEVEL_WARNING, "app_audiofork is not unloaded: ", .number(commands),
+      commands == 1 ? " command of a fork that has ended still runs" : " commands of forks that have ended still run",
+      "; try again when they are done")
+    // As below: the commands' threads come back to this code.
+    af_module_pin()
+    return -1
   }
   guard owned == 0 else {
     log(
@@ -51,7 +60,7 @@ func unload() -> CInt {
     return -1
   }
   let instance = Control.instance
-  unregister()
+  Registration.unregister()
   Control.stop()
   instance?.remove()
   af_module_unpin()
@@ -76,36 +85,6 @@ func reload() -> CInt {
   }
   Control.apply(settings)
   return 0
-}
-
-private func register() -> Bool {
-  let description = Applications.startDescription()
-  let registered = withCString(description) { description in
-    ast_register_application2(
-      Applications.start.utf8Pointer, execStart, Applications.startSynopsis.utf8Pointer, description,
-      UnsafeMutableRawPointer(af_module_self()))
-  }
-  guard registered == 0 else { return false }
-  guard
-    ast_register_application2(
-      Applications.stop.utf8Pointer, execStop, Applications.stopSynopsis.utf8Pointer,
-      Applications.stopDescription.utf8Pointer, UnsafeMutableRawPointer(af_module_self())) == 0
-  else {
-    ast_unregister_application(Applications.start.utf8Pointer)
-    return false
-  }
-  guard af_cli_register() == 0 else {
-    ast_unregister_application(Applications.stop.utf8Pointer)
-    ast_unregister_application(Applications.start.utf8Pointer)
-    return false
-  }
-  return true
-}
-
-private func unregister() {
-  af_cli_unregister()
-  ast_unregister_application(Applications.stop.utf8Pointer)
-  ast_unregister_application(Applications.start.utf8Pointer)
 }
 
 /// The loader checks build options, not the release: a module of another one loads and corrupts memory.

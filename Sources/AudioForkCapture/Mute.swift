@@ -9,12 +9,15 @@ import AudioForkTap
 #endif
 
 /// Directions to mute, in the words of AMI and the CLI.
-struct MuteDirections {
+package struct MuteDirections {
   /// Bit 0: in, bit 1: out.
   let mask: UInt64
 
+  /// The word, for events.
+  var word: StaticString { mask == 1 ? "read" : mask == 2 ? "write" : "both" }
+
   /// `read` is what the party says, `write` what it hears; case is ignored. Nil for another word.
-  init?(_ word: Bytes) {
+  package init?(_ word: Bytes) {
     if equal(word, ignoringCase: "read") {
       mask = 1
     } else if equal(word, ignoringCase: "write") {
@@ -29,14 +32,20 @@ struct MuteDirections {
 
 /// Mutes directions of the channel's forks, or lets them be heard again: of the one with this id, or of all. Muted
 /// samples are captured as zeros. The channel must not be locked. Returns the ids of the forks.
-func muteForks(_ channel: OpaquePointer, id: Bytes?, _ directions: MuteDirections, isOn: Bool) -> [Bytes] {
+package func muteForks(_ channel: OpaquePointer, id: Bytes?, _ directions: MuteDirections, isOn: Bool) -> [Bytes] {
   let ids = forkIDs(on: channel, id: id)
-  return ids.filter { id in
+  let muted = ids.filter { id in
     withTable {
       guard let fork = forkTable.find(id) else { return false }
       let muted = af_word_load_relaxed(&fork.pointee.tap.muted)
       af_word_store_relaxed(&fork.pointee.tap.muted, isOn ? muted | directions.mask : muted & ~directions.mask)
+      var event = ForkEvent(.mute, ForkRow(fork, now: af_now_ns()))
+      event.muteDirection = Bytes(text: directions.word)
+      event.isMuted = isOn
+      Jobs.add(.raise(event))
       return true
     }
   }
+  if !muted.isEmpty { Jobs.wake() }
+  return muted
 }

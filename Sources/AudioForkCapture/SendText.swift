@@ -19,6 +19,17 @@ enum SentText {
   case tooLong
   /// The engine does not take any more at the moment.
   case busy
+
+  /// The outcome for whoever sent it: a sentence without its end.
+  var explanation: StaticString {
+    switch self {
+    case .accepted: "The text is on its way to the fork's server"
+    case .noSuchFork: "There is no such fork, or it has ended"
+    case .notConnected: "The fork has no connection to its server at the moment; the text was not sent"
+    case .tooLong: "A text has at most 65536 bytes; it was not sent"
+    case .busy: "Too many texts are waiting to be sent; try again in a moment"
+    }
+  }
 }
 
 /// Longest text for a server, bytes.

@@ -34,39 +34,42 @@ struct ForkArguments {
 }
 
 /// Starts a fork on the channel. The channel must not be locked; the caller holds a reference to it or runs in its
-/// thread. Returns the fork's id.
-func startFork(_ channel: OpaquePointer, _ arguments: ForkArguments) throws(CommandError) -> Bytes {
-  let url: EndpointURL
-  var options: ForkOptions
-  do {
-    url = try EndpointURL.parse(arguments.url)
-    options = try ForkOptions.parse(arguments.options)
-    options.endpoints = [url]
-    try options.check()
-  } catch {
-    throw CommandError(message: error.message)
-  }
+/// thread, and says which. Returns the fork's id.
+func startFork(
+  _ channel: OpaquePointer, _ arguments: ForkArguments, from thread: CallingThread = .other
+) throws(CommandError) -> Bytes {
   guard withTable({ forkTable.reserve() }) else {
     throw CommandError(message: Bytes(text: "the module is being unloaded"))
   }
-  do {
-    return try startReserved(channel, arguments, url, options)
+  let id: Bytes
+  let plan: ForkPlan
+  do throws(CommandError) {
+    guard let instance = Control.instance, let settings = Control.settings else {
+      throw CommandError(message: Bytes(text: "the module is being unloaded"))
+    }
+    plan = try ForkPlan(channel, arguments, settings)
+    id = try startReserved(channel, plan, settings, instance)
   } catch {
     withTable { forkTable.unreserve() }
     throw error
   }
+  setVariable(channel, Bytes(text: "AUDIOFORK_WSSERVER"), plan.shownURL)
+  if !plan.options.idVariable.isEmpty { setVariable(channel, plan.options.idVariable, id) }
+  for warning in plan.options.warnings { log(AF_LEVEL_WARNING, "AudioFork ", .bytes(id), ": ", .bytes(warning)) }
+  if equal(Bytes(text: plan.verification), ignoringCase: "insecure") {
+    log(
+      AF_LEVEL_WARNING, "AudioFork ", .bytes(id), " to ", .bytes(plan.shownURL),
+      ": the server's certificate is not verified, as T(insecure) or verify = no asks for")
+  }
+  if plan.options.beepsAtStart { beep(channel, from: thread) }
+  return id
 }
 
 /// The part of `startFork` during which the module cannot be unloaded; the fork keeps that until it is freed.
 private func startReserved(
-  _ channel: OpaquePointer, _ arguments: ForkArguments, _ url: EndpointURL, _ options: ForkOptions
+  _ channel: OpaquePointer, _ plan: ForkPlan, _ settings: Settings, _ instance: Instance
 ) throws(CommandError) -> Bytes {
-  guard let instance = Control.instance, let settings = Control.settings else {
-    throw CommandError(message: Bytes(text: "the module is being unloaded"))
-  }
   if let problem = engineProblem(settings.engine) { throw CommandError(message: problem) }
-
-  let fork = try allocateFork()
   let id = text("af-", .bytes(instance.name), "-", .number(withTable { forkTable.nextNumber() }))
   af_channel_lock(channel)
   let name = bytes(ast_channel_name(channel))
@@ -77,36 +80,73 @@ private func startReserved(
 
   var facts = FieldWriter()
   facts.append(UInt16(AF_FIELD_ID.rawValue), id)
-  facts.append(UInt16(AF_FIELD_URL.rawValue), arguments.url)
-  facts.append(UInt16(AF_FIELD_OPTIONS.rawValue), arguments.options)
+  plan.write(to: &facts)
   facts.append(UInt16(AF_FIELD_CHANNEL.rawValue), name)
   facts.append(UInt16(AF_FIELD_UNIQUEID.rawValue), uniqueID)
   facts.append(UInt16(AF_FIELD_LINKEDID.rawValue), linkedID)
   facts.append(UInt16(AF_FIELD_RATE.rawValue), number: UInt64(rate))
-  facts.append(UInt16(AF_FIELD_DRAIN.rawValue), number: UInt64(Settings.drainSeconds))
-  let path = instance.path(id, ".ring")
-  let failure = createRing(
-    &fork.pointee.tap, path: cString(path),
-    size: RingSize(seconds: UInt32(truncatingIfNeeded: settings.bufferSeconds), rate: rate), facts: facts.bytes,
-    directions: UInt64(options.direction.directions), now: af_now_ns(), wall: af_wall_ns())
-  guard failure == 0 else {
-    free(fork)
-    throw CommandError(
-      message: text(
-        "cannot allocate the ring ", .bytes(path), " for ", .number(settings.bufferSeconds), " seconds of audio: ",
-        .bytes(reason(failure)), "; make room in run_dir or lower buffer in audiofork.conf"))
-  }
-  fork.pointee.id = duplicate(id)
-  fork.pointee.url = duplicate(url.shown)
-  fork.pointee.direction = duplicate(Bytes(text: options.direction.word))
-  fork.pointee.format = duplicate(Bytes(text: options.format.name))
+  facts.append(UInt16(AF_FIELD_DRAIN.rawValue), number: UInt64(plan.options.drainSeconds))
+
+  let fork = try allocateFork()
+  describe(fork, id, plan)
+  fork.pointee.rate_hz = rate
   fork.pointee.channel = duplicate(name)
   fork.pointee.uniqueid = duplicate(uniqueID)
   fork.pointee.linkedid = duplicate(linkedID)
-  fork.pointee.state = duplicate(Bytes(text: "starting"))
+  let path = instance.path(id, ".ring")
+  do throws(CommandError) {
+    try makeRing(fork, path, facts.bytes, plan.options, rate, settings)
+    if let seconds = plan.options.beepSeconds {
+      fork.pointee.beep_id = duplicate(try startBeeps(channel, every: seconds))
+    }
+  } catch {
+    _ = withCString(path) { unlink($0) }
+    destroy(fork)
+    throw error
+  }
   try attach(fork, id, to: channel, ring: path)
-  if !options.idVariable.isEmpty { setVariable(channel, options.idVariable, id) }
   return id
+}
+
+/// Fills in what the table knows of a fork from its beginning.
+private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
+  fork.pointee.id = duplicate(id)
+  fork.pointee.url = duplicate(plan.shownURL)
+  fork.pointee.direction = duplicate(Bytes(text: plan.options.direction.word))
+  fork.pointee.format = duplicate(Bytes(text: plan.options.format.name))
+  fork.pointee.verification = duplicate(Bytes(text: plan.verification))
+  fork.pointee.text_variable = duplicate(plan.options.textVariable)
+  fork.pointee.command = duplicate(plan.command)
+  fork.pointee.state = duplicate(Bytes(text: "starting"))
+  fork.pointee.only_bridged = plan.options.onlyBridged ? 1 : 0
+  fork.pointee.beeps_at_stop = plan.options.beepsAtStop ? 1 : 0
+  fork.pointee.drain_seconds = UInt32(truncatingIfNeeded: plan.options.drainSeconds)
+}
+
+/// Creates the fork's ring, within `buffer_total`. After an error the fork has none.
+private func makeRing(
+  _ fork: ForkPointer, _ path: Bytes, _ facts: Bytes, _ options: ForkOptions, _ rate: UInt32, _ settings: Settings
+) throws(CommandError) {
+  let size = RingSize(seconds: UInt32(truncatingIfNeeded: options.bufferSeconds), rate: rate)
+  let bytesNeeded = size.areaBytes &+ size.indexEntries &* UInt64(AF_RING_ENTRY_BYTES)
+  let limit = UInt64(settings.bufferTotalMegabytes) &* 1_048_576
+  guard withTable({ forkTable.addRing(bytesNeeded, limit: limit) }) else {
+    throw CommandError(
+      message: text(
+        "all buffers together may take buffer_total = ", .number(settings.bufferTotalMegabytes),
+        " MB, and this one's ", .number(Int(truncatingIfNeeded: bytesNeeded / 1024)),
+        " KB are too many; raise buffer_total or lower buffer in audiofork.conf"))
+  }
+  fork.pointee.ring_bytes = bytesNeeded
+  let failure = createRing(
+    &fork.pointee.tap, path: cString(path), size: size, facts: facts,
+    directions: UInt64(options.direction.directions), now: af_now_ns(), wall: af_wall_ns())
+  guard failure == 0 else {
+    throw CommandError(
+      message: text(
+        "cannot allocate the ring ", .bytes(path), " for ", .number(options.bufferSeconds), " seconds of audio: ",
+        .bytes(reason(failure)), "; make room in run_dir or lower buffer in audiofork.conf"))
+  }
 }
 
 /// Hangs the fork on the channel and puts it in the table; undoes everything where that fails.
@@ -123,7 +163,7 @@ private func attach(
   af_module_hold()
   af_module_hold()
   guard let datastore = withCString(id, { af_datastore_new($0) }) else {
-    discard(fork, ring)
+    discard(fork, ring, channel)
     throw CommandError(message: Bytes(text: "out of memory"))
   }
   datastore.pointee.data = UnsafeMutableRawPointer(fork)
@@ -136,19 +176,27 @@ private func attach(
     attached = ast_audiohook_attach(channel, &fork.pointee.hook) == 0
     if !attached { ast_channel_datastore_remove(channel, datastore) }
   }
+  if attached {
+    // With the channel's lock: from here on it may be stopped, and the start has to be told before that.
+    withTable {
+      forkTable.insert(fork)
+      Jobs.add(.raise(ForkEvent(.start, ForkRow(fork, now: af_now_ns()))))
+    }
+  }
   af_channel_unlock(channel)
   guard attached else {
     datastore.pointee.data = nil
     ast_datastore_free(datastore)
-    discard(fork, ring)
+    discard(fork, ring, channel)
     throw CommandError(message: Bytes(text: "the channel is hanging up"))
   }
-  withTable { forkTable.insert(fork) }
   Control.wake()
+  Jobs.wake()
 }
 
 /// Frees a fork that never reached a channel or the table.
-private func discard(_ fork: ForkPointer, _ ring: Bytes) {
+private func discard(_ fork: ForkPointer, _ ring: Bytes, _ channel: OpaquePointer) {
+  endBeeps(channel, withTable { takeBeeps(fork) })
   ast_audiohook_destroy(&fork.pointee.hook)
   _ = withCString(ring) { unlink($0) }
   destroy(fork)
@@ -181,16 +229,26 @@ private func channelRate(_ channel: OpaquePointer) -> UInt32 {
   return rate
 }
 
-/// Ends the forks of the channel: the one with this id, or all of them. The channel must not be locked.
-/// Returns how many were ended.
-func stopForks(_ channel: OpaquePointer, id: Bytes?) -> Int {
+/// Ends the forks of the channel: the one with this id, or all of them. The channel must not be locked; the caller
+/// holds a reference to it or runs in its thread, and says which. Returns how many were ended.
+package func stopForks(_ channel: OpaquePointer, id: Bytes?, from thread: CallingThread = .other) -> Int {
   var stopped = 0
+  var mustBeep = false
   while let datastore = detachedDatastore(channel, id) {
+    if let pointer = datastore.pointee.data {
+      let fork = pointer.assumingMemoryBound(to: af_fork.self)
+      let beeps = withTable {
+        if fork.pointee.beeps_at_stop != 0, fork.pointee.ended == 0 { mustBeep = true }
+        return takeBeeps(fork)
+      }
+      endBeeps(channel, beeps)
+    }
     // Closes the tap and gives up the channel's part of the fork.
     ast_datastore_free(datastore)
     stopped &+= 1
     if id != nil { break }
   }
+  if mustBeep { beep(channel, from: thread) }
   return stopped
 }
 

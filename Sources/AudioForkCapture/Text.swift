@@ -20,7 +20,7 @@ enum TextPiece: ExpressibleByStringLiteral {
 
 func text(_ pieces: TextPiece...) -> Bytes { joined(pieces) }
 
-private func joined(_ pieces: [TextPiece]) -> Bytes {
+func joined(_ pieces: [TextPiece]) -> Bytes {
   var line = Bytes()
   for piece in pieces {
     switch piece {

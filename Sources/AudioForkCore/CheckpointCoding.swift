@@ -4,7 +4,7 @@
 /// The cursor file adds the checksum.
 extension Checkpoint {
   private static let magic: UInt32 = 0x5043_4641  // "AFCP"
-  private static let version: UInt8 = 1
+  private static let version: UInt8 = 2
   /// More than the longest filter: 192 kHz to 8 kHz takes 1176.
   private static let historyMax = 8_192
   private static let renderedMax = 1 << 24
@@ -17,7 +17,9 @@ extension Checkpoint {
     writer.append(Checkpoint.magic)
     writer.append(Checkpoint.version)
     writer.append(configuration.directions.rawValue)
-    writer.append(UInt8(configuration.fill ? 1 : 0))
+    writer.append(UInt8((configuration.fill ? 1 : 0) | (configuration.isStereo ? 2 : 0)))
+    writer.append(Int8(clamping: configuration.gainIn.steps))
+    writer.append(Int8(clamping: configuration.gainOut.steps))
     writer.append(UInt32(clamping: configuration.wireRateHertz))
     writer.append(sequence)
     writer.append(block)
@@ -58,7 +60,8 @@ extension Checkpoint {
     var reader = ByteReader(bytes)
     guard reader.next(UInt32.self) == Checkpoint.magic, reader.next(UInt8.self) == Checkpoint.version,
       let directions = reader.next(UInt8.self), directions > 0, directions <= 3,
-      let fill = reader.next(UInt8.self), fill <= 1,
+      let layout = reader.next(UInt8.self), layout <= 3, layout & 2 == 0 || directions == 3,
+      let gainIn = Checkpoint.gain(&reader), let gainOut = Checkpoint.gain(&reader),
       let rate = reader.next(UInt32.self), RenderLimit.isUsable(rateHertz: Int(rate)),
       let sequence = reader.next(UInt64.self), sequence <= UInt64.max / 4,
       let block = reader.next(Int64.self), block >= 0, block <= Checkpoint.blockMax,
@@ -77,9 +80,15 @@ extension Checkpoint {
     counters.out = outCounters
     self.init(
       configuration: RenderConfiguration(
-        directions: DirectionSet(rawValue: directions), wireRateHertz: Int(rate), fill: fill == 1),
+        directions: DirectionSet(rawValue: directions), wireRateHertz: Int(rate), fill: layout & 1 == 1,
+        isStereo: layout & 2 == 2, gainIn: gainIn, gainOut: gainOut),
       sequence: sequence, block: block, newestArrival: newest, resumedArrival: resumed, counters: counters,
       in: inPart, out: outPart, clockDecisions: decisions)
+  }
+
+  private static func gain(_ reader: inout ByteReader) -> Gain? {
+    guard let steps = reader.next(Int8.self), abs(Int(steps)) <= Gain.stepsMax else { return nil }
+    return Gain(Int(steps))
   }
 
   /// A time that can be subtracted from another without overflow.

@@ -45,6 +45,7 @@ struct QueuedEntry {
 /// What one direction has ready and the stream has not yet passed. Starts never decrease, pieces never overlap.
 struct DirectionQueue {
   let direction: Direction
+  private let gain: Gain
   private var entries = Fifo<QueuedEntry>()
   /// Wire-rate samples of the queued audio, without holes.
   var samples = Fifo<Int16>()
@@ -60,11 +61,15 @@ struct DirectionQueue {
   /// Captured samples up to the tail of the queue.
   private(set) var tailCaptured: UInt64 = 0
 
-  init(_ direction: Direction) { self.direction = direction }
+  init(_ direction: Direction, gain: Gain) {
+    self.direction = direction
+    self.gain = gain
+  }
 
   /// A queue whose passed part is described by a checkpoint.
-  init(_ direction: Direction, accounted: UInt64, history: [Int16], historyEnd: RunPoint?) {
+  init(_ direction: Direction, gain: Gain, accounted: UInt64, history: [Int16], historyEnd: RunPoint?) {
     self.direction = direction
+    self.gain = gain
     tailCaptured = accounted
     inputs.storage = history
     historyCount = history.count
@@ -176,11 +181,15 @@ struct DirectionQueue {
     switch layer {
     case .first:
       if output.count < offset { output.append(contentsOf: repeatElement(0, count: offset - output.count)) }
-      output.append(contentsOf: samples.storage[from..<(from + length)])
+      if gain == .none {
+        output.append(contentsOf: samples.storage[from..<(from + length)])
+      } else {
+        for index in from..<(from + length) { output.append(gain.applied(to: samples.storage[index])) }
+      }
     case .added:
       for index in 0..<length {
         output[offset + index] = Int16(
-          clamping: Int32(output[offset + index]) + Int32(samples.storage[from + index]))
+          clamping: Int32(output[offset + index]) + Int32(gain.applied(to: samples.storage[from + index])))
       }
     }
     samples.dropFirst(length)

@@ -17,7 +17,7 @@ struct RenderTimeline {
   let blockFrames: Int
   private let hasIn: Bool
   private let hasOut: Bool
-  var queues = PerDirection(in: DirectionQueue(.in), out: DirectionQueue(.out))
+  var queues: PerDirection<DirectionQueue>
   var ledger = RenderLedger()
   /// The next entry to read.
   private(set) var nextSequence: UInt64 = 0
@@ -35,9 +35,13 @@ struct RenderTimeline {
   /// Set while entries that were consumed before a break are read again.
   private var replaying: Checkpoint?
   private var coveredRanges: [Range<Int>]?
+  /// The right channel of the block being rendered; reused.
+  private var right: [Int16] = []
 
   init(_ configuration: RenderConfiguration) {
     self.configuration = configuration
+    queues = PerDirection(
+      in: DirectionQueue(.in, gain: configuration.gainIn), out: DirectionQueue(.out, gain: configuration.gainOut))
     blockFrames = configuration.blockFrames
     hasIn = configuration.directions.contains(.in)
     hasOut = configuration.directions.contains(.out)
@@ -56,7 +60,7 @@ struct RenderTimeline {
       let part = checkpoint[direction]
       lastArrival[direction] = part.lastArrival
       queues[direction] = DirectionQueue(
-        direction, accounted: checkpoint.counters[direction].accounted, history: part.history,
+        direction, gain: direction == .in ? configuration.gainIn : configuration.gainOut, accounted: checkpoint.counters[direction].accounted, history: part.history,
         historyEnd: part.historyEnd)
     }
     if nextSequence < checkpoint.sequence { replaying = checkpoint }
@@ -260,33 +264,51 @@ struct RenderTimeline {
     let position = ledger.counters.position
     var covered = PerDirection(in: 0, out: 0)
     coveredRanges?.removeAll(keepingCapacity: true)
-    // A stereo stream would give each direction a channel of its own here instead of a layer. The two are written
-    // out, here and below, because iterating over all cases allocates.
+    // The two are written out, here and below, because iterating over all cases allocates.
     if hasIn {
       covered.in = queues.in.render(
         start: start, count: blockFrames, layer: .first, into: &output, covered: &coveredRanges, ledger: &ledger)
     }
-    if hasOut {
+    if configuration.isStereo {
+      right.removeAll(keepingCapacity: true)
+      covered.out = queues.out.render(
+        start: start, count: blockFrames, layer: .first, into: &right, covered: &coveredRanges, ledger: &ledger)
+    } else if hasOut {
       covered.out = queues.out.render(
         start: start, count: blockFrames, layer: hasIn ? .added : .first, into: &output, covered: &coveredRanges,
         ledger: &ledger)
     }
-    if coveredRanges != nil, covered.in < blockFrames, covered.out < blockFrames { removeUncovered(from: &output) }
-    let fillIn = hasIn ? output.count - covered.in : 0
-    let fillOut = hasOut ? output.count - covered.out : 0
+    if coveredRanges != nil, covered.in < blockFrames, covered.out < blockFrames {
+      coveredRanges?.sort { $0.lowerBound < $1.lowerBound }
+      RenderTimeline.keepOnly(coveredRanges ?? [], of: &output)
+      if configuration.isStereo { RenderTimeline.keepOnly(coveredRanges ?? [], of: &right) }
+    }
+    let frames = output.count
+    let fillIn = hasIn ? frames - covered.in : 0
+    let fillOut = hasOut ? frames - covered.out : 0
     ledger.counters.in.fill &+= UInt64(fillIn)
     ledger.counters.out.fill &+= UInt64(fillOut)
     frontier &+= 1
-    ledger.counters.position &+= UInt64(output.count)
-    return RenderedBlock(position: position, frameCount: output.count, fill: fillIn + fillOut, completedAt: completedAt)
+    ledger.counters.position &+= UInt64(frames)
+    if configuration.isStereo { interleave(into: &output) }
+    return RenderedBlock(position: position, frameCount: frames, fill: fillIn + fillOut, completedAt: completedAt)
   }
 
-  /// Without fill only frames that some direction covers are sent.
-  private mutating func removeUncovered(from output: inout [Int16]) {
-    coveredRanges?.sort { $0.lowerBound < $1.lowerBound }
+  /// Makes frames of what is the left channel so far: from the end, so that nothing is overwritten before it moved.
+  private func interleave(into output: inout [Int16]) {
+    let frames = output.count
+    output.append(contentsOf: right)
+    for index in stride(from: frames - 1, through: 0, by: -1) {
+      output[2 * index] = output[index]
+      output[2 * index + 1] = right[index]
+    }
+  }
+
+  /// Without fill only frames that some direction covers are sent. `ranges` are in order and may overlap.
+  private static func keepOnly(_ ranges: [Range<Int>], of output: inout [Int16]) {
     var kept = 0
     var done = 0
-    for range in coveredRanges ?? [] where range.upperBound > done {
+    for range in ranges where range.upperBound > done {
       for index in max(range.lowerBound, done)..<range.upperBound {
         output[kept] = output[index]
         kept += 1

@@ -43,6 +43,24 @@ package enum RenderLimit {
   }
 }
 
+/// A volume as a power of two: the sample is doubled or halved so many times, as Asterisk's own volume options do
+/// (ast_frame_adjust_volume): saturating upwards, toward zero downwards.
+package struct Gain: Sendable, Equatable {
+  /// -4 … 4.
+  package let steps: Int
+
+  package static let none = Gain(0)
+  package static let stepsMax = 4
+
+  /// Steps beyond the range are brought into it.
+  package init(_ steps: Int) { self.steps = min(max(steps, -Gain.stepsMax), Gain.stepsMax) }
+
+  /// The sample at this volume.
+  package func applied(to sample: Int16) -> Int16 {
+    steps >= 0 ? Int16(clamping: Int32(sample) << Int32(steps)) : sample / (1 << Int16(-steps))
+  }
+}
+
 /// What a fork's stream is made of.
 package struct RenderConfiguration: Sendable, Equatable {
   /// Directions that the fork carries. More than one is mixed.
@@ -51,14 +69,28 @@ package struct RenderConfiguration: Sendable, Equatable {
   package let wireRateHertz: Int
   /// Whether missing audio is replaced by zeros, so that the stream is continuous (false: option `n`).
   package let fill: Bool
+  /// Whether in and out stand beside each other, interleaved (in left), instead of being mixed.
+  package let isStereo: Bool
+  /// Volume of each direction.
+  package let gainIn: Gain
+  package let gainOut: Gain
 
-  /// The rate comes from a checked format, never straight from outside.
-  package init(directions: DirectionSet, wireRateHertz: Int, fill: Bool = true) {
+  /// The rate comes from a checked format, never straight from outside. Stereo is for two directions.
+  package init(
+    directions: DirectionSet, wireRateHertz: Int, fill: Bool = true, isStereo: Bool = false, gainIn: Gain = .none,
+    gainOut: Gain = .none
+  ) {
     precondition(RenderLimit.isUsable(rateHertz: wireRateHertz), "wire rate out of range when configuring rendering")
     self.directions = directions
     self.wireRateHertz = wireRateHertz
     self.fill = fill
+    self.isStereo = isStereo && directions.contains(.in) && directions.contains(.out)
+    self.gainIn = gainIn
+    self.gainOut = gainOut
   }
+
+  /// Samples in a sample frame.
+  package var channelCount: Int { isStereo ? 2 : 1 }
 
   /// Sample frames in a block.
   package var blockFrames: Int { wireRateHertz / RenderLimit.blocksPerSecond }
@@ -68,7 +100,7 @@ package struct RenderConfiguration: Sendable, Equatable {
 package struct RenderedBlock: Sendable, Equatable {
   /// Index in the stream of its first sample frame.
   package var position: UInt64
-  /// Its length in sample frames.
+  /// Its length in sample frames; a frame of a stereo stream is two samples.
   package var frameCount: Int
   /// Sample frames without audio, summed over the directions.
   package var fill: Int

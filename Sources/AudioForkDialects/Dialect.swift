@@ -14,6 +14,9 @@ package struct StreamDescription: Sendable, Equatable {
   package var rateHertz = 8000
   package var channelCount = 1
 
+  /// What `s()` gave.
+  package var parameters: [RequestField] = []
+
   package init(forkID: String, channel: String, uniqueID: String, linkedID: String, direction: ForkDirection) {
     self.forkID = forkID
     self.channel = channel
@@ -29,13 +32,27 @@ package enum DialectMessage: Sendable, Equatable {
   case binary([UInt8])
 }
 
+/// A field for the upgrade request.
+package struct DialectHeader: Sendable, Equatable {
+  package let name: String
+  package let value: String
+  /// The value is percent-encoded already; others may be anything and need no escaping.
+  package var isEncoded = false
+
+  package init(_ name: String, _ value: String, isEncoded: Bool = false) {
+    self.name = name
+    self.value = value
+    self.isEncoded = isEncoded
+  }
+}
+
 /// A wire protocol on top of WebSocket: what the request says, what is said before and after the audio, and how a
 /// block of audio becomes a message. Without I/O.
 package protocol Dialect: Sendable {
   /// Sub-protocols to offer, in order of preference.
   var subprotocols: [String] { get }
-  /// Fields for the upgrade request. Values need no escaping.
-  func requestHeaders(_ stream: StreamDescription) -> [(name: String, value: String)]
+  /// Fields for the upgrade request.
+  func requestHeaders(_ stream: StreamDescription) -> [DialectHeader]
   /// Sent on each new connection, before any audio.
   func opening(_ stream: StreamDescription) -> [DialectMessage]
   /// Makes a block's samples into the payload of one binary message. `message` is emptied first.

@@ -1,35 +1,63 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkOptions
+internal import AudioForkCore
+package import AudioForkOptions
 
 /// `w(raw)`, the default: binary messages of s16le samples and nothing else, so that servers written for the original
 /// AudioFork work unchanged. What there is to say about the call stands in the request's headers.
 package struct RawDialect: Dialect {
-  package init() {}
+  private let encoding: WireEncoding
+
+  package init(encoding: WireEncoding = .linear) { self.encoding = encoding }
 
   /// The original offers `echo`; servers may rely on it.
   package var subprotocols: [String] { ["echo"] }
 
-  package func requestHeaders(_ stream: StreamDescription) -> [(name: String, value: String)] {
-    [
-      ("AudioFork-ID", stream.forkID),
-      ("AudioFork-Channel", stream.channel),
-      ("AudioFork-UniqueID", stream.uniqueID),
-      ("AudioFork-LinkedID", stream.linkedID),
-      ("AudioFork-Direction", stream.direction.word.description),
-      ("AudioFork-Format", stream.format),
-      ("AudioFork-Rate", String(stream.rateHertz)),
-      ("AudioFork-Channels", String(stream.channelCount)),
+  package func requestHeaders(_ stream: StreamDescription) -> [DialectHeader] {
+    var headers = [
+      DialectHeader("AudioFork-ID", stream.forkID),
+      DialectHeader("AudioFork-Channel", stream.channel),
+      DialectHeader("AudioFork-UniqueID", stream.uniqueID),
+      DialectHeader("AudioFork-LinkedID", stream.linkedID),
+      DialectHeader("AudioFork-Direction", stream.direction.word.description),
+      DialectHeader("AudioFork-Format", stream.format),
+      DialectHeader("AudioFork-Rate", String(stream.rateHertz)),
+      DialectHeader("AudioFork-Channels", String(stream.channelCount)),
     ]
+    if !stream.parameters.isEmpty {
+      // As in a URL's query, so that an ampersand in a value is no separator.
+      let pairs = stream.parameters.map { "\(queryEscaped($0.name))=\(queryEscaped($0.value))" }
+      headers.append(DialectHeader("AudioFork-Parameters", pairs.joined(separator: "&"), isEncoded: true))
+    }
+    return headers
+  }
+
+  /// RFC 3986's unreserved characters stay.
+  private func queryEscaped(_ bytes: Bytes) -> String {
+    let digits = Array("0123456789ABCDEF".utf8)
+    var escaped: [UInt8] = []
+    for byte in bytes {
+      switch byte {
+      case 48...57, 65...90, 97...122, UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
+        escaped.append(byte)
+      default: escaped += [UInt8(ascii: "%"), digits[Int(byte &>> 4)], digits[Int(byte & 15)]]
+      }
+    }
+    return String(decoding: escaped, as: UTF8.self)
   }
 
   package func opening(_ stream: StreamDescription) -> [DialectMessage] { [] }
 
   package func encode(_ samples: [Int16], into message: inout [UInt8]) {
     message.removeAll(keepingCapacity: true)
-    message.reserveCapacity(samples.count * 2)
-    for sample in samples {
-      message.append(UInt8(truncatingIfNeeded: sample))
-      message.append(UInt8(truncatingIfNeeded: sample &>> 8))
+    message.reserveCapacity(samples.count * encoding.bytesPerSample)
+    switch encoding {
+    case .linear:
+      for sample in samples {
+        message.append(UInt8(truncatingIfNeeded: sample))
+        message.append(UInt8(truncatingIfNeeded: sample &>> 8))
+      }
+    case .muLaw: for sample in samples { message.append(G711.muLaw(sample)) }
+    case .aLaw: for sample in samples { message.append(G711.aLaw(sample)) }
     }
   }
 

@@ -14,16 +14,18 @@ package struct CursorRecord: Equatable, Sendable {
   /// Captured samples up to which gaps have been reported, per direction.
   package var reportedIn: UInt64 = 0
   package var reportedOut: UInt64 = 0
+  /// Text messages of the server that were dropped so far.
+  package var textsDropped: UInt64 = 0
 
-  private static let version: UInt8 = 1
-  private static let headerBytes = 1 + 5 * 8
+  private static let version: UInt8 = 2
+  private static let headerBytes = 1 + 6 * 8
 
   package init() {}
 
-  /// Version, five numbers, then the checkpoint; little-endian. The cursor file adds the checksum.
+  /// Version, six numbers, then the checkpoint; little-endian. The cursor file adds the checksum.
   package func encode() -> [UInt8] {
     var bytes: [UInt8] = [CursorRecord.version]
-    for number in [UInt64(bitPattern: completedAt), connections, self.bytes, reportedIn, reportedOut] {
+    for number in [UInt64(bitPattern: completedAt), connections, self.bytes, reportedIn, reportedOut, textsDropped] {
       for shift in stride(from: 0 as UInt64, to: 64, by: 8) {
         bytes.append(UInt8(truncatingIfNeeded: number &>> shift))
       }
@@ -44,6 +46,7 @@ package struct CursorRecord: Equatable, Sendable {
     self.bytes = number(2)
     reportedIn = number(3)
     reportedOut = number(4)
+    textsDropped = number(5)
     let rest = Array(bytes[CursorRecord.headerBytes...])
     if !rest.isEmpty {
       guard let checkpoint = Checkpoint(decoding: rest) else { return nil }

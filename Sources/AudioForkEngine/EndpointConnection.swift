@@ -6,12 +6,14 @@ internal import NIOPosix
 
 /// One attempt to connect and, where it succeeds, the session that comes of it. Lives on one event loop.
 ///
-/// The whole attempt, from the look-up of the name to the server's answer, has one time limit. Reports exactly one
+/// The whole attempt, from the look-up of the name over TLS to the server's answer, has one time limit. Reports exactly one
 /// `opened` or `failed`, after `opened` exactly one `ended`, and nothing any more after `drop`.
 final class EndpointConnection: WebSocketOwner {
   enum Event {
     case opened
     case failed(ConnectionFailure)
+    /// A text message of the server.
+    case text(String)
     case ended(SessionEnd)
   }
 
@@ -23,8 +25,17 @@ final class EndpointConnection: WebSocketOwner {
   /// Sent bytes without acknowledgement for so long mean a dead connection, milliseconds.
   private static let userTimeoutMilliseconds = 20_000
 
+  /// What TLS needs; nil where the engine has none.
+  struct Security {
+    let provider: any TLSProvider
+    let settings: TLSSettings
+  }
+
   private enum Phase {
+    /// Certificates are being read.
+    case preparing
     case connecting
+    case handshaking
     case upgrading
     case open
     case over
@@ -34,42 +45,61 @@ final class EndpointConnection: WebSocketOwner {
   private let url: EndpointURL
   private let request: UpgradeRequest
   private let timeout: TimeAmount
+  private let security: Security?
   private var onEvent: ((Event) -> Void)?
   private var phase = Phase.connecting
   private var channel: (any Channel)?
+  /// Above TLS, where there is TLS.
+  private var gate: TLSGate?
   private var deadline: Scheduled<Void>?
   /// The session while it is open.
   private(set) var session: WebSocketSession?
 
   init(
-    loop: any EventLoop, url: EndpointURL, request: UpgradeRequest, timeout: TimeAmount,
+    loop: any EventLoop, url: EndpointURL, request: UpgradeRequest, timeout: TimeAmount, security: Security?,
     onEvent: @escaping (Event) -> Void
   ) {
     self.loop = loop
     self.url = url
     self.request = request
     self.timeout = timeout
+    self.security = security
     self.onEvent = onEvent
   }
 
   func start() {
     deadline = loop.assumeIsolated().scheduleTask(in: timeout) { [weak self] in self?.timedOut() }
-    let bootstrap = EndpointConnection.bootstrap(on: loop, timeout: timeout)
-    let host = String(decoding: url.host, as: UTF8.self)
-    // An address needs no look-up and no thread that waits for one.
-    let connected =
-      if let address = try? SocketAddress(ipAddress: host, port: url.port) {
-        bootstrap.connect(to: address)
-      } else {
-        bootstrap.connect(host: host, port: url.port)
+    guard url.isSecure else { return connect(with: nil) }
+    phase = .preparing
+    guard let security else {
+      return loop.assumeIsolated().execute {
+        self.fail(ConnectionFailure("tls: this engine was built without TLS", isPermanent: true))
       }
+    }
+    security.provider.prepare(security.settings, on: loop).assumeIsolated().whenComplete { result in
+      guard case .preparing = self.phase else { return }
+      switch result {
+      case .success(let prepared): self.connect(with: prepared)
+      case .failure(let error): self.fail(error as? ConnectionFailure ?? ConnectionFailure("tls: \(shown("\(error)"))"))
+      }
+    }
+  }
+
+  private func connect(with tls: (any PreparedTLS)?) {
+    phase = .connecting
+    let bootstrap = EndpointConnection.bootstrap(on: loop, timeout: timeout)
+    // An address needs no look-up and no thread that waits for one.
+    let address = try? SocketAddress(ipAddress: host, port: url.port)
+    let connected = address.map { bootstrap.connect(to: $0) } ?? bootstrap.connect(host: host, port: url.port)
     connected.assumeIsolated().whenComplete { result in
       switch result {
-      case .success(let channel): self.connected(channel)
+      case .success(let channel): self.connected(channel, tls, isAddress: address != nil || self.url.isIPv6Literal)
       case .failure(let error): self.fail(ConnectionFailure(self.reason(error)))
       }
     }
   }
+
+  private var host: String { String(decoding: url.host, as: UTF8.self) }
 
   /// Leaves: says good-bye where there is somebody to say it to. Nothing is reported any more.
   func drop() {
@@ -95,6 +125,11 @@ final class EndpointConnection: WebSocketOwner {
 
   func webSocketFailed(_ failure: ConnectionFailure) { fail(failure) }
 
+  func webSocketReceived(_ session: WebSocketSession, text: String) {
+    guard phase == .open else { return }
+    onEvent?(.text(text))
+  }
+
   func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd) {
     guard phase == .open else { return }
     phase = .over
@@ -104,11 +139,16 @@ final class EndpointConnection: WebSocketOwner {
     onEvent?(.ended(end))
   }
 
-  /// Asks the kernel how many bytes the peer has acknowledged since the connection began; nil where it does not say.
+  /// Asks the kernel how many of the bytes that were written, before their encryption, the peer has acknowledged since
+  /// the connection began; nil where it does not say.
   func acknowledgedBytes(_ answer: @escaping (UInt64?) -> Void) {
     guard let provider = channel as? any SocketOptionProvider else { return answer(nil) }
     let asked: EventLoopFuture<TCPInformation> = provider.unsafeGetSocketOption(level: .tcp, name: .tcp_info)
-    asked.assumeIsolated().whenComplete { result in answer((try? result.get())?.acknowledgedBytes) }
+    asked.assumeIsolated().whenComplete { [gate] result in
+      // A kernel that does not count says 0; ours is never 0 behind a handshake.
+      let bytes = (try? result.get())?.acknowledgedBytes ?? 0
+      answer(bytes > 0 ? gate?.plaintext(acknowledged: bytes) ?? bytes : nil)
+    }
   }
 
   private static func bootstrap(on loop: any EventLoop, timeout: TimeAmount) -> ClientBootstrap {
@@ -122,10 +162,31 @@ final class EndpointConnection: WebSocketOwner {
       .channelOption(.tcpOption(.tcp_user_timeout), value: userTimeoutMilliseconds)
   }
 
-  private func connected(_ channel: any Channel) {
+  private func connected(_ channel: any Channel, _ tls: (any PreparedTLS)?, isAddress: Bool) {
     guard phase == .connecting else { return channel.close(promise: nil) }
-    phase = .upgrading
     self.channel = channel
+    guard let tls else { return upgrade(channel) }
+    phase = .handshaking
+    let meter = CiphertextMeter()
+    let gate = TLSGate(above: meter) { [weak self] outcome in
+      switch outcome {
+      case .success: self?.upgrade(channel)
+      case .failure(let failure): self?.fail(failure)
+      }
+    }
+    self.gate = gate
+    do {
+      let handlers = try tls.makeHandlers(host: host, isAddress: isAddress)
+      try channel.pipeline.syncOperations.addHandlers([meter] + handlers + [gate])
+      if !channel.isActive { fail(ConnectionFailure("connection: closed")) }
+    } catch {
+      fail(ConnectionFailure(connectionReason(error)))
+    }
+  }
+
+  private func upgrade(_ channel: any Channel) {
+    guard phase == .connecting || phase == .handshaking else { return channel.close(promise: nil) }
+    phase = .upgrading
     var random = SystemRandomNumberGenerator()
     do {
       try UpgradeHandler.install(
@@ -139,14 +200,17 @@ final class EndpointConnection: WebSocketOwner {
   private func timedOut() {
     let seconds = timeout.nanoseconds / 1_000_000_000
     switch phase {
+    case .preparing: fail(ConnectionFailure("tls: the certificate files could not be read within \(seconds) s"))
     case .connecting: fail(ConnectionFailure("connection: no answer within \(seconds) s"))
+    case .handshaking:
+      fail(ConnectionFailure("tls: no answer to the handshake within \(seconds) s; a server without TLS takes ws://"))
     case .upgrading: fail(ConnectionFailure("http: no answer to the upgrade request within \(seconds) s"))
     case .open, .over: break
     }
   }
 
   private func fail(_ failure: ConnectionFailure) {
-    guard phase == .connecting || phase == .upgrading else { return }
+    guard phase != .open, phase != .over else { return }
     phase = .over
     deadline?.cancel()
     channel?.close(promise: nil)
@@ -171,6 +235,17 @@ struct TCPInformation: Sendable {
   private var times: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
   /// Bytes that the peer has acknowledged; our SYN counts as one.
   private(set) var acknowledgedBytes: UInt64 = 0
+}
+
+extension EndpointConnection.Security {
+  /// What a fork's options make of TLS.
+  init(_ provider: any TLSProvider, _ options: ForkOptions) {
+    self.provider = provider
+    settings = TLSSettings(
+      verifies: options.verifies, caFile: String(decoding: options.caFile, as: UTF8.self),
+      certificateFile: String(decoding: options.certificateFile, as: UTF8.self),
+      keyFile: String(decoding: options.keyFile, as: UTF8.self))
+  }
 }
 
 extension NIOBSDSocket.Option {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkWebSocket
 package import NIOCore
 
 /// How the engine's work came to an end.
@@ -47,16 +48,20 @@ package final class EngineCore {
     self.exit = exit
   }
 
-  /// Makes the engine's core on `loop`, with forks on `forkLoops`. The future tells when and why to leave.
+  /// Makes the engine's core on `loop`, with forks on `forkLoops`; without `tls`, forks to wss:// end at once. The future
+  /// tells when and why to leave.
   package static func make(
-    on loop: any EventLoop, forkLoops: [any EventLoop], directory: String, output: any EngineOutput
+    on loop: any EventLoop, forkLoops: [any EventLoop], directory: String, output: any EngineOutput,
+    tls: (any TLSProvider)? = nil
   ) -> EventLoopFuture<(core: NIOLoopBound<EngineCore>, exit: EventLoopFuture<EngineExit>)> {
     let promise = loop.makePromise(of: EngineExit.self)
     let box = NIOLoopBoundBox<EngineCore?>.makeEmptyBox(valueType: EngineCore.self, eventLoop: loop)
     let made = forkLoops.enumerated().map { index, forkLoop in
       forkLoop.submit {
         NIOLoopBound(
-          ForkLoop(loop: forkLoop, index: index, of: forkLoops.count, directory: directory, output: output) { id in
+          ForkLoop(
+            loop: forkLoop, index: index, of: forkLoops.count, directory: directory, output: output, tls: tls
+          ) { id in
             loop.execute { box.value?.forkEnded(id) }
           }, eventLoop: forkLoop)
       }
@@ -76,6 +81,7 @@ package final class EngineCore {
     case .fork(let id, let isClosed): rowSent(id, isClosed: isClosed)
     case .tableEnd: tableEnded()
     case .forget(let id): forget(id)
+    case .sendText(let id, let text): sendText(text, to: id)
     case .unknown: break
     }
   }
@@ -133,6 +139,11 @@ package final class EngineCore {
     guard let work = forks[id] else { return }
     forks[id]?.isForgotten = true
     loops[work.loop].onLoop { $0.forget(id) }
+  }
+
+  private func sendText(_ text: [UInt8], to id: String) {
+    guard let work = forks[id] else { return }
+    loops[work.loop].onLoop { $0.sendText(text, to: id) }
   }
 
   private func forkEnded(_ id: String) {

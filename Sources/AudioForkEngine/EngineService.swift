@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkWebSocket
 internal import CAudioForkABI
 internal import CAudioForkProcess
 internal import Glibc
@@ -15,12 +16,13 @@ package struct EngineStartError: Error, Sendable, CustomStringConvertible {
 package struct EngineService {
   private let link: CInt
   private let directory: String
+  private let tls: (any TLSProvider)?
 
   /// Closes every descriptor above the link and makes the process a daemon of its own: call it first of all.
   ///
   /// Throws when the descriptor is no link, so when a person and not the module started the engine, or when the
   /// directory is none.
-  package init(link: CInt, directory: String) throws(EngineStartError) {
+  package init(link: CInt, directory: String, tls: (any TLSProvider)?) throws(EngineStartError) {
     guard af_is_link(link) == 1 else {
       throw EngineStartError(
         description: "descriptor \(link) is not a link to Asterisk: the engine is started by app_audiofork, not by "
@@ -32,6 +34,7 @@ package struct EngineService {
     }
     self.link = link
     self.directory = directory
+    self.tls = tls
   }
 
   /// What an engine does before its first line of Swift concurrency: closes what it inherited above the link, and
@@ -56,8 +59,8 @@ package struct EngineService {
       .channelOption(.writeBufferWaterMark, value: .init(low: 65_536, high: 262_144))
       .withConnectedSocket(link).get()
     let output = LinkOutput(channel)
-    let made = try await EngineCore.make(on: first, forkLoops: loops, directory: directory, output: output).get()
-    output.send(.ready(version: audioforkVersion, pid: UInt64(getpid())))
+    let made = try await EngineCore.make(on: first, forkLoops: loops, directory: directory, output: output, tls: tls).get()
+    output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
     do {
       try await first.submit {
         try channel.pipeline.syncOperations.addHandlers(

@@ -10,12 +10,37 @@ internal import NIOCore
 
 /// Why a fork cannot be begun.
 struct ForkFailure: Error {
+  /// What is to be done about it.
+  enum Kind {
+    /// Another engine still holds the cursor; it may be gone in a moment.
+    case inUse
+    /// The system lacks something (descriptors, memory) that it may have again.
+    case lacking
+    /// There is no such file.
+    case missing
+    /// Files that nobody can use: they help nobody.
+    case useless
+  }
+
   /// As in ENDED: a word, a colon and text.
   let reason: String
-  /// Another engine still holds the cursor; it may be gone in a moment.
-  var isPassing = false
-  /// There is no such file.
-  var isMissing = false
+  var kind = Kind.useless
+
+  init(reason: String, kind: Kind = .useless) {
+    self.reason = reason
+    self.kind = kind
+  }
+
+  init(_ what: String, _ error: RingError) {
+    reason = "\(what): \(error.message)"
+    kind =
+      switch error.code {
+      case .missing: .missing
+      case .inUse: .inUse
+      case .foreign, .version, .damaged: .useless
+      case .notPermitted, .noSpace, .system: .lacking
+      }
+  }
 }
 
 /// A fork's two files in the instance's directory. The id was checked when the message was read.
@@ -32,15 +57,17 @@ struct ForkFiles {
     do throws(RingError) {
       return try RingReader(path: ringPath)
     } catch {
-      throw ForkFailure(reason: "ring: \(error.message)", isMissing: error.code == .missing)
+      throw ForkFailure("ring", error)
     }
   }
 
-  func openCursor() throws(ForkFailure) -> CursorFile {
+  /// Nil where there is no room for one: the fork does without, and only a restarted engine would miss it.
+  func openCursor() throws(ForkFailure) -> CursorFile? {
     do throws(RingError) {
       return try CursorFile(path: cursorPath)
     } catch {
-      throw ForkFailure(reason: "cursor: \(error.message)", isPassing: error.code == .inUse)
+      if error.code == .noSpace { return nil }
+      throw ForkFailure("cursor", error)
     }
   }
 
@@ -66,13 +93,15 @@ struct ForkFacts {
       throw ForkFailure(reason: "options: \(String(decoding: error.message, as: UTF8.self))")
     }
     guard !options.endpoints.isEmpty else { throw ForkFailure(reason: "options: the fork has no URL") }
-    guard !options.endpoints.contains(where: { $0.isSecure }) else {
-      throw ForkFailure(reason: "tls: this engine was built without TLS")
-    }
     endpoints = options.endpoints
-    stream = StreamDescription(
+    var stream = StreamDescription(
       forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,
       direction: options.direction)
+    stream.format = options.format.name.description
+    stream.rateHertz = options.format.rateHertz
+    stream.channelCount = options.direction.channelCount
+    stream.parameters = options.parameters
+    self.stream = stream
     limits = ForkLimits(
       attemptsMax: options.reconnectAttempts, waitMax: .seconds(options.reconnectWaitSeconds),
       drain: .seconds(facts.drainSeconds))
@@ -93,28 +122,45 @@ struct ForkFacts {
     return options
   }
 
-  /// The first endpoint.
-  var url: EndpointURL { endpoints[0] }
-
-  /// The URL without user information.
-  var shownURL: String { String(decoding: url.shown, as: UTF8.self) }
+  /// What is said on the wire.
+  func makeDialect() -> any Dialect {
+    switch options.dialect {
+    case .raw: RawDialect(encoding: options.format.encoding)
+    }
+  }
 
   var rendering: RenderConfiguration {
     RenderConfiguration(
       directions: DirectionSet(rawValue: options.direction.directions), wireRateHertz: stream.rateHertz,
-      fill: options.fill)
+      fill: options.fill, isStereo: options.direction == .stereo, gainIn: Gain(options.gainIn),
+      gainOut: Gain(options.gainOut))
   }
 
   /// `R(s)` caps each attempt as it caps each wait.
   var attemptTimeout: TimeAmount { .seconds(Int64(options.attemptSeconds)) }
 
-  func request(_ dialect: any Dialect) -> UpgradeRequest {
+  func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
     request.userInformation = url.userInformation
-    request.subprotocols = dialect.subprotocols
+    request.subprotocols =
+      options.subprotocols.map { $0.map { String(decoding: $0, as: UTF8.self) } } ?? dialect.subprotocols
     request.agent = "audiofork/\(audioforkVersion)"
-    request.headers = dialect.requestHeaders(stream).map { RequestHeader(name: $0.name, value: $0.value) }
+    request.headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
+    request.givenHeaders = options.headers.map {
+      RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: String(decoding: $0.value, as: UTF8.self))
+    }
     return request
+  }
+}
+
+extension EndpointURL {
+  /// `shown` as text: without secrets.
+  var shownText: String { String(decoding: shown, as: UTF8.self) }
+}
+
+extension RequestHeader {
+  fileprivate init(_ header: DialectHeader) {
+    self.init(name: header.name, value: header.value, isEncoded: header.isEncoded)
   }
 }
 

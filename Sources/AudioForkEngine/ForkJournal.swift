@@ -9,7 +9,9 @@ package struct ForkJournal {
   package static let gapSpacingNanoseconds: Int64 = 5_000_000_000
 
   private let id: String
-  private let subject: String
+  private let channel: String
+  /// The URL that lines are about, without secrets.
+  package var endpoint: String
   private var gapsDue = 0
   private var samplesDue: UInt64 = 0
   private var reasonsDue: Set<Gap.Reason> = []
@@ -18,18 +20,26 @@ package struct ForkJournal {
   /// `endpoint` is the URL without user information.
   package init(id: String, channel: String, endpoint: String) {
     self.id = id
-    subject = channel.isEmpty ? "AudioFork \(id) to \(endpoint)" : "AudioFork \(id) on \(channel) to \(endpoint)"
+    self.channel = channel
+    self.endpoint = endpoint
+  }
+
+  private var subject: String {
+    channel.isEmpty ? "AudioFork \(id) to \(endpoint)" : "AudioFork \(id) on \(channel) to \(endpoint)"
   }
 
   package func outageBegan(_ reason: String, attemptsMax: Int) -> EngineMessage {
     line(
-      .warning, "\(reason); trying again, at most \(attemptsMax) times. The audio waits in the ring meanwhile")
+      .warning,
+      "\(reason)\(ForkJournal.advice(reason)); trying again, at most \(attemptsMax) times. "
+        + "The audio waits in the ring meanwhile")
   }
 
-  package func outageOver(attempts: Int, lagMilliseconds: UInt64) -> EngineMessage {
+  /// `isFirst`: there was no connection before.
+  package func outageOver(attempts: Int, lagMilliseconds: UInt64, isFirst: Bool) -> EngineMessage {
     line(
       .warning,
-      "connected again after \(attempts) \(attempts == 1 ? "attempt" : "attempts"), \(lagMilliseconds) ms behind; "
+      "connected \(isFirst ? "" : "again ")after \(attempts) \(attempts == 1 ? "attempt" : "attempts"), \(lagMilliseconds) ms behind; "
         + "catching up")
   }
 
@@ -39,8 +49,8 @@ package struct ForkJournal {
     switch ending {
     case .delivered, .shutdown, .forgotten: return nil
     case .closedByServer: return line(.notice, "\(reason); the fork ends")
-    case .unreachable, .refused, .broken:
-      return line(.error, "\(reason); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
+    case .unreachable(_, let cause), .refused(let cause), .broken(let cause):
+      return line(.error, "\(reason)\(ForkJournal.advice(cause)); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
     case .drainExpired: return line(.warning, "\(reason); the time for draining is over, the fork ends")
     }
   }
@@ -73,6 +83,18 @@ package struct ForkJournal {
       .warning, "\(samplesDue) captured samples lost in \(gapsDue) \(gapsDue == 1 ? "gap" : "gaps"): \(causes)")
   }
 
+  package func notVerified() -> EngineMessage {
+    line(
+      .notice, "the server's certificate is not verified (T(insecure) or verify = no): the audio goes to whoever answers")
+  }
+
+  package func textsDropped() -> EngineMessage {
+    line(
+      .warning,
+      "the server sends more than \(ServerTexts.perSecond) texts in a second, or Asterisk does not take them; "
+        + "what is too much is dropped and counted")
+  }
+
   package func cursorFailed() -> EngineMessage {
     line(
       .error, "the cursor cannot be saved; after a crash of the engine audio would be repeated. Make room in run_dir")
@@ -87,6 +109,8 @@ package struct ForkJournal {
   package static func reason(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> String {
     switch ending {
     case .delivered: "done: all audio was delivered"
+    case .closedByServer where undeliveredMilliseconds > 0:
+      "server: closed with 1000; \(undeliveredMilliseconds) ms unconfirmed"
     case .closedByServer: "server: closed with 1000"
     case .unreachable(0, let reason): "unreachable: \(reason); no attempts to reconnect are allowed"
     case .unreachable(let attempts, let reason): "unreachable: \(attempts) attempts failed, the last one: \(reason)"
@@ -97,6 +121,19 @@ package struct ForkJournal {
     case .shutdown: "engine: stopping"
     case .forgotten: "forgotten: the module does not know the fork any more"
     }
+  }
+
+  /// What an administrator can do about a reason, where it is not in the reason itself.
+  private static func advice(_ reason: String) -> String {
+    let advices = [
+      ("http: 401", " (give credentials: a header in a profile, or user:password@ in the URL)"),
+      ("http: 403", " (the server knows the request and refuses it: check the credentials and what they allow)"),
+      ("http: 404", " (check the URL's path)"), ("http: 426", " (the server wants another WebSocket version or TLS)"),
+      ("http: 3", " (redirects are not followed: give the URL that it leads to)"),
+      ("connection: refused", " (check host and port, and that the server runs)"),
+      ("dns: ", " (check the name, or give an address)"),
+    ]
+    return advices.first { reason.hasPrefix($0.0) }?.1 ?? ""
   }
 
   private func undelivered(_ milliseconds: Int64) -> String {

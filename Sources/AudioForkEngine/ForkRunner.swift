@@ -15,6 +15,7 @@ internal import NIOCore
 final class ForkRunner {
   /// Audio that one fork may send in one tick: a backlog must not keep the other forks of the loop waiting.
   static let blocksPerTickMax = 50
+  private static let reportNanoseconds: Int64 = 1_000_000_000
   /// What an engine that starts late is given for draining, even when the fork's own time is over.
   private static let drainMin = Duration.seconds(1)
 
@@ -23,7 +24,8 @@ final class ForkRunner {
   private let facts: ForkFacts
   private let loop: any EventLoop
   private let output: any EngineOutput
-  private let dialect: any Dialect = RawDialect()
+  private let tls: (any TLSProvider)?
+  private let dialect: any Dialect
   private let stream: ForkStream
   private let epochMonotonic: Int64
   private var machine: ForkStateMachine
@@ -36,26 +38,37 @@ final class ForkRunner {
   /// Acknowledged bytes are counted from the connection's beginning, sent ones from the upgrade's end.
   private var acknowledgedAtStart: UInt64?
   private var lastReason = ""
+  private var choice: EndpointChoice
+  private var connectedAt: Int64 = 0
+  private var texts: ServerTexts
+  /// What the module was told last, and when: CLOCK_MONOTONIC.
+  private var reported: (state: ForkStateName, counters: ForkCounters, at: Int64)?
   private var hasToldCursorFailure = false
+  private var hasToldNotVerified = false
+  private var isAskingForTheEnd = false
   private let onEnd: (ForkRunner) -> Void
 
   /// Opens the fork's files. Throws `ForkFailure` with the reason for ENDED.
   init(
-    id: String, files: ForkFiles, loop: any EventLoop, output: any EngineOutput,
+    id: String, files: ForkFiles, loop: any EventLoop, output: any EngineOutput, tls: (any TLSProvider)?,
     onEnd: @escaping (ForkRunner) -> Void
   ) throws(ForkFailure) {
     self.id = id
     self.files = files
     self.loop = loop
     self.output = output
+    self.tls = tls
     self.onEnd = onEnd
     let ring = try files.openRing()
     facts = try ForkFacts(ring.facts, id: id)
+    dialect = facts.makeDialect()
     let cursor = try files.openCursor()
     stream = ForkStream(ring: ring, cursor: cursor, configuration: facts.rendering)
+    choice = EndpointChoice(count: facts.endpoints.count)
+    texts = ServerTexts(dropped: stream.textsDropped)
     epochMonotonic = ring.epochMonotonic
     machine = ForkStateMachine(facts.limits)
-    journal = ForkJournal(id: id, channel: facts.stream.channel, endpoint: facts.shownURL)
+    journal = ForkJournal(id: id, channel: facts.stream.channel, endpoint: facts.endpoints[0].shownText)
   }
 
   func start() { handle(.started) }
@@ -77,7 +90,26 @@ final class ForkRunner {
     let sinceEpoch = now &- epochMonotonic
     if machine.isStreaming, let session = connection?.session { send(over: session, sinceEpoch) }
     if let line = journal.gapsDueNow(now: now, isLast: false) { output.send(line) }
+    reportIfMoved(now)
   }
+
+  /// Once a second, where something has changed: what the module shows is never older.
+  private func reportIfMoved(_ now: Int64) {
+    guard let last = reported, now &- last.at >= ForkRunner.reportNanoseconds, !machine.isEnded else { return }
+    report(machine.name, now, onlyIfMoved: true)
+  }
+
+  private func report(_ name: ForkStateName, _ now: Int64, onlyIfMoved: Bool = false) {
+    let counters = stream.counters(now: now &- epochMonotonic)
+    let isNews = !onlyIfMoved || reported?.counters != counters
+    reported = (name, counters, now)
+    guard isNews else { return }
+    let reason = name == .waiting ? lastReason : ""
+    output.send(.state(id: id, state: name, reason: reason, endpoint: endpoint.shownText, counters))
+  }
+
+  /// The endpoint of the current or next attempt.
+  private var endpoint: EndpointURL { facts.endpoints[min(choice.index, facts.endpoints.count - 1)] }
 
   private func send(over session: WebSocketSession, _ now: Int64) {
     var blocks = 0
@@ -99,13 +131,29 @@ final class ForkRunner {
       guard machine.isStreaming else { return }
     }
     let gaps = stream.takeNewGaps()
+    for gap in gaps { output.send(.gap(id: id, gap)) }
     if !gaps.isEmpty, let line = journal.gaps(gaps, now: now &+ epochMonotonic) { output.send(line) }
     confirm(now)
     if stream.cursorFailed, !hasToldCursorFailure {
       hasToldCursorFailure = true
       output.send(journal.cursorFailed())
     }
-    if stream.isDrained, session.isFlushed { handle(.drained) }
+    if stream.isDrained, session.isFlushed { finishIfAcknowledged(session) }
+  }
+
+  /// All is sent: it is delivered when the server's side has acknowledged the last byte. Asked at each tick until then.
+  private func finishIfAcknowledged(_ session: WebSocketSession) {
+    guard !isAskingForTheEnd, let connection else { return }
+    isAskingForTheEnd = true
+    let written = session.bytesWritten
+    connection.acknowledgedBytes { [self] total in
+      isAskingForTheEnd = false
+      guard machine.isStreaming, self.connection === connection, stream.isDrained else { return }
+      // A kernel that cannot say: the server's answer to our Close has to do.
+      if let total, let start = acknowledgedAtStart, total &- min(start, total) < written { return }
+      stream.confirmAll()
+      handle(.drained)
+    }
   }
 
   private func confirm(_ now: Int64) {
@@ -142,15 +190,11 @@ final class ForkRunner {
       output.send(journal.outageBegan(reason, attemptsMax: facts.limits.attemptsMax))
     case .outageOver(let attempts):
       let lag = stream.counters(now: monotonicNow() &- epochMonotonic).lagMilliseconds
-      output.send(journal.outageOver(attempts: attempts, lagMilliseconds: lag))
-    case .report(let name):
-      let reason = name == .waiting ? lastReason : ""
-      output.send(.state(id: id, state: name, reason: reason, counters))
+      output.send(journal.outageOver(attempts: attempts, lagMilliseconds: lag, isFirst: stream.isFirstConnection))
+    case .report(let name): report(name, monotonicNow())
     case .end(let ending): end(ending)
     }
   }
-
-  private var counters: ForkCounters { stream.counters(now: monotonicNow() &- epochMonotonic) }
 
   private func schedule(after delay: Duration, _ work: @escaping (ForkRunner) -> Void) -> Scheduled<Void> {
     loop.assumeIsolated().scheduleTask(in: TimeAmount(delay)) { [weak self] in
@@ -161,7 +205,8 @@ final class ForkRunner {
 
   private func connect() {
     let connection = EndpointConnection(
-      loop: loop, url: facts.url, request: facts.request(dialect), timeout: facts.attemptTimeout
+      loop: loop, url: endpoint, request: facts.request(to: endpoint, dialect), timeout: facts.attemptTimeout,
+      security: tls.map { EndpointConnection.Security($0, facts.options) }
     ) { [weak self] event in
       self?.connectionReported(event)
     }
@@ -175,18 +220,67 @@ final class ForkRunner {
     case .failed(let failure):
       lastReason = failure.reason
       connection = nil
-      handle(.attemptFailed(failure.reason, isPermanent: failure.isPermanent))
+      journal.endpoint = endpoint.shownText
+      let isHopeless = choice.attemptFailed(isPermanent: failure.isPermanent)
+      handle(.attemptFailed(failure.reason, isPermanent: isHopeless))
+    case .text(let text): textCame(text)
     case .ended(let end): sessionEnded(end)
     }
   }
 
+  // MARK: - Texts
+
+  /// The server said something: it goes to the module, but for what is too much.
+  private func textCame(_ text: String) {
+    let now = monotonicNow()
+    let bytes = Array(text.utf8)
+    let isPassed =
+      texts.admit(now: now)
+      && output.send(
+        .text(id: id, text: ServerTexts.cut(bytes), length: UInt64(bytes.count), dropped: texts.dropped))
+    guard !isPassed else { return }
+    let isNews = texts.drop(now: now)
+    stream.textsDropped = texts.dropped
+    if isNews { output.send(journal.textsDropped()) }
+  }
+
+  /// A text for the server: now or never.
+  func sendText(_ bytes: [UInt8]) {
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      output.send(journal.line(.warning, "a text for the server is not UTF-8; it is not sent"))
+      return
+    }
+    guard machine.isStreaming, let session = connection?.session else {
+      output.send(journal.line(.warning, "there is no connection; a text for the server is not sent"))
+      return
+    }
+    guard session.isWritable else {
+      output.send(journal.line(.warning, "the server does not keep up; a text for it is not sent"))
+      return
+    }
+    session.send(text: text)
+    session.flush()
+  }
+
   private func opened() {
+    choice.connected()
+    connectedAt = monotonicNow()
+    journal.endpoint = endpoint.shownText
     stream.connectionOpened()
+    tellIfNotVerified()
     acknowledgedAtStart = nil
     // The answer to the upgrade has acknowledged the request, so this is what audio is counted from.
     connection?.acknowledgedBytes { [self] in acknowledgedAtStart = $0 }
     for opening in dialect.opening(facts.stream) { send(opening) }
     handle(.connected)
+  }
+
+  /// Once in a fork's life, whatever number of connections and engines it takes; where only some endpoints have TLS,
+  /// once in an engine's.
+  private func tellIfNotVerified() {
+    guard endpoint.isSecure, !facts.options.verifies, !hasToldNotVerified else { return }
+    hasToldNotVerified = true
+    if stream.isFirstConnection || !facts.endpoints.allSatisfy(\.isSecure) { output.send(journal.notVerified()) }
   }
 
   private func sessionEnded(_ end: SessionEnd) {
@@ -204,7 +298,11 @@ final class ForkRunner {
   private func broke(_ reason: String) {
     lastReason = reason
     // Not while closing: all was sent and the totals are final.
-    if machine.isStreaming { stream.rewind() }
+    if machine.isStreaming {
+      stream.rewind()
+      let held = Duration.nanoseconds(monotonicNow() &- connectedAt)
+      choice.connectionLost(wasStable: held >= facts.limits.stableAfter)
+    }
     handle(.disconnected(reason))
   }
 
@@ -230,7 +328,7 @@ final class ForkRunner {
     drainTimer?.cancel()
     let now = monotonicNow()
     let undelivered = stream.undeliveredMilliseconds(now: now &- epochMonotonic)
-    let final = counters
+    let final = stream.counters(now: now &- epochMonotonic)
     if ending == .shutdown { stream.save() }
     stream.close()
     if ending != .shutdown {

@@ -16,7 +16,7 @@ package final class ForkStream {
   }
 
   private let ring: RingReader
-  private let cursor: CursorFile
+  private let cursor: CursorFile?
   private let configuration: RenderConfiguration
   private var renderer: Renderer<SpeexConverter>
   private var window: DeliveryWindow<Mark>
@@ -38,11 +38,11 @@ package final class ForkStream {
   package private(set) var cursorFailed = false
 
   /// Goes on where the cursor says, or begins at the epoch.
-  package init(ring: RingReader, cursor: CursorFile, configuration: RenderConfiguration) {
+  package init(ring: RingReader, cursor: CursorFile?, configuration: RenderConfiguration) {
     self.ring = ring
     self.cursor = cursor
     self.configuration = configuration
-    let found = cursor.load().flatMap { CursorRecord(decoding: $0) } ?? CursorRecord()
+    let found = cursor?.load().flatMap { CursorRecord(decoding: $0) } ?? CursorRecord()
     record = found
     if let checkpoint = found.checkpoint, checkpoint.configuration == configuration {
       renderer = Renderer(configuration, resumingAt: checkpoint)
@@ -157,8 +157,24 @@ package final class ForkStream {
     save()
   }
 
+  /// Everything taken so far has been acknowledged by the server's side.
+  package func confirmAll() {
+    window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: completedAt))
+    renderer.forgetClockDecisions(before: window.confirmed.checkpoint)
+    save()
+  }
+
+  /// Server texts that were dropped; kept in the cursor.
+  package var textsDropped: UInt64 {
+    get { record.textsDropped }
+    set { record.textsDropped = newValue }
+  }
+
   /// A connection was opened.
   package func connectionOpened() { record.connections &+= 1 }
+
+  /// Whether the fork has had one connection and no more, over all engines.
+  package var isFirstConnection: Bool { record.connections == 1 }
 
   /// The connection is gone: the stream goes on from what is confirmed.
   package func rewind() {
@@ -177,13 +193,13 @@ package final class ForkStream {
     decisionsSaved = renderer.clockDecisions
     record.checkpoint = window.confirmed.checkpoint.withClockDecisions(decisionsSaved)
     record.completedAt = window.confirmed.completedAt
-    if !cursor.save(record.encode()) { cursorFailed = true }
+    if cursor?.save(record.encode()) != true { cursorFailed = true }
   }
 
   /// Gives both files back; nothing may be called afterwards but the totals.
   package func close() {
     ring.close()
-    cursor.close()
+    cursor?.close()
   }
 
   // MARK: - Totals
@@ -198,13 +214,33 @@ package final class ForkStream {
     counters.gaps = rendered.gaps
     counters.reconnects = record.connections > 0 ? record.connections &- 1 : 0
     counters.bytes = record.bytes
-    counters.lagMilliseconds = UInt64(clamping: undeliveredMilliseconds(now: now))
+    counters.lagMilliseconds = UInt64(clamping: lagMilliseconds(now: now))
+    counters.confirmed = window.confirmed.checkpoint.position
+    for direction in [Direction.in, .out] where configuration.directions.contains(direction) {
+      counters.captured &+= ring.captured(direction)
+    }
+    counters.undeliveredMilliseconds = UInt64(clamping: undeliveredMilliseconds(now: now))
+    let skew = renderer.shift(of: .in) &- renderer.shift(of: .out)
+    counters.skewMilliseconds = skew &* 1000 / Int64(configuration.wireRateHertz)
+    counters.dropped = record.textsDropped
     return counters
   }
 
   /// Milliseconds of captured time that have not been taken yet.
-  package func undeliveredMilliseconds(now: Int64) -> Int64 {
+  private func lagMilliseconds(now: Int64) -> Int64 {
     guard !isDrained, ring.published > renderer.nextSequence else { return 0 }
     return max(0, (ring.closedAt ?? now) &- completedAt) / 1_000_000
+  }
+
+  /// Milliseconds of captured time whose delivery is not confirmed; 0 where nothing that was captured is missing.
+  package func undeliveredMilliseconds(now: Int64) -> Int64 {
+    let confirmed = window.confirmed
+    let isWhole = [Direction.in, .out].allSatisfy { direction in
+      !configuration.directions.contains(direction)
+        || ring.captured(direction) <= confirmed.checkpoint.counters[direction].accounted
+    }
+    guard !isWhole else { return 0 }
+    // Rounded up: where something is missing, it is not nothing.
+    return max(1, ((ring.closedAt ?? now) &- confirmed.completedAt &+ 999_999) / 1_000_000)
   }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkCore
 internal import AudioForkRing
 internal import CAudioForkABI
 package import NIOCore
@@ -15,6 +16,8 @@ package enum ModuleMessage: Equatable, Sendable {
   case fork(id: String, isClosed: Bool)
   case tableEnd
   case forget(id: String)
+  /// A text message for the fork's server.
+  case sendText(id: String, text: [UInt8])
   /// Of a later release: skipped.
   case unknown(type: UInt16)
 }
@@ -54,6 +57,8 @@ package struct LinkDecoder: NIOSingleStepByteToMessageDecoder {
         id: try id(fields), isClosed: fields.text(UInt16(AF_FIELD_STATE.rawValue)) == "closed")
     case AF_LINK_TABLE_END.rawValue: return .tableEnd
     case AF_LINK_FORGET.rawValue: return .forget(id: try id(fields))
+    case AF_LINK_SEND_TEXT.rawValue:
+      return .sendText(id: try id(fields), text: fields.bytes(UInt16(AF_FIELD_TEXT.rawValue)) ?? [])
     default: return .unknown(type: type)
     }
   }
@@ -95,31 +100,48 @@ package struct ForkCounters: Sendable, Equatable {
   /// Audio bytes written to sockets, repeats included.
   package var bytes: UInt64 = 0
   package var lagMilliseconds: UInt64 = 0
+  /// Position up to which delivery is confirmed.
+  package var confirmed: UInt64 = 0
+  /// Captured samples, summed over the directions.
+  package var captured: UInt64 = 0
+  /// Captured audio that is not confirmed.
+  package var undeliveredMilliseconds: UInt64 = 0
+  /// By how much in is placed later than out, beyond their media times.
+  package var skewMilliseconds: Int64 = 0
+  /// Text messages of the server that were dropped.
+  package var dropped: UInt64 = 0
 
   package init() {}
 }
 
 /// What the engine says (af_link.h).
 package enum EngineMessage: Sendable, Equatable {
-  case ready(version: String, pid: UInt64)
-  case state(id: String, state: ForkStateName, reason: String, ForkCounters)
+  case ready(version: String, pid: UInt64, loops: UInt64)
+  /// `endpoint` is the URL in use, without secrets.
+  case state(id: String, state: ForkStateName, reason: String, endpoint: String, ForkCounters)
   case ended(id: String, reason: String, ForkCounters)
   case log(LogLevel, id: String?, text: String)
+  /// Captured samples that the stream lacks.
+  case gap(id: String, Gap)
+  /// A text message of the server: its beginning, its whole length, and how many were dropped before it.
+  case text(id: String, text: [UInt8], length: UInt64, dropped: UInt64)
 
   /// The message as it travels.
   package func encode() -> ByteBuffer {
     switch self {
-    case .ready(let version, let pid):
+    case .ready(let version, let pid, let loops):
       var fields = FieldBytes(type: AF_LINK_READY)
       fields.append(AF_FIELD_VERSION, version)
       fields.append(AF_FIELD_PROTOCOL, number: UInt64(AF_LINK_VERSION))
       fields.append(AF_FIELD_PID, number: pid)
+      fields.append(AF_FIELD_LOOPS, number: loops)
       return fields.message()
-    case .state(let id, let state, let reason, let counters):
+    case .state(let id, let state, let reason, let endpoint, let counters):
       var fields = FieldBytes(type: AF_LINK_STATE)
       fields.append(AF_FIELD_ID, id)
       fields.append(AF_FIELD_STATE, state.rawValue)
       if !reason.isEmpty { fields.append(AF_FIELD_REASON, reason) }
+      fields.append(AF_FIELD_URL, endpoint)
       fields.append(counters)
       return fields.message()
     case .ended(let id, let reason, let counters):
@@ -133,6 +155,22 @@ package enum EngineMessage: Sendable, Equatable {
       fields.append(AF_FIELD_LEVEL, number: level.rawValue)
       if let id { fields.append(AF_FIELD_ID, id) }
       fields.append(AF_FIELD_TEXT, text)
+      return fields.message()
+    case .gap(let id, let gap):
+      var fields = FieldBytes(type: AF_LINK_GAP)
+      fields.append(AF_FIELD_ID, id)
+      fields.append(AF_FIELD_DIRECTION, gap.direction == .in ? "in" : "out")
+      fields.append(AF_FIELD_START, number: gap.start)
+      fields.append(AF_FIELD_COUNT, number: gap.count)
+      fields.append(AF_FIELD_POSITION, number: gap.position)
+      fields.append(AF_FIELD_REASON, gap.reason == .ahead ? "ahead" : "overrun")
+      return fields.message()
+    case .text(let id, let text, let length, let dropped):
+      var fields = FieldBytes(type: AF_LINK_TEXT)
+      fields.append(AF_FIELD_ID, id)
+      fields.append(AF_FIELD_TEXT, bytes: text)
+      fields.append(AF_FIELD_LENGTH, number: length)
+      fields.append(AF_FIELD_DROPPED, number: dropped)
       return fields.message()
     }
   }
@@ -156,6 +194,11 @@ private struct FieldBytes {
     buffer.writeBytes(bytes)
   }
 
+  mutating func append(_ key: af_field, bytes: [UInt8]) {
+    begin(key, count: bytes.count)
+    buffer.writeBytes(bytes)
+  }
+
   mutating func append(_ key: af_field, number: UInt64) {
     begin(key, count: 8)
     buffer.writeInteger(number, endianness: .little)
@@ -169,6 +212,11 @@ private struct FieldBytes {
     append(AF_FIELD_RECONNECTS, number: counters.reconnects)
     append(AF_FIELD_BYTES, number: counters.bytes)
     append(AF_FIELD_LAG, number: counters.lagMilliseconds)
+    append(AF_FIELD_CONFIRMED, number: counters.confirmed)
+    append(AF_FIELD_CAPTURED, number: counters.captured)
+    append(AF_FIELD_UNDELIVERED, number: counters.undeliveredMilliseconds)
+    append(AF_FIELD_SKEW, number: UInt64(bitPattern: counters.skewMilliseconds))
+    append(AF_FIELD_DROPPED, number: counters.dropped)
   }
 
   func message() -> ByteBuffer {

@@ -425,9 +425,10 @@ extension ForkOptions {
   }
 
   private static func store(variable: Bytes, in place: inout Bytes) -> Bool {
-    guard !variable.isEmpty, variable.count <= 80, !variable.contains(where: { $0.isControl || $0 == 32 }) else {
-      return false
-    }
+    // Parentheses would make it a dialplan function, which may reach beyond Asterisk.
+    guard !variable.isEmpty, variable.count <= 80,
+      !variable.contains(where: { $0.isControl || $0 == 32 || $0 == UInt8(ascii: "(") || $0 == UInt8(ascii: ")") })
+    else { return false }
     place = variable
     return true
   }

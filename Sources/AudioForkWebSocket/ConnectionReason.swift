@@ -5,6 +5,7 @@ internal import NIOCore
 /// What a socket's error means, for the reader of a log: a word, a colon and text.
 package func connectionReason(_ error: any Error) -> String {
   switch error {
+  case let error as ConnectionFailure: error.reason
   case let error as IOError: "connection: \(systemMessage(error.errnoCode))"
   case ChannelError.connectTimeout: "connection: no answer from the host"
   case ChannelError.eof, ChannelError.ioOnClosedChannel, ChannelError.alreadyClosed, ChannelError.inputClosed,

@@ -9,6 +9,8 @@ package protocol WebSocketOwner: AnyObject {
   func webSocketOpened(_ session: WebSocketSession)
   /// There will be no session. Called once, and nothing after it.
   func webSocketFailed(_ failure: ConnectionFailure)
+  /// The server sent a text message; it is whole and valid UTF-8.
+  func webSocketReceived(_ session: WebSocketSession, text: String)
   /// The session is over. Called once, and nothing after it.
   func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd)
 }

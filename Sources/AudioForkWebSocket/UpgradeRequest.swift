@@ -6,10 +6,13 @@ internal import NIOWebSocket
 package struct RequestHeader: Sendable, Equatable {
   package let name: String
   package let value: String
+  /// The value is percent-encoded already: its '%' stay what they are.
+  package let isEncoded: Bool
 
-  package init(name: String, value: String) {
+  package init(name: String, value: String, isEncoded: Bool = false) {
     self.name = name
     self.value = value
+    self.isEncoded = isEncoded
   }
 }
 
@@ -27,6 +30,9 @@ package struct UpgradeRequest: Sendable, Equatable {
   package var subprotocols: [String] = []
   /// Further headers. Values may be anything; names are ours.
   package var headers: [RequestHeader] = []
+  /// Headers as the user gave them: names and values go out as they are, but for what would end a line. An
+  /// Authorization here takes the place of the one that the URL's user information would make, a User-Agent of ours.
+  package var givenHeaders: [RequestHeader] = []
   /// Value of User-Agent.
   package var agent = "audiofork"
 
@@ -51,12 +57,23 @@ package struct UpgradeRequest: Sendable, Equatable {
     if !subprotocols.isEmpty {
       fields.add(name: "Sec-WebSocket-Protocol", value: subprotocols.joined(separator: ", "))
     }
-    if !userInformation.isEmpty { fields.add(name: "Authorization", value: basicAuthorization) }
-    fields.add(name: "User-Agent", value: agent)
-    for header in headers { fields.add(name: header.name, value: headerValue(header.value)) }
+    if !userInformation.isEmpty, !isGiven("authorization") { fields.add(name: "Authorization", value: basicAuthorization) }
+    if !isGiven("user-agent") { fields.add(name: "User-Agent", value: agent) }
+    for header in headers {
+      let value =
+        header.isEncoded ? escaped(Array(header.value.utf8), keeping: { $0 > 32 && $0 < 127 }) : headerValue(header.value)
+      fields.add(name: header.name, value: value)
+    }
+    for header in givenHeaders {
+      fields.add(name: escaped(Array(header.name.utf8)) { $0 > 32 && $0 < 127 && $0 != UInt8(ascii: ":") },
+        value: escaped(Array(header.value.utf8)) { $0 >= 32 && $0 != 127 })
+    }
     return HTTPRequestHead(
       version: .http1_1, method: .GET, uri: escaped(target, keeping: { $0 > 32 && $0 < 127 }), headers: fields)
   }
+
+  /// Whether the user gave a header with this name, here in lower case.
+  private func isGiven(_ name: String) -> Bool { givenHeaders.contains { $0.name.lowercased() == name } }
 
   /// RFC 7617. The URL's percent-encoding is undone first; without a password there is an empty one.
   private var basicAuthorization: String {

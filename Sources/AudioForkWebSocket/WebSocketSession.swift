@@ -102,7 +102,8 @@ package final class WebSocketSession: ChannelInboundHandler {
   package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard phase != .over else { return }
     switch rules.receive(Self.unwrapInboundIn(data)) {
-    case .nothing, .text, .binary, .pong: break  // nothing that a server says is of use yet
+    case .nothing, .binary, .pong: break
+    case .text(let text): if phase == .open { owner?.webSocketReceived(self, text: text) }
     case .ping(let payload): answer(payload, context: context)
     case .close(let code, let reason): peerClosed(code, shown(reason), context: context)
     case .violation(let violation): refuse(violation, context: context)

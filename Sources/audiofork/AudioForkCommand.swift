@@ -22,5 +22,5 @@ struct AudioForkCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audiofork",
     abstract: "Streams the audio of live Asterisk calls to WebSocket servers.",
-    subcommands: [EngineCommand.self, ServeCommand.self, ReportCommand.self, TapCommand.self])
+    subcommands: [EngineCommand.self, ServeCommand.self, ReportCommand.self, TapCommand.self, ReferenceCommand.self])
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
 import AudioForkEngine
+import AudioForkTLS
 import Glibc
 
 /// `audiofork engine`: started by the capture module, never by a person.
@@ -23,7 +24,7 @@ struct EngineCommand: AsyncParsableCommand {
   func run() async throws {
     let status: Int32
     do {
-      status = try await EngineService(link: link, directory: directory).run()
+      status = try await EngineService(link: link, directory: directory, tls: TLSClientProvider()).run()
     } catch let error as EngineStartError {
       let line = Array("audiofork engine: \(error.description)\n".utf8)
       _ = write(STDERR_FILENO, line, line.count)

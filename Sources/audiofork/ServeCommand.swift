@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
 import AudioForkReceiver
+import AudioForkTLS
 import Glibc
 import Logging
 import NIOCore
@@ -12,9 +13,10 @@ struct ServeCommand: AsyncParsableCommand {
     commandName: "serve",
     abstract: "Receives audio streams over WebSocket and writes each to a WAV file.",
     discussion: """
-      Accepts any path and any sub-protocol. Rate and channels are taken from the request headers AudioFork-Rate and \
-      AudioFork-Channels, else 8000 Hz mono is assumed; samples are 16-bit little-endian. Ctrl-C or SIGTERM closes \
-      all streams with 1001 and finishes their files.
+      Accepts any path and any sub-protocol. Format, rate and channels are taken from the request headers \
+      AudioFork-Format (slin…, ulaw or alaw), AudioFork-Rate and AudioFork-Channels, else 16-bit little-endian samples \
+      at 8000 Hz mono are assumed; files are always 16-bit linear. Ctrl-C or SIGTERM closes all streams with 1001 and \
+      finishes their files.
       """)
 
   @Option(help: "Address and port to listen on; port 0 takes a free one. IPv6: [::1]:8080.")
@@ -23,10 +25,33 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(help: "Folder for the WAV files; created if its parent exists.")
   var out = "recordings"
 
+  @Option(help: "PEM file with a certificate, and its chain, for wss://. Needs --key.")
+  var certificate: String?
+
+  @Option(help: "PEM file with the certificate's private key.")
+  var key: String?
+
+  @Option(help: "PEM file with authorities: clients need a certificate of theirs. Needs --certificate.")
+  var clientCa: String?
+
   @Flag(help: "Print each event as a JSON object on a line of its own.")
   var json = false
 
-  func validate() throws { _ = try address() }
+  func validate() throws {
+    _ = try address()
+    guard (certificate == nil) == (key == nil) else {
+      throw ValidationError("--certificate and --key belong together: give both for wss://, or none for ws://")
+    }
+    guard clientCa == nil || certificate != nil else {
+      throw ValidationError("--client-ca needs --certificate and --key: clients show certificates over TLS only")
+    }
+  }
+
+  private func security() throws(TLSServer.Failure) -> Receiver.Security? {
+    guard let certificate, let key else { return nil }
+    let server = try TLSServer(certificate: certificate, key: key, clientAuthorities: clientCa)
+    return { server.makeHandler() }
+  }
 
   private func address() throws -> ListenAddress {
     guard let address = ListenAddress(listen) else {
@@ -40,21 +65,25 @@ struct ServeCommand: AsyncParsableCommand {
     ServeCommand.prepareProcess()
     do {
       let folder = try RecordingFolder(preparing: out)
-      try await ServeCommand.serve(address, folder, json ? .json : EventPrinter.formForStandardOutput)
+      let security = try security()
+      try await ServeCommand.serve(address, folder, security, json ? .json : EventPrinter.formForStandardOutput)
     } catch let error as RecordingError {
       try ServeCommand.fail(error.reason)
     } catch let error as ReceiverError {
+      try ServeCommand.fail(error.reason)
+    } catch let error as TLSServer.Failure {
       try ServeCommand.fail(error.reason)
     }
   }
 
   private static func serve(
-    _ address: ListenAddress, _ folder: RecordingFolder, _ form: EventPrinter.Form
+    _ address: ListenAddress, _ folder: RecordingFolder, _ security: Receiver.Security?, _ form: EventPrinter.Form
   ) async throws {
     let printer = EventPrinter(form)
     let interval: TimeAmount = if case .live = form { .milliseconds(250) } else { .seconds(1) }
     let receiver = Receiver(
-      address: address, folder: folder, progressInterval: interval, emit: { printer.emit($0) })
+      address: address, folder: folder, progressInterval: interval, security: security,
+      emit: { printer.emit($0) })
     let services = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: [.init(service: receiver, successTerminationBehavior: .gracefullyShutdownGroup)],

@@ -86,10 +86,20 @@ final class FakedEngine {
 
   func send(_ bytes: [UInt8]) { _ = bytes.withUnsafeBytes { CAsterisk.send(link, $0.baseAddress, $0.count, 0x4000) } }
 
-  func sayReady() {
+  func sayReady(process: Int32 = 1) {
     var message = FieldWriter(message: UInt16(AF_LINK_READY.rawValue))
     message.append(UInt16(AF_FIELD_VERSION.rawValue), Array("0.1".utf8))
-    message.append(UInt16(AF_FIELD_PID.rawValue), number: 1)
+    message.append(UInt16(AF_FIELD_PID.rawValue), number: UInt64(process))
+    message.append(UInt16(AF_FIELD_LOOPS.rawValue), number: 2)
+    send(message.message())
+  }
+
+  func sayState(_ id: String, _ state: String, reason: String = "", position: UInt64 = 0) {
+    var message = FieldWriter(message: UInt16(AF_LINK_STATE.rawValue))
+    message.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
+    message.append(UInt16(AF_FIELD_STATE.rawValue), Array(state.utf8))
+    message.append(UInt16(AF_FIELD_REASON.rawValue), Array(reason.utf8))
+    message.append(UInt16(AF_FIELD_POSITION.rawValue), number: position)
     send(message.message())
   }
 

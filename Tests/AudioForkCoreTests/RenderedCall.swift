@@ -11,8 +11,14 @@ struct RenderedCall<Converter: SampleRateConverter>: ~Copyable {
   private var output: [Int16] = []
   private var captured: [UInt64] = [0, 0]
 
-  init(_ directions: DirectionSet, rate: Int = 8000, fill: Bool = true) {
-    renderer = Renderer(RenderConfiguration(directions: directions, wireRateHertz: rate, fill: fill))
+  init(
+    _ directions: DirectionSet, rate: Int = 8000, fill: Bool = true, isStereo: Bool = false, gainIn: Int = 0,
+    gainOut: Int = 0
+  ) {
+    renderer = Renderer(
+      RenderConfiguration(
+        directions: directions, wireRateHertz: rate, fill: fill, isStereo: isStereo, gainIn: Gain(gainIn),
+        gainOut: Gain(gainOut)))
   }
 
   /// Consumes the next entry: `samples` of a run that began at `run` milliseconds, arriving when they end, and

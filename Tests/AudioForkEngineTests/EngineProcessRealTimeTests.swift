@@ -118,4 +118,29 @@ struct EngineProcessRealTimeTests {
     #expect(engine.text(AF_LINK_LOG, AF_FIELD_TEXT)?.contains("the link carried a message of 4294967295 bytes") == true)
     #expect(directory.exists)
   }
+
+  @Test("A fork for which the engine has no descriptor waits for one, and its audio with it")
+  func noDescriptors() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let engine = try await spawn(directory)
+    // Whatever is open stays open; nothing more can be opened.
+    try #require(system("prlimit --pid \(engine.process) --nofile=3:4096") == 0)
+    let call = try TestCall(in: directory, url: server.url)
+    engine.send(ModuleWriter.fork(call.id) + ModuleWriter.tableEnd())
+    try await call.speak(untilMilliseconds: 1200)
+    try await eventually("it says so") { engine.has(AF_LINK_LOG) }
+    #expect(engine.text(AF_LINK_LOG, AF_FIELD_TEXT)?.hasSuffix("it is tried again") == true)
+    #expect(!engine.has(AF_LINK_ENDED))
+    try #require(system("prlimit --pid \(engine.process) --nofile=1024:4096") == 0)
+    try await call.speak(untilMilliseconds: 1500)
+    call.hangUp()
+    try await eventually("the fork ends") { engine.has(AF_LINK_ENDED) }
+    #expect(engine.text(AF_LINK_ENDED, AF_FIELD_REASON) == "done: all audio was delivered")
+    #expect(server.connections.first?.carries(call.expected) == true)
+    #expect(engine.messages.filter { UInt32($0.type) == AF_LINK_LOG.rawValue }.count == 1)
+    engine.closeLink()
+    try await eventually("it leaves") { engine.exitStatus != nil }
+    await server.stop()
+  }
 }

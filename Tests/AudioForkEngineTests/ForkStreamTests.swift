@@ -82,7 +82,12 @@ struct ForkStreamTests {
     try fixture.take(at: 2020)
     #expect(fixture.taken == fixture.call.expected)
     #expect(fixture.stream.isDrained)
+    // Taken is not delivered: that takes the server's side to say so.
+    #expect(fixture.stream.counters(now: 3000 * millisecond).lagMilliseconds == 0)
+    #expect(fixture.stream.undeliveredMilliseconds(now: 3000 * millisecond) >= 2000)
+    fixture.stream.confirmAll()
     #expect(fixture.stream.undeliveredMilliseconds(now: 3000 * millisecond) == 0)
+    #expect(fixture.stream.counters(now: 3000 * millisecond).confirmed == 16_000)
   }
 
   @Test("After a break the stream goes on a little before where it was, with the same samples")
@@ -201,10 +206,11 @@ struct ForkStreamTests {
     record.bytes = 1 << 40
     record.reportedIn = 5
     record.reportedOut = .max
+    record.textsDropped = 9
     let bytes = record.encode()
     #expect(CursorRecord(decoding: bytes) == record)
     #expect(CursorRecord(decoding: CursorRecord().encode()) == CursorRecord())
-    for count in 0..<bytes.count where count != 41 {
+    for count in 0..<bytes.count where count != 49 {
       #expect(CursorRecord(decoding: Array(bytes.prefix(count))) == nil)
     }
     var random = SeededRandom(seed: 1)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkEngine
 import AudioForkTap
 import AudioForkTestKit
@@ -24,6 +25,13 @@ enum ModuleWriter {
 
   static func tableEnd() -> [UInt8] { FieldWriter(message: UInt16(AF_LINK_TABLE_END.rawValue)).message() }
 
+  static func sendText(_ id: String, _ text: String) -> [UInt8] {
+    var fields = FieldWriter(message: UInt16(AF_LINK_SEND_TEXT.rawValue))
+    fields.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
+    fields.append(UInt16(AF_FIELD_TEXT.rawValue), Array(text.utf8))
+    return fields.message()
+  }
+
   static func forget(_ id: String) -> [UInt8] {
     var fields = FieldWriter(message: UInt16(AF_LINK_FORGET.rawValue))
     fields.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
@@ -45,10 +53,11 @@ struct LinkMessageTests {
   func moduleMessages() throws {
     let bytes =
       ModuleWriter.hello() + ModuleWriter.fork("af-0-1") + ModuleWriter.fork("af-0-2", state: "closed")
-      + ModuleWriter.tableEnd() + ModuleWriter.forget("af-0-1")
+      + ModuleWriter.tableEnd() + ModuleWriter.sendText("af-0-2", "né\n") + ModuleWriter.forget("af-0-1")
     let expected: [ModuleMessage] = [
       .hello(version: "22.1.0", protocolVersion: 1), .fork(id: "af-0-1", isClosed: false),
-      .fork(id: "af-0-2", isClosed: true), .tableEnd, .forget(id: "af-0-1"),
+      .fork(id: "af-0-2", isClosed: true), .tableEnd,
+      .sendText(id: "af-0-2", text: Array("né\n".utf8)), .forget(id: "af-0-1"),
     ]
     #expect(try decode(bytes) == expected)
     var decoder = LinkDecoder()
@@ -66,15 +75,23 @@ struct LinkMessageTests {
     var counters = ForkCounters()
     counters.position = 160_000
     counters.lost = 7
+    counters.confirmed = 150_000
+    counters.captured = 320_000
+    counters.undeliveredMilliseconds = 210
+    counters.skewMilliseconds = -40
+    counters.dropped = 3
+    let gap = Gap(direction: .out, start: 5, count: 9, reason: .ahead, position: 77)
     let messages: [EngineMessage] = [
-      .ready(version: "0.1.0", pid: 42), .state(id: "f", state: .waiting, reason: "dns: x", counters),
+      .ready(version: "0.1.0", pid: 42, loops: 2),
+      .state(id: "f", state: .waiting, reason: "dns: x", endpoint: "ws://h/", counters),
       .ended(id: "f", reason: "done: y", counters), .log(.warning, id: nil, text: "né"),
+      .gap(id: "f", gap), .text(id: "f", text: Array("{}".utf8), length: 70_000, dropped: 3),
     ]
     var parser = LinkParser()
     for message in messages { Array(message.encode().readableBytesView).withUnsafeBytes { parser.append($0) } }
     var parsed: [LinkMessage] = []
     while let message = parser.next() { parsed.append(message) }
-    #expect(parsed.map(\.type) == [65, 66, 67, 68])
+    #expect(parsed.map(\.type) == [65, 66, 67, 68, 69, 70])
     let ready = try #require(parsed.first { UInt32($0.type) == AF_LINK_READY.rawValue })
     #expect(ready.number(UInt16(AF_FIELD_PID.rawValue)) == 42)
     let state = try #require(parsed.first { UInt32($0.type) == AF_LINK_STATE.rawValue })
@@ -82,7 +99,24 @@ struct LinkMessageTests {
     #expect(state.text(UInt16(AF_FIELD_REASON.rawValue)) == Array("dns: x".utf8))
     let ended = try #require(parsed.first { UInt32($0.type) == AF_LINK_ENDED.rawValue })
     #expect(ended.number(UInt16(AF_FIELD_POSITION.rawValue)) == 160_000)
-    #expect(ended.number(UInt16(AF_FIELD_LOST.rawValue)) == 7)
+    for (field, value) in [
+      (AF_FIELD_LOST, 7), (AF_FIELD_CONFIRMED, 150_000), (AF_FIELD_CAPTURED, 320_000), (AF_FIELD_UNDELIVERED, 210),
+      (AF_FIELD_SKEW, UInt64(bitPattern: -40)), (AF_FIELD_DROPPED, 3),
+    ] as [(af_field, UInt64)] {
+      #expect(ended.number(UInt16(field.rawValue)) == value, "\(field.rawValue)")
+    }
+    #expect(state.text(UInt16(AF_FIELD_URL.rawValue)) == Array("ws://h/".utf8))
+    #expect(ready.number(UInt16(AF_FIELD_LOOPS.rawValue)) == 2)
+    let hole = try #require(parsed.first { UInt32($0.type) == AF_LINK_GAP.rawValue })
+    #expect(hole.text(UInt16(AF_FIELD_DIRECTION.rawValue)) == Array("out".utf8))
+    #expect(hole.text(UInt16(AF_FIELD_REASON.rawValue)) == Array("ahead".utf8))
+    for (field, value) in [(AF_FIELD_START, 5), (AF_FIELD_COUNT, 9), (AF_FIELD_POSITION, 77)] as [(af_field, UInt64)] {
+      #expect(hole.number(UInt16(field.rawValue)) == value)
+    }
+    let text = try #require(parsed.first { UInt32($0.type) == AF_LINK_TEXT.rawValue })
+    #expect(text.text(UInt16(AF_FIELD_TEXT.rawValue)) == Array("{}".utf8))
+    #expect(text.number(UInt16(AF_FIELD_LENGTH.rawValue)) == 70_000)
+    #expect(text.number(UInt16(AF_FIELD_DROPPED.rawValue)) == 3)
     let log = try #require(parsed.first { UInt32($0.type) == AF_LINK_LOG.rawValue })
     #expect(log.number(UInt16(AF_FIELD_LEVEL.rawValue)) == UInt64(AF_LEVEL_WARNING.rawValue))
     #expect(log.text(UInt16(AF_FIELD_TEXT.rawValue)) == Array("né".utf8))

@@ -20,9 +20,10 @@ final class TestCall {
   private let directions: DirectionSet
   private(set) var framesWritten = 0
 
-  /// `age`: for how long the call has been going on already.
+  /// `settings`: lines of a profile. `age`: for how long the call has been going on already.
   init(
-    in directory: ScratchFolder, id: String = "af-test-1", url: String, options: String = "D(both)",
+    in directory: ScratchFolder, id: String = "af-test-1", url: String, furtherURLs: [String] = [],
+    options: String = "D(both)", settings: [String] = [],
     directions: DirectionSet = .both, drainSeconds: UInt64 = 5, age: Int64 = 0, bufferSeconds: UInt32 = 10
   ) throws {
     self.id = id
@@ -30,7 +31,8 @@ final class TestCall {
     epoch = af_now_ns() - age
     var fields = FieldWriter()
     fields.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
-    fields.append(UInt16(AF_FIELD_URL.rawValue), Array(url.utf8))
+    for url in [url] + furtherURLs { fields.append(UInt16(AF_FIELD_URL.rawValue), Array(url.utf8)) }
+    for setting in settings { fields.append(UInt16(AF_FIELD_SETTING.rawValue), Array(setting.utf8)) }
     fields.append(UInt16(AF_FIELD_OPTIONS.rawValue), Array(options.utf8))
     fields.append(UInt16(AF_FIELD_CHANNEL.rawValue), Array("PJSIP/alice-00000001".utf8))
     fields.append(UInt16(AF_FIELD_UNIQUEID.rawValue), Array("1700000000.1".utf8))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkEngine
 import AudioForkTestKit
+import AudioForkWebSocket
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
@@ -9,17 +10,20 @@ import NIOPosix
 final class TestEngine: Sendable {
   private struct Collector: EngineOutput {
     let messages = NIOLockedValueBox<[EngineMessage]>([])
-    func send(_ message: EngineMessage) { messages.withLockedValue { $0.append(message) } }
+    func send(_ message: EngineMessage) -> Bool {
+      messages.withLockedValue { $0.append(message) }
+      return true
+    }
   }
 
   private let collector = Collector()
   private let core: NIOLoopBound<EngineCore>
   private let exit: EventLoopFuture<EngineExit>
 
-  init(_ directory: ScratchFolder) async throws {
+  init(_ directory: ScratchFolder, tls: (any TLSProvider)? = nil) async throws {
     let loops = Array(MultiThreadedEventLoopGroup.singleton.makeIterator().prefix(2))
     let made = try await EngineCore.make(
-      on: loops[0], forkLoops: loops, directory: directory.path, output: collector
+      on: loops[0], forkLoops: loops, directory: directory.path, output: collector, tls: tls
     ).get()
     core = made.core
     exit = made.exit
@@ -47,8 +51,11 @@ final class TestEngine: Sendable {
     return nil
   }
 
+  /// The states that the fork went through; what was only said again is left out.
   func states(_ id: String) -> [ForkStateName] {
-    messages.compactMap { if case .state(id, let state, _, _) = $0 { state } else { nil } }
+    var states: [ForkStateName] = []
+    for case .state(id, let state, _, _, _) in messages where state != states.last { states.append(state) }
+    return states
   }
 
   /// Lines for Asterisk's log of at least this level.

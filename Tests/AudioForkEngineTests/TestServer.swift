@@ -15,8 +15,12 @@ final class TestServer: Sendable {
     case answer(String)
     /// Accepts and never says anything.
     case silent
+    /// Records, and drops the connection on our Close frame instead of answering it.
+    case dropOnClose
     /// Accepts, upgrades, and reads nothing of what follows until told.
     case stall
+    /// Records, and says so many texts as soon as the connection stands.
+    case talk([String])
   }
 
   /// What one connection brought.
@@ -25,8 +29,11 @@ final class TestServer: Sendable {
     var audio: [UInt8] = []
     var messageSizes: [Int] = []
     var pongs: [[UInt8]] = []
+    var texts: [String] = []
     var closeCode: UInt16?
     var isOver = false
+    /// What went wrong in the server's eyes.
+    var errors: [String] = []
 
     /// The audio as samples, s16le.
     var samples: [Int16] {
@@ -55,10 +62,14 @@ final class TestServer: Sendable {
 
   var connections: [Connection] { log.withLockedValue { $0 } }
   var url: String { "ws://127.0.0.1:\(port)/test" }
+  /// By name, where it was started with TLS.
+  var secureURL: String { "wss://localhost:\(port)/test" }
 
-  /// Listens on the port, or on a free one. `keeping`: go on writing into another server's log.
+  /// Listens on the port, or on a free one. `keeping`: go on writing into another server's log. `security` makes the
+  /// handler that does TLS.
   static func start(
-    port: Int = 0, _ behaviour: Behaviour = .record, pingEvery: TimeAmount? = nil, keeping: TestServer? = nil
+    port: Int = 0, _ behaviour: Behaviour = .record, pingEvery: TimeAmount? = nil, keeping: TestServer? = nil,
+    security: (@Sendable () -> any ChannelHandler)? = nil
   ) async throws -> TestServer {
     let log = keeping?.log ?? NIOLockedValueBox([])
     let channels = NIOLockedValueBox<[any Channel]>([])
@@ -71,6 +82,8 @@ final class TestServer: Sendable {
           return log.count - 1
         }
         return channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(SocketCloser())
+          if let security { try channel.pipeline.syncOperations.addHandler(security()) }
           try configure(channel, behaviour, pingEvery, log, index)
         }
       }
@@ -82,6 +95,11 @@ final class TestServer: Sendable {
   func stop() async {
     try? await listener.close().get()
     for channel in channels.withLockedValue({ $0 }) { try? await channel.close().get() }
+  }
+
+  /// Drops every connection without a word, not even close_notify, and goes on listening.
+  func dropConnections() {
+    for channel in channels.withLockedValue({ $0 }) { SocketCloser.close(channel) }
   }
 
   /// Lets stalled connections read on.
@@ -98,7 +116,7 @@ final class TestServer: Sendable {
     switch behaviour {
     case .silent: return
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
-    case .record, .closeAfter, .stall:
+    case .record, .closeAfter, .dropOnClose, .stall, .talk:
       let upgrader = NIOWebSocketServerUpgrader(
         shouldUpgrade: { channel, head in
           log.withLockedValue { $0[index].head = head }
@@ -158,6 +176,13 @@ private final class RecordingHandler: ChannelInboundHandler {
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
+    if case .talk(let texts) = behaviour {
+      for text in texts {
+        context.write(
+          Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: text))), promise: nil)
+      }
+      context.flush()
+    }
     guard let pingEvery else { return }
     let channel = context.channel
     var number: UInt8 = 0
@@ -182,12 +207,14 @@ private final class RecordingHandler: ChannelInboundHandler {
         log[index].audio += payload
         log[index].messageSizes.append(payload.count)
       case .pong: log[index].pongs.append(payload)
+      case .text: log[index].texts.append(String(decoding: payload, as: UTF8.self))
       case .connectionClose where payload.count >= 2:
         log[index].closeCode = UInt16(payload[0]) << 8 | UInt16(payload[1])
       default: break
       }
       total = log[index].audio.count
     }
+    if frame.opcode == .connectionClose, case .dropOnClose = behaviour { return SocketCloser.close(context.channel) }
     if frame.opcode == .connectionClose {
       let answer = WebSocketFrame(fin: true, opcode: .connectionClose, data: ByteBuffer(bytes: payload.prefix(2)))
       let channel = context.channel
@@ -206,5 +233,24 @@ private final class RecordingHandler: ChannelInboundHandler {
     log.withLockedValue { $0[index].isOver = true }
   }
 
-  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    log.withLockedValue { $0[index].errors.append("\(error)") }
+    context.close(promise: nil)
+  }
+}
+
+/// Below TLS: closes the socket without asking TLS.
+private final class SocketCloser: ChannelOutboundHandler {
+  typealias OutboundIn = ByteBuffer
+  private var context: ChannelHandlerContext?
+
+  func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+  func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+  static func close(_ channel: any Channel) {
+    channel.eventLoop.execute {
+      let closer = try? channel.pipeline.syncOperations.handler(type: SocketCloser.self)
+      closer?.context?.close(promise: nil)
+    }
+  }
 }

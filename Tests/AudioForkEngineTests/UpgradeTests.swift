@@ -14,6 +14,8 @@ private final class RecordingOwner: WebSocketOwner {
 
   func webSocketOpened(_ session: WebSocketSession) { self.session = session }
   func webSocketFailed(_ failure: ConnectionFailure) { failures.append(failure) }
+  var texts: [String] = []
+  func webSocketReceived(_ session: WebSocketSession, text: String) { texts.append(text) }
   func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd) { ends.append(end) }
 }
 
@@ -106,6 +108,38 @@ struct UpgradeRequestTests {
     #expect(withPassword.request.contains("Authorization: Basic YWwgaWNlOnA6c3M=\r\n"))
     let withoutPassword = try Attempt { $0.userInformation = Array("alice".utf8) }
     #expect(withoutPassword.request.contains("Authorization: Basic YWxpY2U6\r\n"))
+  }
+
+  @Test("Headers that were given go out as they are, and an Authorization among them takes the URL's place")
+  func givenHeaders() throws {
+    let attempt = try Attempt {
+      $0.userInformation = Array("alice:pass".utf8)
+      $0.givenHeaders = [
+        RequestHeader(name: "authorization", value: "Bearer a.b=="), RequestHeader(name: "X-Call", value: "50% of ä"),
+        RequestHeader(name: "X-Evil", value: "a\r\nX-More: b"),
+      ]
+    }
+    #expect(attempt.request.contains("\r\nauthorization: Bearer a.b==\r\n"))
+    #expect(!attempt.request.contains("Basic"))
+    #expect(attempt.request.contains("\r\nX-Call: 50% of ä\r\n"))
+    #expect(attempt.request.contains("\r\nX-Evil: a%0D%0AX-More: b\r\n"))
+    let agent = try Attempt { $0.givenHeaders = [RequestHeader(name: "user-agent", value: "mine")] }
+    #expect(agent.request.contains("\r\nuser-agent: mine\r\n"))
+    #expect(!agent.request.contains("User-Agent:"))
+  }
+
+  @Test("A value that is percent-encoded already is not encoded again, and cannot end its line either")
+  func encodedHeader() throws {
+    let attempt = try Attempt {
+      $0.headers = [
+        RequestHeader(name: "AudioFork-Parameters", value: "a=50%25&b=x%20y", isEncoded: true),
+        RequestHeader(name: "X-Evil", value: "a%0A\r\nX-More: b", isEncoded: true),
+        RequestHeader(name: "AudioFork-Channel", value: "50%"),
+      ]
+    }
+    #expect(attempt.request.contains("\r\nAudioFork-Parameters: a=50%25&b=x%20y\r\n"))
+    #expect(attempt.request.contains("\r\nX-Evil: a%0A%0D%0AX-More:%20b\r\n"))
+    #expect(attempt.request.contains("\r\nAudioFork-Channel: 50%25\r\n"))
   }
 }
 

@@ -36,6 +36,7 @@ struct ForkOptionsTests {
       ("D(in", "option D has no closing parenthesis; the form is D(in|out|both|stereo)"),
       ("n(x)", "option n does not accept 'x'; the form is n"),
       ("i()", "option i does not accept ''; the form is i(variable)"),
+      ("x(FILE(/etc/x))", "option x does not accept 'FILE(/etc/x)'; the form is x(variable)"),
       ("R(0)", "option R does not accept '0'; the form is R(seconds), 1 to 3600"),
       ("R(ten)", "option R does not accept 'ten'; the form is R(seconds), 1 to 3600"),
       ("r(99999999999999999999)", "option r does not accept '99999999999999999999'; the form is r(attempts), 0 to 1000000"),

@@ -32,7 +32,7 @@ struct EventLinesTests {
 
   @Test("Each event of a stream is one JSON object")
   func json() {
-    let stream = #""path":"/demo","id":"4f","channel":"SIP/\"x\"","remote":"127.0.0.1:5000","rate":8000,"channels":1"#
+    let stream = #""path":"/demo","id":"4f","channel":"SIP/\"x\"","remote":"127.0.0.1:5000","rate":8000,"channels":1,"encoding":"linear""#
     #expect(
       EventLines.json(.started(facts(), file: "/r/a.wav"))
         == #"{"event":"started","stream":1,\#(stream),"subprotocol":"echo","file":"/r/a.wav","notes":[]}"#)
@@ -46,6 +46,16 @@ struct EventLinesTests {
         == #"{"event":"ended","stream":1,\#(stream),"subprotocol":"echo","file":"","seconds":0.000,"bytes":0,"#
         + #""messages":50,"texts":0,"level":null,"peak":null,"code":1000,"by":"client","reason":"","#
         + #""error":"disk \"full\""}"#)
+  }
+
+  @Test("A stream that is not linear on the wire says so")
+  func encoding() {
+    let head = HTTPRequestHead(
+      version: .http1_1, method: .GET, uri: "/a", headers: ["AudioFork-Format": "ulaw", "AudioFork-Channels": "2"])
+    let event = ReceiverEvent.started(
+      StreamFacts(number: 3, request: StreamRequest(head), remote: "127.0.0.1:5000"), file: "/r/a.wav")
+    #expect(EventLines.plain(event) == "[3] started /a from 127.0.0.1:5000, 8000 Hz, 2 channels, ulaw -> /r/a.wav")
+    #expect(EventLines.json(event).contains(#""channels":2,"encoding":"ulaw","#))
   }
 
   @Test("Text from a client can neither break a line nor steer a terminal")

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkReceiver
 import Glibc
 import NIOCore
@@ -103,5 +104,26 @@ struct RecordingTests {
       reason(parent.path + "/a/b")
         == "cannot create the folder \(parent.path)/a/b: No such file or directory; create its parent folder first")
     #expect(reason(parent.path + "/file") == "\(parent.path)/file is not a folder; give another one with --out")
+  }
+
+  @Test("µ-law and A-law are stored as linear samples, however the messages cut the frames")
+  func companded() throws {
+    for (encoding, decode) in [
+      (SampleEncoding.muLaw, { (code: UInt8) in G711.linear(muLaw: code) }), (.aLaw, { G711.linear(aLaw: $0) }),
+    ] {
+      let folder = try TemporaryFolder()
+      let recording = try Recording(
+        in: RecordingFolder(preparing: folder.path), stem: "a", rateHertz: 8000, channelCount: 2, encoding: encoding)
+      let codes = [UInt8](UInt8.min...UInt8.max)
+      #expect(try recording.append(ByteBuffer(bytes: codes[..<101])).frameCount == 50)
+      #expect(try recording.append(ByteBuffer(bytes: codes[101...])).frameCount == 128)
+      #expect(recording.finish() == (128, 0))
+      let wav = try #require(ParsedWav(contents(recording.path)))
+      #expect(wav.channelCount == 2)
+      #expect(wav.samples == codes.flatMap { code in
+        let sample = decode(code)
+        return [UInt8(truncatingIfNeeded: sample), UInt8(truncatingIfNeeded: sample >> 8)]
+      })
+    }
   }
 }

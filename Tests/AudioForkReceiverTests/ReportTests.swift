@@ -152,6 +152,24 @@ struct RecordingReportTests {
     #expect(good.lines.dropFirst(2).prefix(6).allSatisfy { $0.count == 72 })
   }
 
+  @Test("A stereo recording shows each channel by itself, and in which one a prompt is")
+  func stereo() throws {
+    let prompt = speech(8000, seed: 1)
+    let audio = SampledAudio(
+      rateHertz: 44_100, channels: [[Int16](repeating: 0, count: 44_100), recording(44_100, [(prompt, 22_050)])])
+    let report = RecordingReport(
+      path: "s.wav", recording: audio,
+      matches: [(try #require(PromptMatch("callee=x@0-1")), SampledAudio(rateHertz: 44_100, channels: [prompt]))],
+      threshold: 0.99)
+    #expect(report.isGood)
+    #expect(report.lines[1].hasPrefix("1.00 s, 44100 Hz, 2 channels, level -"))
+    #expect(report.lines[2] == "channel 1: level silence, peak silence")
+    #expect(report.lines[3..<8].allSatisfy { $0.allSatisfy { $0 == " " } })
+    #expect(report.lines[8].hasPrefix("channel 2: level -"))
+    #expect(report.lines[9..<14].contains { $0.contains("█") })
+    #expect(report.lines.last == "callee: 1.000 at 0.50 s in channel 2")
+  }
+
   @Test("A prompt that is not there, not whole or of another rate is not good")
   func bad() throws {
     let other = try report("callee=x@0-4", prompt: SampledAudio(rateHertz: 8000, channels: [speech(8000, seed: 2)]))

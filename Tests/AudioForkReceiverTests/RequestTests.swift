@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkReceiver
 import NIOHTTP1
 import Testing
@@ -41,7 +42,14 @@ struct StreamRequestTests {
   @Test("A format that is not linear is noted")
   func format() {
     #expect(request("/", [("AudioFork-Format", "slin")]).notes == [])
-    #expect(request("/", [("AudioFork-Format", "ulaw")]).notes.count == 1)
+    #expect(request("/", [("AudioFork-Format", "opus")]).notes.count == 1)
+    #expect(request("/", [("AudioFork-Format", "ulaw")]).notes == [])
+    #expect(request("/", [("AudioFork-Format", "ulaw")]).encoding == .muLaw)
+    #expect(request("/", [("AudioFork-Format", "alaw")]).encoding == .aLaw)
+    #expect(request("/", [("AudioFork-Format", "slin16")]).encoding == .linear)
+    let unknown = request("/", [("AudioFork-Format", "g722")])
+    #expect(unknown.encoding == .linear)
+    #expect(unknown.notes == ["AudioFork-Format is 'g722'; the bytes are stored as 16-bit linear all the same"])
   }
 
   @Test("The first sub-protocol offered is selected, if it is a token")

@@ -15,24 +15,30 @@ struct fake_value {
 };
 struct ast_channel {
 	pthread_mutex_t lock;
-	char *name;
+	char *name, *unique_id;
 	struct ast_format format;
+	int bridged, busy;
 	int hung_up, references;
 	struct ast_audiohook *hooks;
 	struct ast_datastore *datastores;
 	struct fake_value *variables;
 	struct ast_channel *next;
 };
-struct ast_config {
+struct fake_section {
+	char *name;
 	struct ast_variable *variables;
+	struct fake_section *next;
+};
+struct ast_config {
+	struct fake_section *sections;
 };
 
 static pthread_mutex_t world = PTHREAD_MUTEX_INITIALIZER, table = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t spawned = PTHREAD_COND_INITIALIZER;
 static struct ast_channel *channels;
-static char *log_text, *configuration, *version;
-static int references, registrations, failing_registration, engine_link = -1, engines, spawn_failure;
-static pthread_t control;
+static char *log_text, *event_text, *configuration, *version;
+static int numbers, beep_module = 1, references, registrations, failing_registration, engine_link = -1, engines, spawn_failure;
+static pthread_t control, jobs;
 
 static void recursive(pthread_mutex_t *lock)
 {
@@ -53,6 +59,9 @@ struct ast_channel *fake_channel(const char *name, unsigned int rate)
 	channel->format.rate = rate;
 	channel->references = 1;
 	pthread_mutex_lock(&world);
+	if (asprintf(&channel->unique_id, "1700000000.%d", ++numbers) < 0) {
+		abort();
+	}
 	channel->next = channels;
 	channels = channel;
 	pthread_mutex_unlock(&world);
@@ -82,7 +91,56 @@ static void drop(struct ast_channel *channel)
 	}
 	pthread_mutex_destroy(&channel->lock);
 	free(channel->name);
+	free(channel->unique_id);
 	free(channel);
+}
+
+void fake_rename(struct ast_channel *channel, const char *name)
+{
+	pthread_mutex_lock(&channel->lock);
+	free(channel->name);
+	channel->name = strdup(name);
+	pthread_mutex_unlock(&channel->lock);
+}
+
+void fake_bridge(struct ast_channel *channel, int bridged)
+{
+	pthread_mutex_lock(&channel->lock);
+	channel->bridged = bridged;
+	pthread_mutex_unlock(&channel->lock);
+}
+
+void fake_busy(struct ast_channel *channel, int busy) { channel->busy = busy; }
+void fake_beep_module(int is_loaded) { beep_module = is_loaded; }
+
+void fake_masquerade(struct ast_channel *clone, struct ast_channel *original)
+{
+	struct ast_datastore *store, **end;
+	struct ast_audiohook **last;
+	char *text;
+
+	pthread_mutex_lock(&original->lock);
+	pthread_mutex_lock(&clone->lock);
+	text = clone->name;
+	clone->name = original->name;
+	original->name = text;
+	text = clone->unique_id;
+	clone->unique_id = original->unique_id;
+	original->unique_id = text;
+	for (store = clone->datastores; store; store = store->next) {
+		store->info->chan_fixup(store->data, clone, original);
+	}
+	for (store = original->datastores; store; store = store->next) {
+		store->info->chan_breakdown(store->data, clone, original);
+	}
+	for (end = &original->datastores; *end; end = &(*end)->next) { }
+	*end = clone->datastores;
+	clone->datastores = NULL;
+	for (last = &original->hooks; *last; last = &(*last)->next) { }
+	*last = clone->hooks;
+	clone->hooks = NULL;
+	pthread_mutex_unlock(&clone->lock);
+	pthread_mutex_unlock(&original->lock);
 }
 
 void fake_hangup(struct ast_channel *channel)
@@ -126,6 +184,16 @@ void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direct
 		place = &hook->next;
 	}
 	pthread_mutex_unlock(&channel->lock);
+}
+
+int fake_references(struct ast_channel *channel)
+{
+	int count;
+
+	pthread_mutex_lock(&world);
+	count = channel->references;
+	pthread_mutex_unlock(&world);
+	return count;
 }
 
 int fake_hooks(struct ast_channel *channel)
@@ -174,6 +242,18 @@ char *fake_log(void)
 	pthread_mutex_unlock(&world);
 	return copy;
 }
+
+char *fake_events(void)
+{
+	char *copy;
+
+	pthread_mutex_lock(&world);
+	copy = strdup(event_text ? event_text : "");
+	pthread_mutex_unlock(&world);
+	return copy;
+}
+
+void fake_forget_events(void) { replace(&event_text, NULL); }
 
 int fake_module_references(void) { return __atomic_load_n(&references, __ATOMIC_ACQUIRE); }
 int fake_registrations(void) { return registrations; }
@@ -229,7 +309,12 @@ void af_channel_unlock(struct ast_channel *channel) { pthread_mutex_unlock(&chan
 void af_channel_unref(struct ast_channel *channel) { drop(channel); }
 void af_table_lock(void) { pthread_mutex_lock(&table); }
 void af_table_unlock(void) { pthread_mutex_unlock(&table); }
-static const struct ast_datastore_info datastore_type = { .type = "audiofork", .destroy = af_datastore_destroyed };
+static const struct ast_datastore_info datastore_type = {
+	.type = "audiofork",
+	.destroy = af_datastore_destroyed,
+	.chan_fixup = af_datastore_moved,
+	.chan_breakdown = af_datastore_moved,
+};
 const struct ast_datastore_info *af_datastore_type(void) { return &datastore_type; }
 static int pins;
 void af_module_pin(void) { pins = 1; }
@@ -241,6 +326,116 @@ void af_module_release(void) { __atomic_sub_fetch(&references, 1, __ATOMIC_ACQ_R
 struct ast_module *af_module_self(void) { return NULL; }
 int af_control_start(void) { return pthread_create(&control, NULL, af_control_thread, NULL); }
 void af_control_join(void) { pthread_join(control, NULL); }
+int af_jobs_start(void) { return pthread_create(&jobs, NULL, af_jobs_thread, NULL); }
+void af_jobs_join(void) { pthread_join(jobs, NULL); }
+int af_command_start(struct af_command *command) { return pthread_create(&command->thread, NULL, af_command_thread, command); }
+void af_command_join(struct af_command *command) { pthread_join(command->thread, NULL); }
+
+/* Variables of the channel, and ${FILE(path)}; nothing nested. */
+char *af_evaluate(struct ast_channel *channel, const char *text)
+{
+	char *result = calloc(1, 16384), *end;
+	const char *at;
+
+	while ((at = strstr(text, "${")) && (end = strchr(at, '}'))) {
+		char *name = strndup(at + 2, end - at - 2), *value;
+
+		strncat(result, text, at - text);
+		if (!strncmp(name, "FILE(", 5)) {
+			FILE *file;
+
+			name[strlen(name) - 1] = '\0';
+			value = calloc(1, 4096);
+			if ((file = fopen(name + 5, "r"))) {
+				value[fread(value, 1, 4095, file)] = '\0';
+				fclose(file);
+			}
+		} else {
+			value = fake_variable(channel, name);
+		}
+		strcat(result, value ? value : "");
+		free(value);
+		free(name);
+		text = end + 1;
+	}
+	strcat(result, text);
+	return result;
+}
+
+char *af_evaluate_given(struct ast_channel *channel, const char *text) { return af_evaluate(channel, text); }
+
+static void remember_event(const char *kind, const char *name, const char *body)
+{
+	char *longer;
+
+	pthread_mutex_lock(&world);
+	if (asprintf(&longer, "%s%s: %s\n%s\n", event_text ? event_text : "", kind, name, body) > 0) {
+		free(event_text);
+		event_text = longer;
+	}
+	pthread_mutex_unlock(&world);
+}
+
+void af_event(struct ast_channel *channel, const char *name, const char *body)
+{
+	remember_event(channel ? "Event" : "Event without channel", name, body);
+}
+
+void af_event_stasis(struct ast_channel *channel, void **snapshot, const char *name, const char *body)
+{
+	if (channel && !*snapshot) {
+		*snapshot = malloc(1);
+	}
+	remember_event(channel ? "UserEvent" : *snapshot ? "UserEvent from snapshot" : "UserEvent lost", name, body);
+}
+
+void af_snapshot_release(void *snapshot) { free(snapshot); }
+
+static void remember_beep(struct ast_channel *channel, const char *kind)
+{
+	/* Nobody plays with a channel's lock held. */
+	int error = pthread_mutex_trylock(&channel->lock);
+
+	if (!error) {
+		pthread_mutex_unlock(&channel->lock);
+	}
+	remember_event("Beep", error ? "with the lock" : kind, "");
+}
+
+int ast_stream_and_wait(struct ast_channel *channel, const char *file, const char *digits)
+{
+	remember_beep(channel, "played");
+	return 0;
+}
+
+int af_beep(struct ast_channel *channel)
+{
+	if (channel->busy) {
+		return -1;
+	}
+	remember_beep(channel, "queued");
+	return 0;
+}
+
+int af_beeps_start(struct ast_channel *channel, unsigned int seconds, char *id, size_t size)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "each %u", seconds);
+	snprintf(id, size, "7");
+	remember_beep(channel, text);
+	return 0;
+}
+
+int af_beeps_stop(struct ast_channel *channel, const char *id)
+{
+	remember_beep(channel, "no more");
+	return 0;
+}
+
+int ast_module_check(const char *name) { return beep_module; }
+int ast_safe_system(const char *line) { return system(line); }
+int ast_channel_is_bridged(const struct ast_channel *channel) { return channel->bridged; }
 
 static int registration(void)
 {
@@ -251,18 +446,352 @@ static int registration(void)
 	return 0;
 }
 
-int af_cli_register(void) { return registration(); }
-void af_cli_unregister(void) { registrations--; }
+static struct { const char *words; char *usage; } commands[16];
+static int command_count;
+
+int af_cli_add(const char *words, const char *summary, const char *usage)
+{
+	commands[command_count].words = words;
+	commands[command_count++].usage = strdup(usage);
+	return 0;
+}
+
+static void forget_commands(void)
+{
+	while (command_count) {
+		free(commands[--command_count].usage);
+	}
+}
+
+int af_cli_register(void)
+{
+	int failure = registration();
+
+	if (failure) {
+		forget_commands();
+	}
+	return failure;
+}
+
+void af_cli_unregister(void)
+{
+	registrations--;
+	forget_commands();
+}
+
 void af_cli_print(int descriptor, const char *text) { dprintf(descriptor, "%s\n", text); }
-static char failure[] = "failure", show_usage[] = "usage";
-char *af_cli_success(void) { return NULL; }
-char *af_cli_failure(void) { return failure; }
-char *af_cli_show_usage(void) { return show_usage; }
-void af_cli_describe(struct ast_cli_entry *entry) { entry->usage = "Usage: audiofork"; }
+char *af_cli_word(const char *word) { return strdup(word); }
+
+/* The command with the most words that the line begins with, -1: none. */
+static int find_command(const char *line)
+{
+	int number, found = -1;
+	size_t best = 0;
+
+	for (number = 0; number < command_count; number++) {
+		size_t length = strlen(commands[number].words);
+
+		if (length > best && !strncasecmp(line, commands[number].words, length) && (!line[length] || line[length] == ' ')) {
+			best = length;
+			found = number;
+		}
+	}
+	return found;
+}
+
+char *fake_cli(const char *line)
+{
+	int number = find_command(line), descriptor, well_formed;
+	char *words[64], *memory = strdup(line), *rest = memory, *word, *text;
+	FILE *file;
+	long length;
+	int count = 0;
+
+	if (number < 0) {
+		free(memory);
+		return NULL;
+	}
+	while ((word = strsep(&rest, " ")) && count < 63) {
+		if (*word) {
+			words[count++] = word;
+		}
+	}
+	words[count] = NULL;
+	file = tmpfile();
+	descriptor = fileno(file);
+	{
+		struct ast_cli_args arguments = { .fd = descriptor, .argc = count, .argv = (const char * const *) words, .line = line };
+
+		well_formed = af_cli_run(number, &arguments);
+	}
+	free(memory);
+	length = lseek(descriptor, 0, SEEK_END);
+	text = calloc(1, length + 1);
+	lseek(descriptor, 0, SEEK_SET);
+	if (read(descriptor, text, length) != length) {
+		text[0] = '\0';
+	}
+	fclose(file);
+	if (!well_formed) {
+		free(text);
+		return strdup(commands[number].usage);
+	}
+	return text;
+}
+
+char *fake_complete(const char *line, int n)
+{
+	const char *word = strrchr(line, ' ') ? strrchr(line, ' ') + 1 : line, *at;
+	int number = find_command(line), place = 0;
+
+	for (at = line; at < word; at++) {
+		place += *at == ' ';
+	}
+	if (number < 0) {
+		return NULL;
+	}
+	{
+		struct ast_cli_args arguments = { .line = line, .word = word, .pos = place, .n = n };
+
+		return af_cli_complete(number, &arguments);
+	}
+}
+
+/* AMI: one conversation at a time. */
+
+static struct fake_item {
+	const char *kind, *name;
+	char *help;
+	int authority;
+	int (*run)(struct mansession *s, const struct message *m);
+	struct fake_item *next;
+} *items;
+static int documented;
+static char *answer;
+
+static void remember(const char *kind, const char *name, int authority, int (*run)(struct mansession *, const struct message *), const char *help)
+{
+	struct fake_item *item = calloc(1, sizeof(*item));
+
+	item->kind = kind;
+	item->name = name;
+	item->authority = authority;
+	item->run = run;
+	item->help = help ? strdup(help) : NULL;
+	item->next = items;
+	items = item;
+}
+
+static struct fake_item *find_item(const char *kind, const char *name)
+{
+	struct fake_item *item = items;
+
+	while (item && (strcmp(item->kind, kind) || strcasecmp(item->name, name))) {
+		item = item->next;
+	}
+	return item;
+}
+
+static void forget_item(const char *kind, const char *name)
+{
+	struct fake_item **place, *item;
+
+	for (place = &items; (item = *place); place = &item->next) {
+		if (!strcmp(item->kind, kind) && !strcmp(item->name, name)) {
+			*place = item->next;
+			free(item->help);
+			free(item);
+			return;
+		}
+	}
+}
+
+void fake_documented(int is_documented) { documented = is_documented; }
+int af_is_documented(const char *kind, const char *name) { return documented; }
+
+char *fake_help(const char *kind, const char *name)
+{
+	struct fake_item *item = find_item(kind, name);
+
+	return item && item->help ? strdup(item->help) : NULL;
+}
+
+int fake_authority(const char *action)
+{
+	struct fake_item *item = find_item("manager", action);
+
+	return item ? item->authority : -1;
+}
+
+int ast_manager_register2(const char *action, int authority, int (*func)(struct mansession *s, const struct message *m),
+	struct ast_module *module, const char *synopsis, const char *description)
+{
+	int failure = registration();
+
+	if (!failure) {
+		remember("manager", action, authority, func, description);
+	}
+	return failure;
+}
+
+int ast_manager_unregister(const char *action)
+{
+	registrations--;
+	forget_item("manager", action);
+	return 0;
+}
+
+const char *astman_get_header(const struct message *m, char *var)
+{
+	size_t length = strlen(var);
+	unsigned int index;
+
+	for (index = 0; index < m->hdrcount; index++) {
+		if (!strncasecmp(m->headers[index], var, length) && m->headers[index][length] == ':') {
+			const char *value = m->headers[index] + length + 1;
+
+			return value + strspn(value, " ");
+		}
+	}
+	return "";
+}
+
+void af_manager_append(struct mansession *session, const char *text)
+{
+	char *longer;
+
+	if (asprintf(&longer, "%s%s", answer ? answer : "", text) > 0) {
+		free(answer);
+		answer = longer;
+	}
+}
+
+static void respond(const struct message *m, const char *response, const char *listflag, const char *message)
+{
+	const char *id = astman_get_header(m, "ActionID");
+
+	af_manager_append(NULL, "Response: ");
+	af_manager_append(NULL, response);
+	if (*id) {
+		af_manager_append(NULL, "\r\nActionID: ");
+		af_manager_append(NULL, id);
+	}
+	if (listflag) {
+		af_manager_append(NULL, "\r\nEventList: ");
+		af_manager_append(NULL, listflag);
+	}
+	af_manager_append(NULL, "\r\nMessage: ");
+	af_manager_append(NULL, message);
+	af_manager_append(NULL, "\r\n\r\n");
+}
+
+void astman_send_error(struct mansession *s, const struct message *m, char *error) { respond(m, "Error", NULL, error); }
+
+void astman_send_listack(struct mansession *s, const struct message *m, char *msg, char *listflag)
+{
+	respond(m, "Success", listflag, msg);
+}
+
+void astman_send_list_complete_start(struct mansession *s, const struct message *m, const char *event_name, int count)
+{
+	char number[32];
+
+	snprintf(number, sizeof(number), "%d", count);
+	af_manager_append(s, "Event: ");
+	af_manager_append(s, event_name);
+	af_manager_append(s, "\r\nEventList: Complete\r\nListItems: ");
+	af_manager_append(s, number);
+	af_manager_append(s, "\r\n");
+}
+
+void astman_send_list_complete_end(struct mansession *s) { af_manager_append(s, "\r\n"); }
+
+char *fake_action(const char *lines)
+{
+	struct message message = { 0 };
+	struct fake_item *item;
+	char *memory = strdup(lines), *rest = memory, *line, *text;
+
+	while ((line = strsep(&rest, "\n")) && message.hdrcount < 128) {
+		if (*line) {
+			message.headers[message.hdrcount++] = line;
+		}
+	}
+	item = find_item("manager", astman_get_header(&message, "Action"));
+	if (item) {
+		item->run(NULL, &message);
+	}
+	free(memory);
+	text = answer;
+	answer = NULL;
+	return text;
+}
+
+/* The dialplan function. */
+
+static char *function_value;
+
+int af_function_register(const char *name, const char *synopsis, const char *syntax, const char *description)
+{
+	int failure = registration();
+
+	if (!failure) {
+		remember("function", name, 0, NULL, description);
+	}
+	return failure;
+}
+
+void af_function_unregister(void)
+{
+	registrations--;
+	forget_item("function", "AUDIOFORK");
+}
+
+void af_string_set(struct ast_str **string, ssize_t length, const char *text)
+{
+	free(function_value);
+	function_value = strdup(text);
+}
+
+char *fake_function(struct ast_channel *channel, const char *arguments, size_t length)
+{
+	char *copy = strdup(arguments), *buffer = malloc(length + 1);
+	int failure;
+
+	buffer[length] = 'x';
+	failure = af_function_read(channel, "AUDIOFORK", copy, buffer, length);
+	free(copy);
+	/* Written behind the end, or something although it failed. */
+	if (buffer[length] != 'x' || (failure && *buffer)) {
+		abort();
+	}
+	if (failure) {
+		free(buffer);
+		return NULL;
+	}
+	return buffer;
+}
+
+char *fake_function_long(struct ast_channel *channel, const char *arguments)
+{
+	char *copy = strdup(arguments), *value;
+	int failure = af_function_read2(channel, "AUDIOFORK", copy, NULL, 0);
+
+	free(copy);
+	value = function_value;
+	function_value = NULL;
+	if (failure) {
+		free(value);
+		return NULL;
+	}
+	return value;
+}
 
 struct ast_config *af_config_load(const char *name, int *broken)
 {
 	struct ast_config *config;
+	struct fake_section **section;
+	struct ast_variable **last;
 	char *line, *rest, *lines;
 
 	*broken = 0;
@@ -272,20 +801,30 @@ struct ast_config *af_config_load(const char *name, int *broken)
 		return NULL;
 	}
 	config = calloc(1, sizeof(*config));
+	section = &config->sections;
+	*section = calloc(1, sizeof(**section));
+	(*section)->name = strdup("general");
+	last = &(*section)->variables;
 	rest = lines = strdup(configuration);
 	while ((line = strsep(&rest, "\n"))) {
 		char *value = strchr(line, '=');
-		struct ast_variable *variable;
 
+		if (*line == '[') {
+			section = &(*section)->next;
+			*section = calloc(1, sizeof(**section));
+			(*section)->name = strndup(line + 1, strcspn(line + 1, "]"));
+			last = &(*section)->variables;
+			continue;
+		}
 		if (!value) {
 			continue;
 		}
 		*value++ = '\0';
-		variable = calloc(1, sizeof(*variable));
-		variable->name = strdup(line);
-		variable->value = strdup(value);
-		variable->next = config->variables;
-		config->variables = variable;
+		*last = calloc(1, sizeof(**last));
+		(*last)->name = strdup(line);
+		(*last)->value = strdup(value);
+		(*last)->file = "";
+		last = &(*last)->next;
 	}
 	free(lines);
 	pthread_mutex_unlock(&world);
@@ -315,6 +854,19 @@ int af_is_tmpfs(const char *path)
 
 int af_is_program(const char *path) { return access(path, X_OK) ? errno : 0; }
 int af_errno(void) { return errno; }
+long af_clock_ticks(void) { return sysconf(_SC_CLK_TCK); }
+long af_page_bytes(void) { return sysconf(_SC_PAGESIZE); }
+
+ssize_t af_read_file(const char *path, void *buffer, size_t length)
+{
+	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t count = descriptor < 0 ? -errno : read(descriptor, buffer, length);
+
+	if (descriptor >= 0) {
+		close(descriptor);
+	}
+	return count;
+}
 int af_process_open(int pid) { return -1; }
 void af_process_kill(int process) { }
 const char *af_built_for(void) { return "22.10.1"; }
@@ -435,7 +987,7 @@ struct ast_datastore *ast_channel_datastore_find(struct ast_channel *channel, co
 }
 
 const char *ast_channel_name(const struct ast_channel *channel) { return channel->name; }
-const char *ast_channel_uniqueid(const struct ast_channel *channel) { return "1700000000.1"; }
+const char *ast_channel_uniqueid(const struct ast_channel *channel) { return channel->unique_id; }
 const char *ast_channel_linkedid(const struct ast_channel *channel) { return "1700000000.0"; }
 struct ast_format *ast_channel_rawreadformat(struct ast_channel *channel) { return &channel->format; }
 struct ast_format *ast_channel_rawwriteformat(struct ast_channel *channel) { return &channel->format; }
@@ -447,7 +999,7 @@ struct ast_channel *ast_channel_get_by_name(const char *name)
 	struct ast_channel *channel;
 
 	pthread_mutex_lock(&world);
-	for (channel = channels; channel && strcasecmp(channel->name, name); channel = channel->next) { }
+	for (channel = channels; channel && strcasecmp(channel->name, name) && strcmp(channel->unique_id, name); channel = channel->next) { }
 	if (channel) {
 		channel->references++;
 	}
@@ -497,17 +1049,45 @@ char *ast_strip(char *text)
 }
 
 const char *ast_get_version(void) { return version ? version : "22.10.1~dfsg-1"; }
-struct ast_variable *ast_variable_browse(const struct ast_config *config, const char *category) { return config->variables; }
+
+char *ast_category_browse(struct ast_config *config, const char *prev_name)
+{
+	struct fake_section *section = config->sections;
+
+	if (!prev_name) {
+		return section->name;
+	}
+	while (section->name != prev_name) {
+		section = section->next;
+	}
+	return section->next ? section->next->name : NULL;
+}
+
+struct ast_variable *ast_variable_browse(const struct ast_config *config, const char *category)
+{
+	struct fake_section *section = config->sections;
+
+	while (section && section->name != category) {
+		section = section->next;
+	}
+	return section ? section->variables : NULL;
+}
 
 void ast_config_destroy(struct ast_config *config)
 {
+	struct fake_section *section;
 	struct ast_variable *variable;
 
-	while ((variable = config->variables)) {
-		config->variables = variable->next;
-		free((void *) variable->name);
-		free((void *) variable->value);
-		free(variable);
+	while ((section = config->sections)) {
+		while ((variable = section->variables)) {
+			section->variables = variable->next;
+			free((void *) variable->name);
+			free((void *) variable->value);
+			free(variable);
+		}
+		config->sections = section->next;
+		free(section->name);
+		free(section);
 	}
 	free(config);
 }
@@ -515,13 +1095,35 @@ void ast_config_destroy(struct ast_config *config)
 int ast_register_application2(const char *app, int (*execute)(struct ast_channel *, const char *), const char *synopsis,
 	const char *description, void *mod)
 {
-	return registration();
+	int failure = registration();
+
+	if (!failure) {
+		remember("application", app, 0, NULL, description);
+	}
+	return failure;
 }
 
 int ast_unregister_application(const char *app)
 {
 	registrations--;
+	forget_item("application", app);
 	return 0;
 }
 
-char *ast_complete_channels(const char *line, const char *word, int pos, int state, int rpos) { return NULL; }
+char *ast_complete_channels(const char *line, const char *word, int pos, int state, int rpos)
+{
+	struct ast_channel *channel;
+	char *found = NULL;
+
+	if (pos != rpos) {
+		return NULL;
+	}
+	pthread_mutex_lock(&world);
+	for (channel = channels; channel && !found; channel = channel->next) {
+		if (!strncasecmp(channel->name, word, strlen(word)) && !state--) {
+			found = strdup(channel->name);
+		}
+	}
+	pthread_mutex_unlock(&world);
+	return found;
+}

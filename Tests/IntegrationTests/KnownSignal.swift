@@ -29,6 +29,17 @@ struct KnownSignal: Sendable {
     })
   }
 
+  /// The signal without what G.711 would take for silence: both its laws keep every sample of it apart from fill.
+  var awayFromSilence: KnownSignal {
+    KnownSignal(samples.map { $0.magnitude < 16 ? $0 + ($0 < 0 ? -16 : 16) : $0 })
+  }
+
+  /// The signal at a volume: each sample goes through `gain`, saturated. What becomes zero is left out, because a
+  /// recording cannot tell it from fill.
+  func at(_ gain: (Int) -> Int) -> KnownSignal {
+    KnownSignal(samples.map { Int16(clamping: gain(Int($0))) }.filter { $0 != 0 })
+  }
+
   /// SplitMix64 of both.
   private static func hash(_ seed: UInt64, _ index: UInt64) -> UInt64 {
     var z = (seed &* 0xA24B_AED4_963E_E407) &+ index &* 0x9E37_79B9_7F4A_7C15

@@ -65,7 +65,8 @@ extension IntegrationTests {
             #expect(await receiver.ended(calls, path: "load", within: 10))
           }
           #expect(try await Self.unloadWhenIdle(sandbox), "unload \(cycle) was refused")
-          #expect(sandbox.engines().isEmpty, "an engine outlived unload \(cycle)")
+          // It has been told to go or killed by then; on a busy machine it is still in the process list for a moment.
+          #expect(await becomesTrue(within: 2) { sandbox.engines().isEmpty }, "an engine outlived unload \(cycle)")
           #expect(sandbox.runFiles().isEmpty, "unload \(cycle) left \(sandbox.runFiles())")
           // The first cycles warm Asterisk's own pools and caches up.
           if cycle == 20 { before = try Holdings(of: sandbox.processIdentifier) }

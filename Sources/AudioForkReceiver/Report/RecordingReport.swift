@@ -53,7 +53,14 @@ package struct RecordingReport: Equatable, Sendable {
     lines.append(
       "\(fixed(recording.seconds, places: 2)) s, \(recording.rateHertz) Hz, \(count) channel\(count == 1 ? "" : "s"), "
         + "level \(level(meter.rootMeanSquare)), peak \(level(meter.peakLevel))")
-    for channel in recording.channels { lines += Waveform.rows(channel, columns: columns, rows: 5) }
+    for (index, channel) in recording.channels.enumerated() {
+      if count > 1 {
+        var own = LevelMeter()
+        own.add(channel)
+        lines.append("channel \(index + 1): level \(level(own.rootMeanSquare)), peak \(level(own.peakLevel))")
+      }
+      lines += Waveform.rows(channel, columns: columns, rows: 5)
+    }
     let end = "\(fixed(recording.seconds, places: 1)) s"
     lines.append("0 s" + String(repeating: " ", count: max(1, columns - 3 - end.count)) + end)
     var isGood = true

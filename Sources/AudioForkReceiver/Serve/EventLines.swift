@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkCore
 
 /// Events as lines of text.
 package enum EventLines {
@@ -47,7 +48,8 @@ package enum EventLines {
     case .listening(let url, _, let folder):
       return "listening on \(url) - recordings go to \(folder)"
     case .started(let facts, let file):
-      let form = "\(facts.request.rateHertz) Hz, \(channels(facts.request.channelCount))"
+      let encoding = facts.request.encoding == .linear ? "" : ", \(word(facts.request.encoding))"
+      let form = "\(facts.request.rateHertz) Hz, \(channels(facts.request.channelCount))\(encoding)"
       let first = "[\(facts.number)] started \(printable(facts.request.path)) from \(facts.remote), \(form) -> \(file)"
       return ([first] + facts.request.notes.map { "[\(facts.number)] note: \(printable($0))" }).joined(separator: "\n")
     case .progress(let facts, let progress):
@@ -95,6 +97,15 @@ package enum EventLines {
 
   private static func channels(_ count: Int) -> String { count == 1 ? "1 channel" : "\(count) channels" }
 
+  /// How samples come on the wire, in Asterisk's words where it has one.
+  private static func word(_ encoding: SampleEncoding) -> String {
+    switch encoding {
+    case .linear: "linear"
+    case .muLaw: "ulaw"
+    case .aLaw: "alaw"
+    }
+  }
+
   private static func add(_ facts: StreamFacts, to line: inout JSONLine) {
     line.add("stream", facts.number)
     line.add("path", facts.request.path)
@@ -103,6 +114,7 @@ package enum EventLines {
     line.add("remote", facts.remote)
     line.add("rate", facts.request.rateHertz)
     line.add("channels", facts.request.channelCount)
+    line.add("encoding", word(facts.request.encoding))
     line.add("subprotocol", facts.request.subprotocol ?? "")
   }
 

@@ -25,7 +25,7 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard case .end = unwrapInboundIn(data) else { return }
-    let body = "This is a receiver of audio over WebSocket. Connect with ws:// (RFC 6455, version 13).\n"
+    let body = "This is a receiver of audio over WebSocket. Connect as a WebSocket (RFC 6455, version 13).\n"
     let headers: HTTPHeaders = [
       "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Connection": "close",
       "Content-Type": "text/plain; charset=utf-8", "Content-Length": String(body.utf8.count),

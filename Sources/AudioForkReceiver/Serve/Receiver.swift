@@ -24,7 +24,11 @@ package struct Receiver: Service {
     let registry = ConnectionRegistry()
     /// Blocking disk work goes here: at most one piece for each connection, so its queue is bounded by them.
     let pool = NIOThreadPool.singleton
+    let security: Security?
   }
+
+  /// Makes the handler that does TLS for one connection, on its event loop.
+  package typealias Security = @Sendable () -> any ChannelHandler
 
   private let address: ListenAddress
   private let shared: Shared
@@ -33,14 +37,16 @@ package struct Receiver: Service {
   ///   - address: where to listen.
   ///   - folder: where recordings go.
   ///   - progressInterval: shortest time between two progress events of a stream.
+  ///   - security: TLS; nil: none.
   ///   - unixSeconds: the wall clock, for file names.
   ///   - emit: takes every event; called on event loops, so it must not block.
   package init(
-    address: ListenAddress, folder: RecordingFolder, progressInterval: TimeAmount = .seconds(1),
+    address: ListenAddress, folder: RecordingFolder, progressInterval: TimeAmount = .seconds(1), security: Security? = nil,
     unixSeconds: @escaping @Sendable () -> Int = { time(nil) }, emit: @escaping @Sendable (ReceiverEvent) -> Void
   ) {
     self.address = address
-    shared = Shared(folder: folder, progressInterval: progressInterval, emit: emit, unixSeconds: unixSeconds)
+    shared = Shared(
+      folder: folder, progressInterval: progressInterval, emit: emit, unixSeconds: unixSeconds, security: security)
   }
 
   /// Listens and records until told to stop.
@@ -53,7 +59,8 @@ package struct Receiver: Service {
       throw ReceiverError(reason: "cannot listen on \(address.shown): \(Receiver.reason(error))")
     }
     let port = server.localAddress?.port ?? address.port
-    let url = "ws://\(ListenAddress(host: address.host, port: port).shown)/"
+    let scheme = shared.security == nil ? "ws" : "wss"
+    let url = "\(scheme)://\(ListenAddress(host: address.host, port: port).shown)/"
     shared.emit(.listening(url: url, port: port, folder: shared.folder.path))
     try? await gracefulShutdown()
     try? await server.close()
@@ -106,6 +113,7 @@ package struct Receiver: Service {
         }
       })
     let operations = channel.pipeline.syncOperations
+    if let security = shared.security { try operations.addHandler(security()) }
     try operations.configureHTTPServerPipeline(
       withServerUpgrade: (
         upgraders: [upgrader],

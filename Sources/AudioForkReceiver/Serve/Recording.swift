@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkCore
 internal import Glibc
 package import NIOCore
 internal import Synchronization
@@ -23,11 +24,15 @@ package final class Recording: Sendable {
 
   /// Absolute path of the file.
   package let path: String
+  /// Bytes of a sample frame on the wire.
   private let frameBytes: Int
+  private let encoding: SampleEncoding
   private let state: Mutex<State>
 
   /// Creates the file, with a header that says that it is empty.
-  package init(in folder: RecordingFolder, stem: String, rateHertz: Int, channelCount: Int) throws(RecordingError) {
+  package init(
+    in folder: RecordingFolder, stem: String, rateHertz: Int, channelCount: Int, encoding: SampleEncoding = .linear
+  ) throws(RecordingError) {
     let (descriptor, path) = try folder.create(stem: stem)
     do {
       let file = try WavFile(descriptor: descriptor, rateHertz: rateHertz, channelCount: channelCount)
@@ -37,7 +42,8 @@ package final class Recording: Sendable {
       throw RecordingError(reason: "cannot begin \(path): \(error.reason)")
     }
     self.path = path
-    frameBytes = 2 * channelCount
+    frameBytes = encoding.bytesPerSample * channelCount
+    self.encoding = encoding
   }
 
   /// Appends what arrived; bytes of an unfinished sample frame are kept for the next call.
@@ -50,7 +56,7 @@ package final class Recording: Sendable {
           whole.writeImmutableBuffer(bytes)
         }
         let length = whole.readableBytes - whole.readableBytes % frameBytes
-        let samples = whole.readSlice(length: length) ?? ByteBuffer()
+        let samples = linear(whole.readSlice(length: length) ?? ByteBuffer())
         state.remainder = whole.readableBytes > 0 ? ByteBuffer(whole.readableBytesView) : ByteBuffer()
         var level = LevelMeter()
         try samples.withUnsafeReadableBytes { raw in
@@ -67,6 +73,18 @@ package final class Recording: Sendable {
     } catch {
       throw RecordingError(reason: "cannot write \(path): \(error)")
     }
+  }
+
+  /// The samples as the file has them: 16-bit linear.
+  private func linear(_ samples: ByteBuffer) -> ByteBuffer {
+    guard encoding != .linear else { return samples }
+    var linear = ByteBuffer()
+    linear.reserveCapacity(samples.readableBytes * 2)
+    for code in samples.readableBytesView {
+      let sample = encoding == .muLaw ? G711.linear(muLaw: code) : G711.linear(aLaw: code)
+      linear.writeInteger(sample, endianness: .little)
+    }
+    return linear
   }
 
   /// Finalises and closes the file.

@@ -38,7 +38,8 @@ final class StreamHandler: ChannelDuplexHandler {
     onPool {
       let stem = RecordingName.stem(path: request.path, forkID: request.forkID, unixSeconds: clock())
       return try Recording(
-        in: folder, stem: stem, rateHertz: request.rateHertz, channelCount: request.channelCount)
+        in: folder, stem: stem, rateHertz: request.rateHertz, channelCount: request.channelCount,
+        encoding: request.encoding)
     } then: { handler, result in
       handler.opened(result)
     }

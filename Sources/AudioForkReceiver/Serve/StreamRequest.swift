@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkCore
 package import NIOHTTP1
 
 /// What the upgrade request says about a stream.
@@ -12,6 +13,8 @@ package struct StreamRequest: Equatable, Sendable {
   /// Sample frames per second.
   package let rateHertz: Int
   package let channelCount: Int
+  /// From the header AudioFork-Format; linear for the slin formats and where it is absent.
+  package let encoding: SampleEncoding
   /// The first sub-protocol that the client offers, which is the one selected; nil where it offers none.
   package let subprotocol: String?
   /// What was not as expected and what was assumed instead, one sentence each.
@@ -33,8 +36,15 @@ package struct StreamRequest: Equatable, Sendable {
       in: head.headers, named: "AudioFork-Rate", within: StreamRequest.rates, assumed: 8000, &notes)
     channelCount = StreamRequest.number(
       in: head.headers, named: "AudioFork-Channels", within: StreamRequest.channelCounts, assumed: 1, &notes)
-    if let format = head.headers.first(name: "AudioFork-Format"), !format.hasPrefix("slin") {
-      notes.append("AudioFork-Format is '\(format.prefix(32))'; the bytes are stored as 16-bit linear all the same")
+    let format = head.headers.first(name: "AudioFork-Format") ?? "slin"
+    switch format {
+    case "ulaw": encoding = .muLaw
+    case "alaw": encoding = .aLaw
+    default:
+      encoding = .linear
+      if !format.hasPrefix("slin") {
+        notes.append("AudioFork-Format is '\(format.prefix(32))'; the bytes are stored as 16-bit linear all the same")
+      }
     }
     self.notes = notes
   }

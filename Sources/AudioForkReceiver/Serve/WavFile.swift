@@ -51,7 +51,7 @@ package struct WavFile: ~Copyable {
     Glibc.close(descriptor)
   }
 
-  /// Appends samples as they come from the wire; `bytes` is a whole number of sample frames. After an error the file
+  /// Appends samples, 16-bit little-endian; `bytes` is a whole number of sample frames. After an error the file
   /// holds what could be written, under a header that says so.
   package mutating func append(_ bytes: UnsafeRawBufferPointer) throws(RecordingError) {
     guard let address = bytes.baseAddress, !bytes.isEmpty else { return }

@@ -69,6 +69,8 @@ void ast_audiohook_update_status(struct ast_audiohook *audiohook, enum ast_audio
 struct ast_datastore_info {
 	const char *type;
 	void (*destroy)(void *data);
+	void (*chan_fixup)(void *data, struct ast_channel *old_chan, struct ast_channel *new_chan);
+	void (*chan_breakdown)(void *data, struct ast_channel *old_chan, struct ast_channel *new_chan);
 };
 struct ast_datastore {
 	const char *uid;
@@ -95,12 +97,18 @@ int pbx_builtin_setvar_helper(struct ast_channel *chan, const char *name, const 
 unsigned int __ast_app_separate_args(char *buf, char delim, int remove_chars, char **array, int arraylen);
 char *ast_strip(char *s);
 const char *ast_get_version(void);
+int ast_module_check(const char *name);
+int ast_safe_system(const char *s);
+int ast_stream_and_wait(struct ast_channel *chan, const char *file, const char *digits);
+int ast_channel_is_bridged(const struct ast_channel *chan);
 
 struct ast_variable {
 	const char *name;
 	const char *value;
+	const char *file;
 	struct ast_variable *next;
 };
+char *ast_category_browse(struct ast_config *config, const char *prev_name);
 struct ast_variable *ast_variable_browse(const struct ast_config *config, const char *category);
 void ast_config_destroy(struct ast_config *config);
 
@@ -118,10 +126,25 @@ struct ast_cli_args {
 	const int pos;
 	const int n;
 };
-struct ast_cli_entry {
-	const char *usage;
-	char *command;
+struct ast_str {
+	size_t length;
 };
+struct mansession;
+struct message {
+	unsigned int hdrcount;
+	const char *headers[128];
+};
+#define EVENT_FLAG_SYSTEM (1 << 0)
+#define EVENT_FLAG_CALL (1 << 1)
+#define EVENT_FLAG_REPORTING (1 << 9)
+int ast_manager_register2(const char *action, int authority, int (*func)(struct mansession *s, const struct message *m),
+	struct ast_module *module, const char *synopsis, const char *description);
+int ast_manager_unregister(const char *action);
+const char *astman_get_header(const struct message *m, char *var);
+void astman_send_error(struct mansession *s, const struct message *m, char *error);
+void astman_send_listack(struct mansession *s, const struct message *m, char *msg, char *listflag);
+void astman_send_list_complete_start(struct mansession *s, const struct message *m, const char *event_name, int count);
+void astman_send_list_complete_end(struct mansession *s);
 char *ast_complete_channels(const char *line, const char *word, int pos, int state, int rpos);
 
 #endif /* FAKE_ASTERISK_H */

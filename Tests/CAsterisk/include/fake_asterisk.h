@@ -14,13 +14,29 @@ struct ast_channel *fake_channel(const char *name, unsigned int rate);
 void fake_hangup(struct ast_channel *channel);
 /*! \brief Lets every hook of the channel see a frame, and drops those that were told to leave. */
 void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count);
+/*! \brief References to the channel; 1 while nobody but Asterisk has it. */
+int fake_references(struct ast_channel *channel);
 /*! \brief Hooks on the channel. */
 int fake_pins(void);
 int fake_hooks(struct ast_channel *channel);
 /*! \brief A variable's value, or NULL. The caller frees it. */
 char *fake_variable(struct ast_channel *channel, const char *name);
 
-/*! \brief The values of [general] in the next load of audiofork.conf: "key=value" lines; NULL: no such file. */
+/*! \brief Moves what is on `clone` to `original`, as a masquerade does; names and unique ids change places. */
+void fake_masquerade(struct ast_channel *clone, struct ast_channel *original);
+/*! \brief Gives the channel another name and tells nobody. */
+void fake_rename(struct ast_channel *channel, const char *name);
+/*! \brief Puts the channel into a bridge, or takes it out. */
+void fake_bridge(struct ast_channel *channel, int bridged);
+/*! \brief Something is being played to the channel, or is not. */
+void fake_busy(struct ast_channel *channel, int busy);
+/*! \brief Whether func_periodic_hook.so is loaded. */
+void fake_beep_module(int is_loaded);
+/*! \brief Every event and beep so far, "Event: name" and its lines. The caller frees it. */
+char *fake_events(void);
+void fake_forget_events(void);
+
+/*! \brief audiofork.conf at the next load: "key=value" lines of [general], then sections; NULL: no such file. */
 void fake_configuration(const char *lines);
 /*! \brief What ast_get_version() says. */
 void fake_version(const char *version);
@@ -28,10 +44,28 @@ void fake_version(const char *version);
 char *fake_log(void);
 /*! \brief References to the module. */
 int fake_module_references(void);
-/*! \brief Registered applications and CLI tables. */
+/*! \brief Registered applications, functions, CLI tables and AMI actions. */
 int fake_registrations(void);
 /*! \brief Makes the n-th registration from now fail; 0: none. */
 void fake_fail_registration(int n);
+
+/*! \brief Whether Asterisk has loaded XML that documents the module. */
+void fake_documented(int is_documented);
+/*! \brief The help text that an "application", "function" or "manager" action was registered with, or NULL. The caller frees it. */
+char *fake_help(const char *kind, const char *name);
+
+/*! \brief Runs a CLI command. Returns what it prints, or its usage; NULL: no such command. The caller frees it. */
+char *fake_cli(const char *line);
+/*! \brief The n-th completion of the line's last word, which may be empty; NULL: no more. The caller frees it. */
+char *fake_complete(const char *line, int n);
+/*! \brief Sends an AMI action, "Name: value" lines. Returns the answer; NULL: no such action. The caller frees it. */
+char *fake_action(const char *lines);
+/*! \brief The privileges that an action was registered with; -1: no such action. */
+int fake_authority(const char *action);
+/*! \brief ${AUDIOFORK(arguments)} into a buffer of this length. Returns the value, NULL for a failure. The caller frees it. */
+char *fake_function(struct ast_channel *channel, const char *arguments, size_t length);
+/*! \brief The same through the function's other door, for long values. */
+char *fake_function_long(struct ast_channel *channel, const char *arguments);
 
 /*! \brief The next engine's end of the link, once it has been "spawned"; waits up to `milliseconds`, -1: none came.
  * The test is the engine; it closes the descriptor. */

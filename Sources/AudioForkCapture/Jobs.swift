@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import CAsterisk
+
+#if canImport(AudioForkOptions)
+import AudioForkOptions
+#endif
+
+/// What the jobs thread does, in the order in which it happened.
+enum Job {
+  case raise(ForkEvent)
+  /// A text of the server: variables, then the event. `variable`: of option x, empty: none.
+  case response(ForkEvent, variable: Bytes)
+  /// The fork has ended: its beeps end, the event is raised, its command is run.
+  case end(ForkEvent, command: Bytes, beeps: Bytes)
+}
+
+/// Longest value of AUDIOFORK_RESPONSE and of the variable of option x, bytes.
+let responseVariableMax = 4096
+
+/// The module's second thread: events, variables and commands, so that neither the control thread nor a caller waits
+/// for AMI, for a channel's lock or for a program.
+enum Jobs {
+  // Guarded by the table's lock.
+  nonisolated(unsafe) private static var waiting = [Job]()
+  nonisolated(unsafe) private static var waitingTextBytes = 0
+  nonisolated(unsafe) private static var textsLost = 0
+  nonisolated(unsafe) private static var isStopping = false
+  /// Written before the thread starts and after it has ended.
+  nonisolated(unsafe) private static var wakeDescriptor: CInt = -1
+
+  /// Beyond it texts of servers are dropped: whatever takes the events is much too slow.
+  private static let waitingTextBytesMax = 8_388_608
+
+  /// Starts the thread. Returns 0 or an errno.
+  static func start() -> CInt {
+    wakeDescriptor = eventfd(0, CInt(EFD_CLOEXEC))
+    guard wakeDescriptor >= 0 else { return af_errno() }
+    isStopping = false
+    let failure = af_jobs_start()
+    if failure != 0 { forget() }
+    return failure
+  }
+
+  /// Does what is left and ends the thread. No command runs any more.
+  static func stop() {
+    withTable { isStopping = true }
+    wake()
+    af_jobs_join()
+    forget()
+  }
+
+  private static func forget() {
+    close(wakeDescriptor)
+    wakeDescriptor = -1
+  }
+
+  /// Adds a job. With the table's lock held, so that the order is that of the table's changes; `wake` follows.
+  static func add(_ job: Job) {
+    if case .response(let event, _) = job {
+      guard waitingTextBytes &+ event.response.count <= waitingTextBytesMax else {
+        textsLost &+= 1
+        return
+      }
+      waitingTextBytes &+= event.response.count
+    }
+    waiting.append(job)
+  }
+
+  static func wake() {
+    var one: UInt64 = 1
+    _ = write(wakeDescriptor, &one, 8)
+  }
+
+  /// Takes what waits; nil when the thread shall end.
+  fileprivate static func take() -> [Job]? {
+    let (jobs, lost) = withTable { () -> ([Job]?, Int) in
+      let taken = (waiting.isEmpty && isStopping ? nil : waiting, textsLost)
+      waiting = []
+      waitingTextBytes = 0
+      textsLost = 0
+      return taken
+    }
+    if lost > 0 {
+      log(
+        AF_LEVEL_WARNING, "AudioFork: ", .number(lost),
+        " texts of servers were dropped: Asterisk takes their variables and events more slowly than they come")
+    }
+    return jobs
+  }
+
+  fileprivate static func wait() {
+    var count: UInt64 = 0
+    _ = read(wakeDescriptor, &count, 8)
+  }
+}
+
+@c(af_jobs_thread)
+func jobsThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  while let jobs = Jobs.take() {
+    for job in jobs { perform(job) }
+    joinCommands()
+    if jobs.isEmpty { Jobs.wait() }
+  }
+  Snapshots.forgetAll()
+  return nil
+}
+
+private func perform(_ job: Job) {
+  switch job {
+  case .raise(var event): withLiveChannel(of: event.row) { event.raise($0) }
+  case .response(var event, let variable):
+    withLiveChannel(of: event.row) { channel in
+      if let channel, isCarried(event.row.id, by: channel) {
+        let value = variableValue(event.response)
+        setVariable(channel, Bytes(text: "AUDIOFORK_RESPONSE"), value)
+        if !variable.isEmpty { setVariable(channel, variable, value) }
+      }
+      event.raise(channel)
+    }
+  case .end(var event, let command, let beeps):
+    withLiveChannel(of: event.row) { channel in
+      if let channel { endBeeps(channel, beeps) }
+      event.raise(channel)
+    }
+    Snapshots.forget(event.row.id)
+    if !command.isEmpty { run(command, of: event.row.id) }
+  }
+}
+
+/// A server's text as a variable's value: cut, and without line ends, which AMI would print as they are.
+func variableValue(_ text: Bytes) -> Bytes {
+  cut(text, to: responseVariableMax).map { $0.isControl ? 32 : $0 }
+}
+
+/// Runs `body` with the fork's channel, referenced and not locked, or with nil when that has gone.
+private func withLiveChannel(of row: ForkRow, _ body: (OpaquePointer?) -> Void) {
+  // A masquerade may have changed both since.
+  let (uniqueID, name) =
+    withTable { forkTable.find(row.id).map { (bytes($0.pointee.uniqueid), bytes($0.pointee.channel)) } }
+    ?? (row.uniqueID, row.channel)
+  let channel = liveChannel(uniqueID, called: name)
+  body(channel)
+  if let channel { af_channel_unref(channel) }
+}
+
+/// The live channel with this unique id, referenced; nil where there is none. The name that it had is where to look
+/// first: a unique id is searched for among all channels.
+func liveChannel(_ uniqueID: Bytes, called name: Bytes) -> OpaquePointer? {
+  channel(named: name, with: uniqueID) ?? channel(named: uniqueID, with: uniqueID)
+}
+
+/// Asterisk takes a unique id for a name; and a name may belong to another channel by now.
+private func channel(named name: Bytes, with uniqueID: Bytes) -> OpaquePointer? {
+  guard !name.isEmpty, let channel = withCString(name, { ast_channel_get_by_name($0) }) else { return nil }
+  af_channel_lock(channel)
+  let isIt = bytes(ast_channel_uniqueid(channel)) == uniqueID
+  af_channel_unlock(channel)
+  if isIt { return channel }
+  af_channel_unref(channel)
+  return nil
+}
+
+/// Whether the fork is on this channel, or was until it was stopped: the server's last words come later.
+private func isCarried(_ id: Bytes, by channel: OpaquePointer) -> Bool {
+  af_channel_lock(channel)
+  let isThere = withCString(id) { ast_channel_datastore_find(channel, af_datastore_type(), $0) } != nil
+  af_channel_unlock(channel)
+  return isThere || withTable { forkTable.find(id).map { $0.pointee.closed_at_ns != 0 || isClosed($0) } ?? true }
+}
+
+// MARK: - Commands
+
+/// Commands that run. Belongs to the jobs thread.
+nonisolated(unsafe) private var commands: UnsafeMutablePointer<af_command>?
+
+/// Runs the command of a fork that has ended, on a thread of its own: it may take hours.
+private func run(_ line: Bytes, of id: Bytes) {
+  guard let memory = calloc(1, MemoryLayout<af_command>.size) else { return commandIsOver() }
+  let command = memory.assumingMemoryBound(to: af_command.self)
+  command.pointee.line = duplicate(line)
+  command.pointee.id = duplicate(id)
+  log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " runs its command")
+  let failure = af_command_start(command)
+  guard failure == 0 else {
+    log(AF_LEVEL_ERROR, "AudioFork ", .bytes(id), ": its command was not run: ", .bytes(reason(failure)))
+    destroy(command)
+    return commandIsOver()
+  }
+  command.pointee.next = commands
+  commands = command
+}
+
+private func destroy(_ command: UnsafeMutablePointer<af_command>) {
+  free(command.pointee.line)
+  free(command.pointee.id)
+  free(command)
+}
+
+private func commandIsOver() {
+  withTable {
+    forkTable.commands &-= 1
+    forkTable.unreserve()
+  }
+}
+
+/// Lets go of the threads that are through.
+private func joinCommands() {
+  var running: UnsafeMutablePointer<af_command>?
+  var next = commands
+  while let command = next {
+    next = command.pointee.next
+    if withTable({ command.pointee.is_over != 0 }) {
+      af_command_join(command)
+      destroy(command)
+      commandIsOver()
+    } else {
+      command.pointee.next = running
+      running = command
+    }
+  }
+  commands = running
+}
+
+@c(af_command_thread)
+func commandThread(_ pointer: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  guard let pointer else { return nil }
+  let command = pointer.assumingMemoryBound(to: af_command.self)
+  // Waits for its child by itself; nobody else may.
+  let status = ast_safe_system(command.pointee.line)
+  if status != 0 {
+    log(
+      AF_LEVEL_WARNING, "AudioFork ", .bytes(bytes(command.pointee.id)), ": its command ended with status ",
+      .number(Int(status)))
+  }
+  withTable { command.pointee.is_over = 1 }
+  Jobs.wake()
+  return nil
+}

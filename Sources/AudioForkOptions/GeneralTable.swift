@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+
+/// What a key of `[general]` stands for that a profile does not have.
+package enum GeneralKind: Sendable {
+  case engine, runDirectory, allow, bufferTotal, stasis
+}
+
+/// One key of `[general]` in `audiofork.conf`. The keys of a profile that `[general]` takes too are in `ProfileKey`
+/// (`isGeneral`). The table drives parsing, messages and documentation.
+package struct GeneralKey: Sendable {
+  package let name: StaticString
+  package let kind: GeneralKind
+  /// The accepted form of its value.
+  package let form: StaticString
+  package let help: StaticString
+  /// Whether several lines add up instead of the last one counting.
+  package var isRepeatable = false
+}
+
+extension GeneralKey {
+  /// Every key that only `[general]` takes, in the order of the documentation.
+  package static let all: [GeneralKey] = [
+    GeneralKey(
+      name: "engine", kind: .engine, form: "an absolute path",
+      help: "The engine: the program that talks to the WebSocket servers. Default: /usr/local/bin/audiofork."),
+    GeneralKey(
+      name: "run_dir", kind: .runDirectory, form: "an absolute path of at most 200 characters",
+      help: "Folder for the rings, on a tmpfs. Default: audiofork in Asterisk's run directory if that is a tmpfs, else /dev/shm/audiofork-UID."
+    ),
+    GeneralKey(
+      name: "allow", kind: .allow, form: "ws[s]://host[:port][/path], where * and ? are wildcards",
+      help: "URLs that forks may go to; every URL where there is no such line. Without a port the default one is meant, without a path any.",
+      isRepeatable: true),
+    GeneralKey(
+      name: "buffer_total", kind: .bufferTotal, form: "a whole number of megabytes from 0 to 1000000",
+      help: "Cap of the memory of all forks' buffers together; a fork beyond it is not started. Default: 0, no cap."),
+    GeneralKey(
+      name: "stasis", kind: .stasis, form: "yes or no",
+      help: "Whether the AMI events are also raised as Stasis user events, for ARI applications. Default: no."),
+  ]
+
+  /// The key with this name, case ignored; nil for another word.
+  package static func named(_ name: Bytes) -> GeneralKey? {
+    all.first { equal(name, ignoringCase: $0.name) }
+  }
+
+  /// Largest `buffer_total`, megabytes.
+  package static let bufferTotalMax = 1_000_000
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+
+/// A parameter of an application, function or action, or a header of an event.
+package struct ParameterDefinition: Sendable {
+  package let name: StaticString
+  package let isRequired: Bool
+  /// Whole sentences, no line breaks.
+  package let help: StaticString
+
+  package init(name: StaticString, isRequired: Bool = false, help: StaticString) {
+    self.name = name
+    self.isRequired = isRequired
+    self.help = help
+  }
+}
+
+/// Dialplan lines that show how something is used.
+package struct ExampleDefinition: Sendable {
+  /// What it shows, without a full stop.
+  package let title: StaticString
+  package let lines: StaticString
+
+  package init(title: StaticString, lines: StaticString) {
+    self.title = title
+    self.lines = lines
+  }
+}
+
+/// One dialplan application. The tables of this file and its neighbours drive the module's own help texts, the XML that
+/// Asterisk shows, and the reference pages.
+package struct ApplicationDefinition: Sendable {
+  package let name: StaticString
+  package let synopsis: StaticString
+  package let parameters: [ParameterDefinition]
+  /// Whether it takes the options of `OptionDefinition`.
+  package var takesOptions = false
+  /// Paragraphs, without line breaks.
+  package let description: [StaticString]
+  /// Channel variables that it sets.
+  package var variables = [ParameterDefinition]()
+  package let examples: [ExampleDefinition]
+}
+
+extension ApplicationDefinition {
+  package static let start = ApplicationDefinition(
+    name: "AudioFork", synopsis: "Copy the audio of this call to a WebSocket server.",
+    parameters: [
+      ParameterDefinition(
+        name: "url", isRequired: true,
+        help: "Where the audio goes: ws://host[:port][/path] or wss://host[:port][/path], or the name of a profile in audiofork.conf."),
+      ParameterDefinition(name: "options", help: "Letters, each with its argument in parentheses where it takes one."),
+      ParameterDefinition(
+        name: "command",
+        help: "Shell command that is run when the fork has finished. ^{X} becomes ${X}; variables are evaluated when the fork starts. Don't let a caller's words get into it unfiltered."),
+    ],
+    takesOptions: true,
+    description: [
+      "Copies the audio of the channel to a WebSocket server while the call goes on: for live transcription, voice bots, analytics, compliance.",
+      "It returns at once and never waits for the network. A server that is away, slow or restarting gets what it missed from a buffer, in order. What did not fit is counted and reported. The fork ends with the call, by StopAudioFork, or when the server closes the connection with 1000.",
+      "A channel may have several forks; each has its own id.",
+    ],
+    variables: [
+      ParameterDefinition(
+        name: "AUDIOFORKSTATUS",
+        help: "SUCCESS; or FAILED where arguments or resources are wrong, and then the log says what and what to do. Network trouble is not a failure."),
+      ParameterDefinition(name: "AUDIOFORK_WSSERVER", help: "The URL."),
+      ParameterDefinition(name: "AUDIOFORK_RESPONSE", help: "The last text message of the server."),
+    ],
+    examples: [
+      ExampleDefinition(
+        title: "both directions of a call",
+        lines: "same => n,AudioFork(ws://127.0.0.1:8080/calls/${UNIQUEID},D(both))"),
+      ExampleDefinition(
+        title: "what the party says, at 16 kHz, the fork's id in FORK",
+        lines: "same => n,AudioFork(ws://127.0.0.1:8080/in,D(in)f(slin16)i(FORK))"),
+    ])
+
+  package static let stop = ApplicationDefinition(
+    name: "StopAudioFork", synopsis: "End the audio forks of this channel.",
+    parameters: [
+      ParameterDefinition(name: "id", help: "The fork to end, as option i has stored it. Without it every fork of the channel ends.")
+    ],
+    description: [
+      "Ends the fork with this id, or every fork of the channel. What was captured until now is still delivered."
+    ],
+    examples: [
+      ExampleDefinition(title: "one of several forks", lines: "same => n,StopAudioFork(${FORK})"),
+      ExampleDefinition(title: "every fork of the channel", lines: "same => n,StopAudioFork()"),
+    ])
+
+  package static let all = [start, stop]
+}
+
+/// One key of `AUDIOFORK(id,key)`.
+package struct FunctionKey: Sendable {
+  package enum Value: Sendable {
+    case url, state, direction, format, duration, position, confirmed, bytes, fill, gaps, lost, reconnects, lag, response
+  }
+  package let name: StaticString
+  package let value: Value
+  /// Whole sentences, no line breaks.
+  package let help: StaticString
+}
+
+extension FunctionKey {
+  /// Every key, in the order of the documentation.
+  package static let all: [FunctionKey] = [
+    FunctionKey(name: "url", value: .url, help: "The URL, without user name, password and other secrets."),
+    FunctionKey(name: "filename", value: .url, help: "The same, by its name of old."),
+    FunctionKey(
+      name: "state", value: .state, help: "starting, connecting, streaming, waiting (for the next attempt), draining or ended."),
+    FunctionKey(name: "direction", value: .direction, help: "in, out, both or stereo, as option D."),
+    FunctionKey(name: "format", value: .format, help: "The audio format on the wire, as option f."),
+    FunctionKey(name: "duration", value: .duration, help: "Seconds since the fork began, with milliseconds. It stands still when capture has ended."),
+    FunctionKey(name: "position", value: .position, help: "Sample frames sent at the rate of the wire, fill included."),
+    FunctionKey(name: "confirmed", value: .confirmed, help: "The position up to which delivery is confirmed."),
+    FunctionKey(name: "bytes", value: .bytes, help: "Bytes of audio written to connections, repeats included."),
+    FunctionKey(name: "fill", value: .fill, help: "Sample frames of fill in the position, summed over the directions."),
+    FunctionKey(name: "gaps", value: .gaps, help: "How many gaps there are: captured audio that did not reach the server in time."),
+    FunctionKey(name: "lost", value: .lost, help: "Captured samples in these gaps."),
+    FunctionKey(name: "reconnects", value: .reconnects, help: "Connections after the first."),
+    FunctionKey(name: "lag", value: .lag, help: "Milliseconds of captured audio not yet sent."),
+    FunctionKey(name: "response", value: .response, help: "The server's last text message, cut where it is long."),
+  ]
+
+  /// The key with this name, case ignored; nil for another word.
+  package static func named(_ name: Bytes) -> FunctionKey? { all.first { equal(name, ignoringCase: $0.name) } }
+}
+
+/// The dialplan function `AUDIOFORK(id,key)`.
+package enum FunctionDefinition {
+  package static let name: StaticString = "AUDIOFORK"
+  package static let synopsis: StaticString = "What is to be known about one fork."
+  package static let parameters = [
+    ParameterDefinition(name: "id", isRequired: true, help: "The fork, as option i of AudioFork has stored it."),
+    ParameterDefinition(name: "key", isRequired: true, help: "What to know about it."),
+  ]
+  package static let description: [StaticString] = [
+    "Reads one fact about a fork of this or another channel. The numbers are as new as the engine's last word, at most a second old.",
+    "An id or a key that does not exist gives an empty value, and a warning in the log.",
+  ]
+  package static let examples = [
+    ExampleDefinition(
+      title: "where a fork stands",
+      lines: """
+        same => n,AudioFork(ws://127.0.0.1:8080/,i(FORK))
+        same => n,Verbose(1,${AUDIOFORK(${FORK},state)} after ${AUDIOFORK(${FORK},duration)} s)
+        """)
+  ]
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AudioForkWebSocket
+internal import Glibc
+internal import NIOCore
+internal import NIOSSL
+
+/// What messages say about a certificate (RFC 5280 section 4.1). Whether it is valid is for BoringSSL to say.
+struct CertificateFacts {
+  /// The distinguished names, encoded: equal names are equal bytes.
+  let issuer: [UInt8]
+  let subject: [UInt8]
+  /// Subject alternative names.
+  private(set) var dnsNames: [String] = []
+  private(set) var addresses: [String] = []
+  private let validFrom: time_t
+  private let validUntil: time_t
+
+  /// Nil where the certificate cannot be read, which BoringSSL would have refused.
+  init?(_ certificate: NIOSSLCertificate) {
+    validFrom = certificate.notValidBefore
+    validUntil = certificate.notValidAfter
+    guard let bytes = try? certificate.toDERBytes() else { return nil }
+    guard var body = DERReader(bytes).firstInside?.firstInside, var field = body.next() else { return nil }
+    // The version, where it is not the first one.
+    if field.tag == 0xA0 { field = body.next() ?? field }
+    // Serial number, signature algorithm, issuer, validity, subject, key.
+    guard body.next() != nil, let issuer = body.next(), body.next() != nil, let subject = body.next(),
+      body.next() != nil
+    else { return nil }
+    self.issuer = issuer.content
+    self.subject = subject.content
+    while let field = body.next() {
+      guard field.tag == 0xA3, var extensions = field.inside.firstInside else { continue }
+      while let entry = extensions.next() { readAlternativeNames(entry) }
+    }
+  }
+
+  private mutating func readAlternativeNames(_ entry: DERReader.Element) {
+    var parts = entry.inside
+    guard parts.next()?.content == [0x55, 0x1D, 0x11] else { return }
+    while let part = parts.next() {
+      guard part.tag == 0x04, var names = part.inside.firstInside else { continue }
+      while let name = names.next() {
+        switch name.tag {
+        case 0x82: dnsNames.append(String(decoding: name.content, as: UTF8.self))
+        case 0x87:
+          let packed = ByteBuffer(bytes: name.content)
+          if let address = try? SocketAddress(packedIPAddress: packed, port: 0), let text = address.ipAddress {
+            addresses.append(text)
+          }
+        default: break
+        }
+      }
+    }
+  }
+
+  var isSelfSigned: Bool { issuer == subject }
+  var subjectName: String { CertificateFacts.name(subject) }
+  var issuerName: String { CertificateFacts.name(issuer) }
+
+  /// Whether it was valid at this time, seconds since 1970; if not, why.
+  func validity(at now: time_t) -> String? {
+    if now > validUntil { return "expired on \(CertificateFacts.date(validUntil))" }
+    if now < validFrom { return "is not valid before \(CertificateFacts.date(validFrom))" }
+    return nil
+  }
+
+  /// Whom it is for, for a message: a few names.
+  var purpose: String {
+    let names = dnsNames + addresses
+    if names.isEmpty { return "'\(subjectName)', without any host name" }
+    let few = names.prefix(5).map(shown).joined(separator: ", ")
+    return names.count > 5 ? "\(few) and \(names.count - 5) more" : few
+  }
+
+  /// Whether a DNS name among the alternative names is this host, or a wildcard for its first label (RFC 6125 section
+  /// 6.4). Without any alternative names the answer is left to BoringSSL's caller, which looks at the common name.
+  func isFor(host: String) -> Bool {
+    if dnsNames.isEmpty, addresses.isEmpty { return true }
+    let host = CertificateFacts.comparable(host)
+    let rest = host.firstIndex(of: ".").map { host[$0...] }
+    return dnsNames.contains { name in
+      let name = CertificateFacts.comparable(name)
+      if name == host { return true }
+      guard name.hasPrefix("*."), let rest else { return false }
+      return name.dropFirst() == rest
+    }
+  }
+
+  private static func comparable(_ name: String) -> String {
+    let name = name.lowercased()
+    return name.hasSuffix(".") ? String(name.dropLast()) : name
+  }
+
+  /// Common name and organisation; what there is of them.
+  private static func name(_ distinguishedName: [UInt8]) -> String {
+    var sets = DERReader(distinguishedName)
+    var parts: [[UInt8]: String] = [:]
+    while let set = sets.next() {
+      var attributes = set.inside
+      while let attribute = attributes.next() {
+        var pair = attribute.inside
+        guard let kind = pair.next(), let value = pair.next() else { continue }
+        parts[kind.content] = String(decoding: value.content, as: UTF8.self)
+      }
+    }
+    let known: [[UInt8]] = [[0x55, 0x04, 0x03], [0x55, 0x04, 0x0A], [0x55, 0x04, 0x0B]]
+    let found = known.compactMap { parts[$0] }.prefix(2)
+    return found.isEmpty ? "(no name)" : shown(found.joined(separator: ", "))
+  }
+
+  private static func date(_ time: time_t) -> String {
+    var time = time
+    var parts = tm()
+    guard gmtime_r(&time, &parts) != nil else { return "an unknown date" }
+    func two(_ number: CInt) -> String { number < 10 ? "0\(number)" : "\(number)" }
+    return "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
+  }
+}
+
+/// Steps through elements of DER (ITU-T X.690 section 8): tag, length, content. Ends at the first that is none.
+struct DERReader {
+  struct Element {
+    let tag: UInt8
+    let content: [UInt8]
+    /// What it is made of.
+    var inside: DERReader { DERReader(content) }
+  }
+
+  private let bytes: [UInt8]
+  private var position = 0
+
+  init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+  /// What the first element is made of.
+  var firstInside: DERReader? {
+    var copy = self
+    return copy.next()?.inside
+  }
+
+  mutating func next() -> Element? {
+    guard bytes.count - position >= 2 else { return nil }
+    let tag = bytes[position]
+    var length = Int(bytes[position + 1])
+    var start = position + 2
+    if length & 0x80 != 0 {
+      let count = length & 0x7F
+      guard (1...4).contains(count), bytes.count - start >= count else { return nil }
+      length = bytes[start..<(start + count)].reduce(0) { $0 << 8 | Int($1) }
+      start += count
+    }
+    guard bytes.count - start >= length else { return nil }
+    position = start + length
+    return Element(tag: tag, content: Array(bytes[start..<position]))
+  }
+}

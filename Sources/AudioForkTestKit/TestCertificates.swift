@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+
+/// Certificates made with the `openssl` command, gone with this value. The first authority is `ca`.
+package final class TestCertificates: Sendable {
+  /// PEM files.
+  package struct Identity: Sendable {
+    package let certificate: String
+    package let key: String
+    package var pair: (certificate: String, key: String) { (certificate, key) }
+  }
+
+  /// What `openssl` said when it failed.
+  package struct Failure: Error, CustomStringConvertible {
+    package let description: String
+  }
+
+  /// Names of this machine.
+  package static let here = "DNS:localhost,IP:127.0.0.1"
+
+  package let folder: ScratchFolder
+  package let authority: Identity
+
+  package init() throws {
+    folder = try ScratchFolder()
+    authority = Identity(certificate: folder.file("ca.pem"), key: folder.file("ca.key"))
+    try write(
+      """
+      [req]
+      distinguished_name = name
+      prompt = no
+      [name]
+      CN = none
+      [authority]
+      basicConstraints = critical,CA:TRUE
+      [ca]
+      default_ca = test
+      [test]
+      database = \(folder.file("index"))
+      rand_serial = yes
+      new_certs_dir = \(folder.path)
+      default_md = sha256
+      unique_subject = no
+      policy = any
+      [any]
+      commonName = supplied
+      """, "openssl.cnf")
+    try write("", "index")
+    try selfSigned("ca", subject: "/CN=Loopback Authority/O=AudioFork Test", extensions: ["-extensions", "authority"])
+  }
+
+  /// One that is its own authority.
+  package func selfSigned(_ name: String, names: String = here) throws -> Identity {
+    try selfSigned(name, subject: "/CN=\(name) alone", extensions: ["-addext", "subjectAltName=\(names)"])
+    return identity(name)
+  }
+
+  /// One from the authority, for these names and in this time: `YYYYMMDDHHMMSSZ`.
+  package func issued(
+    _ name: String, names: String = here, from: String = "20200101000000Z", until: String = "20491231235959Z"
+  ) throws -> Identity {
+    let identity = identity(name)
+    try write("subjectAltName=\(names)\n", "\(name).ext")
+    try openssl(
+      ["req", "-new", "-config", folder.file("openssl.cnf"), "-subj", "/CN=\(name)", "-out", folder.file("\(name).csr")]
+        + newKey(name))
+    try openssl([
+      "ca", "-batch", "-notext", "-config", folder.file("openssl.cnf"), "-cert", authority.certificate, "-keyfile",
+      authority.key, "-in", folder.file("\(name).csr"), "-out", identity.certificate, "-extfile",
+      folder.file("\(name).ext"), "-startdate", from, "-enddate", until,
+    ])
+    return identity
+  }
+
+  /// Writes a file into the folder; gives its path.
+  @discardableResult
+  package func write(_ text: String, _ name: String) throws -> String {
+    let path = folder.file(name)
+    // In place of the old one at once, as a tool that renews certificates does.
+    let file = open(path + ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    guard file >= 0 else { throw Failure(description: "\(path): errno \(errno)") }
+    let bytes = Array(text.utf8)
+    let count = Glibc.write(file, bytes, bytes.count)
+    close(file)
+    guard count == bytes.count, rename(path + ".new", path) == 0 else {
+      throw Failure(description: "\(path): errno \(errno)")
+    }
+    return path
+  }
+
+  private func identity(_ name: String) -> Identity {
+    Identity(certificate: folder.file("\(name).pem"), key: folder.file("\(name).key"))
+  }
+
+  private func newKey(_ name: String) -> [String] {
+    ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", folder.file("\(name).key")]
+  }
+
+  private func selfSigned(_ name: String, subject: String, extensions: [String]) throws {
+    try openssl(
+      ["req", "-x509", "-config", folder.file("openssl.cnf"), "-days", "30", "-subj", subject, "-out",
+       folder.file("\(name).pem")] + newKey(name) + extensions)
+  }
+
+  private func openssl(_ arguments: [String]) throws {
+    let log = folder.file("log")
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+    posix_spawn_file_actions_adddup2(&actions, 1, 2)
+    var words: [UnsafeMutablePointer<CChar>?] = (["openssl"] + arguments).map { strdup($0) } + [nil]
+    defer { for word in words { free(word) } }
+    var process: pid_t = 0
+    guard posix_spawnp(&process, "openssl", &actions, nil, &words, environ) == 0 else {
+      throw Failure(description: "there is no command openssl")
+    }
+    var status: CInt = 0
+    while waitpid(process, &status, 0) < 0, errno == EINTR {}
+    guard status == 0 else {
+      throw Failure(description: "openssl \(arguments.joined(separator: " ")): \(text(of: log))")
+    }
+  }
+
+  /// A file's text, as far as it fits 64 KiB.
+  package func text(of path: String) -> String {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return "" }
+    defer { close(file) }
+    var bytes = [UInt8](repeating: 0, count: 65_536)
+    let count = max(0, read(file, &bytes, bytes.count))
+    return String(decoding: bytes.prefix(count), as: UTF8.self)
+  }
+}
