@@ -17,6 +17,9 @@ struct KnownSignal: Sendable {
 
   private init(_ samples: [Int16]) { self.samples = samples }
 
+  /// Just these samples; none may be zero.
+  init(exactly samples: [Int16]) { self.init(samples) }
+
   /// The signal as it is after one pass through G.711 µ-law, and after any further one: what a telephone can say.
   var throughMuLaw: KnownSignal {
     KnownSignal(samples.map { sample in
