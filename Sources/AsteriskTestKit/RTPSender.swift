@@ -36,6 +36,8 @@ package final class RTPSender: Sendable {
     /// Nanoseconds of the monotonic clock.
     var due: Int64
     var bytes: [UInt8]
+    /// Bytes of audio in it.
+    var audio = 0
   }
 
   private struct State {
@@ -47,6 +49,7 @@ package final class RTPSender: Sendable {
     var next: Int64 = 0
     var sequence: UInt16 = 4711
     var latest: Int64 = 0
+    var said = 0
     var isOver = false
   }
 
@@ -111,6 +114,9 @@ package final class RTPSender: Sendable {
   /// The latest that a packet left after its time so far, in milliseconds: how far this run can be trusted.
   package var latest: Double { state.withLock { Double($0.latest) / 1e6 } }
 
+  /// Bytes of audio that have been sent, so with each of the codecs how much of 1/8000 s.
+  package var said: Int { state.withLock { $0.said } }
+
   /// From now on packets go to this port.
   package func connect(to port: Int) { state.withLock { $0.destination = loopback(port) } }
 
@@ -135,7 +141,7 @@ package final class RTPSender: Sendable {
         }
         let isFirst = index == 0 && (silence > 0 || place == 0)
         let bytes = Self.bytes(&state, type: codec.rawValue, place: place, marker: isFirst, payload)
-        if !isLost { schedule.append(Packet(due: due, bytes: bytes)) }
+        if !isLost { schedule.append(Packet(due: due, bytes: bytes, audio: payload.count)) }
       }
       state.next += Int64(packets.count)
       return (silence, schedule)
@@ -202,6 +208,7 @@ package final class RTPSender: Sendable {
           let late = monotonicNow() - packet.due
           let destination = self.state.withLock { state in
             state.latest = max(state.latest, late)
+            state.said += packet.audio
             return state.destination
           }
           guard var destination else { continue }

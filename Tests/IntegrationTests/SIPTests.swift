@@ -22,14 +22,14 @@ extension IntegrationTests {
         let ends = try await scene.call(codec) { phone in
           await phone.rtp.say(said.payload(codec), codec)
           #expect(await scene.isPlayed(heard.samples.count))
-          #expect(decoded(phone.rtp.heard(codec), codec) == heard.samples)
+          #expect(difference(decoded(phone.rtp.heard(codec), codec), heard.samples) == nil)
           #expect(phone.rtp.received.allSatisfy { $0.payloadType == codec.rawValue })
         }
         for (path, channel, signal) in [("in", 0, said), ("stereo", 0, said), ("out", 0, heard), ("stereo", 1, heard)] {
           let recording = try scene.receiver.recording(path: path, channel: channel)
           let ranges = soundings(recording)
           #expect(ranges.count == 1, "/\(path) \(channel): \(ranges)")
-          #expect(ranges.first.map { Array(recording[$0]) } == signal.samples, "/\(path) \(channel)")
+          #expect(difference(recording[ranges.first ?? 0..<0], signal.samples) == nil, "/\(path) \(channel)")
         }
         #expect(ends["in"]?["Captured"] == "\(said.samples.count)")
         #expect(ends["out"]?["Captured"] == "\(heard.samples.count)")
@@ -51,12 +51,12 @@ extension IntegrationTests {
         let ends = try await scene.call(.g722) { phone in
           await phone.rtp.say(said.payload, .g722)
           #expect(await scene.isPlayed(KnownSignal(recorded: heard).samples.count, path: "wide-out"))
-          #expect(phone.rtp.heard(.g722) == expected.payload)
+          #expect(difference(phone.rtp.heard(.g722).map(Int16.init), expected.payload.map(Int16.init)) == nil)
         }
         let into = try scene.receiver.recording(path: "wide-in")
-        #expect(into.filter { $0 != 0 } == said.decoded.samples)
+        #expect(difference(into.filter { $0 != 0 }, said.decoded.samples) == nil)
         let out = try scene.receiver.recording(path: "wide-out")
-        #expect(out.filter { $0 != 0 } == heard.filter { $0 != 0 })
+        #expect(difference(out.filter { $0 != 0 }, heard.filter { $0 != 0 }) == nil)
         #expect(ends["wide-in"]?["Captured"] == "\(said.payload.count * 2)")
         for recording in [into, out] {
           #expect(recording.count == recording.count / 320 * 320)
@@ -105,13 +105,15 @@ extension IntegrationTests {
         }
         let into = try scene.receiver.recording(path: "in")
         let ranges = soundings(into)
-        #expect(ranges.map { Array(into[$0]) } == [before, during, after].map { said.packets($0) })
+        #expect(ranges.map(\.count) == [before, during, after].map { $0.count * 160 })
+        #expect(difference(into.filter { $0 != 0 }, said.packets(0..<130)) == nil)
         #expect(pauses(ranges) == silence.map { $0 * 160 })
         #expect(silence.min() ?? 0 >= 15)
         // The phone is held by nobody: what the other party says goes on without a break, on the same clock.
         for (path, channel) in [("out", 0), ("stereo", 1)] {
           let out = try scene.receiver.recording(path: path, channel: channel)
-          #expect(soundings(out).map { Array(out[$0]) } == [heard.samples], "/\(path)")
+          #expect(soundings(out).map(\.count) == [heard.samples.count], "/\(path)")
+          #expect(difference(out.filter { $0 != 0 }, heard.samples) == nil, "/\(path)")
         }
         let left = soundings(try scene.receiver.recording(path: "stereo", channel: 0))
         let spans = [left, ranges].map { ($0.last?.upperBound ?? 0) - ($0.first?.lowerBound ?? 0) }
@@ -120,8 +122,8 @@ extension IntegrationTests {
         #expect(await scene.receiver.ended(1, path: "party", within: 5))
         let party = try scene.receiver.recording(path: "party").filter { $0 != 0 }
         let (first, last) = (said.packets(before), said.packets(after))
-        #expect(party.starts(with: first))
-        #expect(party.suffix(last.count) == last[...])
+        #expect(difference(party.prefix(first.count), first) == nil)
+        #expect(difference(party.suffix(last.count), last) == nil)
         #expect(SIPScene.music.range(in: party.dropFirst(first.count).dropLast(last.count))?.count ?? 0 > 8000)
       }
     }
