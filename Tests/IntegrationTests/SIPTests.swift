@@ -84,7 +84,7 @@ extension IntegrationTests {
     @Test("Hold and back: the stream goes on, with silence for what is not said", arguments: AsteriskRelease.tested)
     func hold(release: AsteriskRelease) async throws {
       let said = KnownSignal(seed: 75, seconds: 3).throughMuLaw
-      let heard = KnownSignal(seed: 76, seconds: 6).throughMuLaw
+      let heard = KnownSignal(seed: 76, seconds: 5).throughMuLaw
       let (before, during, after) = (0..<50, 50..<80, 80..<130)
       try await SIPScene.with(release) { scene in
         try await scene.haveMusic()
