@@ -22,7 +22,7 @@ struct SIPScene: Sendable {
   static let music = KnownSignal(seed: 79, seconds: 10).throughMuLaw
 
   /// Runs the body in a scene. Extension `talk` plays the sound `heard` to the phone; `bridged` connects it to a party
-  /// that does, and what that party hears is forked to /party. Afterwards nothing may be left: no call, no fork, no file
+  /// that does, and what that party hears is forked to /party; `later` plays it, and connects with a silent one. Afterwards nothing may be left: no call, no fork, no file
   /// of one, no line in the log that an administrator must look at.
   static func with(_ release: AsteriskRelease, _ body: (SIPScene) async throws -> Void) async throws {
     let receiver = try await Receiver()
@@ -34,8 +34,13 @@ struct SIPScene: Sendable {
        same => n,Wait(60)
       exten => bridged,1,Answer()
       \(lines) same => n,Dial(Local/party@phones,60,b(party^fork^1))
+      exten => later,1,Answer()
+      \(lines) same => n,Playback(${SOUNDS}/heard)
+       same => n,Dial(Local/quiet@phones,60,b(party^fork^1))
       exten => party,1,Answer()
        same => n,Playback(${SOUNDS}/heard)
+       same => n,Wait(60)
+      exten => quiet,1,Answer()
        same => n,Wait(60)
       [party]
       exten => fork,1,AudioFork(\(receiver.url("party")),D(out))
