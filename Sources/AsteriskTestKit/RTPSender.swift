@@ -14,7 +14,7 @@ package enum RTPCodec: UInt8, Sendable {
 package enum RTPFate: Sendable {
   /// It uses up its number and its time, and never comes.
   case lost
-  /// It comes when the packet `packet` of the same batch does, and `order` places behind it.
+  /// It comes when the packet `packet` of the same batch does, `order` places behind it, or before it where negative.
   case with(packet: Int, order: Int)
 }
 
@@ -48,7 +48,6 @@ package final class RTPSender: Sendable {
     /// Media time in packets of 20 ms: the next one's.
     var next: Int64 = 0
     var sequence: UInt16 = 4711
-    var latest: Int64 = 0
     var said = 0
     var isOver = false
   }
@@ -111,10 +110,7 @@ package final class RTPSender: Sendable {
     received.filter { $0.payloadType == codec.rawValue }.flatMap(\.payload)
   }
 
-  /// The latest that a packet left after its time so far, in milliseconds: how far this run can be trusted.
-  package var latest: Double { state.withLock { Double($0.latest) / 1e6 } }
-
-  /// Bytes of audio that have been sent, so with each of the codecs how much of 1/8000 s.
+  /// Bytes of audio that have been sent; with each of the codecs one lasts 1/8000 s.
   package var said: Int { state.withLock { $0.said } }
 
   /// From now on packets go to this port.
@@ -205,9 +201,7 @@ package final class RTPSender: Sendable {
       Thread {
         for packet in schedule {
           sleepUntil(packet.due)
-          let late = monotonicNow() - packet.due
           let destination = self.state.withLock { state in
-            state.latest = max(state.latest, late)
             state.said += packet.audio
             return state.destination
           }

@@ -2,7 +2,7 @@
 package import Foundation
 import Synchronization
 
-/// A phone in a call: sipp for the signalling, an RTPSender for the audio.
+/// A phone in a call: sipp for the signalling, an RTPSender for the audio. Where a test goes wrong, sipp ends with it.
 package final class SIPPhone: Sendable {
   /// What Asterisk has agreed to.
   package struct Agreement: Sendable {
@@ -66,9 +66,6 @@ package final class SIPPhone: Sendable {
       return last
     }
   }
-
-  /// Ends it where a test went wrong.
-  package func end() async { await child.end() }
 
   /// The line number `count` of those that begin with this word in sipp's log.
   private func said(_ word: String, _ count: Int) async throws -> String {

@@ -84,8 +84,9 @@ extension IntegrationTests {
           full.count > place + 16 && difference(full[place...].filter { $0 != 0 }.prefix(expected.count), expected) == nil
         }
         #expect(found != nil, "G.722 does not stand at \(due) of /wide-in")
-        let middle = soundings(full.map { $0.magnitude > 300 ? $0 : 0 }).filter { $0.lowerBound > start + lengths[0] * 2 + lengths[1] * 2 - 64 }
-        #expect(abs((middle.first?.lowerBound ?? 0) - start - (lengths[0] + lengths[1]) * 2) <= 64)
+        let second = start + (lengths[0] + lengths[1]) * 2
+        let loud = try #require(full[(second - 64)...].firstIndex { $0.magnitude > 300 })
+        #expect(abs(loud - second) <= 64, "the second piece begins at \(loud) of /wide-in and not at \(second)")
         try expectHeard(scene, heard)
         #expect(ends["wide-in"]?["Captured"] == "\(8000 + 8000 + 16_000)")
       }

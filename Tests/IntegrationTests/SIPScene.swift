@@ -38,6 +38,7 @@ struct SIPScene: Sendable {
       \(lines) same => n,Playback(${SOUNDS}/heard)
        same => n,Dial(Local/quiet@phones,60,b(party^fork^1))
       exten => party,1,Answer()
+       same => n,Wait(0.5)
        same => n,Playback(${SOUNDS}/heard)
        same => n,Wait(60)
       exten => quiet,1,Answer()

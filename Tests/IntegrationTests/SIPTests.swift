@@ -16,7 +16,7 @@ extension IntegrationTests {
     /// What the phone says is in, what it hears is out, and neither is in the other.
     private func plain(_ release: AsteriskRelease, _ codec: RTPCodec) async throws {
       let said = KnownSignal(seed: 71, seconds: 2).through(codec)
-      let heard = KnownSignal(seed: 72, seconds: 3).through(codec)
+      let heard = KnownSignal(seed: 72, seconds: 2.5).through(codec)
       try await SIPScene.with(release) { scene in
         _ = try scene.sandbox.sound("heard", heard.samples)
         let ends = try await scene.call(codec) { phone in
@@ -46,7 +46,7 @@ extension IntegrationTests {
       }
       try await SIPScene.with(release) { scene in
         let said = try await scene.throughG722("said", wide(73, 2))
-        let heard = wide(74, 3)
+        let heard = wide(74, 2.5)
         let expected = try await scene.throughG722("heard", heard)
         let ends = try await scene.call(.g722) { phone in
           await phone.rtp.say(said.payload, .g722)
@@ -84,7 +84,7 @@ extension IntegrationTests {
     @Test("Hold and back: the stream goes on, with silence for what is not said", arguments: AsteriskRelease.tested)
     func hold(release: AsteriskRelease) async throws {
       let said = KnownSignal(seed: 75, seconds: 3).throughMuLaw
-      let heard = KnownSignal(seed: 76, seconds: 5).throughMuLaw
+      let heard = KnownSignal(seed: 76, seconds: 4.5).throughMuLaw
       let (before, during, after) = (0..<50, 50..<80, 80..<130)
       try await SIPScene.with(release) { scene in
         try await scene.haveMusic()
