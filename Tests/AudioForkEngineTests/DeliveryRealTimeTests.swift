@@ -85,6 +85,22 @@ struct DeliveryRealTimeTests {
     await server.stop()
   }
 
+  @Test("The answers to a server that pings all the time are not waited for at the end")
+  func pinging() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(pingEvery: .milliseconds(8))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url, drainSeconds: 2)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 500)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(server.connections.count == 1)
+    #expect(server.connections.first?.carries(call.expected) == true)
+    await server.stop()
+  }
+
   @Test("A slow server that goes on reading is waited for, and is sent nothing twice")
   func slowServer() async throws {
     let directory = try ScratchFolder()
