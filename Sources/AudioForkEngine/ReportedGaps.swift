@@ -5,8 +5,9 @@
 /// A replay after a break may find more missing than the first passage did, because the writer has gone on
 /// meanwhile: behind what was reported, and also before it. What is new in a gap is what is reported of it.
 package struct ReportedGaps: Equatable, Sendable {
-  /// More than a replay of some tenths of a second meets; beyond it neighbours are taken together.
-  package static let rangesMax = 32
+  /// More than a replay usually meets, even behind a server that is always too slow, and 4 KiB of the cursor; the
+  /// number has one byte there. Beyond it the two oldest are taken together, with what is between them.
+  package static let rangesMax = 255
 
   /// In order, none touching the next.
   package private(set) var ranges: [Range<UInt64>]

@@ -53,11 +53,28 @@ struct ReportedGapsTests {
     }
   }
 
+  @Test("More ranges than are kept are joined at the old end, and none of them is reported again")
+  func full() {
+    var gaps = ReportedGaps()
+    let all = (0..<UInt64(ReportedGaps.rangesMax + 45)).map { ($0 * 3)..<($0 * 3 + 1) }
+    for gap in all { expect(&gaps, gap, [gap]) }
+    #expect(gaps.ranges.count == ReportedGaps.rangesMax)
+    #expect(gaps.ranges.first == 0..<136)
+    for gap in all { expect(&gaps, gap, []) }
+  }
+
+  @Test("What was reported behind a sample is counted from there")
+  func count() {
+    var gaps = ReportedGaps()
+    for gap in [10..<20, 30..<40] as [Range<UInt64>] { expect(&gaps, gap, [gap]) }
+    #expect([0, 10, 15, 20, 25, 39, 40, .max].map { gaps.count(from: $0) } == [20, 20, 15, 10, 10, 1, 0, 0])
+  }
+
   @Test("Ranges that cannot have been written are refused")
   func refused() {
     #expect(ReportedGaps([3..<3]) == nil)
     #expect(ReportedGaps([3..<5, 4..<6]) == nil)
     #expect(ReportedGaps([5..<6, 1..<2]) == nil)
-    #expect(ReportedGaps((0..<40).map { UInt64($0 * 3)..<UInt64($0 * 3 + 1) }) == nil)
+    #expect(ReportedGaps((0..<256).map { UInt64($0 * 3)..<UInt64($0 * 3 + 1) }) == nil)
   }
 }
