@@ -112,25 +112,6 @@ extension IntegrationTests {
       }
     }
 
-    /// The parts of a recording between runs of zeros: which of the signal each is, and how long the zeros behind it are.
-    private func parts(_ recording: [Int16], of signal: KnownSignal) throws -> [(range: Range<Int>, zeros: Int)] {
-      var parts: [(range: Range<Int>, zeros: Int)] = []
-      var at = recording.firstIndex { $0 != 0 } ?? recording.count
-      while at < recording.count {
-        let end = recording[at...].firstIndex(of: 0) ?? recording.count
-        let next = recording[end...].firstIndex { $0 != 0 } ?? recording.count
-        let piece = recording[at..<end]
-        let from = parts.last?.range.upperBound ?? 0
-        guard piece.count >= 16,
-          let start = signal.samples.indices[from...].first(where: { signal.samples[$0...].starts(with: piece.prefix(16)) }),
-          signal.samples[start...].starts(with: piece)
-        else { throw TestKitError("at \(at) of the recording stands none of the signal behind \(from)") }
-        parts.append((range: start..<(start + piece.count), zeros: next - end))
-        at = next
-      }
-      return parts
-    }
-
     @Test("Muted samples are zeros in the stream, in their time, and never in the ring", arguments: AsteriskRelease.tested)
     func mute(release: AsteriskRelease) async throws {
       try await Scene.with(
@@ -169,7 +150,7 @@ extension IntegrationTests {
         await scene.expectOneConnectionEach(["stereo", "in", "out"])
 
         func holes(_ recording: [Int16], _ signal: KnownSignal) throws -> [Range<Int>] {
-          let parts = try parts(recording, of: signal)
+          let parts = try runs(of: recording, signal)
           return zip(parts, parts.dropFirst()).compactMap { part, next in
             let hole = part.range.upperBound..<next.range.lowerBound
             // Zeros without a hole are fill: a busy machine was late.
