@@ -128,19 +128,19 @@ package struct TestKitError: Error, CustomStringConvertible {
 }
 
 /// What `probe` returns, as soon as it is not nil, asked every few milliseconds for at most `seconds`.
-package func eventually<Result>(within seconds: Double, _ probe: () throws -> Result?) async rethrows -> Result? {
+package func eventually<Result>(within seconds: Double, _ probe: () async throws -> Result?) async rethrows -> Result? {
   let clock = ContinuousClock()
   let deadline = clock.now.advanced(by: .seconds(seconds))
   while true {
-    if let result = try probe() { return result }
-    if clock.now >= deadline { return try probe() }
+    if let result = try await probe() { return result }
+    if clock.now >= deadline { return try await probe() }
     try? await Task.sleep(for: .milliseconds(10))
   }
 }
 
 /// Whether the condition came true within `seconds`.
-package func becomesTrue(within seconds: Double, _ condition: () throws -> Bool) async rethrows -> Bool {
-  try await eventually(within: seconds) { try condition() ? true : nil } ?? false
+package func becomesTrue(within seconds: Double, _ condition: () async throws -> Bool) async rethrows -> Bool {
+  try await eventually(within: seconds) { try await condition() ? true : nil } ?? false
 }
 
 /// Asks again until the answer is yes or the time is over.

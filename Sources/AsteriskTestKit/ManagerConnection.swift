@@ -67,11 +67,10 @@ package final class ManagerConnection: Sendable {
         state.partial.removeSubrange(...end)
         state.greetingIsOver = true
       }
-      let text = String(decoding: state.partial, as: UTF8.self)
-      var blocks = text.components(separatedBy: "\r\n\r\n")
-      guard blocks.count > 1 else { return }
-      state.partial = Array(blocks.removeLast().utf8)
-      for message in blocks.map(ManagerMessage.init) {
+      while let end = state.partial.firstRange(of: Array("\r\n\r\n".utf8)) {
+        // Bytes, and not text that is taken apart: a read may end inside of a character.
+        let message = ManagerMessage(String(decoding: state.partial[..<end.lowerBound], as: UTF8.self))
+        state.partial.removeSubrange(..<end.upperBound)
         let action = message["ActionID"]
         // OriginateResponse is an event with a header of this name.
         if message["Response"] != nil, message["Event"] == nil {
@@ -145,35 +144,60 @@ package final class ManagerConnection: Sendable {
   package func list(
     _ action: String, _ headers: [(String, String)] = [], within seconds: Double = 10
   ) async throws -> (reply: [String: String], items: [[String: String]], end: [String: String]) {
-    let identifier = try post(action, headers)
-    var items: [ManagerMessage] = []
-    let isComplete = await becomesTrue(within: seconds) {
+    let answer = try await answer(to: post(action, headers), within: seconds)
+    return (answer[0].fields, answer.dropFirst().dropLast().map(\.fields), answer.count > 1 ? answer[answer.count - 1].fields : [:])
+  }
+
+  /// Sends an action as it is written, "Name: value" lines, and returns what answers it: the reply, and behind it the
+  /// events of a list. An ActionID in it is used; else one is made.
+  package func exchange(_ lines: String, within seconds: Double = 10) async throws -> [ManagerMessage] {
+    let lines = lines.split(separator: "\n").map(String.init)
+    let given = lines.first { $0.hasPrefix("ActionID: ") }.map { String($0.dropFirst(10)) }
+    return try await answer(to: post(lines, given), within: seconds)
+  }
+
+  /// Runs a CLI command and returns what it prints.
+  package func cli(_ command: String) async throws -> String {
+    try await send("Command", [("Command", command)])["Output"] ?? ""
+  }
+
+  /// The reply, and the events that belong to it where it begins a list.
+  private func answer(to identifier: String, within seconds: Double) async throws -> [ManagerMessage] {
+    let answer = await eventually(within: seconds) { () -> [ManagerMessage]? in
       self.inbox.state.withLock { state in
-        items = state.items[identifier] ?? []
+        guard let reply = state.replies[identifier] else { return nil }
         // Without a list there is nothing to wait for.
-        if let reply = state.replies[identifier], reply["EventList"] == nil { return true }
-        return items.last.map { $0["EventList"] == "Complete" || $0["Event"]?.hasSuffix("Complete") == true } ?? false
+        guard reply["EventList"] != nil else { return [reply] }
+        let items = state.items[identifier] ?? []
+        let isComplete = items.last.map { $0["EventList"] == "Complete" || $0["Event"]?.hasSuffix("Complete") == true } ?? false
+        return isComplete ? [reply] + items : nil
       }
     }
-    guard isComplete, let reply = inbox.state.withLock({ $0.replies[identifier] }) else {
-      throw TestKitError("no end of the list that \(action) gives")
-    }
-    return (reply.fields, items.dropLast().map(\.fields), items.last?.fields ?? [:])
+    guard let answer else { throw TestKitError("no answer to \(identifier), or no end of it") }
+    return answer
   }
 
   private func post(_ action: String, _ headers: [(String, String)]) throws -> String {
+    try post(([("Action", action)] + headers).map { "\($0.0): \($0.1)" }, nil)
+  }
+
+  /// Sends the lines, an ActionID among them or not, and returns the id under which the answer comes.
+  private func post(_ lines: [String], _ given: String?) throws -> String {
     try inbox.state.withLock { state in
-      guard !state.isOver else { throw TestKitError("the manager connection is over; \(action) was not sent") }
+      guard !state.isOver else { throw TestKitError("the manager connection is over; nothing was sent of \(lines)") }
       state.lastAction += 1
-      let identifier = "kit-\(state.lastAction)"
-      let lines = [("Action", action), ("ActionID", identifier)] + headers
-      let bytes = Array((lines.map { "\($0.0): \($0.1)" }.joined(separator: "\r\n") + "\r\n\r\n").utf8)
+      let identifier = given ?? "kit-\(state.lastAction)"
+      // An id that is used again: what answered it before answers nothing now.
+      state.replies[identifier] = nil
+      state.items[identifier] = nil
+      let all = given == nil ? lines + ["ActionID: \(identifier)"] : lines
+      let bytes = Array((all.joined(separator: "\r\n") + "\r\n\r\n").utf8)
       var sent = 0
       while sent < bytes.count {
         let count = bytes[sent...].withUnsafeBytes {
           Foundation.send(inbox.descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
         }
-        guard count > 0 else { throw TestKitError("\(action): \(String(cString: strerror(errno)))") }
+        guard count > 0 else { throw TestKitError("the manager connection: \(String(cString: strerror(errno)))") }
         sent += count
       }
       return identifier

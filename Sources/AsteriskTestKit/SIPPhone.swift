@@ -1,106 +1,138 @@
 // SPDX-License-Identifier: Apache-2.0
-package import Foundation
-import Synchronization
+import Foundation
 
-/// A phone in a call: sipp for the signalling, an RTPSender for the audio. Where a test goes wrong, sipp ends with it.
+/// A telephone that calls: sipp speaks SIP, an RTP peer of ours has the audio.
 package final class SIPPhone: Sendable {
-  /// What Asterisk has agreed to.
-  package struct Agreement: Sendable {
+  /// A codec as SDP names it.
+  package struct Codec: Sendable {
     package let payloadType: UInt8
-    /// Asterisk's own view: recvonly where the phone offered sendonly.
-    package let direction: String
+    package let name: String
+    package static let muLaw = Codec(payloadType: 0, name: "PCMU")
+    package static let aLaw = Codec(payloadType: 8, name: "PCMA")
+    /// 16 kHz; its clock runs at 8 kHz (RFC 3551, 4.5.2).
+    package static let g722 = Codec(payloadType: 9, name: "G722")
   }
 
-  package let rtp: RTPSender
-  private let child: ChildProcess
-  private let port: Int
-  private let call: String
-  private let log: URL
-  private let steps = Mutex(0)
+  /// What the call does, one after the other.
+  package enum Step: Sendable {
+    /// The INVITE, and afterwards a re-INVITE: one codec and a direction (RFC 3264).
+    case offer(Codec, direction: String = "sendrecv")
+    case pause(milliseconds: Int)
+  }
 
-  /// Calls that extension of the Asterisk at `server` (a UDP port of the loopback), and waits for the answer.
-  package init(calls extension: String, at server: Int, codec: RTPCodec, in folder: URL) async throws {
-    rtp = try RTPSender()
-    port = try freeUDPPort()
-    call = "phone-\(UInt32.random(in: 0...UInt32.max))"
-    log = folder.appending(path: "\(call).log")
-    let scenario = Checkout.root.appending(path: "Tests/IntegrationTests/Fixtures/sip/phone.xml").path
-    child = try ChildProcess(
+  /// The payload type of its digits.
+  package static let digits: UInt8 = 101
+
+  package let audio: RTPPeer
+  private let sipp: ChildProcess
+  private let folder: URL
+
+  /// Calls an extension of the Asterisk that listens there. After the steps it hangs up.
+  package init(calling extension: String, at port: String, _ steps: [Step]) throws {
+    audio = try RTPPeer()
+    folder = URL(fileURLWithPath: "/tmp/af-phone-\(UInt32.random(in: 0...UInt32.max))")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    let scenario = folder.appending(path: "scenario.xml")
+    try Self.scenario(steps).write(to: scenario, atomically: true, encoding: .utf8)
+    sipp = try ChildProcess(
       "/usr/bin/sipp",
       [
-        "127.0.0.1:\(server)", "-sf", scenario, "-m", "1", "-s", `extension`, "-i", "127.0.0.1", "-p", "\(port)",
-        "-cid_str", call, "-key", "audio_port", "\(rtp.port)", "-key", "payload", "\(codec.rawValue)", "-nostdin",
-        "-trace_logs", "-log_file", log.path, "-trace_err", "-error_file", folder.appending(path: "\(call).err").path,
+        "127.0.0.1:\(port)", "-sf", scenario.path, "-s", `extension`, "-m", "1", "-i", "127.0.0.1", "-nostdin", "-key", "audio_port",
+        String(audio.port), "-timeout", "60s", "-timeout_error", "-trace_logs", "-log_file", folder.appending(path: "log").path,
+        "-trace_err", "-error_file", folder.appending(path: "errors").path,
       ])
-    let answer = try await said("answered", 1)
-    guard let match = answer.firstMatch(of: /port=([0-9]+)/), let media = Int(match.1) else {
-      throw TestKitError("sipp got no address for audio: \(answer)")
+  }
+
+  /// The ports that Asterisk has answered with, one for each offer so far.
+  package var answers: [Int] {
+    let log = (try? String(contentsOf: folder.appending(path: "log"), encoding: .utf8)) ?? ""
+    return log.split(separator: "\n").compactMap { $0.hasPrefix("answer ") ? Int($0.dropFirst(7).prefix { $0 != " " }) : nil }
+  }
+
+  /// Waits for the answer to an offer, counted from 1. Returns Asterisk's port for audio.
+  package func answer(_ number: Int = 1, within seconds: Double = 10) async throws -> Int {
+    let port = await eventually(within: seconds) { () -> Int?? in
+      // One that has ended will get none.
+      self.answers.count >= number ? self.answers[number - 1] : self.sipp.isRunning ? nil : .some(nil)
     }
-    rtp.connect(to: media)
-  }
-
-  /// Offers this codec and direction (sendrecv, sendonly, inactive) with a re-INVITE; returns what was agreed.
-  @discardableResult
-  package func reoffer(_ codec: RTPCodec, _ direction: String = "sendrecv") async throws -> Agreement {
-    let step = nextStep()
-    try tell("REOFFER", step, ["Payload: \(codec.rawValue)", "Media-Direction: \(direction)"])
-    let answer = try await said("agreed", step)
-    guard let match = answer.firstMatch(of: /port=([0-9]+) payload=([0-9]+) direction=([a-z]+)/),
-      let media = Int(match.1), let payloadType = UInt8(match.2)
-    else { throw TestKitError("sipp understands no answer: \(answer)") }
-    rtp.connect(to: media)
-    return Agreement(payloadType: payloadType, direction: String(match.3))
-  }
-
-  /// Hangs up, and waits until sipp has ended with its call as it should be.
-  package func hangUp() async throws {
-    try tell("FINISH", nextStep(), [])
-    guard let status = await child.exitStatus(within: 10), status == 0 else {
-      throw TestKitError("sipp did not end as it should: \(failure)")
+    guard let port, let port else {
+      throw TestKitError("no answer to offer \(number): \(problems)")
     }
+    return port
   }
 
-  private func nextStep() -> Int {
-    steps.withLock { last in
-      last += 1
-      return last
-    }
+  /// Waits for the end of the call. False if it was none, or not as it should be.
+  package func ended(within seconds: Double = 20) async -> Bool { await sipp.exitStatus(within: seconds) == 0 }
+
+  /// What sipp complained of.
+  package var problems: String {
+    ((try? String(contentsOf: folder.appending(path: "errors"), encoding: .utf8)) ?? "") + sipp.lines.suffix(5).joined(separator: "\n")
   }
 
-  /// The line number `count` of those that begin with this word in sipp's log.
-  private func said(_ word: String, _ count: Int) async throws -> String {
-    let line = await eventually(within: 10) { () -> String? in
-      let text = (try? String(contentsOf: log, encoding: .utf8)) ?? ""
-      // What is not yet ended by a line's end may not be whole.
-      let lines = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
-      let found = lines.filter { $0.hasPrefix(word + " ") }
-      return found.count >= count ? String(found[count - 1]) : nil
-    }
-    guard let line else { throw TestKitError("sipp did not come to '\(word)' \(count): \(failure)") }
-    return line
+  /// Ends what still runs, and removes its files.
+  package func remove() async {
+    await sipp.end()
+    audio.end()
+    try? FileManager.default.removeItem(at: folder)
   }
 
-  private var failure: String {
-    let errors = (try? String(contentsOf: log.deletingPathExtension().appendingPathExtension("err"), encoding: .utf8)) ?? ""
-    return errors + child.lines.suffix(40).joined(separator: "\n")
-  }
+  private static func scenario(_ steps: [Step]) -> String {
+    var scenario = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\" ?>\n<scenario name=\"phone\">\n"
+    var requests = 0
+    for step in steps {
+      switch step {
+      case .pause(let milliseconds): scenario += "<pause milliseconds=\"\(milliseconds)\"/>\n"
+      case .offer(let codec, let direction):
+        requests += 1
+        scenario += send(requests, "INVITE", isFirst: requests == 1, description(codec, direction, version: requests), retransmitted: true)
+        for status in ["100", "180", "183"] { scenario += "<recv response=\"\(status)\" optional=\"true\"/>\n" }
+        scenario += """
+          <recv response="200"><action>
+          <ereg regexp="m=audio ([0-9]+)" search_in="body" check_it="true" assign_to="line,port"/>
+          <log message="answer [$port] in [$line]"/>
+          </action></recv>
 
-  /// A request to sipp itself, inside its call: its scenario waits for it. Nobody answers.
-  private func tell(_ method: String, _ step: Int, _ headers: [String]) throws {
-    let descriptor = try boundUDPSocket(0)
-    defer { close(descriptor) }
-    let lines =
-      [
-        "\(method) sip:phone@127.0.0.1:\(port) SIP/2.0", "Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK\(call)-\(step)",
-        "From: <sip:test@127.0.0.1>;tag=test", "To: <sip:phone@127.0.0.1>", "Call-ID: \(call)", "CSeq: \(step) \(method)",
-      ] + headers + ["Content-Length: 0", "", ""]
-    let bytes = Array(lines.joined(separator: "\r\n").utf8)
-    var address = loopback(port)
-    let sent = withUnsafePointer(to: &address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        sendto(descriptor, bytes, bytes.count, 0, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+          """
+        scenario += send(requests, "ACK", isFirst: false, nil, retransmitted: false)
       }
     }
-    guard sent == bytes.count else { throw TestKitError("sipp cannot be told \(method)") }
+    scenario += send(requests + 1, "BYE", isFirst: false, nil, retransmitted: true)
+    return scenario + "<recv response=\"200\"/>\n</scenario>\n"
+  }
+
+  private static func description(_ codec: Codec, _ direction: String, version: Int) -> String {
+    """
+    v=0
+    o=phone 1 \(version) IN IP4 127.0.0.1
+    s=-
+    c=IN IP4 127.0.0.1
+    t=0 0
+    m=audio [audio_port] RTP/AVP \(codec.payloadType) \(digits)
+    a=rtpmap:\(codec.payloadType) \(codec.name)/8000
+    a=rtpmap:\(digits) telephone-event/8000
+    a=fmtp:\(digits) 0-15
+    a=ptime:20
+    a=\(direction)
+
+    """
+  }
+
+  private static func send(_ number: Int, _ method: String, isFirst: Bool, _ body: String?, retransmitted: Bool) -> String {
+    """
+    <send\(retransmitted ? " retrans=\"500\"" : "")><![CDATA[
+    \(method) sip:[service]@[remote_ip]:[remote_port] SIP/2.0
+    Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]
+    From: <sip:phone@[local_ip]:[local_port]>;tag=[pid]phone[call_number]
+    To: <sip:[service]@[remote_ip]:[remote_port]>\(isFirst ? "" : "[peer_tag_param]")
+    Call-ID: [call_id]
+    CSeq: \(number) \(method)
+    Contact: <sip:phone@[local_ip]:[local_port]>
+    Max-Forwards: 70
+    \(body == nil ? "" : "Content-Type: application/sdp\n")Content-Length: [len]
+
+    \(body ?? "")
+    ]]></send>
+
+    """
   }
 }

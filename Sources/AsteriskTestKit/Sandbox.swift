@@ -77,7 +77,8 @@ package final class Sandbox: Sendable {
 
   /// The log so far.
   package var log: String {
-    (try? String(contentsOf: folder.appending(path: "log/full"), encoding: .utf8)) ?? ""
+    // Asterisk cuts what it logs anywhere, inside of a character too.
+    String(decoding: FileManager.default.contents(atPath: folder.appending(path: "log/full").path) ?? Data(), as: UTF8.self)
   }
 
   /// Lines of the log at these levels, by default those that an administrator must look at.

@@ -202,7 +202,7 @@ private func showForks(_ request: CommandRequest) -> Bool {
 /// audiofork show fork <id>
 private func showFork(_ request: CommandRequest) -> Bool {
   guard let id = request.word(3), request.words.count == 4 else { return false }
-  guard let row = forkRows(where: { bytes($0.pointee.id) == id }).first else {
+  guard let row = forkRow(called: id) else {
     request.say("There is no fork with the id ", .bytes(escaped(id)), "; 'audiofork list' shows those that there are.")
     return true
   }

@@ -138,6 +138,7 @@ private func sweepTable(_ now: Int64) {
           endFork(fork, reason: text("engine: it did not finish the fork within ", .number(sweepSeconds(fork)), " seconds"))
         }
         forkTable.remove(fork)
+        rememberEnded(ForkRow(fork, now: now))
         gone.append((fork, isFinished))
       }
     }

@@ -44,7 +44,7 @@ private func functionValue(_ channel: OpaquePointer?, _ arguments: UnsafePointer
     log(AF_LEVEL_WARNING, "AUDIOFORK(", .bytes(shown(given)), "): '", .bytes(shown(word)), "' is no key; ", .bytes(knownKeys()))
     return nil
   }
-  guard let row = forkRows(where: { bytes($0.pointee.id) == id }).first ?? finishedFork(channel, id) else {
+  guard let row = forkRow(called: id) ?? finishedFork(channel, id) else {
     log(
       AF_LEVEL_WARNING, "AUDIOFORK(", .bytes(shown(given)), "): there is no fork with the id '", .bytes(shown(id)),
       "'; 'audiofork list' shows those that there are")

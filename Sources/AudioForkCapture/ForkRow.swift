@@ -101,6 +101,24 @@ package func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [
   return rows
 }
 
+/// The fork with this id: a living one, or one of the last that have ended. No channel may be locked.
+func forkRow(called id: Bytes) -> ForkRow? {
+  forkRows(where: { bytes($0.pointee.id) == id }).first ?? withTable { endedForks.first { $0.id == id } }
+}
+
+/// What the last forks to end were, the oldest first, for whoever asks what became of one. Guarded by af_table_lock().
+nonisolated(unsafe) private(set) var endedForks = [ForkRow]()
+private let endedForksMax = 100
+
+/// Remembers a fork whose row leaves the table. With the table's lock held.
+func rememberEnded(_ row: ForkRow) {
+  if endedForks.count >= endedForksMax { endedForks.removeFirst() }
+  endedForks.append(row)
+}
+
+/// The module goes. With the table's lock held.
+func forgetEnded() { endedForks = [] }
+
 /// Ids of the channel's forks: the one with this id, or all of them. The channel must not be locked.
 func forkIDs(on channel: OpaquePointer, id: Bytes?) -> [Bytes] {
   // By the channel's own datastores and not by a name: names change.

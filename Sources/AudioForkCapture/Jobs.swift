@@ -14,9 +14,6 @@ enum Job {
   case end(ForkEvent, command: Bytes, beeps: Bytes)
 }
 
-/// Longest value of AUDIOFORK_RESPONSE and of the variable of option x, bytes.
-let responseVariableMax = 4096
-
 /// The module's second thread: events, variables and commands, so that neither the control thread nor a caller waits
 /// for AMI, for a channel's lock or for a program.
 enum Jobs {
@@ -102,6 +99,7 @@ func jobsThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? 
     if jobs.isEmpty { Jobs.wait() }
   }
   Snapshots.forgetAll()
+  withTable { forgetEnded() }
   return nil
 }
 

@@ -56,11 +56,6 @@ func startFork(
   setVariable(channel, Bytes(text: "AUDIOFORK_WSSERVER"), plan.shownURL)
   if !plan.options.idVariable.isEmpty { setVariable(channel, plan.options.idVariable, id) }
   for warning in plan.options.warnings { log(AF_LEVEL_WARNING, "AudioFork ", .bytes(id), ": ", .bytes(warning)) }
-  if equal(Bytes(text: plan.verification), ignoringCase: "insecure") {
-    log(
-      AF_LEVEL_WARNING, "AudioFork ", .bytes(id), " to ", .bytes(plan.shownURL),
-      ": the server's certificate is not verified, as T(insecure) or verify = no asks for")
-  }
   if plan.options.beepsAtStart { beep(channel, from: thread) }
   return id
 }

@@ -138,7 +138,7 @@ struct RenderTimeline {
       entry.count <= RenderLimit.entrySamplesMax, arrival >= 0, arrival <= RenderLimit.timeMaxNanoseconds,
       entry.runNanoseconds >= 0 &- RenderLimit.timeMaxNanoseconds,
       entry.runNanoseconds <= RenderLimit.timeMaxNanoseconds, entry.runIndex <= RenderLimit.runIndexMax,
-      arrival &- max(newest, frontierNanoseconds) <= RenderLimit.arrivalJumpMaxNanoseconds
+      !configuration.fill || arrival &- max(newest, frontierNanoseconds) <= RenderLimit.arrivalJumpMaxNanoseconds
     else { return nil }
     // No channel captures more than the highest rate since the epoch; the hour is slack for frames that came early.
     let capturedMax = UInt64(arrival / 1_000_000_000 + 3600) &* UInt64(RenderLimit.rateHertzMax)

@@ -26,7 +26,8 @@ package enum RenderLimit {
   package static let timeMaxNanoseconds: Int64 = 315_360_000_000_000_000
   /// The same for the index of a sample in its run.
   package static let runIndexMax: UInt64 = 1 << 46
-  /// An entry that arrived so much after everything known is broken: it would be answered with days of fill.
+  /// With fill, an entry that arrived so much after everything known is broken: it would be answered with days of
+  /// fill. Without fill a hole of any length costs nothing.
   package static let arrivalJumpMaxNanoseconds: Int64 = 86_400_000_000_000
   /// Capture never places audio more than two seconds beyond its arrival.
   package static let mediaBeyondArrivalMaxSeconds: Int64 = 60

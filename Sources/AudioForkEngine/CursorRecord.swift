@@ -11,46 +11,71 @@ package struct CursorRecord: Equatable, Sendable {
   package var connections: UInt64 = 0
   /// Audio bytes written to sockets so far.
   package var bytes: UInt64 = 0
-  /// Captured samples up to which gaps have been reported, per direction.
-  package var reportedIn: UInt64 = 0
-  package var reportedOut: UInt64 = 0
   /// Text messages of the server that were dropped so far.
   package var textsDropped: UInt64 = 0
+  /// Gaps that have been reported and that a replay could find again, per direction.
+  package var reportedIn = ReportedGaps()
+  package var reportedOut = ReportedGaps()
 
-  private static let version: UInt8 = 2
-  private static let headerBytes = 1 + 6 * 8
+  private static let version: UInt8 = 3
 
   package init() {}
 
-  /// Version, six numbers, then the checkpoint; little-endian. The cursor file adds the checksum.
+  /// Version, four numbers, two lists of ranges, then the checkpoint; little-endian. The cursor file adds the
+  /// checksum.
   package func encode() -> [UInt8] {
-    var bytes: [UInt8] = [CursorRecord.version]
-    for number in [UInt64(bitPattern: completedAt), connections, self.bytes, reportedIn, reportedOut, textsDropped] {
+    var encoded: [UInt8] = [CursorRecord.version]
+    func append(_ number: UInt64) {
       for shift in stride(from: 0 as UInt64, to: 64, by: 8) {
-        bytes.append(UInt8(truncatingIfNeeded: number &>> shift))
+        encoded.append(UInt8(truncatingIfNeeded: number &>> shift))
       }
     }
-    if let checkpoint { bytes += checkpoint.encode() }
-    return bytes
+    for number in [UInt64(bitPattern: completedAt), connections, bytes, textsDropped] { append(number) }
+    for gaps in [reportedIn, reportedOut] {
+      encoded.append(UInt8(clamping: gaps.ranges.count))
+      for range in gaps.ranges {
+        append(range.lowerBound)
+        append(range.upperBound)
+      }
+    }
+    if let checkpoint { encoded += checkpoint.encode() }
+    return encoded
   }
 
   /// Nil for bytes that `encode` cannot have written: the fork then starts anew from what the ring holds.
   package init?(decoding bytes: [UInt8]) {
-    guard bytes.count >= CursorRecord.headerBytes, bytes[0] == CursorRecord.version else { return nil }
-    func number(_ index: Int) -> UInt64 {
-      (0..<8).reversed().reduce(0) { $0 &<< 8 | UInt64(bytes[1 + index * 8 + $1]) }
-    }
-    completedAt = Int64(bitPattern: number(0))
+    var rest = bytes[...]
+    guard rest.popFirst() == CursorRecord.version, let completed = CursorRecord.number(&rest),
+      let connections = CursorRecord.number(&rest), let count = CursorRecord.number(&rest),
+      let dropped = CursorRecord.number(&rest), let gapsIn = CursorRecord.gaps(&rest),
+      let gapsOut = CursorRecord.gaps(&rest)
+    else { return nil }
+    completedAt = Int64(bitPattern: completed)
     guard completedAt >= 0, completedAt <= RenderLimit.timeMaxNanoseconds else { return nil }
-    connections = number(1)
-    self.bytes = number(2)
-    reportedIn = number(3)
-    reportedOut = number(4)
-    textsDropped = number(5)
-    let rest = Array(bytes[CursorRecord.headerBytes...])
+    self.connections = connections
+    self.bytes = count
+    textsDropped = dropped
+    reportedIn = gapsIn
+    reportedOut = gapsOut
     if !rest.isEmpty {
-      guard let checkpoint = Checkpoint(decoding: rest) else { return nil }
+      guard let checkpoint = Checkpoint(decoding: Array(rest)) else { return nil }
       self.checkpoint = checkpoint
     }
+  }
+
+  private static func number(_ rest: inout ArraySlice<UInt8>) -> UInt64? {
+    guard rest.count >= 8 else { return nil }
+    defer { rest = rest.dropFirst(8) }
+    return rest.prefix(8).reversed().reduce(0) { $0 &<< 8 | UInt64($1) }
+  }
+
+  private static func gaps(_ rest: inout ArraySlice<UInt8>) -> ReportedGaps? {
+    guard let count = rest.popFirst(), Int(count) <= ReportedGaps.rangesMax else { return nil }
+    var ranges: [Range<UInt64>] = []
+    for _ in 0..<count {
+      guard let lower = number(&rest), let upper = number(&rest), lower < upper else { return nil }
+      ranges.append(lower..<upper)
+    }
+    return ReportedGaps(ranges)
   }
 }

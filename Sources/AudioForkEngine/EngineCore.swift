@@ -17,6 +17,9 @@ package enum EngineExit: Equatable, Sendable {
 /// Follows the module's table: a row begins a fork, a fork that a whole table does not name is finished, and when
 /// the module is gone all are.
 package final class EngineCore {
+  /// How long the forks may take to save their cursors and to leave when the engine is told to stop.
+  private static let stopWait = TimeAmount.milliseconds(700)
+
   private let loop: any EventLoop
   private let loops: [NIOLoopBound<ForkLoop>]
   private let output: any EngineOutput
@@ -106,6 +109,8 @@ package final class EngineCore {
     stopping = why
     onLoops { $0.shutdown() }
     leaveIfDone()
+    // A loop that is stuck keeps nobody: what it has not saved now the next engine does without.
+    loop.assumeIsolated().scheduleTask(in: EngineCore.stopWait) { self.leave(why) }
   }
 
   private func greeted(_ version: String, _ protocolVersion: UInt64) {
@@ -153,7 +158,12 @@ package final class EngineCore {
   }
 
   private func leaveIfDone() {
-    guard forks.isEmpty, !hasLeft, let why = stopping ?? (isModuleGone ? .finished : nil) else { return }
+    guard forks.isEmpty, let why = stopping ?? (isModuleGone ? .finished : nil) else { return }
+    leave(why)
+  }
+
+  private func leave(_ why: EngineExit) {
+    guard !hasLeft else { return }
     hasLeft = true
     exit.succeed(why)
   }

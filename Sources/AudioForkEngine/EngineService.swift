@@ -81,6 +81,7 @@ package struct EngineService {
     stopper.cancel()
     // Close frames and last messages are on their way; they get a moment, not more.
     try? await first.scheduleTask(in: .milliseconds(50)) {}.futureResult.get()
+    if exit == .finished { await EngineService.empty(channel) }
     try? await channel.close().get()
     switch exit {
     case .finished:
@@ -89,6 +90,15 @@ package struct EngineService {
     case .stopped: return 0
     case .brokenLink: return 1
     }
+  }
+
+  /// Waits until the module has taken what it was told; one that unloads still listens. Not for ever.
+  private static func empty(_ channel: any Channel) async {
+    let promise = channel.eventLoop.makePromise(of: Void.self)
+    // Behind all that is waiting; fails at once where nobody is there any more.
+    channel.writeAndFlush(ByteBuffer()).whenComplete { _ in promise.succeed(()) }
+    channel.eventLoop.scheduleTask(in: .seconds(1)) { promise.succeed(()) }
+    try? await promise.futureResult.get()
   }
 
   /// Takes the instance's directory away where Asterisk has died and cannot do it. A living module holds the lock

@@ -12,7 +12,7 @@ internal import NIOCore
 struct ForkFailure: Error {
   /// What is to be done about it.
   enum Kind {
-    /// Another engine still holds the cursor; it may be gone in a moment.
+    /// Another engine still holds the cursor, or something else had its name; it may be gone in a moment.
     case inUse
     /// The system lacks something (descriptors, memory) that it may have again.
     case lacking
@@ -66,8 +66,14 @@ struct ForkFiles {
     do throws(RingError) {
       return try CursorFile(path: cursorPath)
     } catch {
-      if error.code == .noSpace { return nil }
-      throw ForkFailure("cursor", error)
+      switch error.code {
+      case .noSpace: return nil
+      case .foreign:
+        // Whatever stands there is no cursor, and no reason to lose the call's audio.
+        Glibc.unlink(cursorPath)
+        throw ForkFailure(reason: "cursor: \(error.message)", kind: .inUse)
+      default: throw ForkFailure("cursor", error)
+      }
     }
   }
 

@@ -8,8 +8,9 @@ internal import NIOCore
 final class ForkLoop {
   /// How often each fork's ring is looked at.
   static let tickNanoseconds: Int64 = 5_000_000
-  /// How long an earlier engine may hold a cursor: it is being killed when the next one starts.
-  private static let cursorWaitNanoseconds: Int64 = 2_000_000_000
+  /// How long an earlier engine may hold a cursor without a word about it: it is being killed when the next one
+  /// starts. And how long a fork without a row is still tried.
+  private static let openWaitNanoseconds: Int64 = 2_000_000_000
   private static let cursorRetry = TimeAmount.milliseconds(20)
   /// How often a fork is tried again for which the system lacked something.
   private static let lackRetry = TimeAmount.milliseconds(500)
@@ -20,8 +21,18 @@ final class ForkLoop {
   private let tls: (any TLSProvider)?
   private let onEnd: @Sendable (String) -> Void
   private var runners: [ForkRunner] = []
-  /// Forks whose cursor another engine still holds.
-  private var pending: Set<String> = []
+  /// A fork whose files cannot be opened at the moment: another engine still holds the cursor, or the system lacks
+  /// something.
+  private struct Pending {
+    let isClosed: Bool
+    /// Until when nothing is said about a cursor that is held, and nothing given up: CLOCK_MONOTONIC.
+    var deadline: Int64
+    /// What is in its ring is all there will be.
+    var isOrphaned: Bool
+    var hasComplained = false
+  }
+
+  private var pending: [String: Pending] = [:]
   private var isOrphaned = false
   private var isStopping = false
   private var ticks = false
@@ -43,17 +54,24 @@ final class ForkLoop {
 
   /// Begins a fork, or goes on with one that an earlier engine left.
   func start(_ id: String, isClosed: Bool) {
-    pending.insert(id)
-    open(id, isClosed: isClosed, until: monotonicNow() &+ ForkLoop.cursorWaitNanoseconds)
+    let deadline = monotonicNow() &+ ForkLoop.openWaitNanoseconds
+    pending[id] = Pending(isClosed: isClosed, deadline: deadline, isOrphaned: isOrphaned)
+    open(id)
   }
 
   /// What is in the fork's ring is all there will be.
-  func orphan(_ id: String) { runner(id)?.orphan() }
+  func orphan(_ id: String) {
+    runner(id)?.orphan()
+    guard pending[id]?.isOrphaned == false else { return }
+    pending[id]?.isOrphaned = true
+    pending[id]?.deadline = monotonicNow() &+ ForkLoop.openWaitNanoseconds
+  }
 
   /// The module is gone: so it is with every fork.
   func orphanAll() {
     isOrphaned = true
     for runner in runners { runner.orphan() }
+    for id in pending.keys { orphan(id) }
   }
 
   /// Drops the fork and its files.
@@ -61,64 +79,73 @@ final class ForkLoop {
     if let runner = runner(id) {
       runner.forget()
     } else {
-      if pending.remove(id) != nil { onEnd(id) }
+      if pending.removeValue(forKey: id) != nil { onEnd(id) }
       ForkFiles(directory: directory, id: id).unlink()
     }
   }
 
   /// A text for the fork's server. One for a fork that is not there any more is for nobody.
-  func sendText(_ text: [UInt8], to id: String) { runner(id)?.sendText(text) }
+  func sendText(_ text: [UInt8], to id: String) {
+    if let runner = runner(id) { return runner.sendText(text) }
+    guard pending[id] != nil else { return }
+    output.send(
+      .log(.warning, id: id, text: "AudioFork \(id): there is no connection; a text for the server is not sent"))
+  }
 
   /// Saves every cursor and leaves every connection.
   func shutdown() {
     isStopping = true
     for runner in runners { runner.shutdown() }
     // Their files stay as they are: the next engine opens them.
-    let waiting = pending
-    pending = []
+    let waiting = pending.keys
+    pending = [:]
     for id in waiting { onEnd(id) }
   }
 
   private func runner(_ id: String) -> ForkRunner? { runners.first { $0.id == id } }
 
-  private func open(_ id: String, isClosed: Bool, until deadline: Int64, hasComplained: Bool = false) {
-    guard pending.contains(id), !isStopping else { return }
+  private func open(_ id: String) {
+    guard let waiting = pending[id], !isStopping else { return }
     let files = ForkFiles(directory: directory, id: id)
     do throws(ForkFailure) {
       let runner = try ForkRunner(id: id, files: files, loop: loop, output: output, tls: tls) { [weak self] in
         self?.ended($0)
       }
-      pending.remove(id)
+      pending.removeValue(forKey: id)
       runners.append(runner)
-      if isOrphaned { runner.orphan() }
+      if waiting.isOrphaned { runner.orphan() }
       runner.start()
       startTicking()
     } catch {
-      if error.kind == .inUse, monotonicNow() < deadline {
-        loop.assumeIsolated().scheduleTask(in: ForkLoop.cursorRetry) {
-          self.open(id, isClosed: isClosed, until: deadline)
-        }
-        return
-      }
-      // The ring holds the call's audio and may be read in a moment: it is tried as long as the module has the row.
-      if error.kind == .lacking, !isOrphaned {
-        if !hasComplained {
-          output.send(.log(.error, id: id, text: "AudioFork \(id): \(error.reason); it is tried again"))
-        }
-        loop.assumeIsolated().scheduleTask(in: ForkLoop.lackRetry) {
-          self.open(id, isClosed: isClosed, until: deadline, hasComplained: true)
-        }
-        return
-      }
-      pending.remove(id)
+      if retry(id, waiting, error) { return }
+      pending.removeValue(forKey: id)
       // A cursor that another engine holds is that engine's, and what the system could not open is still whole.
       if error.kind == .useless { files.unlink() }
       // Where capture has ended and the files are gone, an earlier engine was through and could not say so any more.
-      let level: LogLevel = isClosed && error.kind == .missing ? .debug : .error
+      let level: LogLevel = waiting.isClosed && error.kind == .missing ? .debug : .error
       output.send(.log(level, id: id, text: "AudioFork \(id): \(error.reason); the fork ends, the call goes on"))
       output.send(.ended(id: id, reason: error.reason, ForkCounters()))
       onEnd(id)
     }
+  }
+
+  /// The ring holds the call's audio and may be read in a moment: it is tried as long as the module has the row. False
+  /// where that is over, or of no use.
+  private func retry(_ id: String, _ waiting: Pending, _ failure: ForkFailure) -> Bool {
+    let isEarly = monotonicNow() < waiting.deadline
+    var wait = ForkLoop.lackRetry
+    switch failure.kind {
+    case .missing, .useless: return false
+    case .inUse where isEarly: wait = ForkLoop.cursorRetry
+    case .inUse, .lacking:
+      guard isEarly || !waiting.isOrphaned else { return false }
+      if !waiting.hasComplained {
+        output.send(.log(.error, id: id, text: "AudioFork \(id): \(failure.reason); it is tried again"))
+        pending[id]?.hasComplained = true
+      }
+    }
+    loop.assumeIsolated().scheduleTask(in: wait) { self.open(id) }
+    return true
   }
 
   private func ended(_ runner: ForkRunner) {

@@ -16,6 +16,8 @@ final class ForkRunner {
   /// Audio that one fork may send in one tick: a backlog must not keep the other forks of the loop waiting.
   static let blocksPerTickMax = 50
   private static let reportNanoseconds: Int64 = 1_000_000_000
+  /// Gaps that are kept for a module that does not read; what is beyond it only the totals tell.
+  private static let gapsUntoldMax = 100
   /// What an engine that starts late is given for draining, even when the fork's own time is over.
   private static let drainMin = Duration.seconds(1)
 
@@ -37,12 +39,16 @@ final class ForkRunner {
   private var message: [UInt8] = []
   /// Acknowledged bytes are counted from the connection's beginning, sent ones from the upgrade's end.
   private var acknowledgedAtStart: UInt64?
+  /// Sent bytes of this connection up to its last audio. Pongs behind it are not waited for.
+  private var audioEnd: UInt64 = 0
   private var lastReason = ""
   private var choice: EndpointChoice
   private var connectedAt: Int64 = 0
   private var texts: ServerTexts
   /// What the module was told last, and when: CLOCK_MONOTONIC.
-  private var reported: (state: ForkStateName, counters: ForkCounters, at: Int64)?
+  private var reported: (counters: ForkCounters, at: Int64, wasTaken: Bool)?
+  /// Gaps that the module did not take.
+  private var gapsUntold: [Gap] = []
   private var hasToldCursorFailure = false
   private var hasToldNotVerified = false
   private var isAskingForTheEnd = false
@@ -93,19 +99,21 @@ final class ForkRunner {
     reportIfMoved(now)
   }
 
-  /// Once a second, where something has changed: what the module shows is never older.
+  /// Once a second, where something has changed or was not taken: what the module shows is never older.
   private func reportIfMoved(_ now: Int64) {
     guard let last = reported, now &- last.at >= ForkRunner.reportNanoseconds, !machine.isEnded else { return }
-    report(machine.name, now, onlyIfMoved: true)
+    tellGaps()
+    report(machine.name, now, onlyIfMoved: last.wasTaken)
   }
 
   private func report(_ name: ForkStateName, _ now: Int64, onlyIfMoved: Bool = false) {
     let counters = stream.counters(now: now &- epochMonotonic)
     let isNews = !onlyIfMoved || reported?.counters != counters
-    reported = (name, counters, now)
+    reported?.at = now
     guard isNews else { return }
     let reason = name == .waiting ? lastReason : ""
-    output.send(.state(id: id, state: name, reason: reason, endpoint: endpoint.shownText, counters))
+    let wasTaken = output.send(.state(id: id, state: name, reason: reason, endpoint: endpoint.shownText, counters))
+    reported = (counters, now, wasTaken)
   }
 
   /// The endpoint of the current or next attempt.
@@ -125,45 +133,63 @@ final class ForkRunner {
       return handle(.broken(error.reason))
     }
     if blocks > 0 {
-      stream.sent(now: now, offset: session.bytesWritten, audioBytes: bytes)
+      audioEnd = session.bytesWritten
+      stream.sent(now: now, offset: audioEnd, audioBytes: bytes)
       session.flush()
       // The flush may have found out that the connection is gone.
       guard machine.isStreaming else { return }
     }
-    let gaps = stream.takeNewGaps()
-    for gap in gaps { output.send(.gap(id: id, gap)) }
-    if !gaps.isEmpty, let line = journal.gaps(gaps, now: now &+ epochMonotonic) { output.send(line) }
+    takeGaps(now)
     confirm(now)
     if stream.cursorFailed, !hasToldCursorFailure {
       hasToldCursorFailure = true
       output.send(journal.cursorFailed())
     }
-    if stream.isDrained, session.isFlushed { finishIfAcknowledged(session) }
+    if stream.isDrained, session.isFlushed { finishIfAcknowledged() }
+  }
+
+  /// Gaps that the stream has passed: for the module and for the log.
+  private func takeGaps(_ now: Int64) {
+    let gaps = stream.takeNewGaps()
+    guard !gaps.isEmpty else { return }
+    gapsUntold += gaps
+    tellGaps()
+    if let line = journal.gaps(gaps, now: now &+ epochMonotonic) { output.send(line) }
+  }
+
+  private func tellGaps() {
+    while let gap = gapsUntold.first, output.send(.gap(id: id, gap)) { gapsUntold.removeFirst() }
+    gapsUntold.removeLast(max(0, gapsUntold.count - ForkRunner.gapsUntoldMax))
   }
 
   /// All is sent: it is delivered when the server's side has acknowledged the last byte. Asked at each tick until then.
-  private func finishIfAcknowledged(_ session: WebSocketSession) {
+  private func finishIfAcknowledged() {
     guard !isAskingForTheEnd, let connection else { return }
     isAskingForTheEnd = true
-    let written = session.bytesWritten
-    connection.acknowledgedBytes { [self] total in
+    acknowledgedBytes(of: connection) { [self] acknowledged in
       isAskingForTheEnd = false
       guard machine.isStreaming, self.connection === connection, stream.isDrained else { return }
       // A kernel that cannot say: the server's answer to our Close has to do.
-      if let total, let start = acknowledgedAtStart, total &- min(start, total) < written { return }
+      guard let acknowledged else { return handle(.drained(isAcknowledged: false)) }
+      guard acknowledged >= audioEnd else { return }
       stream.confirmAll()
-      handle(.drained)
+      handle(.drained(isAcknowledged: true))
     }
   }
 
   private func confirm(_ now: Int64) {
     guard stream.wantsConfirmation(now: now), let connection else { return }
-    connection.acknowledgedBytes { [self] total in
-      guard machine.isStreaming else { return }
-      var sinceUpgrade: UInt64?
-      if let total, let start = acknowledgedAtStart { sinceUpgrade = total >= start ? total &- start : 0 }
-      stream.confirm(now: now, acknowledged: sinceUpgrade)
+    acknowledgedBytes(of: connection) { [self] acknowledged in
+      guard machine.isStreaming, self.connection === connection else { return }
+      stream.confirm(now: now, acknowledged: acknowledged)
     }
+  }
+
+  /// What the peer has acknowledged since the upgrade, bytes; nil where the kernel does not count. One that did and
+  /// does not answer now has lost the socket: nothing is confirmed by that.
+  private func acknowledgedBytes(of connection: EndpointConnection, _ answer: @escaping (UInt64?) -> Void) {
+    guard let start = acknowledgedAtStart else { return answer(nil) }
+    connection.acknowledgedBytes { total in answer(total.map { $0 >= start ? $0 &- start : 0 } ?? 0) }
   }
 
   // MARK: - Machine
@@ -269,6 +295,7 @@ final class ForkRunner {
     stream.connectionOpened()
     tellIfNotVerified()
     acknowledgedAtStart = nil
+    audioEnd = 0
     // The answer to the upgrade has acknowledged the request, so this is what audio is counted from.
     connection?.acknowledgedBytes { [self] in acknowledgedAtStart = $0 }
     for opening in dialect.opening(facts.stream) { send(opening) }
@@ -297,8 +324,8 @@ final class ForkRunner {
 
   private func broke(_ reason: String) {
     lastReason = reason
-    // Not while closing: all was sent and the totals are final.
-    if machine.isStreaming {
+    // Not while we wait for an answer to our Close and know that all has arrived.
+    if machine.isStreaming || machine.awaitsAnswer {
       stream.rewind()
       let held = Duration.nanoseconds(monotonicNow() &- connectedAt)
       choice.connectionLost(wasStable: held >= facts.limits.stableAfter)
@@ -327,6 +354,10 @@ final class ForkRunner {
     retryTimer?.cancel()
     drainTimer?.cancel()
     let now = monotonicNow()
+    if ending == .delivered { stream.confirmAll() }
+    // Those of the last blocks, where the connection was gone before they could be told.
+    takeGaps(now &- epochMonotonic)
+    tellGaps()
     let undelivered = stream.undeliveredMilliseconds(now: now &- epochMonotonic)
     let final = stream.counters(now: now &- epochMonotonic)
     if ending == .shutdown { stream.save() }

@@ -21,7 +21,7 @@ package struct ForkLimits: Sendable, Equatable {
 
 /// Why a fork ended.
 package enum ForkEnding: Equatable, Sendable {
-  /// All that was captured went out.
+  /// All that was captured arrived: the peer acknowledged its last byte, or answered our Close behind it.
   case delivered
   /// The server closed with 1000: it wants no more.
   case closedByServer
@@ -49,10 +49,11 @@ package enum ForkEvent: Equatable, Sendable {
   case closedByServer
   case retryTimerFired
   case captureClosed
-  /// Capture has ended and everything was sent.
-  case drained
+  /// Capture has ended and everything was sent. The peer has acknowledged it; or nobody knows, where our kernel does
+  /// not count: then the answer to our Close has to tell.
+  case drained(isAcknowledged: Bool)
   case drainDeadlinePassed
-  /// Our Close has been answered, or its time is over.
+  /// Our Close has been answered.
   case closeCompleted
   case broken(String)
   case shutdown
@@ -67,7 +68,7 @@ package enum ForkAction: Equatable, Sendable {
   case scheduleDrainDeadline(after: Duration)
   /// The connection stands: send from the confirmed position on.
   case stream
-  /// The dialect's end, Close 1000 and waiting for its answer; `closeCompleted` follows.
+  /// The dialect's end, Close 1000 and waiting for its answer: `closeCompleted` or `disconnected` follows.
   case close
   /// Leave the connection or give the attempt up; nothing follows.
   case drop
@@ -117,8 +118,9 @@ package struct ForkStateMachine: Sendable {
     case created
     /// Capture goes on, or it has ended and the rest is being delivered. Goes to: closing, ended.
     case active(Link, isDraining: Bool)
-    /// All is sent, our Close frame too. Goes to: ended.
-    case closing
+    /// All is sent, our Close frame too. Goes to: ended; where nothing was acknowledged and the connection breaks
+    /// before our Close is answered, to active (waiting).
+    case closing(Outage?, since: Int64, isAcknowledged: Bool)
     case ended(ForkEnding)
   }
 
@@ -149,6 +151,12 @@ package struct ForkStateMachine: Sendable {
     return false
   }
 
+  /// Whether our Close is out and only its answer can tell that the audio before it arrived.
+  package var awaitsAnswer: Bool {
+    if case .closing(_, _, isAcknowledged: false) = state { return true }
+    return false
+  }
+
   /// Whether the fork has ended.
   package var isEnded: Bool {
     if case .ended = state { return true }
@@ -169,7 +177,7 @@ package struct ForkStateMachine: Sendable {
       case .closedByServer: closedByServer()
       case .retryTimerFired: retryTimerFired()
       case .captureClosed: captureClosed()
-      case .drained: drained()
+      case .drained(let isAcknowledged): drained(isAcknowledged)
       case .drainDeadlinePassed: drainDeadlinePassed()
       case .closeCompleted: closeCompleted()
       case .broken(let reason): end(.broken(reason))
@@ -213,11 +221,12 @@ package struct ForkStateMachine: Sendable {
   ) -> [ForkAction] {
     switch state {
     case .active(.streaming(let outage, let since), let isDraining):
-      let wasStable = Duration.nanoseconds(now &- since) >= limits.stableAfter
-      return retry(wasStable ? nil : outage, reason, isDraining, &random)
+      return broke(outage, since, reason, now, isDraining, &random)
     case .active(.connecting, _): return attemptFailed(reason, false, &random)
     // Servers that drop the connection on our Close frame instead of answering it have all they wanted.
-    case .closing: return end(.delivered)
+    case .closing(_, _, isAcknowledged: true): return end(.delivered)
+    case .closing(let outage, let since, isAcknowledged: false):
+      return broke(outage, since, reason, now, true, &random)
     case .created, .active(.waiting, _), .ended: return []
     }
   }
@@ -242,15 +251,19 @@ package struct ForkStateMachine: Sendable {
     return [.scheduleDrainDeadline(after: limits.drain)]
   }
 
-  private mutating func drained() -> [ForkAction] {
-    guard case .active(.streaming, isDraining: true) = state else { return [] }
-    state = .closing
+  private mutating func drained(_ isAcknowledged: Bool) -> [ForkAction] {
+    guard case .active(.streaming(let outage, let since), isDraining: true) = state else { return [] }
+    state = .closing(outage, since: since, isAcknowledged: isAcknowledged)
     return [.close]
   }
 
   private mutating func drainDeadlinePassed() -> [ForkAction] {
-    guard case .active(let link, isDraining: true) = state else { return [] }
-    return end(.drainExpired(link.outage?.reason))
+    switch state {
+    case .active(let link, isDraining: true): return end(.drainExpired(link.outage?.reason))
+    case .closing(let outage, _, isAcknowledged: false): return end(.drainExpired(outage?.reason))
+    // The wait for an answer to our Close is short and ends by itself.
+    case .closing(_, _, isAcknowledged: true), .created, .active, .ended: return []
+    }
   }
 
   private mutating func closeCompleted() -> [ForkAction] {
@@ -259,6 +272,14 @@ package struct ForkStateMachine: Sendable {
   }
 
   // MARK: - What they lead to
+
+  private mutating func broke(
+    _ outage: Outage?, _ since: Int64, _ reason: String, _ now: Int64, _ isDraining: Bool,
+    _ random: inout some RandomNumberGenerator
+  ) -> [ForkAction] {
+    let wasStable = Duration.nanoseconds(now &- since) >= limits.stableAfter
+    return retry(wasStable ? nil : outage, reason, isDraining, &random)
+  }
 
   private mutating func retry(
     _ outage: Outage?, _ reason: String, _ isDraining: Bool, _ random: inout some RandomNumberGenerator

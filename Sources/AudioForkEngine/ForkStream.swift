@@ -102,17 +102,19 @@ package final class ForkStream {
     defer { gapsFound = [] }
     var new: [Gap] = []
     for gap in gapsFound {
-      let end = gap.start &+ gap.count
-      let reported = gap.direction == .in ? record.reportedIn : record.reportedOut
-      guard end > reported else { continue }  // heard of before a break
-      switch gap.direction {
-      case .in: record.reportedIn = end
-      case .out: record.reportedOut = end
+      // After a break a gap is met again, and the writer may have made it longer at either end.
+      let missing = gap.start..<max(gap.start, gap.start &+ gap.count)
+      let parts =
+        switch gap.direction {
+        case .in: record.reportedIn.report(missing)
+        case .out: record.reportedOut.report(missing)
+        }
+      for part in parts {
+        var unheard = gap
+        unheard.start = part.lowerBound
+        unheard.count = part.upperBound &- part.lowerBound
+        new.append(unheard)
       }
-      var unheard = gap
-      unheard.start = max(gap.start, reported)
-      unheard.count = end &- unheard.start
-      new.append(unheard)
     }
     if !new.isEmpty { save() }
     return new
@@ -153,15 +155,23 @@ package final class ForkStream {
   /// Moves the confirmed position and saves it; see `DeliveryWindow`.
   package func confirm(now: Int64, acknowledged: UInt64?) {
     guard window.confirm(now: now, acknowledged: acknowledged) else { return }
-    renderer.forgetClockDecisions(before: window.confirmed.checkpoint)
+    forgetConfirmed()
     save()
   }
 
   /// Everything taken so far has been acknowledged by the server's side.
   package func confirmAll() {
     window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: completedAt))
-    renderer.forgetClockDecisions(before: window.confirmed.checkpoint)
+    forgetConfirmed()
     save()
+  }
+
+  /// No replay begins before the confirmed position.
+  private func forgetConfirmed() {
+    let confirmed = window.confirmed.checkpoint
+    renderer.forgetClockDecisions(before: confirmed)
+    record.reportedIn.forget(before: confirmed.counters.in.accounted)
+    record.reportedOut.forget(before: confirmed.counters.out.accounted)
   }
 
   /// Server texts that were dropped; kept in the cursor.
@@ -210,7 +220,10 @@ package final class ForkStream {
     var counters = ForkCounters()
     counters.position = rendered.position
     counters.fill = rendered.fill
-    counters.lost = rendered.lost
+    // After a break what was reported stands, although the replay has not come to it again.
+    counters.lost =
+      rendered.lost &+ record.reportedIn.count(from: rendered.in.accounted)
+      &+ record.reportedOut.count(from: rendered.out.accounted)
     counters.gaps = rendered.gaps
     counters.reconnects = record.connections > 0 ? record.connections &- 1 : 0
     counters.bytes = record.bytes

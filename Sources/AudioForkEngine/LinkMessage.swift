@@ -189,9 +189,7 @@ private struct FieldBytes {
   }
 
   mutating func append(_ key: af_field, _ text: String) {
-    let bytes = text.utf8.prefix(FieldBytes.textBytesMax)
-    begin(key, count: bytes.count)
-    buffer.writeBytes(bytes)
+    append(key, bytes: ServerTexts.cut(Array(text.utf8), to: FieldBytes.textBytesMax))
   }
 
   mutating func append(_ key: af_field, bytes: [UInt8]) {

@@ -40,7 +40,7 @@ package struct ServerTexts: Sendable {
   }
 
   /// The beginning of a text that fits, ending with a whole character.
-  package static func cut(_ text: [UInt8]) -> [UInt8] {
+  package static func cut(_ text: [UInt8], to bytesMax: Int = ServerTexts.bytesMax) -> [UInt8] {
     guard text.count > bytesMax else { return text }
     var end = bytesMax
     // A byte 10xxxxxx goes on with the character before it.

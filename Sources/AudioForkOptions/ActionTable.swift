@@ -168,6 +168,6 @@ extension ForkFact {
     ForkFact(
       name: "Skew", value: .skew, help: "Milliseconds by which in is placed later than out, beyond their media times. Negative: earlier."),
     ForkFact(name: "Dropped", value: .dropped, help: "Text messages of the server that were dropped, more than 50 in a second."),
-    ForkFact(name: "Response", value: .response, help: "The server's last text message, cut where it is long."),
+    ForkFact(name: "Response", value: .response, help: "The server's last text message, at most 4000 bytes of it."),
   ]
 }

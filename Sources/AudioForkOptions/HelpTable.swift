@@ -64,7 +64,7 @@ extension ApplicationDefinition {
         name: "AUDIOFORKSTATUS",
         help: "SUCCESS; or FAILED where arguments or resources are wrong, and then the log says what and what to do. Network trouble is not a failure."),
       ParameterDefinition(name: "AUDIOFORK_WSSERVER", help: "The URL."),
-      ParameterDefinition(name: "AUDIOFORK_RESPONSE", help: "The last text message of the server."),
+      ParameterDefinition(name: "AUDIOFORK_RESPONSE", help: "The last text message of the server: at most 4000 bytes of it, control characters as blanks."),
     ],
     examples: [
       ExampleDefinition(
@@ -90,6 +90,10 @@ extension ApplicationDefinition {
 
   package static let all = [start, stop]
 }
+
+/// Longest value of AUDIOFORK_RESPONSE and of the variable of option x, bytes. The help says the number too.
+/// Asterisk evaluates an expression in 4096 bytes, whose beginning may be a function's name.
+package let responseVariableMax = 4000
 
 /// One key of `AUDIOFORK(id,key)`.
 package struct FunctionKey: Sendable {
@@ -120,7 +124,7 @@ extension FunctionKey {
     FunctionKey(name: "lost", value: .lost, help: "Captured samples in these gaps."),
     FunctionKey(name: "reconnects", value: .reconnects, help: "Connections after the first."),
     FunctionKey(name: "lag", value: .lag, help: "Milliseconds of captured audio not yet sent."),
-    FunctionKey(name: "response", value: .response, help: "The server's last text message, cut where it is long."),
+    FunctionKey(name: "response", value: .response, help: "The server's last text message, as in AUDIOFORK_RESPONSE."),
   ]
 
   /// The key with this name, case ignored; nil for another word.

@@ -15,9 +15,10 @@ package enum SessionEnd: Equatable, Sendable {
 /// An open WebSocket connection, client side. Lives on one event loop and is called there only:
 ///  1. sends binary messages, each in one masked frame and one buffer; nothing leaves before `flush`,
 ///  2. answers every ping, also while idle; while the server does not read, only the latest one,
-///  3. answers the server's Close and reports it,
-///  4. closes the session on the server's violations,
-///  5. reports the end exactly once.
+///  3. hands on what the server says, also while our Close is out: last words come then,
+///  4. answers the server's Close and reports it,
+///  5. closes the session on the server's violations,
+///  6. reports the end exactly once.
 package final class WebSocketSession: ChannelInboundHandler {
   package typealias InboundIn = WebSocketFrame
   package typealias OutboundOut = ByteBuffer
@@ -103,7 +104,7 @@ package final class WebSocketSession: ChannelInboundHandler {
     guard phase != .over else { return }
     switch rules.receive(Self.unwrapInboundIn(data)) {
     case .nothing, .binary, .pong: break
-    case .text(let text): if phase == .open { owner?.webSocketReceived(self, text: text) }
+    case .text(let text): owner?.webSocketReceived(self, text: text)
     case .ping(let payload): answer(payload, context: context)
     case .close(let code, let reason): peerClosed(code, shown(reason), context: context)
     case .violation(let violation): refuse(violation, context: context)

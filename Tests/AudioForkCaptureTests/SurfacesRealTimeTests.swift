@@ -252,6 +252,29 @@ extension CaptureRealTimeTests {
     }
   }
 
+  @Test("What became of a fork that was stopped is known until a hundred others have ended")
+  func ended() throws {
+    try with { channel, engine in
+      func startAndStop() throws -> String {
+        let id = try started(channel, "ws://host/x,i(FORK)D(out)")
+        engine.sayState(id, "streaming", position: 4242)
+        #expect(soon { Self.cli("audiofork list").contains("streaming") })
+        _ = af_exec_stop(channel, "")
+        engine.sayEnded(id)
+        #expect(soon { Self.cli("audiofork list").hasSuffix("\n0 forks\n") })
+        return id
+      }
+      func position(_ id: String) -> String? { Self.taken(fake_function(channel, "\(id),position", 64)) }
+      let first = try startAndStop()
+      #expect(position(first) == "4242")
+      #expect(Self.cli("audiofork show fork \(first)").contains("State: ended\n"))
+      for _ in 1...99 { _ = try startAndStop() }
+      #expect(position(first) == "4242")
+      let last = try startAndStop()
+      #expect(position(first) == nil && position(last) == "4242")
+    }
+  }
+
   @Test("The CLI's commands say what they did, and show their usage for a line of another form")
   func commands() throws {
     try with { channel, engine in

@@ -78,6 +78,32 @@ struct RendererTests {
     #expect(call.blocks.map(\.position) == [0, 160, 240, 320, 400])
   }
 
+  @Test("Without fill a silence of days costs nothing, and the audio behind it is sent", arguments: [1, 30, 400] as [Int64])
+  func silenceWithoutFill(days: Int64) {
+    let later = days * 86_400_000 + 3_600_000
+    for directions in [DirectionSet.in, .both] {
+      var call = RenderedCall<NoConverter>(directions, fill: false)
+      call.capture(.in, audibleSamples(.in, 0..<160))
+      call.capture(.in, audibleSamples(.in, 160..<320), run: later, index: 0)
+      call.finish()
+      #expect(call.stream == audibleSamples(.in, 0..<320))
+      #expect(call.renderer.counters.refused == 0)
+      #expect(call.renderer.counters.position == 320)
+      #expect(call.gaps.isEmpty)
+    }
+  }
+
+  @Test("With fill an entry that jumps by more than a day is refused: it would be answered with days of zeros")
+  func jumpWithFill() {
+    var call = RenderedCall<NoConverter>(.in)
+    call.capture(.in, audibleSamples(.in, 0..<160))
+    call.capture(.in, audibleSamples(.in, 160..<320), run: 90_000_000, index: 0)
+    call.finish()
+    #expect(call.stream == audibleSamples(.in, 0..<160))
+    #expect(call.renderer.counters.refused == 1)
+    #expect(call.gaps.reduce(0) { $0 + $1.count } == 160)
+  }
+
   @Test("Entries that the reader lost are a gap of exactly their samples")
   func overrun() {
     var call = RenderedCall<NoConverter>(.both)

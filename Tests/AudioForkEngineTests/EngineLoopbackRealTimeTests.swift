@@ -377,6 +377,8 @@ struct EngineLoopbackRealTimeTests {
     #expect(end.counters.lost > 0)
     #expect(end.counters.gaps > 0)
     #expect(engine.lines().contains { $0.contains("captured samples lost in") })
+    #expect(engine.gaps(call.id).reduce(0) { $0 + $1.count } == end.counters.lost)
+    #expect(engine.gaps(call.id).allSatisfy { $0.reason == .overrun && $0.count > 0 })
     // Every captured sample is in the stream or in a gap; lost ones became fill in a continuous stream.
     #expect(end.counters.position == UInt64(call.framesWritten * TestCall.frameSamples))
     #expect(end.counters.lost == end.counters.fill)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkEngine
+import AudioForkRing
 import AudioForkTap
 import AudioForkTestKit
 import CAudioForkABI
@@ -10,8 +11,8 @@ import Testing
 @Suite("Engine process", .serialized)
 struct EngineProcessRealTimeTests {
   /// An engine that is ready.
-  private func spawn(_ directory: ScratchFolder) async throws -> SpawnedEngine {
-    let engine = try SpawnedEngine(directory)
+  private func spawn(_ directory: ScratchFolder, linkBufferBytes: CInt? = nil) async throws -> SpawnedEngine {
+    let engine = try SpawnedEngine(directory, linkBufferBytes: linkBufferBytes)
     engine.send(ModuleWriter.hello())
     try await eventually("the engine is ready") { engine.has(AF_LINK_READY) }
     return engine
@@ -23,6 +24,8 @@ struct EngineProcessRealTimeTests {
     let engine = try await spawn(directory)
     #expect(engine.text(AF_LINK_READY, AF_FIELD_VERSION) == audioforkVersion)
     #expect(engine.messages.first?.number(UInt16(AF_FIELD_PID.rawValue)) == UInt64(engine.process))
+    let loops = engine.messages.first?.number(UInt16(AF_FIELD_LOOPS.rawValue)) ?? 0
+    #expect((1...4).contains(loops))
     #expect(getsid(engine.process) == engine.process)
     // The link's end is closed again here, so the one at 9 would keep it open.
     engine.closeLink()
@@ -89,6 +92,86 @@ struct EngineProcessRealTimeTests {
     #expect(reception.isExact)
     #expect(reception.missing == 0)
     await server.stop()
+  }
+
+  @Test("SIGTERM ends it within a second whatever the servers do, and while a fork waits for a cursor that is held")
+  func terminatedAmongBadServers() async throws {
+    let directory = try ScratchFolder()
+    let stalled = try await TestServer.start(.stall, receiveBufferBytes: 4096)
+    let silent = try await TestServer.start(.silent)
+    let deaf = try await TestServer.start(.ignoreClose)
+    let calls = try [
+      ("stalled", stalled.url), ("silent", silent.url), ("deaf", deaf.url), ("refused", "ws://127.0.0.1:1/"),
+      ("held", deaf.url),
+    ].map { try TestCall(in: directory, id: $0.0, url: $0.1, age: 8000 * millisecond) }
+    for call in calls { call.speak(frames: 400) }
+    let holder = try CursorFile(path: "\(directory.path)/held.cursor")
+    defer { holder.close() }
+    let engine = try await spawn(directory)
+    for call in calls { engine.send(ModuleWriter.fork(call.id)) }
+    engine.send(ModuleWriter.tableEnd())
+    try await eventually("two get audio") { deaf.connections.first?.audio.isEmpty == false && stalled.connections.count == 1 }
+    calls[2].hangUp()
+    try await eventually("its Close waits for an answer") { deaf.connections.first?.closeCode == 1000 }
+    let asked = af_now_ns()
+    engine.signal(SIGTERM)
+    try await eventually("it leaves") { engine.exitStatus != nil }
+    #expect(engine.exitStatus == 0)
+    #expect(af_now_ns() - asked < 1_500_000_000, "a second, and half of one for a busy machine")
+    engine.receive()
+    #expect(!engine.has(AF_LINK_ENDED), "the forks go on in the next engine")
+    #expect(directory.names == calls.flatMap { ["\($0.id).cursor", "\($0.id).ring"] }.sorted())
+    for server in [stalled, silent, deaf] { await server.stop() }
+  }
+
+  @Test("When the module is gone, servers that never acknowledge are given their drain and no more, and the end says so")
+  func drainedAmongBadServers() async throws {
+    let directory = try ScratchFolder()
+    let stalled = try await TestServer.start(.stall, receiveBufferBytes: 4096)
+    let silent = try await TestServer.start(.silent)
+    let deaf = try await TestServer.start(.ignoreClose)
+    let calls = try [("stalled", stalled.url), ("silent", silent.url), ("deaf", deaf.url)].map {
+      try TestCall(in: directory, id: $0.0, url: $0.1, drainSeconds: 2, age: 10_000 * millisecond, bufferSeconds: 20)
+    }
+    for call in calls { call.speak(frames: 500) }
+    let engine = try await spawn(directory)
+    for call in calls { engine.send(ModuleWriter.fork(call.id)) }
+    engine.send(ModuleWriter.tableEnd())
+    try await eventually("all are connected") { [stalled, silent, deaf].allSatisfy { $0.connections.count == 1 } }
+    let asked = af_now_ns()
+    engine.shutdownLink()
+    try await eventually("it closes its end") { !engine.receive() }
+    // Two seconds of drain, one and a half for the answer to a Close, the rest for a busy machine.
+    #expect(af_now_ns() - asked < 6_000_000_000)
+    try await eventually("it leaves") { engine.exitStatus != nil }
+    #expect(engine.exitStatus == 0)
+    var reasons: [String: String] = [:]
+    for message in engine.messages where UInt32(message.type) == AF_LINK_ENDED.rawValue {
+      let words = [AF_FIELD_ID, AF_FIELD_REASON].map { message.text(UInt16($0.rawValue)) ?? [] }
+      reasons[String(decoding: words[0], as: UTF8.self)] = String(decoding: words[1], as: UTF8.self)
+    }
+    #expect(reasons.count == 3)
+    #expect(reasons["stalled"]?.contains(#/^drain: [1-9][0-9]* ms undelivered/#) == true, "\(reasons)")
+    #expect(reasons["silent"]?.contains(#/^drain: [1-9][0-9]{3,} ms undelivered/#) == true, "\(reasons)")
+    #expect(reasons["deaf"] == "done: all audio was delivered")
+    #expect(deaf.connections.first?.carries(calls[2].expected) == true)
+    #expect(!directory.exists)
+    for server in [stalled, silent, deaf] { await server.stop() }
+  }
+
+  @Test("A module that unloads and is slow to read still hears of every fork's end")
+  func slowModule() async throws {
+    let directory = try ScratchFolder()
+    let engine = try await spawn(directory, linkBufferBytes: 4608)
+    let ids = (0..<60).map { "af-\($0)" }
+    // Their rings are missing: each ends at once, with a line and a reason.
+    for id in ids { engine.send(ModuleWriter.fork(id)) }
+    engine.shutdownLink()
+    try await Task.sleep(nanoseconds: 500_000_000)
+    try await eventually("it closes its end") { !engine.receive() }
+    #expect(engine.messages.filter { UInt32($0.type) == AF_LINK_ENDED.rawValue }.count == ids.count)
+    try await eventually("it leaves") { engine.exitStatus != nil }
+    #expect(engine.exitStatus == 0)
   }
 
   @Test("A module that unloads is answered at once, and keeps its locked directory")

@@ -26,6 +26,14 @@ struct DrivenMachine {
     return driven
   }
 
+  /// All is sent and our Close is out.
+  static func closing(attempts: Int = 20, isAcknowledged: Bool) -> DrivenMachine {
+    var driven = streaming(attempts: attempts)
+    driven.handle(.captureClosed)
+    driven.handle(.drained(isAcknowledged: isAcknowledged))
+    return driven
+  }
+
   static func waiting(attempts: Int = 20) -> DrivenMachine {
     var driven = streaming(attempts: attempts)
     driven.handle(.disconnected("connection: reset"))
@@ -151,7 +159,7 @@ struct ForkStateMachineTests {
     #expect(driven.handle(.captureClosed) == [.report(.draining), .scheduleDrainDeadline(after: .seconds(10))])
     #expect(driven.machine.isStreaming)
     #expect(driven.handle(.captureClosed) == [])
-    #expect(driven.handle(.drained) == [.close])
+    #expect(driven.handle(.drained(isAcknowledged: true)) == [.close])
     #expect(!driven.machine.isStreaming)
     #expect(driven.handle(.closeCompleted) == [.drop, .end(.delivered)])
   }
@@ -159,7 +167,7 @@ struct ForkStateMachineTests {
   @Test("While capture goes on nothing is drained")
   func notDrained() {
     var driven = DrivenMachine.streaming()
-    #expect(driven.handle(.drained) == [])
+    #expect(driven.handle(.drained(isAcknowledged: true)) == [])
     #expect(driven.machine.isStreaming)
   }
 
@@ -173,13 +181,58 @@ struct ForkStateMachineTests {
       driven.handle(.drainDeadlinePassed) == [.cancelRetry, .end(.drainExpired("connection: refused"))])
   }
 
-  @Test("A deadline that passes while our Close is out changes nothing")
-  func deadlineWhileClosing() {
-    var driven = DrivenMachine.streaming()
-    driven.handle(.captureClosed)
-    driven.handle(.drained)
-    #expect(driven.handle(.drainDeadlinePassed) == [])
-    #expect(driven.handle(.disconnected("connection: closed")) == [.drop, .end(.delivered)])
+  @Test("What was acknowledged is delivered, however the connection ends; the drain deadline does not cut it short")
+  func acknowledgedWhileClosing() {
+    for event in [ForkEvent.disconnected("connection: closed"), .closeCompleted, .closedByServer] {
+      var driven = DrivenMachine.closing(isAcknowledged: true)
+      #expect(!driven.machine.awaitsAnswer)
+      #expect(driven.machine.name == .draining)
+      #expect(driven.handle(.drainDeadlinePassed) == [])
+      #expect(driven.handle(event) == [.drop, .end(.delivered)], "\(event)")
+    }
+  }
+
+  @Test("Where nobody counts what was acknowledged, only an answer to our Close is a delivery, and the deadline holds")
+  func unacknowledgedWhileClosing() {
+    var answered = DrivenMachine.closing(isAcknowledged: false)
+    #expect(answered.machine.awaitsAnswer)
+    #expect(!answered.machine.isStreaming)
+    #expect(answered.handle(.closeCompleted) == [.drop, .end(.delivered)])
+    var late = DrivenMachine.closing(isAcknowledged: false)
+    #expect(late.handle(.drainDeadlinePassed) == [.drop, .end(.drainExpired(nil))])
+  }
+
+  @Test("A reset before the answer to our Close is an outage: the rest is sent again and closed again")
+  func brokenWhileClosing() {
+    var driven = DrivenMachine.closing(isAcknowledged: false)
+    #expect(
+      driven.handle(.disconnected("connection: reset")) == [
+        .outageBegan(reason: "connection: reset"), .scheduleRetry(after: .zero),
+      ])
+    #expect(driven.machine.name == .draining)
+    #expect(driven.handle(.retryTimerFired) == [.connect])
+    #expect(driven.handle(.connected) == [.stream, .outageOver(attempts: 1)])
+    #expect(driven.handle(.drained(isAcknowledged: false)) == [.close])
+    #expect(driven.handle(.closeCompleted) == [.drop, .end(.delivered)])
+  }
+
+  @Test("A break while our Close is out counts as an attempt, and the deadline goes on meanwhile")
+  func attemptsWhileClosing() {
+    var last = DrivenMachine.closing(attempts: 0, isAcknowledged: false)
+    #expect(
+      last.handle(.disconnected("close: no answer")) == [
+        .drop, .end(.unreachable(attempts: 0, reason: "close: no answer")),
+      ])
+    var late = DrivenMachine.closing(isAcknowledged: false)
+    late.handle(.disconnected("connection: reset"))
+    #expect(late.handle(.drainDeadlinePassed) == [.cancelRetry, .end(.drainExpired("connection: reset"))])
+    var flapping = DrivenMachine.waiting()
+    flapping.handle(.retryTimerFired)
+    flapping.handle(.connected)
+    flapping.handle(.captureClosed)
+    flapping.handle(.drained(isAcknowledged: false))
+    let actions = flapping.handle(.disconnected("connection: reset"), after: 1)
+    #expect(!actions.contains { if case .outageBegan = $0 { true } else { false } }, "soon after: the same outage")
   }
 
   @Test("A break that ends the attempts while draining is an end for the same reason")
@@ -196,8 +249,8 @@ struct ForkStateMachineTests {
   func everyEventInEveryState() {
     let events: [ForkEvent] = [
       .started, .connected, .attemptFailed("x", isPermanent: false), .attemptFailed("x", isPermanent: true),
-      .disconnected("x"), .closedByServer, .retryTimerFired, .captureClosed, .drained, .drainDeadlinePassed,
-      .closeCompleted, .broken("x"), .shutdown, .forgotten,
+      .disconnected("x"), .closedByServer, .retryTimerFired, .captureClosed, .drained(isAcknowledged: true),
+      .drained(isAcknowledged: false), .drainDeadlinePassed, .closeCompleted, .broken("x"), .shutdown, .forgotten,
     ]
     /// Ways into every state.
     let ways: [(String, ForkStateName, [ForkEvent])] = [
@@ -209,7 +262,8 @@ struct ForkStateMachineTests {
       ("draining, connecting", .draining, [.started, .captureClosed]),
       ("draining, streaming", .draining, [.started, .connected, .captureClosed]),
       ("draining, waiting", .draining, [.started, .connected, .disconnected("x"), .captureClosed]),
-      ("closing", .draining, [.started, .connected, .captureClosed, .drained]),
+      ("closing", .draining, [.started, .connected, .captureClosed, .drained(isAcknowledged: true)]),
+      ("closing, unacknowledged", .draining, [.started, .connected, .captureClosed, .drained(isAcknowledged: false)]),
       ("ended", .ended, [.started, .forgotten]),
     ]
     for (state, name, way) in ways {
@@ -242,7 +296,7 @@ struct ForkStateMachineTests {
     var owesTimer = false
     let events: [ForkEvent] = [
       .connected, .attemptFailed("x", isPermanent: false), .disconnected("x"), .retryTimerFired, .captureClosed,
-      .drained, .closeCompleted,
+      .drained(isAcknowledged: true), .drained(isAcknowledged: false), .closeCompleted,
     ]
     for _ in 0..<200 {
       guard !driven.machine.isEnded, let event = events.randomElement(using: &random) else { return }

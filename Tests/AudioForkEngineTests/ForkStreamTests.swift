@@ -90,6 +90,41 @@ struct ForkStreamTests {
     #expect(fixture.stream.counters(now: 3000 * millisecond).confirmed == 16_000)
   }
 
+  @Test("A fork without a cursor streams and rewinds like any other, and says that nothing is saved")
+  func withoutCursor() throws {
+    let fixture = try StreamFixture()
+    let ring = try RingReader(path: "\(fixture.directory.path)/\(fixture.call.id).ring")
+    let stream = ForkStream(ring: ring, cursor: nil, configuration: fixture.configuration)
+    fixture.call.speak(frames: 10)
+    fixture.call.hangUp()
+    for _ in 1...2 {
+      var taken: [Int16] = []
+      while try stream.nextBlock(now: 200 * millisecond) != nil { taken += stream.samples }
+      #expect(taken == fixture.call.expected)
+      stream.save()
+      #expect(stream.cursorFailed)
+      stream.rewind()
+    }
+  }
+
+  @Test("Undelivered is what was captured behind the confirmed mark, as much as it was before a break")
+  func undelivered() throws {
+    let fixture = try StreamFixture()
+    for moment in stride(from: 20 as Int64, through: 2000, by: 20) {
+      fixture.call.speak(frames: 1)
+      try fixture.deliver(from: moment, to: moment + 20)
+    }
+    let live = fixture.stream.counters(now: 2000 * millisecond)
+    #expect(live.undeliveredMilliseconds > 0)
+    #expect(live.undeliveredMilliseconds <= UInt64(StreamFixture.repeatedMax / 8))
+    #expect(live.confirmed < live.position)
+    #expect(live.captured == 2 * 100 * 160)
+    fixture.stream.rewind()
+    let broken = fixture.stream.counters(now: 2000 * millisecond)
+    #expect(broken.undeliveredMilliseconds == live.undeliveredMilliseconds)
+    #expect(broken.confirmed == live.confirmed)
+  }
+
   @Test("After a break the stream goes on a little before where it was, with the same samples")
   func rewinds() throws {
     let fixture = try StreamFixture()
@@ -169,6 +204,9 @@ struct ForkStreamTests {
     let fixture = try StreamFixture(bufferSeconds: 1)
     fixture.call.speak(frames: 10)
     try fixture.take(at: 200)
+    // Delivered, so that no replay begins before it.
+    fixture.stream.sent(now: 200 * millisecond, offset: 0, audioBytes: 3200)
+    fixture.stream.confirm(now: 500 * millisecond, acknowledged: nil)
     fixture.call.speak(frames: 500)
     try fixture.take(at: 10_200)
     let gaps = fixture.stream.takeNewGaps()
@@ -182,6 +220,69 @@ struct ForkStreamTests {
     try fixture.restart()
     try fixture.take(at: 10_200)
     #expect(fixture.stream.takeNewGaps() == [])
+  }
+
+  @Test("A gap that a replay finds longer at its beginning is told for the part that is new")
+  func gapsGrowBackwards() throws {
+    let fixture = try StreamFixture(bufferSeconds: 1)
+    fixture.call.speak(frames: 40)
+    try fixture.take(at: 800)
+    fixture.call.speak(frames: 500)
+    try fixture.take(at: 10_800)
+    let first = fixture.stream.takeNewGaps()
+    let told = first.reduce(0) { $0 + $1.count }
+    #expect(fixture.stream.counters(now: 0).lost == told)
+    // Nothing was confirmed: the replay begins at 0, and that is gone now too.
+    fixture.stream.rewind()
+    #expect(fixture.stream.counters(now: 0).lost == told, "what was told stays lost, wherever the replay is")
+    try fixture.take(at: 10_800)
+    let second = fixture.stream.takeNewGaps()
+    #expect(Set(second.map(\.direction)) == [.in, .out])
+    for gap in second {
+      let before = try #require(first.first { $0.direction == gap.direction })
+      #expect(gap.start == 0)
+      #expect(gap.start + gap.count == before.start)
+    }
+    let all = told + second.reduce(0) { $0 + $1.count }
+    #expect(fixture.stream.counters(now: 0).lost == all, "what is told adds up to what is counted")
+    try fixture.restart()
+    #expect(fixture.stream.counters(now: 0).lost == all)
+    try fixture.take(at: 10_800)
+    #expect(fixture.stream.takeNewGaps() == [])
+    #expect(fixture.stream.counters(now: 0).lost == all)
+  }
+
+  @Test("Events of gaps add up to the total, whenever connections break and however far the writer has gone", arguments: 0..<20)
+  func gapsAddUp(seed: UInt64) throws {
+    var random = SeededRandom(seed: seed)
+    let fixture = try StreamFixture(bufferSeconds: 1)
+    var now: Int64 = 0
+    var told: UInt64 = 0
+    var previous: UInt64 = 0
+    for _ in 0..<40 {
+      let frames = Int.random(in: 1...90, using: &random)
+      fixture.call.speak(frames: frames)
+      now += Int64(frames) * 20
+      let count = try fixture.take(at: now, blocks: Int.random(in: 0...150, using: &random))
+      fixture.stream.sent(now: now * millisecond, offset: 0, audioBytes: count * 320)
+      told += fixture.stream.takeNewGaps().reduce(0) { $0 + $1.count }
+      if Bool.random(using: &random) { fixture.stream.confirm(now: now * millisecond, acknowledged: nil) }
+      switch Int.random(in: 0..<4, using: &random) {
+      case 0: fixture.stream.rewind()
+      case 1: try fixture.restart()
+      default: break
+      }
+      let lost = fixture.stream.counters(now: now * millisecond).lost
+      #expect(lost == told, "seed \(seed)")
+      #expect(lost >= previous)
+      previous = lost
+    }
+    fixture.call.hangUp()
+    try fixture.take(at: now + 20)
+    told += fixture.stream.takeNewGaps().reduce(0) { $0 + $1.count }
+    #expect(told > 0)
+    #expect(fixture.stream.isDrained)
+    #expect(fixture.stream.counters(now: now * millisecond).lost == told, "seed \(seed)")
   }
 
   @Test("When the writer is gone without a word, what it published is the end")
@@ -204,13 +305,14 @@ struct ForkStreamTests {
     record.completedAt = 12
     record.connections = 3
     record.bytes = 1 << 40
-    record.reportedIn = 5
-    record.reportedOut = .max
     record.textsDropped = 9
+    for gap in [5..<7, 8..<9] as [Range<UInt64>] { _ = record.reportedIn.report(gap) }
+    for place in 0..<UInt64(ReportedGaps.rangesMax) { _ = record.reportedOut.report((place * 2)..<(place * 2 + 1)) }
     let bytes = record.encode()
     #expect(CursorRecord(decoding: bytes) == record)
     #expect(CursorRecord(decoding: CursorRecord().encode()) == CursorRecord())
-    for count in 0..<bytes.count where count != 49 {
+    let withoutCheckpoint = bytes.count - renderer.checkpoint.encode().count
+    for count in 0..<bytes.count where count != withoutCheckpoint {
       #expect(CursorRecord(decoding: Array(bytes.prefix(count))) == nil)
     }
     var random = SeededRandom(seed: 1)

@@ -123,6 +123,19 @@ struct LinkMessageTests {
     #expect(!parser.isBroken)
   }
 
+  @Test("A line that is too long is cut between two characters", arguments: 0...3)
+  func longText(shift: Int) throws {
+    let long = String(repeating: "a", count: shift) + String(repeating: "😀", count: 4000)
+    var parser = LinkParser()
+    Array(EngineMessage.log(.notice, id: nil, text: long).encode().readableBytesView).withUnsafeBytes { parser.append($0) }
+    let parsed = parser.next()
+    let log = try #require(parsed)
+    let bytes = try #require(log.text(UInt16(AF_FIELD_TEXT.rawValue)))
+    let text = try #require(String(validating: bytes, as: UTF8.self))
+    #expect(long.hasPrefix(text))
+    #expect((8189...8192).contains(bytes.count))
+  }
+
   @Test(
     "An id that could lead out of the directory is refused",
     arguments: ["", "../x", "a/b", "a.b", "a b", "ä", "a\u{0}", String(repeating: "a", count: 65)])

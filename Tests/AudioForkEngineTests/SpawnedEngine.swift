@@ -21,11 +21,15 @@ final class SpawnedEngine {
     return own.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/audiofork"
   }
 
-  init(_ directory: ScratchFolder) throws {
+  /// `linkBufferBytes`: what the link holds of what the engine says, where it is less than usual.
+  init(_ directory: ScratchFolder, linkBufferBytes: CInt? = nil) throws {
     var pair: [CInt] = [-1, -1]
     try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0)
     _ = fcntl(pair[0], F_SETFD, FD_CLOEXEC)
     link = pair[0]
+    if var linkBufferBytes {
+      setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &linkBufferBytes, socklen_t(MemoryLayout<CInt>.size))
+    }
     let words = ["audiofork", "engine", "--link", "3", "--directory", directory.path]
     process = try SpawnedEngine.spawn(words, link: pair[1])
     close(pair[1])

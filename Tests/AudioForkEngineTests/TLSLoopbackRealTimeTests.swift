@@ -322,6 +322,36 @@ struct TLSLoopbackRealTimeTests {
     await server.stop()
   }
 
+  @Test("Fault 1: a server over TLS that is killed and comes back misses nothing, and gets little again")
+  func killedServer() async throws {
+    let good = try certificates.issued("good")
+    var server = try await TestServer.start(security: try security(good))
+    let directory = try ScratchFolder()
+    let engine = try await TestEngine(directory, tls: TLSClientProvider())
+    let call = try TestCall(
+      in: directory, url: server.secureURL, options: "D(both)R(1)", settings: [trusting], bufferSeconds: 30)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    for kill in 1...2 {
+      try await call.speak(untilMilliseconds: Int64(kill) * 1500)
+      server.dropConnections()
+      await server.stop()
+      try await call.speak(untilMilliseconds: Int64(kill) * 1500 + 300)
+      server = try await TestServer.start(port: server.port, keeping: server, security: try security(good))
+    }
+    try await call.speak(untilMilliseconds: 4000)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.reconnects == 2)
+    #expect(end.counters.lost == 0)
+    let reception = Reception(server.connections, expected: call.expected)
+    #expect(reception.isExact)
+    #expect(reception.missing == 0)
+    #expect(reception.repeats.count == 2)
+    #expect(reception.repeats.allSatisfy { $0 <= 8000 }, "\(reception.repeats)")
+    await server.stop()
+  }
+
   @Test("An end without close_notify is an end like TCP's, and our own ends have one")
   func closeNotify() async throws {
     let good = try certificates.issued("good")

@@ -82,6 +82,13 @@ final class TestCall {
     }
   }
 
+  /// Makes the entry nonsense that was written so many entries before the last one.
+  func damage(entryBeforeLast count: UInt64) throws {
+    let direction = try #require(MemoryLayout<af_ring_entry>.offset(of: \.direction))
+    let entry = (tap.pointee.sequence &- 1 &- count) & tap.pointee.index_mask
+    tap.pointee.index[Int(entry) * MemoryLayout<af_ring_entry>.size + direction] = 7
+  }
+
   /// Ends capture.
   func hangUp() { closeTap(tap, now: epoch + Int64(framesWritten) * TestCall.frameNanoseconds) }
 

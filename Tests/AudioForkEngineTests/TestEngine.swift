@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkEngine
 import AudioForkTestKit
 import AudioForkWebSocket
@@ -10,7 +11,12 @@ import NIOPosix
 final class TestEngine: Sendable {
   private struct Collector: EngineOutput {
     let messages = NIOLockedValueBox<[EngineMessage]>([])
+    let reads = NIOLockedValueBox(true)
     func send(_ message: EngineMessage) -> Bool {
+      switch message {
+      case .state, .log, .gap, .text: guard reads.withLockedValue({ $0 }) else { return false }
+      case .ready, .ended: break
+      }
       messages.withLockedValue { $0.append(message) }
       return true
     }
@@ -20,8 +26,11 @@ final class TestEngine: Sendable {
   private let core: NIOLoopBound<EngineCore>
   private let exit: EventLoopFuture<EngineExit>
 
-  init(_ directory: ScratchFolder, tls: (any TLSProvider)? = nil) async throws {
-    let loops = Array(MultiThreadedEventLoopGroup.singleton.makeIterator().prefix(2))
+  /// On two loops of the process, or on others.
+  init(
+    _ directory: ScratchFolder, tls: (any TLSProvider)? = nil,
+    loops: [any EventLoop] = Array(MultiThreadedEventLoopGroup.singleton.makeIterator().prefix(2))
+  ) async throws {
     let made = try await EngineCore.make(
       on: loops[0], forkLoops: loops, directory: directory.path, output: collector, tls: tls
     ).get()
@@ -50,6 +59,21 @@ final class TestEngine: Sendable {
     for case .ended(id, let reason, let counters) in messages { return (reason, counters) }
     return nil
   }
+
+  /// What the module was told about the fork's state, once a second and when it changed.
+  func reports(_ id: String) -> [(state: ForkStateName, endpoint: String, counters: ForkCounters)] {
+    messages.compactMap {
+      if case .state(id, let state, _, let endpoint, let counters) = $0 { (state, endpoint, counters) } else { nil }
+    }
+  }
+
+  /// The fork's gaps that the module was told.
+  func gaps(_ id: String) -> [Gap] {
+    messages.compactMap { if case .gap(id, let gap) = $0 { gap } else { nil } }
+  }
+
+  /// Whether the module reads its link.
+  func moduleReads(_ reads: Bool) { collector.reads.withLockedValue { $0 = reads } }
 
   /// The states that the fork went through; what was only said again is left out.
   func states(_ id: String) -> [ForkStateName] {

@@ -17,6 +17,8 @@ final class TestServer: Sendable {
     case silent
     /// Records, and drops the connection on our Close frame instead of answering it.
     case dropOnClose
+    /// Records, and never answers our Close frame.
+    case ignoreClose
     /// Accepts, upgrades, and reads nothing of what follows until told.
     case stall
     /// Records, and says so many texts as soon as the connection stands.
@@ -69,12 +71,17 @@ final class TestServer: Sendable {
   /// handler that does TLS.
   static func start(
     port: Int = 0, _ behaviour: Behaviour = .record, pingEvery: TimeAmount? = nil, keeping: TestServer? = nil,
-    security: (@Sendable () -> any ChannelHandler)? = nil
+    receiveBufferBytes: Int? = nil, security: (@Sendable () -> any ChannelHandler)? = nil
   ) async throws -> TestServer {
     let log = keeping?.log ?? NIOLockedValueBox([])
     let channels = NIOLockedValueBox<[any Channel]>([])
-    let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+    var bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+    // Taken over by each connection: what one that does not read holds is little.
+    if let receiveBufferBytes {
+      bootstrap = bootstrap.serverChannelOption(.socketOption(.so_rcvbuf), value: receiveBufferBytes)
+    }
+    let listener = try await bootstrap
       .childChannelInitializer { channel in
         channels.withLockedValue { $0.append(channel) }
         let index = log.withLockedValue { log in
@@ -116,7 +123,7 @@ final class TestServer: Sendable {
     switch behaviour {
     case .silent: return
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
-    case .record, .closeAfter, .dropOnClose, .stall, .talk:
+    case .record, .closeAfter, .dropOnClose, .ignoreClose, .stall, .talk:
       let upgrader = NIOWebSocketServerUpgrader(
         shouldUpgrade: { channel, head in
           log.withLockedValue { $0[index].head = head }
@@ -214,6 +221,7 @@ private final class RecordingHandler: ChannelInboundHandler {
       }
       total = log[index].audio.count
     }
+    if frame.opcode == .connectionClose, case .ignoreClose = behaviour { return }
     if frame.opcode == .connectionClose, case .dropOnClose = behaviour { return SocketCloser.close(context.channel) }
     if frame.opcode == .connectionClose {
       let answer = WebSocketFrame(fin: true, opcode: .connectionClose, data: ByteBuffer(bytes: payload.prefix(2)))

@@ -269,6 +269,29 @@ struct SessionTests {
     #expect(tooLong.owner.ends.count == 1)
   }
 
+  @Test("What the server says is handed on, whole, also while our Close is out; nothing binary is")
+  func messages() throws {
+    let attempt = try Attempt.opened()
+    try attempt.receive([0x01, 0x02, 0x68, 0xC3, 0x89, 0x00, 0x80, 0x01, 0xA9, 0x82, 0x03, 1, 2, 3])
+    #expect(attempt.owner.texts == ["h\u{E9}"])
+    attempt.owner.session?.close(code: 1000)
+    try attempt.receive([0x81, 0x02, 0x6F, 0x6B])
+    #expect(attempt.owner.texts == ["h\u{E9}", "ok"])
+    #expect(attempt.owner.ends == [])
+    try attempt.receive([0x88, 0x02, 0x03, 0xE8, 0x81, 0x02, 0x6F, 0x6B])
+    #expect(attempt.owner.ends == [.closedByUs])
+    #expect(attempt.owner.texts.count == 2, "behind its Close a server says nothing")
+  }
+
+  @Test("Text that is not UTF-8 is answered with 1007 and handed to nobody")
+  func invalidText() throws {
+    let attempt = try Attempt.opened()
+    try attempt.receive([0x81, 0x01, 0xC3])
+    #expect(try attempt.sent().map(\.payload) == [[0x03, 0xEF]])
+    #expect(attempt.owner.texts == [])
+    #expect(attempt.owner.ends.count == 1)
+  }
+
   @Test("Our Close waits for the server's, and not for ever")
   func closing() throws {
     let answered = try Attempt.opened()

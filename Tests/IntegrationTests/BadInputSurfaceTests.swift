@@ -97,8 +97,8 @@ extension IntegrationTests {
     ]
 
     /// The number of users that Asterisk counts for the module.
-    static func useCount(_ manager: ManagerDialogue) throws -> Int? {
-      let line = try manager.cli("module show like app_audiofork").split(separator: "\n").first { $0.hasPrefix("app_audiofork.so") }
+    static func useCount(_ manager: ManagerConnection) async throws -> Int? {
+      let line = try await manager.cli("module show like app_audiofork").split(separator: "\n").first { $0.hasPrefix("app_audiofork.so") }
       return line?.firstMatch(of: /\s([0-9]+)\s+Running/).flatMap { Int($0.1) }
     }
 
@@ -120,23 +120,23 @@ extension IntegrationTests {
       #expect(!lines.joined().contains("s3cret"))
     }
 
-    private func checkCommands(_ manager: ManagerDialogue, _ channel: String) throws {
+    private func checkCommands(_ manager: ManagerConnection, _ channel: String) async throws {
       for row in Self.refused where !row.url.contains("\u{1}") && !row.url.contains("#") {
         let options = row.options.isEmpty ? "" : "," + row.options
-        let output = try manager.cli("audiofork start \(channel) \(row.url)\(options)")
+        let output = try await manager.cli("audiofork start \(channel) \(row.url)\(options)")
         #expect(output.hasPrefix("Not started: ") && !output.contains("\n"), "\(row.url) \(row.options): \(output)")
         for part in row.parts { #expect(output.contains(part.replacing("\u{1}", with: "?")), "\(row.url) \(row.options): \(output)") }
         #expect(!output.contains("s3cret"))
       }
       for row in Self.otherCommands {
-        let output = try manager.cli(row.line.replacing("CHANNEL", with: channel))
+        let output = try await manager.cli(row.line.replacing("CHANNEL", with: channel))
         #expect(output.contains(row.answer.replacing("CHANNEL", with: channel)), "\(row.line): \(output)")
       }
     }
 
-    private func checkActions(_ manager: ManagerDialogue, _ channel: String) throws {
+    private func checkActions(_ manager: ManagerConnection, _ channel: String) async throws {
       for row in Self.refused {
-        let answer = try manager.request("Action: AudioFork\nChannel: \(channel)\nWsServer: \(row.url)\nOptions: \(row.options)")
+        let answer = try await manager.exchange("Action: AudioFork\nChannel: \(channel)\nWsServer: \(row.url)\nOptions: \(row.options)")
         let message = answer.first?["Message"] ?? ""
         #expect(answer.count == 1 && answer.first?["Response"] == "Error", "\(row.url) \(row.options): \(answer)")
         #expect(message.hasPrefix("Could not start monitoring channel: "))
@@ -144,7 +144,7 @@ extension IntegrationTests {
         #expect(!"\(answer)".contains("s3cret"))
       }
       for row in Self.otherActions {
-        let answer = try manager.request(row.lines.replacing("CHANNEL", with: channel))
+        let answer = try await manager.exchange(row.lines.replacing("CHANNEL", with: channel))
         #expect(answer.first?["Response"] == "Error")
         #expect(answer.first?["Message"]?.contains(row.message) == true, "\(row.lines): \(answer)")
       }
@@ -157,27 +157,27 @@ extension IntegrationTests {
         try await sandbox.call("a", "b")
         await checkDialplan(sandbox)
         let warnings = sandbox.logLines().count
-        let manager = try ManagerDialogue(sandbox)
+        let manager = try await ManagerConnection(sandbox)
         let channel = try #require(try await sandbox.channels().first { $0.hasSuffix(";2") })
         #expect(await receiver.started(1, path: "good", within: 10))
         // Once before counting: what Asterisk keeps from a first time is no leak.
-        try checkCommands(manager, channel)
-        try checkActions(manager, channel)
+        try await checkCommands(manager, channel)
+        try await checkActions(manager, channel)
         let files = sandbox.runFiles()
         #expect(files.filter { $0.hasSuffix(".ring") }.count == 1)
         let before = try ModuleTests.Holdings(of: sandbox.processIdentifier)
-        let uses = try #require(try Self.useCount(manager))
+        let uses = try #require(try await Self.useCount(manager))
         for _ in 0..<3 {
-          try checkCommands(manager, channel)
-          try checkActions(manager, channel)
+          try await checkCommands(manager, channel)
+          try await checkActions(manager, channel)
         }
-        #expect(try Self.useCount(manager) == uses)
+        #expect(try await Self.useCount(manager) == uses)
         #expect(sandbox.runFiles() == files)
         let after = await eventually(within: 3) { () -> Int? in
           let now = try? ModuleTests.Holdings(of: sandbox.processIdentifier).descriptors
           return now.map { $0 <= before.descriptors } == true ? now : nil
         }
-        #expect(after == before.descriptors)
+        #expect(after != nil, "\(before)")
         // CLI and AMI have said it where they were asked; the log has nothing new.
         #expect(sandbox.logLines().count == warnings)
         #expect(try await sandbox.channels().count == 2)
@@ -185,15 +185,15 @@ extension IntegrationTests {
 
         // URLs with user information and IPv6 literals are accepted, and the secret is nowhere to be seen.
         for url in ["ws://bob:s3cret@127.0.0.1:\(receiver.port)/user", "ws://[::1]:9/v6", "ws://127.0.0.1:\(receiver.port)/key?token=s3cret"] {
-          let answer = try manager.request("Action: AudioFork\nChannel: \(channel)\nWsServer: \(url)\nOptions: r(0)")
+          let answer = try await manager.exchange("Action: AudioFork\nChannel: \(channel)\nWsServer: \(url)\nOptions: r(0)")
           #expect(answer.first?["Response"] == "Success", "\(url): \(answer)")
         }
-        let shown = try manager.cli("audiofork show forks") + "\(try manager.request("Action: AudioForks"))" + manager.cli("audiofork list")
+        let shown = try await manager.cli("audiofork show forks") + "\(manager.exchange("Action: AudioForks"))" + manager.cli("audiofork list")
         #expect(shown.contains("/user") && !shown.contains("s3cret"))
 
         // A reference to the channel that was not given back would keep its datastores, and the module.
         try await sandbox.cli("channel request hangup all")
-        let isUnused = try await becomesTrue(within: 20) { try Self.useCount(manager) == 0 }
+        let isUnused = try await becomesTrue(within: 20) { try await Self.useCount(manager) == 0 }
         #expect(isUnused)
         #expect(try await ModuleTests.unloadWhenIdle(sandbox))
         #expect(!sandbox.logLines().joined().contains("s3cret"))

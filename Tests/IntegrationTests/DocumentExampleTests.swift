@@ -112,7 +112,7 @@ extension IntegrationTests {
       let receiver = try await Receiver()
       try await Sandbox.with(release, dialplan: Self.dialplan) { sandbox in
         try await sandbox.call("a", "b")
-        let manager = try ManagerDialogue(sandbox)
+        let manager = try await ManagerConnection(sandbox)
         var names = DocumentNames(
           channel: try #require(try await sandbox.channels().first { $0.hasSuffix(";2") }), server: "127.0.0.1:\(receiver.port)")
         for example in try DocumentExample.all(in: "cli.md", language: "cli") {
@@ -121,14 +121,14 @@ extension IntegrationTests {
             let line = names.here(command[0])
             let isRepeatable = line.contains(" list") || line.contains(" show ")
             // What is shown settles within moments: the state, the first numbers.
-            let printed = try await eventually(within: isRepeatable ? 10 : 0) { () -> [String]? in
-              let output = try manager.cli(line).split(separator: "\n").map(String.init)
-              if names.fork.isEmpty, let id = output.first?.firstMatch(of: /^Started fork (af-[0-9a-f]+-[0-9]+)/)?.1 {
+            var printed: [String] = []
+            _ = try await becomesTrue(within: isRepeatable ? 10 : 0) {
+              printed = try await manager.cli(line).split(separator: "\n").map(String.init)
+              if names.fork.isEmpty, let id = printed.first?.firstMatch(of: /^Started fork (af-[0-9a-f]+-[0-9]+)/)?.1 {
                 names.fork = String(id)
               }
-              let matches = output.map(names.pattern) == command.dropFirst().map(names.pattern)
-              return matches || !isRepeatable ? output : nil
-            } ?? manager.cli(line).split(separator: "\n").map(String.init)
+              return !isRepeatable || printed.map(names.pattern) == command.dropFirst().map(names.pattern)
+            }
             #expect(printed.map(names.pattern) == command.dropFirst().map(names.pattern), "\(line)")
           }
         }
@@ -142,7 +142,7 @@ extension IntegrationTests {
       let receiver = try await Receiver()
       try await Sandbox.with(release, dialplan: Self.dialplan) { sandbox in
         try await sandbox.call("a", "b")
-        let manager = try ManagerDialogue(sandbox)
+        let manager = try await ManagerConnection(sandbox)
         var names = DocumentNames(
           channel: try #require(try await sandbox.channels().first { $0.hasSuffix(";2") }), server: "127.0.0.1:\(receiver.port)")
         for example in try DocumentExample.all(in: "ami.md", language: "ami") {
@@ -150,15 +150,13 @@ extension IntegrationTests {
           let request = names.here(blocks[0])
           let shown = blocks.dropFirst().map { $0.split(separator: "\n").map { names.pattern(String($0)) } }
           let isRepeatable = request.contains("Action: AudioForks\n") || request.contains("SendText")
-          func answer() throws -> [[String]] {
-            let answer = try manager.request(request)
+          var got: [[String]] = []
+          _ = try await becomesTrue(within: isRepeatable ? 10 : 0) {
+            let answer = try await manager.exchange(request)
             if names.fork.isEmpty, let id = answer.first?["AudioForkID"] { names.fork = id }
-            return answer.map { $0.description.split(separator: "\n").map { names.pattern(String($0)) } }
+            got = answer.map { $0.text.components(separatedBy: "\r\n").filter { !$0.isEmpty }.map { names.pattern($0) } }
+            return !isRepeatable || got == Array(shown)
           }
-          let got = try await eventually(within: isRepeatable ? 10 : 0) { () -> [[String]]? in
-            let blocks = try answer()
-            return blocks == Array(shown) || !isRepeatable ? blocks : nil
-          } ?? answer()
           #expect(got == Array(shown), "\(request)")
         }
         #expect(await receiver.ended(1, within: 10))
@@ -171,7 +169,7 @@ extension IntegrationTests {
       let receiver = try await Receiver()
       try await Sandbox.with(release, dialplan: Self.dialplan) { sandbox in
         try await sandbox.call("a", "b")
-        let manager = try ManagerDialogue(sandbox)
+        let manager = try await ManagerConnection(sandbox)
         let channel = try #require(try await sandbox.channels().first { $0.hasSuffix(";2") })
         let file = sandbox.folder.appending(path: "etc/audiofork.conf")
         let given = try String(contentsOf: file, encoding: .utf8)
@@ -179,20 +177,20 @@ extension IntegrationTests {
           var text = example.text.replacing(DocumentNames.server, with: "127.0.0.1:\(receiver.port)")
           text = text.hasPrefix("[general]") ? given + text.dropFirst(9) : given + "\n" + text
           try (text + "\n").write(to: file, atomically: true, encoding: .utf8)
-          _ = try manager.cli("module reload app_audiofork.so")
+          _ = try await manager.cli("module reload app_audiofork.so")
           #expect(sandbox.logLines() == [], "\(example.text)")
           // A name that nobody has is answered with those that there are.
-          let known = try manager.cli("audiofork start \(channel) nosuchprofile")
+          let known = try await manager.cli("audiofork start \(channel) nosuchprofile")
           for line in example.lines where line.hasPrefix("[") && !line.hasSuffix("(!)") && line != "[general]" {
             let name = String(line.dropFirst().prefix { $0 != "]" })
             #expect(known.contains(name), "\(name): \(known)")
             // Those whose server is this machine are started.
             let own = example.lines.drop { $0 != line }.dropFirst().prefix { !$0.hasPrefix("[") }
             guard own.contains(where: { $0.hasPrefix("url = ws://127.0.0.1:8080/") }) else { continue }
-            #expect(try manager.cli("audiofork start \(channel) \(name)").hasPrefix("Started fork "), "\(name)")
+            #expect(try await manager.cli("audiofork start \(channel) \(name)").hasPrefix("Started fork "), "\(name)")
           }
           if example.text.contains("allow = ") {
-            #expect(try manager.cli("audiofork start \(channel) ws://127.0.0.2/").contains("is not allowed"))
+            #expect(try await manager.cli("audiofork start \(channel) ws://127.0.0.2/").contains("is not allowed"))
           }
         }
         #expect(await receiver.started(1, path: "en", within: 10))

@@ -15,10 +15,7 @@ struct KnownSignal: Sendable {
     }
   }
 
-  private init(_ samples: [Int16]) { self.samples = samples }
-
-  /// Just these samples; none may be zero.
-  init(exactly samples: [Int16]) { self.init(samples) }
+  init(_ samples: [Int16]) { self.samples = samples }
 
   /// The signal as it is after one pass through G.711 µ-law, and after any further one: what a telephone can say.
   var throughMuLaw: KnownSignal {
@@ -81,6 +78,25 @@ func pieces(of recording: [Int16], _ signals: [KnownSignal]) throws -> [Range<In
   }
   guard at == heard.count else { throw TestKitError("behind \(found) are \(heard.count - at) foreign samples") }
   return found
+}
+
+/// The parts of a recording that are one piece of the signal each: which one, and how many zeros are behind it.
+func runs(of recording: [Int16], _ signal: KnownSignal) throws -> [(range: Range<Int>, zeros: Int)] {
+  var parts: [(range: Range<Int>, zeros: Int)] = []
+  var at = recording.firstIndex { $0 != 0 } ?? recording.count
+  while at < recording.count {
+    let rest = recording[at...]
+    let head = rest.prefix(16)
+    let from = parts.last?.range.upperBound ?? 0
+    guard let start = signal.samples.indices[from...].first(where: { signal.samples[$0...].starts(with: head) }) else {
+      throw TestKitError("at \(at) of the recording stands none of the signal behind \(from)")
+    }
+    let count = zip(rest, signal.samples[start...]).prefix { $0 == $1 }.count
+    let next = recording[(at + count)...].firstIndex { $0 != 0 } ?? recording.count
+    parts.append((range: start..<(start + count), zeros: next - at - count))
+    at = next
+  }
+  return parts
 }
 
 /// Takes a recording of the sum of two signals apart: each sample must be the saturated sum of the next one of each,

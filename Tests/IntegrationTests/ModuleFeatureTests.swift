@@ -218,6 +218,11 @@ extension IntegrationTests {
          same => n,AudioFork(\(receiver.url("x")),D(in)Pi(ID))
          same => n,Verbose(0,stop ${ID} of ${CHANNEL(name)})
          same => n,Wait(60)
+        exten => ami,1,Answer()
+         same => n,AudioFork(\(receiver.url("hears-ami")),D(out))
+         same => n,AudioFork(\(receiver.url("x")),D(in)Pi(ID))
+         same => n,Verbose(0,stop ${ID} of ${CHANNEL(name)})
+         same => n,Wait(60)
         exten => bridged,1,Answer()
          same => n,AudioFork(\(receiver.url("hears-bridged")),D(out))
          same => n,AudioFork(\(receiver.url("x")),D(in)Pi(ID))
@@ -226,7 +231,7 @@ extension IntegrationTests {
         \(Self.waiting)
         """
       try await Sandbox.with(release, dialplan: dialplan) { sandbox in
-        for (number, name) in ["p", "stop", "cli", "bridged"].enumerated() {
+        for (number, name) in ["p", "stop", "cli", "ami", "bridged"].enumerated() {
           try await sandbox.call(name, "b")
           #expect(await receiver.started(1, path: "hears-\(name)", within: 5))
           if number >= 2 {
@@ -237,7 +242,22 @@ extension IntegrationTests {
             if name == "bridged" {
               #expect(try await Self.cli(sandbox, "bridge show all") { $0.contains("simple_bridge") })
             }
-            #expect(try await sandbox.cli("audiofork stop \(match.2) \(match.1)").contains("Ended 1 fork"))
+            if name == "ami" {
+              let headers = [("Channel", String(match.2)), ("AudioForkID", String(match.1))]
+              let (manager, observer) = try await (ManagerConnection(sandbox), ManagerConnection(sandbox))
+              async let stopped = manager.send("StopAudioFork", headers)
+              // Who needs the channel's lock while it beeps has it at once.
+              let deadline = ContinuousClock.now + .seconds(0.4)
+              var answers = 0
+              while ContinuousClock.now < deadline {
+                let name = try await observer.send("Getvar", [("Channel", String(match.2)), ("Variable", "CHANNEL(name)")])
+                if name["Value"] == String(match.2) { answers += 1 }
+              }
+              #expect(answers >= 5, "\(answers) answers while the channel beeped")
+              #expect(try await stopped["Response"] == "Success")
+            } else {
+              #expect(try await sandbox.cli("audiofork stop \(match.2) \(match.1)").contains("Ended 1 fork"))
+            }
             try await Task.sleep(for: .seconds(1))
             try await sandbox.cli("channel request hangup all")
           }

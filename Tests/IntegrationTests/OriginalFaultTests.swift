@@ -5,10 +5,13 @@ import Testing
 
 extension IntegrationTests {
   /// What the C module did wrong when it was measured, fault by fault. Faults that other suites hold:
+  ///  1  TLS and a server that comes back, 9 TLS that never worked: `TLSTests`
   ///  3  unloading by force: `ModuleTests`
   ///  8  a server that is down at the start: `FaultTests`
-  ///  11 `r` and `R` are two options: also `ForkOptionsTests`
-  ///  12 URLs and unknown ids: `BadInputTests`
+  ///  11 `r` and `R` are two options: also `ForkOptionsTests`; `a` and `S`: `DocumentExampleTests`; `b`, and the command
+  ///     through AMI: `ModuleFeatureTests`, and 2 here
+  ///  12 URLs and unknown ids: `BadInputTests`, `BadInputSurfaceTests`; the list without a channel: `CallTests`
+  ///  13 `P` and the channel's lock: `ModuleFeatureTests`; help: `HelpTests`
   @Suite("What the original did wrong", .serialized)
   struct OriginalFaultTests {
     static func dialplan(_ arguments: String) -> String {
@@ -54,6 +57,55 @@ extension IntegrationTests {
       let fields = stat.split(separator: ")").last?.split(separator: " ") ?? []
       guard fields.count > 12, let user = Double(fields[11]), let system = Double(fields[12]) else { return 0 }
       return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
+    }
+
+    @Test("2: hundreds of starts and stops through AMI, one fork or all of them, harm nothing", arguments: AsteriskRelease.tested)
+    func managerCycles(release: AsteriskRelease) async throws {
+      let receiver = try await Receiver()
+      let plan = "[test]\nexten => b,1,Answer()\n same => n,Wait(120)\n"
+      try await Sandbox.with(release, dialplan: plan) { sandbox in
+        try await sandbox.call("b", "b")
+        let manager = try await ManagerConnection(sandbox)
+        let channel = try #require(try await sandbox.channels().first { $0.hasSuffix(";2") })
+        func start() async throws -> String {
+          let reply = try await manager.send(
+            "AudioFork",
+            [("Channel", channel), ("WsServer", receiver.url("cycle")), ("Options", "D(in)"), ("Command", "echo >> \(sandbox.folder.path)/commands")])
+          return try #require(reply["AudioForkID"], "\(reply)")
+        }
+        func stop(_ id: String?) async throws -> String? {
+          try await manager.send("StopAudioFork", [("Channel", channel)] + (id.map { [("AudioForkID", $0)] } ?? []))["Response"]
+        }
+        func cycles(_ count: Int) async throws {
+          for _ in 0..<count {
+            let (first, second) = try await (start(), start())
+            #expect(try await stop(first) == "Success")
+            // It has gone or goes; the other lives.
+            #expect(try await sandbox.isForked(second, manager))
+            #expect(try await stop(nil) == "Success")
+            #expect(try await stop(second) == "Error")
+          }
+        }
+        func idle() async throws -> ModuleTests.Holdings {
+          #expect(await becomesTrue(within: 20) { sandbox.runFiles().allSatisfy { !$0.contains(".") } })
+          try await Task.sleep(for: .seconds(1))
+          return try ModuleTests.Holdings(of: sandbox.processIdentifier)
+        }
+        try await cycles(30)
+        let before = try await idle()
+        try await cycles(150)
+        let after = try await idle()
+        #expect(after.descriptors <= before.descriptors, "\(before) \(after)")
+        #expect(after.residentKilobytes - before.residentKilobytes < 2048, "\(before) \(after)")
+        // Every one was told of once, and its command was run once.
+        #expect(await becomesTrue(within: 10) { manager.events(named: "AudioForkStop").count == 360 })
+        #expect(Set(manager.events(named: "AudioForkStart").compactMap { $0["AudioForkID"] }).count == 360)
+        let commands = { (try? Data(contentsOf: sandbox.folder.appending(path: "commands")).count) ?? 0 }
+        #expect(await becomesTrue(within: 10) { commands() == 360 }, "\(commands())")
+        #expect(try await sandbox.channels().count == 2)
+        #expect(sandbox.logLines() == [])
+      }
+      await receiver.remove()
     }
 
     @Test("4: sixty forks leave no descriptor and no memory behind, in either process", arguments: AsteriskRelease.tested)
@@ -201,5 +253,12 @@ extension IntegrationTests {
       }
       await receiver.remove()
     }
+  }
+}
+
+extension Sandbox {
+  /// Whether AMI lists the fork as one that has not ended.
+  func isForked(_ id: String, _ manager: ManagerConnection) async throws -> Bool {
+    try await manager.list("AudioForks").items.contains { $0["AudioForkID"] == id && $0["State"] != "ended" }
   }
 }

@@ -18,7 +18,7 @@ extension IntegrationTests {
 
     /// A signal in pieces that are said one after the other.
     private func payload(_ signal: KnownSignal, _ range: Range<Int>, _ codec: RTPCodec = .muLaw) -> [UInt8] {
-      KnownSignal(exactly: signal.packets(range)).payload(codec)
+      KnownSignal(signal.packets(range)).payload(codec)
     }
 
     @Test("The law changes in mid-call", arguments: AsteriskRelease.tested)

@@ -135,9 +135,9 @@ struct SIPScene: Sendable {
   /// call. Returns the last event of each fork by its path. What Asterisk says about a fork, there and by its function,
   /// has to agree with what came, and with what the phone said but for `discarded` samples that Asterisk drops itself.
   func call(
-    _ codec: RTPCodec, extension: String = "talk", discarded: Int = 0, _ body: (SIPPhone) async throws -> Void
+    _ codec: RTPCodec, extension: String = "talk", discarded: Int = 0, _ body: (SIPCaller) async throws -> Void
   ) async throws -> [String: [String: String]] {
-    let phone = try await SIPPhone(calls: `extension`, at: port, codec: codec, in: sandbox.folder)
+    let phone = try await SIPCaller(calls: `extension`, at: port, codec: codec, in: sandbox.folder)
     for (path, _) in Self.forks { #expect(await receiver.started(1, path: path, within: 10), "/\(path)") }
     try await body(phone)
     let channel = try #require(receiver.events("started", path: "in").first?.channel)
@@ -158,6 +158,13 @@ struct SIPScene: Sendable {
         "Undelivered": 0,
       ]
       for (field, value) in expected { #expect(end[field] == "\(value)", "/\(path): \(field)") }
+      // The dialplan's function remembers a fork that has ended.
+      let id = try #require(end["AudioForkID"])
+      for field in ["Position", "Confirmed", "Bytes", "Gaps", "Lost", "Fill"] {
+        let asked = try await manager.send(
+          "Getvar", [("Channel", channel), ("Variable", "AUDIOFORK(\(id),\(field.lowercased()))")])
+        #expect(asked["Value"] == end[field], "/\(path): \(field)")
+      }
       if path == "in" { #expect(end["Fill"] == "\(frames - said)") }
       ends[path] = end
     }
@@ -192,15 +199,15 @@ struct SIPScene: Sendable {
 
 extension KnownSignal {
   /// Samples that were recorded: fill cannot be told from a zero in them, so it is left out.
-  init(recorded samples: [Int16]) { self.init(exactly: samples.filter { $0 != 0 }) }
+  init(recorded samples: [Int16]) { self.init(samples.filter { $0 != 0 }) }
 
   /// The signal as a telephone with this law can say it.
   func through(_ codec: RTPCodec) -> KnownSignal {
-    codec == .aLaw ? KnownSignal(exactly: samples.map { G711.linear(aLaw: G711.aLaw($0)) }) : throughMuLaw
+    codec == .aLaw ? throughALaw : throughMuLaw
   }
 
   /// The signal as RTP carries it.
-  func payload(_ codec: RTPCodec) -> [UInt8] { samples.map { codec == .aLaw ? G711.aLaw($0) : G711.muLaw($0) } }
+  func payload(_ codec: RTPCodec) -> [UInt8] { codec == .aLaw ? inALaw : inMuLaw }
 
   /// Twenty-millisecond pieces of it.
   func packets(_ range: Range<Int>) -> [Int16] { Array(samples[(range.lowerBound * 160)..<(range.upperBound * 160)]) }

@@ -122,6 +122,32 @@ extension IntegrationTests {
       }
     }
 
+    /// Its two examples for wss:// name a host out there; here its name is this machine's, and nobody knows its certificate.
+    @Test("TLS and reconnecting: the examples connect by TLS, verify, and try again", arguments: AsteriskRelease.tested)
+    func secure(release: AsteriskRelease) async throws {
+      let seed = try SeedDocument()
+      let certificates = try TestCertificates()
+      let alone = try certificates.selfSigned("alone")
+      for example in try [seed.block(with: "T(on)"), seed.block(with: "R(10)r(5))")] {
+        let (server, port) = try await OriginalFaultTests.fixture("secure-server.py", [alone.certificate, alone.key])
+        let arguments = String(example.dropFirst("AudioFork(".count).dropLast()).replacing("example.org", with: "localhost:\(port)")
+        #expect(arguments.hasPrefix("wss://localhost:"))
+        try await TLSTests.withCall(release, arguments) { sandbox in
+          #expect(await server.line(within: 15) { $0 == "connection 2" } != nil, "\(server.lines)")
+          let manager = try await ManagerConnection(sandbox)
+          let fork = try #require(try await manager.list("AudioForks").items.first)
+          #expect(fork["Reason"]?.contains("tls: unknown issuer") == true, "\(fork)")
+          #expect(fork["Position"] == "0" && fork["WsServer"] == "wss://localhost:\(port)/in")
+          #expect(sandbox.log.contains("status is SUCCESS"))
+          // Given up in time once the call is over.
+          try await sandbox.cli("audiofork stop \(try #require(fork["Channel"]))")
+          #expect(await manager.event(named: "AudioForkStop", within: 20)?["Reason"]?.contains("tls: unknown issuer") == true)
+        }
+        #expect(!server.lines.contains { $0.hasPrefix("handshake ") })
+        await server.end()
+      }
+    }
+
     /// Makes 1001 a phone: on 16 a SIP peer of chan_sip, on 22 an endpoint of PJSIP; either is answered by this
     /// Asterisk's own PJSIP.
     private func connectPhone(_ sandbox: Sandbox) async throws {

@@ -51,8 +51,99 @@ extension IntegrationTests {
         #expect(receiver.events("ended").first?.code == 1000)
         #expect(sandbox.logLines(["NOTICE"], containing: "certificate is not verified").count == 1)
         #expect(sandbox.logLines() == [])
+        let manager = try await ManagerConnection(sandbox)
+        let channel = try #require(try await sandbox.channels().first)
+        for (options, verification) in [("D(in)T(insecure)", "insecure"), ("D(in)T(on)r(0)", "verified")] {
+          let reply = try await manager.send(
+            "AudioFork", [("Channel", channel), ("WsServer", receiver.url("again")), ("Options", options)])
+          let id = try #require(reply["AudioForkID"], "\(reply)")
+          let start = await manager.event(named: "AudioForkStart") { $0["AudioForkID"] == id }
+          #expect(start?["Verification"] == verification)
+        }
+        #expect(await manager.event(named: "AudioForkStop") { $0["Reason"]?.contains("tls: ") == true } != nil)
+        #expect(receiver.events("started", path: "again").count == 1)
+        try await sandbox.cli("audiofork stop \(channel)")
       }
       await receiver.remove()
+    }
+
+    @Test("A profile brings the authority, and a certificate for a server that asks for one", arguments: AsteriskRelease.tested)
+    func profile(release: AsteriskRelease) async throws {
+      let certificates = try TestCertificates()
+      let client = try certificates.issued("client")
+      let receiver = try await Receiver(
+        certificate: try certificates.issued("server").pair, clientAuthorities: certificates.authority.certificate)
+      let signal = KnownSignal(seed: 73, seconds: 2)
+      let plan = Self.dialplan("mutual") + """
+
+        exten => anonymous,1,Answer()
+         same => n,AudioFork(anonymous)
+         same => n,Wait(60)
+        """
+      try await Sandbox.with(release, dialplan: plan) { sandbox in
+        _ = try sandbox.sound("heard", signal.samples)
+        try await sandbox.cli("dialplan set global SOUNDS \(sandbox.folder.path)")
+        try ModuleFeatureTests.append(
+          """
+          [common](!)
+          direction = out
+          ca_file = \(certificates.authority.certificate)
+          reconnect_attempts = 1
+          connect_timeout = 1
+          [mutual](common)
+          url = wss://localhost:\(receiver.port)/mutual
+          cert_file = \(client.certificate)
+          key_file = \(client.key)
+          [anonymous](common)
+          url = wss://localhost:\(receiver.port)/anonymous
+
+          """, of: sandbox)
+        _ = try await ModuleFeatureTests.reload(sandbox)
+        let manager = try await ManagerConnection(sandbox)
+        try await sandbox.call("a", "b")
+        #expect(await receiver.ended(1, path: "mutual", within: 15))
+        #expect(try signal.range(in: receiver.recording(path: "mutual")) == 0..<signal.samples.count)
+        #expect(manager.events(named: "AudioForkStart").map { $0["Verification"] } == ["verified"])
+        #expect(sandbox.logLines() == [])
+        // The same server without the certificate: no audio, a reason.
+        try await sandbox.call("anonymous", "b")
+        #expect(await sandbox.logShows(" ended: unreachable: ", within: 15))
+        let ends = sandbox.logLines(["ERROR"], containing: "cert_file")
+        #expect(ends.count == 1, "\(sandbox.logLines())")
+        #expect(receiver.events("started", path: "anonymous").isEmpty)
+        #expect(try await sandbox.channels().count == 4)
+      }
+      await receiver.remove()
+    }
+
+    @Test("1: a server with TLS that is killed twice and comes back misses nothing", arguments: AsteriskRelease.tested)
+    func reconnect(release: AsteriskRelease) async throws {
+      let certificates = try TestCertificates()
+      let pair = try certificates.selfSigned("alone").pair
+      let signal = KnownSignal(seed: 74, seconds: 8)
+      var receivers = [try await Receiver(certificate: pair)]
+      let (port, folder) = (receivers[0].port, receivers[0].folder)
+      try await Self.withCall(release, "\(receivers[0].url("again")),D(out)T(insecure)R(1)r(100)", hearing: signal) { sandbox in
+        for _ in 1...2 {
+          let receiver = receivers[receivers.count - 1]
+          #expect(await becomesTrue(within: 8) { (try? receiver.recording(path: "again").count) ?? 0 > 8000 })
+          receiver.signal(SIGKILL)
+          #expect(await receiver.ended())
+          try await Task.sleep(for: .seconds(1))
+          receivers.append(try await Receiver(port: port, folder: folder, certificate: pair))
+        }
+        #expect(await receivers[2].ended(1, path: "again", within: 20))
+        var reached = 0
+        for receiver in receivers {
+          // What was not confirmed before a break comes again after it; nothing is left out.
+          let range = try #require(signal.range(in: receiver.recording(path: "again")))
+          #expect(range.lowerBound <= reached && range.upperBound > reached, "\(range) after \(reached)")
+          reached = range.upperBound
+        }
+        #expect(reached == signal.samples.count)
+        #expect(sandbox.engines().count == 1)
+      }
+      for receiver in receivers { await receiver.remove() }
     }
 
     @Test("An untrusted certificate ends the seed's forks after the attempts that they allow, with the reason", arguments: AsteriskRelease.tested)

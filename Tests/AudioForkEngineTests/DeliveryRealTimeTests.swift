@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
+import AudioForkEngine
+import AudioForkRing
+import AudioForkTestKit
+import CAudioForkABI
+import Glibc
+import NIOCore
+import NIOPosix
+import NIOWebSocket
+import Testing
+
+/// What the engine says about delivery and when it lets a fork go, over real sockets.
+@Suite("Delivery over loopback", .serialized)
+struct DeliveryRealTimeTests {
+  private func finish(_ engine: TestEngine, _ id: String = "af-test-1", within seconds: Double = 15) async throws
+    -> (reason: String, counters: ForkCounters)
+  {
+    try await eventually(within: seconds, "the fork ends") { engine.ended(id) != nil }
+    return try #require(engine.ended(id))
+  }
+
+  /// A call of four seconds that is over: its audio fits what the sockets take without anybody reading.
+  private func finishedCall(
+    in directory: ScratchFolder, url: String, options: String = "D(both)", drainSeconds: UInt64 = 10
+  ) throws -> TestCall {
+    let call = try TestCall(
+      in: directory, url: url, options: options, drainSeconds: drainSeconds, age: 4000 * millisecond)
+    call.speak(frames: 200)
+    call.hangUp()
+    return call
+  }
+
+  @Test("Audio that only our kernel took was not delivered: a server that reads nothing ends in how much it was")
+  func stopsReading() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(.stall, receiveBufferBytes: 4096)
+    let engine = try await TestEngine(directory)
+    let call = try finishedCall(in: directory, url: server.url, drainSeconds: 2)
+    engine.tell(.fork(id: call.id, isClosed: true))
+    let end = try await finish(engine)
+    #expect(end.counters.position == 32_000, "all was sent")
+    #expect(end.counters.undeliveredMilliseconds > 1000)
+    #expect(end.reason == "drain: \(end.counters.undeliveredMilliseconds) ms undelivered")
+    #expect(end.counters.confirmed < 32_000)
+    #expect(directory.names == [])
+    await server.stop()
+  }
+
+  @Test("A connection reset before the end was acknowledged is opened again, and the rest is sent again")
+  func resetAtTheEnd() async throws {
+    let directory = try ScratchFolder()
+    let stalled = try await TestServer.start(.stall, receiveBufferBytes: 4096)
+    let engine = try await TestEngine(directory)
+    let call = try finishedCall(in: directory, url: stalled.url, options: "D(both)R(1)")
+    engine.tell(.fork(id: call.id, isClosed: true))
+    try await eventually("all was given to the kernel") { engine.reports(call.id).last?.counters.position == 32_000 }
+    // With bytes unread in its buffer this is a reset.
+    await stalled.stop()
+    let server = try await TestServer.start(port: stalled.port)
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.reconnects == 1)
+    #expect(end.counters.position == 32_000)
+    #expect(end.counters.confirmed == 32_000)
+    let arrived = try #require(server.connections.last).samples
+    #expect(arrived.count > 16_000, "what the dead server's kernel had acknowledged is not sent again")
+    #expect(call.expected.suffix(arrived.count).elementsEqual(arrived))
+    await server.stop()
+  }
+
+  @Test("A server that has all of it and drops the connection, or never answers our Close, got it delivered", arguments: [true, false])
+  func noAnswer(drops: Bool) async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(drops ? .dropOnClose : .ignoreClose)
+    let engine = try await TestEngine(directory)
+    let call = try finishedCall(in: directory, url: server.url)
+    engine.tell(.fork(id: call.id, isClosed: true))
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.confirmed == 32_000)
+    #expect(server.connections.count == 1)
+    #expect(server.connections.first?.carries(call.expected) == true)
+    #expect(engine.lines() == [])
+    await server.stop()
+  }
+
+  @Test("The answers to a server that pings all the time are not waited for at the end")
+  func pinging() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(pingEvery: .milliseconds(8))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url, drainSeconds: 2)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 500)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(server.connections.count == 1)
+    #expect(server.connections.first?.carries(call.expected) == true)
+    await server.stop()
+  }
+
+  @Test("A slow server that goes on reading is waited for, and is sent nothing twice")
+  func slowServer() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(.stall, receiveBufferBytes: 4096)
+    let engine = try await TestEngine(directory)
+    let call = try finishedCall(in: directory, url: server.url)
+    engine.tell(.fork(id: call.id, isClosed: true))
+    try await eventually("it is connected") { server.connections.first?.head != nil }
+    // Longer than the wait for an answer to a Close.
+    try await Task.sleep(nanoseconds: 1_800_000_000)
+    #expect(engine.ended(call.id) == nil)
+    server.resume()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(server.connections.count == 1)
+    #expect(server.connections.first?.carries(call.expected) == true)
+    await server.stop()
+  }
+
+  @Test("What a module that does not read was not told it is told when it reads again: state and gaps, not texts")
+  func moduleDoesNotRead() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(.talk(["one", "two"]))
+    let engine = try await TestEngine(directory)
+    engine.moduleReads(false)
+    let call = try TestCall(in: directory, url: server.url, age: 12_000 * millisecond, bufferSeconds: 1)
+    // Most of it is overwritten before anybody reads the ring.
+    call.speak(frames: 600)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await eventually("the audio arrives") { server.connections.first?.audio.isEmpty == false }
+    try await Task.sleep(nanoseconds: 300_000_000)
+    #expect(engine.messages.isEmpty)
+    engine.moduleReads(true)
+    try await eventually("it is told") { engine.states(call.id) == [.streaming] && !engine.gaps(call.id).isEmpty }
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.counters.dropped == 2)
+    #expect(end.counters.lost > 0)
+    #expect(engine.gaps(call.id).reduce(0) { $0 + $1.count } == end.counters.lost)
+    await server.stop()
+  }
+
+  @Test("A gap that was just found when the ring turned out to be damaged is told before the end")
+  func gapAtTheEnd() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let engine = try await TestEngine(directory)
+    // Without fill the gap and the damage are in one tick.
+    let call = try TestCall(
+      in: directory, url: server.url, options: "D(both)n", age: 12_000 * millisecond, bufferSeconds: 1)
+    call.speak(frames: 600)
+    try call.damage(entryBeforeLast: 40)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    let end = try await finish(engine)
+    #expect(end.reason.hasPrefix("ring: entry "), "\(end.reason)")
+    #expect(end.counters.lost > 0)
+    #expect(engine.gaps(call.id).reduce(0) { $0 + $1.count } == end.counters.lost)
+    #expect(engine.lines().contains { $0.contains("captured samples lost in") })
+    await server.stop()
+  }
+
+  @Test("A cursor that another engine holds is waited for while the call goes on, with one line and nothing removed")
+  func heldCursor() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let engine = try await TestEngine(directory)
+    let call = try finishedCall(in: directory, url: server.url)
+    let holder = try CursorFile(path: "\(directory.path)/\(call.id).cursor")
+    engine.tell(.fork(id: call.id, isClosed: false))
+    engine.tell(.sendText(id: call.id, text: [0x61]))
+    try await eventually("it is told") { !engine.lines(.error).isEmpty }
+    try await Task.sleep(nanoseconds: 600_000_000)
+    #expect(engine.lines(.error).count == 1)
+    #expect(engine.lines().filter { $0.contains("a text for the server is not sent") }.count == 1)
+    #expect(engine.ended(call.id) == nil)
+    #expect(directory.names == ["\(call.id).cursor", "\(call.id).ring"])
+    holder.close()
+    #expect(try await finish(engine).reason == "done: all audio was delivered")
+    #expect(server.connections.first?.carries(call.expected) == true)
+    await server.stop()
+  }
+
+  @Test("A fork that waits for its files and that no table names any more is still tried, and not for ever")
+  func orphanedWhileWaiting() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let engine = try await TestEngine(directory)
+    let calls = try ["a", "b"].map { try TestCall(in: directory, id: $0, url: server.url, age: 1000 * millisecond) }
+    let holders = try calls.map { try CursorFile(path: "\(directory.path)/\($0.id).cursor") }
+    for call in calls {
+      call.speak(frames: 50)
+      engine.tell(.fork(id: call.id, isClosed: false))
+    }
+    engine.tell(.hello(version: "22", protocolVersion: 1))
+    engine.tell(.tableEnd)
+    try await Task.sleep(nanoseconds: 200_000_000)
+    // No end of capture is marked in its ring, and none will be.
+    holders[0].close()
+    #expect(try await finish(engine, "a").reason == "done: all audio was delivered")
+    #expect(server.connections.first?.carries(calls[0].expected) == true)
+    #expect(try await finish(engine, "b").reason.hasPrefix("cursor: "))
+    #expect(directory.names == ["b.cursor", "b.ring"], "they are the other engine's")
+    holders[1].close()
+    await server.stop()
+  }
+
+  @Test("A cursor's name that something else has is freed for the cursor")
+  func foreignCursor() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let engine = try await TestEngine(directory)
+    let call = try finishedCall(in: directory, url: server.url)
+    try #require(symlink("/nowhere", "\(directory.path)/\(call.id).cursor") == 0)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    #expect(try await finish(engine).reason == "done: all audio was delivered")
+    #expect(server.connections.first?.carries(call.expected) == true)
+    #expect(engine.lines() == [])
+    #expect(directory.names == [])
+    await server.stop()
+  }
+
+  @Test("An engine that is told to stop does not wait for an event loop that is stuck")
+  func stuckLoop() async throws {
+    let directory = try ScratchFolder()
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+    let loops: [any EventLoop] = Array(group.makeIterator())
+    let server = try await TestServer.start()
+    let engine = try await TestEngine(directory, loops: loops)
+    let calls = try ["a", "b"].map { try TestCall(in: directory, id: $0, url: server.url) }
+    for call in calls {
+      engine.tell(.fork(id: call.id, isClosed: false))
+      try await eventually("connected") { engine.states(call.id).contains(.streaming) }
+    }
+    // The second fork's.
+    loops[1].execute { usleep(2_500_000) }
+    let asked = af_now_ns()
+    #expect(try await engine.stop() == .stopped)
+    #expect(af_now_ns() - asked < 2_000_000_000)
+    try await group.shutdownGracefully()
+    await server.stop()
+  }
+}
