@@ -159,7 +159,7 @@ extension IntegrationTests {
       } else {
         let sip = """
           [general]
-          udpbindaddr=127.0.0.1:\(try freePort())
+          udpbindaddr=127.0.0.1:\(try freeUDPPort())
           disallow=all
           allow=ulaw
           directmedia=no
@@ -178,21 +178,6 @@ extension IntegrationTests {
       try await sandbox.cli("module reload res_pjsip.so")
     }
   }
-}
-
-/// A UDP port of the loopback that nothing uses at the moment.
-private func freePort() throws -> Int {
-  let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
-  defer { close(descriptor) }
-  var address = sockaddr_in()
-  address.sin_family = sa_family_t(AF_INET)
-  address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-  var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-  let bound = withUnsafeMutablePointer(to: &address) { pointer in
-    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) + getsockname(descriptor, $0, &length) }
-  }
-  guard bound == 0 else { throw TestKitError("no free UDP port") }
-  return Int(UInt16(bigEndian: address.sin_port))
 }
 
 /// Whether something listens on this TCP port of the loopback.
