@@ -203,11 +203,12 @@ extension KnownSignal {
 
   /// The signal as a telephone with this law can say it.
   func through(_ codec: RTPCodec) -> KnownSignal {
-    codec == .aLaw ? throughALaw : throughMuLaw
+    // None of A-law's codes is zero.
+    codec == .aLaw ? at { Int(G711.linear(aLaw: G711.aLaw(Int16(clamping: $0)))) } : throughMuLaw
   }
 
   /// The signal as RTP carries it.
-  func payload(_ codec: RTPCodec) -> [UInt8] { codec == .aLaw ? inALaw : inMuLaw }
+  func payload(_ codec: RTPCodec) -> [UInt8] { samples.map { codec == .aLaw ? G711.aLaw($0) : G711.muLaw($0) } }
 
   /// Twenty-millisecond pieces of it.
   func packets(_ range: Range<Int>) -> [Int16] { Array(samples[(range.lowerBound * 160)..<(range.upperBound * 160)]) }
