@@ -188,8 +188,15 @@ void af_event(struct ast_channel *channel, const char *name, const char *body)
 {
 	struct ast_channel *channels[] = { channel };
 
+	/* The channel's name, and the variables that manager.conf's channelvars adds, are read under its lock. */
+	if (channel) {
+		ast_channel_lock(channel);
+	}
 	__ast_manager_event_multichan(EVENT_FLAG_CALL, name, channel ? 1 : 0, channels, __FILE__, __LINE__, __func__,
 		"%s", body);
+	if (channel) {
+		ast_channel_unlock(channel);
+	}
 }
 
 /*! The lines of an event as a JSON object, and its name as Asterisk's UserEvent() has it. */
@@ -258,8 +265,12 @@ int af_beep(struct ast_channel *channel)
 	ast_channel_lock(channel);
 	bridge_channel = ast_channel_get_bridge_channel(channel);
 	if (!bridge_channel) {
-		/* Not interruptible: what is written meanwhile is left out, and not the beep. */
-		failed = ast_channel_generator(channel) || ast_playtones_start(channel, 0, "!1000/300", 0);
+		/*
+		 * Not interruptible: what is written meanwhile is left out, and not the beep. Not into a file that is being
+		 * played: its timer would be the generator's, and the end of the beep would be its own.
+		 */
+		failed = ast_channel_generator(channel) || ast_channel_stream(channel)
+			|| ast_playtones_start(channel, 0, "!1000/300", 0);
 		ast_channel_unlock(channel);
 		return failed ? -1 : 0;
 	}

@@ -19,9 +19,11 @@ func beep(_ channel: OpaquePointer, from thread: CallingThread) {
   case .channel: _ = ast_stream_and_wait(channel, beepSound.utf8Pointer, noDigits.utf8Pointer)
   case .other:
     guard af_beep(channel) != 0 else { return }
+    af_channel_lock(channel)
+    let name = bytes(ast_channel_name(channel))
+    af_channel_unlock(channel)
     log(
-      AF_LEVEL_NOTICE, "AudioFork: no beep on ", .bytes(bytes(ast_channel_name(channel))),
-      ", something else is being played to it")
+      AF_LEVEL_NOTICE, "AudioFork: no beep on ", .bytes(name), ", something else is being played to it")
   }
 }
 

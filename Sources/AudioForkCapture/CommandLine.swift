@@ -104,7 +104,7 @@ private func start(_ request: CommandRequest) -> Bool {
     do throws(CommandError) {
       let arguments = withCString(rest) { ForkArguments($0) }
       let id = try startFork(channel, arguments)
-      request.say("Started fork ", .bytes(id), " on ", .bytes(bytes(ast_channel_name(channel))), ".")
+      request.say("Started fork ", .bytes(id), " on ", .bytes(escaped(name)), ".")
     } catch {
       request.say("Not started: ", .bytes(escaped(error.message)))
     }
@@ -202,7 +202,7 @@ private func showForks(_ request: CommandRequest) -> Bool {
 /// audiofork show fork <id>
 private func showFork(_ request: CommandRequest) -> Bool {
   guard let id = request.word(3), request.words.count == 4 else { return false }
-  guard let row = forkRow(called: id) else {
+  guard let row = forkRows(where: { bytes($0.pointee.id) == id }).first ?? forkRow(called: id) else {
     request.say("There is no fork with the id ", .bytes(escaped(id)), "; 'audiofork list' shows those that there are.")
     return true
   }

@@ -225,7 +225,7 @@ struct EngineProcess {
     guard let id = message.text(UInt16(AF_FIELD_ID.rawValue)) else { return }
     func number(_ field: af_field) -> Int { Int(truncatingIfNeeded: message.number(UInt16(field.rawValue)) ?? 0) }
     withTable {
-      guard let fork = forkTable.find(id) else { return }
+      guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return }
       var event = ForkEvent(.gap, ForkRow(fork, now: af_now_ns()))
       event.gapDirection = message.text(UInt16(AF_FIELD_DIRECTION.rawValue)) ?? []
       event.gapStart = number(AF_FIELD_START)
@@ -241,7 +241,7 @@ struct EngineProcess {
     guard let id = message.text(UInt16(AF_FIELD_ID.rawValue)), let text = message.text(UInt16(AF_FIELD_TEXT.rawValue))
     else { return }
     withTable {
-      guard let fork = forkTable.find(id) else { return }
+      guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return }
       replace(&fork.pointee.response, with: variableValue(text))
       fork.pointee.counters.dropped = message.number(UInt16(AF_FIELD_DROPPED.rawValue)) ?? fork.pointee.counters.dropped
       var event = ForkEvent(.response, ForkRow(fork, now: af_now_ns()))

@@ -77,7 +77,7 @@ struct ForkPlan {
     }
     if known.isEmpty { known.append(" no profiles") }
     return text(
-      "'", .bytes(shown(name)), "' is neither a URL nor a profile: the URL must begin with ws:// or wss://, and audiofork.conf has",
+      "'", .bytes(shown(EndpointURL.redacted(name))), "' is neither a URL nor a profile: the URL must begin with ws:// or wss://, and audiofork.conf has",
       .bytes(known))
   }
 
@@ -115,7 +115,8 @@ private func evaluated(_ line: Bytes, on channel: OpaquePointer) -> Bytes {
 }
 
 /// The command with each `^{X}` evaluated as `${X}`. Everything else stays as it is: the dialplan has evaluated it
-/// already, and what a caller sent must not be evaluated a second time.
+/// already. Where that brought in a caller's text with a `^{` in it, it is evaluated too, as MixMonitor does: the page
+/// warns of callers' texts in commands.
 private func evaluatedCommand(_ command: Bytes, on channel: OpaquePointer) -> Bytes {
   var result = Bytes()
   var index = 0

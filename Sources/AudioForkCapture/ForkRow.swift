@@ -101,9 +101,11 @@ package func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [
   return rows
 }
 
-/// The fork with this id: a living one, or one of the last that have ended. No channel may be locked.
+/// The fork with this id as the table has it: a living one, or one of the last that have ended. Takes no lock but the
+/// table's, so that a channel may be locked.
 func forkRow(called id: Bytes) -> ForkRow? {
-  forkRows(where: { bytes($0.pointee.id) == id }).first ?? withTable { endedForks.first { $0.id == id } }
+  let now = af_now_ns()
+  return withTable { forkTable.find(id).map { ForkRow($0, now: now) } ?? endedForks.first { $0.id == id } }
 }
 
 /// What the last forks to end were, the oldest first, for whoever asks what became of one. Guarded by af_table_lock().

@@ -95,7 +95,9 @@ struct ForkTable {
     return ids.reversed()
   }
 
-  func find(_ id: Bytes) -> ForkPointer? { first { bytes($0.pointee.id) == id } }
+  func find(_ id: Bytes) -> ForkPointer? {
+    withCString(id) { wanted in first { fork in fork.pointee.id.map { strcmp($0, wanted) == 0 } ?? false } }
+  }
 }
 
 /// Replaces a string of a fork; where there is no memory the old one stays. With the table's lock held.

@@ -27,6 +27,8 @@ enum Jobs {
 
   /// Beyond it texts of servers are dropped: whatever takes the events is much too slow.
   private static let waitingTextBytesMax = 8_388_608
+  /// What a text takes beside its own bytes: the copy of its fork's row, roughly.
+  private static let waitingRowBytes = 8192
 
   /// Starts the thread. Returns 0 or an errno.
   static func start() -> CInt {
@@ -54,11 +56,12 @@ enum Jobs {
   /// Adds a job. With the table's lock held, so that the order is that of the table's changes; `wake` follows.
   static func add(_ job: Job) {
     if case .response(let event, _) = job {
-      guard waitingTextBytes &+ event.response.count <= waitingTextBytesMax else {
+      let size = event.response.count &+ waitingRowBytes
+      guard waitingTextBytes &+ size <= waitingTextBytesMax else {
         textsLost &+= 1
         return
       }
-      waitingTextBytes &+= event.response.count
+      waitingTextBytes &+= size
     }
     waiting.append(job)
   }

@@ -36,7 +36,7 @@ package func muteForks(_ channel: OpaquePointer, id: Bytes?, _ directions: MuteD
   let ids = forkIDs(on: channel, id: id)
   let muted = ids.filter { id in
     withTable {
-      guard let fork = forkTable.find(id) else { return false }
+      guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return false }
       let muted = af_word_load_relaxed(&fork.pointee.tap.muted)
       af_word_store_relaxed(&fork.pointee.tap.muted, isOn ? muted | directions.mask : muted & ~directions.mask)
       var event = ForkEvent(.mute, ForkRow(fork, now: af_now_ns()))

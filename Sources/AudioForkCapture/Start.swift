@@ -172,6 +172,8 @@ private func attach(
     if !attached { ast_channel_datastore_remove(channel, datastore) }
   }
   if attached {
+    // A masquerade since the facts were read had no datastore to tell.
+    datastoreMoved(UnsafeMutableRawPointer(fork), nil, channel)
     // With the channel's lock: from here on it may be stopped, and the start has to be told before that.
     withTable {
       forkTable.insert(fork)

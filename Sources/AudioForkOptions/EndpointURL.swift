@@ -150,15 +150,22 @@ package struct EndpointURL: Sendable, Equatable {
     return false
   }
 
+  /// What is no URL that we take, or not known to be one, without what could be a secret: what stands before an at sign,
+  /// and a query. Where the two cannot be told apart nothing is shown.
+  package static func redacted(_ text: Bytes) -> Bytes {
+    let question = firstIndex(of: UInt8(ascii: "?"), in: text) ?? text.count
+    let at = text.lastIndex(of: UInt8(ascii: "@"))
+    if let at, at > question { return Bytes(text: "...") }
+    let shown = at.map { Bytes(text: "...@") + slice(text, $0 &+ 1, question) } ?? slice(text, 0, question)
+    return question < text.count ? shown + Bytes(text: "?...") : shown
+  }
+
   /// A refusal that shows the URL without what could be a password.
   private static func refused(_ text: Bytes, _ why: StaticString) -> OptionError {
     var message = Bytes(text: why)
     if !text.isEmpty {
-      var shown = text
-      if let at = text.lastIndex(of: UInt8(ascii: "@")) { shown = Bytes(text: "...@") + slice(text, at &+ 1, text.count) }
-      if let question = firstIndex(of: UInt8(ascii: "?"), in: shown) { shown = slice(shown, 0, question) + Bytes(text: "?...") }
       message.append(" (given: '")
-      message.append(shown: shown)
+      message.append(shown: redacted(text))
       message.append("')")
     }
     return OptionError(message: message)

@@ -252,6 +252,18 @@ extension CaptureRealTimeTests {
     }
   }
 
+  @Test("A fork that has ended cannot be muted, though its channel has not let go of it yet")
+  func mutedTooLate() throws {
+    try with { channel, engine in
+      let id = try started(channel)
+      engine.sayEnded(id)
+      #expect(soon { Self.cli("audiofork show fork \(id)").contains("State: ended\n") })
+      let action = "Action: AudioForkMute\nChannel: PJSIP/100-1\nDirection: both\nState: on"
+      #expect(Self.action(action).hasPrefix("Response: Error\r\n"))
+      #expect(Self.cli("audiofork show fork \(id)").contains("Muted: no\n"))
+    }
+  }
+
   @Test("What became of a fork that was stopped is known until a hundred others have ended")
   func ended() throws {
     try with { channel, engine in

@@ -53,6 +53,8 @@ extension IntegrationTests {
         ("ws://host/#s", "a WebSocket URL has no fragment"),
         ("ws://host/?token=s3cret#", "a WebSocket URL has no fragment"),
         ("ws://ho$t/", "the host name has a character that host names don't have"),
+        ("ws://host:99999/?token=a@s3cret", "the port must be a number from 1 to 65535 (given: '...')"),
+        ("bob:s3cret@host:8080/x?key=s3cret", "'...@host:8080/x?...' is neither a URL nor a profile"),
         ("nosuchprofile", "nosuchprofile"),
       ] {
         cases.append(Refused(url: url, options: "", parts: [part]))

@@ -270,6 +270,33 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
+    @Test("No beep goes into a prompt that is being played: the prompt is heard to its end", arguments: AsteriskRelease.tested)
+    func noBeep(release: AsteriskRelease) async throws {
+      let receiver = try await Receiver()
+      let prompt = KnownSignal(seed: 33, seconds: 3)
+      let dialplan = """
+        [test]
+        exten => a,1,Answer()
+         same => n,AudioFork(\(receiver.url("hears")),D(out))
+         same => n,Playback(${SOUNDS}/prompt)
+         same => n,Hangup()
+        \(Self.waiting)
+        """
+      try await Sandbox.with(release, dialplan: dialplan) { sandbox in
+        _ = try sandbox.sound("prompt", prompt.samples)
+        try await sandbox.cli("dialplan set global SOUNDS \(sandbox.folder.path)")
+        try await sandbox.call("a", "b")
+        #expect(await becomesTrue(within: 5) { (try? receiver.recording(path: "hears").count) ?? 0 > 4000 })
+        let channel = try #require(try await sandbox.channels().first { $0.hasSuffix(";2") })
+        let started = try await sandbox.cli("audiofork start \(channel) \(receiver.url("x")),D(in)p")
+        #expect(started.contains("Started fork"), "\(started)")
+        #expect(await receiver.ended(1, path: "hears", within: 10))
+        #expect(try prompt.range(in: receiver.recording(path: "hears")) == prompt.samples.indices)
+        #expect(sandbox.logLines(["NOTICE"], containing: "no beep on \(channel), something else is being played").count == 1)
+      }
+      await receiver.remove()
+    }
+
     @Test("B beeps into the call until the fork ends; without its module there is no fork and a line says why", arguments: AsteriskRelease.tested)
     func periodicBeeps(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
