@@ -197,7 +197,8 @@ struct RenderTimeline {
       // After a silence of all directions both may come back first.
       let isSettled = time >= resumed || newest >= resumed &+ RenderLimit.waitNanoseconds
       let until = (newest &- wait) / RenderLimit.blockNanoseconds
-      return isSettled && frontier < until ? Decision(completedAt: newest, until: until) : nil
+      if isSettled && frontier < until { return Decision(completedAt: newest, until: until) }
+      // In a silence nothing newer comes that could decide it.
     }
     guard clockDecisions.contains(where: { $0.sequence <= nextSequence && frontier < $0.to }) else { return nil }
     let until = clockDecisions.reduce(frontier) { $1.sequence <= nextSequence ? max($0, $1.to) : $0 }
@@ -212,12 +213,22 @@ struct RenderTimeline {
     return idle &+ RenderLimit.idleSlackNanoseconds
   }
 
-  /// Lets the clock decide blocks that no direction covers, and remembers that it did.
-  mutating func clock(now: Int64) {
+  /// Lets the clock decide blocks that lack a direction when all have been silent for so long, and remembers that it
+  /// did. One direction may end a little earlier than the other, or reach ahead. `onlyWaiting`: only blocks that have
+  /// audio of one, so that what comes later is not shifted behind fill that nobody is sent.
+  mutating func clock(now: Int64, onlyWaiting: Bool) {
     guard replaying == nil, !isFinishing, now >= 0, now <= RenderLimit.timeMaxNanoseconds else { return }
-    let target = (now &- idleNanoseconds) / RenderLimit.blockNanoseconds
+    var target = (now &- idleNanoseconds) / RenderLimit.blockNanoseconds
+    if onlyWaiting {
+      let frames = Int64(blockFrames)
+      target = min(target, (max(queues.in.end, queues.out.end) &+ frames &- 1) / frames)
+    }
     let blockEnd = frontierFrames &+ Int64(blockFrames)
-    guard target > frontier, queues.in.end < blockEnd, queues.out.end < blockEnd else { return }
+    let lacksIn = !hasIn || queues.in.end < blockEnd
+    let lacksOut = !hasOut || queues.out.end < blockEnd
+    // Where one reaches the block, the other is waited for by arrivals as long as there are any.
+    let isSilent = now &- newest > RenderLimit.silenceNanoseconds
+    guard target > frontier, lacksIn && lacksOut || (lacksIn || lacksOut) && isSilent else { return }
     if let last = clockDecisions.last, last.sequence == nextSequence {
       guard target > last.to else { return }
       clockDecisions[clockDecisions.count - 1].to = target

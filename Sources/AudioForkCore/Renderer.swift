@@ -84,9 +84,12 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
     timeline.nextBlock(into: &output)
   }
 
-  /// Tells the time, nanoseconds since the epoch. While no direction delivers, it makes fill due; take the blocks
-  /// afterwards. To be called only when every published entry has been consumed.
-  package mutating func clock(now: Int64) { timeline.clock(now: now) }
+  /// Tells the time, nanoseconds since the epoch. While no direction delivers, it makes fill due, and the audio that
+  /// waits for another direction; take the blocks afterwards. To be called only when every published entry has been consumed.
+  /// Where nobody wants fill, `onlyWaiting` makes only that audio due.
+  package mutating func clock(now: Int64, onlyWaiting: Bool = false) {
+    timeline.clock(now: now, onlyWaiting: onlyWaiting)
+  }
 
   /// Capture has ended with these totals of captured samples: what is queued becomes decidable, what was never seen
   /// becomes a gap. Take the last blocks and gaps afterwards.

@@ -13,15 +13,17 @@ package struct CursorRecord: Equatable, Sendable {
   package var bytes: UInt64 = 0
   /// Text messages of the server that were dropped so far.
   package var textsDropped: UInt64 = 0
+  /// Gaps reported so far: a replay that meets one again does not count it again.
+  package var gaps: UInt64 = 0
   /// Gaps that have been reported and that a replay could find again, per direction.
   package var reportedIn = ReportedGaps()
   package var reportedOut = ReportedGaps()
 
-  private static let version: UInt8 = 3
+  private static let version: UInt8 = 4
 
   package init() {}
 
-  /// Version, four numbers, two lists of ranges, then the checkpoint; little-endian. The cursor file adds the
+  /// Version, five numbers, two lists of ranges, then the checkpoint; little-endian. The cursor file adds the
   /// checksum.
   package func encode() -> [UInt8] {
     var encoded: [UInt8] = [CursorRecord.version]
@@ -30,7 +32,7 @@ package struct CursorRecord: Equatable, Sendable {
         encoded.append(UInt8(truncatingIfNeeded: number &>> shift))
       }
     }
-    for number in [UInt64(bitPattern: completedAt), connections, bytes, textsDropped] { append(number) }
+    for number in [UInt64(bitPattern: completedAt), connections, bytes, textsDropped, gaps] { append(number) }
     for gaps in [reportedIn, reportedOut] {
       encoded.append(UInt8(clamping: gaps.ranges.count))
       for range in gaps.ranges {
@@ -47,7 +49,7 @@ package struct CursorRecord: Equatable, Sendable {
     var rest = bytes[...]
     guard rest.popFirst() == CursorRecord.version, let completed = CursorRecord.number(&rest),
       let connections = CursorRecord.number(&rest), let count = CursorRecord.number(&rest),
-      let dropped = CursorRecord.number(&rest), let gapsIn = CursorRecord.gaps(&rest),
+      let dropped = CursorRecord.number(&rest), let gaps = CursorRecord.number(&rest), let gapsIn = CursorRecord.gaps(&rest),
       let gapsOut = CursorRecord.gaps(&rest)
     else { return nil }
     completedAt = Int64(bitPattern: completed)
@@ -55,6 +57,7 @@ package struct CursorRecord: Equatable, Sendable {
     self.connections = connections
     self.bytes = count
     textsDropped = dropped
+    self.gaps = gaps
     reportedIn = gapsIn
     reportedOut = gapsOut
     if !rest.isEmpty {

@@ -116,14 +116,14 @@ struct ForkFacts {
   /// Does what the module did with the same words: URLs, the profile's settings, then the options.
   private static func options(_ facts: RingFacts) throws(OptionError) -> ForkOptions {
     var options = ForkOptions()
-    for url in facts.urls { options.endpoints.append(try EndpointURL.parse(Bytes(url.utf8))) }
+    for url in facts.urls { options.endpoints.append(try EndpointURL.parse(url)) }
     for setting in facts.settings {
       guard let sign = firstIndex(of: UInt8(ascii: "="), in: setting),
         let key = ProfileKey.named(slice(setting, 0, sign))
       else { continue }  // of a later release
       try options.apply(key, slice(setting, sign &+ 1, setting.count))
     }
-    try options.apply(options: Bytes(facts.options.utf8))
+    try options.apply(options: facts.options)
     try options.check()
     return options
   }
@@ -153,7 +153,7 @@ struct ForkFacts {
     request.agent = "audiofork/\(audioforkVersion)"
     request.headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
     request.givenHeaders = options.headers.map {
-      RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: String(decoding: $0.value, as: UTF8.self))
+      RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: $0.value)
     }
     return request
   }
@@ -166,7 +166,7 @@ extension EndpointURL {
 
 extension RequestHeader {
   fileprivate init(_ header: DialectHeader) {
-    self.init(name: header.name, value: header.value, isEncoded: header.isEncoded)
+    self.init(name: header.name, value: Array(header.value.utf8), isEncoded: header.isEncoded)
   }
 }
 

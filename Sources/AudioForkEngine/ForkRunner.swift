@@ -314,12 +314,16 @@ final class ForkRunner {
     connection = nil
     switch end {
     case .closedByServer(code: CloseCode.normal, _): handle(.closedByServer)
+    // An answer repeats our code, or has none. Another one crossed our Close: that server has not read to the end.
+    case .closedByUs(code: let code?) where code != CloseCode.normal && machine.awaitsAnswer: broke(closed(with: code, ""))
     case .closedByUs: handle(.closeCompleted)
-    case .closedByServer(let code, let reason):
-      let words = reason.isEmpty ? "" : " (\(reason))"
-      broke("server: closed with \(code.map(String.init) ?? "no code")\(words)")
+    case .closedByServer(let code, let reason): broke(closed(with: code, reason))
     case .lost(let reason): broke(reason)
     }
+  }
+
+  private func closed(with code: UInt16?, _ reason: String) -> String {
+    "server: closed with \(code.map(String.init) ?? "no code")\(reason.isEmpty ? "" : " (\(reason))")"
   }
 
   private func broke(_ reason: String) {

@@ -80,6 +80,11 @@ package final class ForkStream {
         return block
       }
       gapsFound += renderer.takeGaps()
+      // What a writer publishes behind the end that we took for the last word nobody reads: only the totals tell it.
+      guard !isFinished else {
+        isDrained = true
+        return nil
+      }
       let sequence = renderer.nextSequence
       switch ring.read(sequence, into: &entrySamples) {
       case .entry(let entry): renderer.consume(entry, samples: entrySamples)
@@ -88,7 +93,7 @@ package final class ForkStream {
       case .broken(let reason): throw Broken(reason: reason)
       case .notYet:
         if finishIfClosed() { continue }
-        guard !hasToldTime, !isFinished, configuration.fill else { return nil }
+        guard !hasToldTime else { return nil }
         hasToldTime = true
         tellTime(now)
       }
@@ -116,16 +121,13 @@ package final class ForkStream {
         new.append(unheard)
       }
     }
+    record.gaps &+= UInt64(new.count)
     if !new.isEmpty { save() }
     return new
   }
 
   /// Closed is looked at before `published` is: then what is published is all there will be.
   private func finishIfClosed() -> Bool {
-    guard !isFinished else {
-      isDrained = true
-      return false
-    }
     guard isCaptureClosed, ring.published <= renderer.nextSequence else { return false }
     isFinished = true
     renderer.finish(capturedIn: ring.captured(.in), capturedOut: ring.captured(.out))
@@ -135,7 +137,7 @@ package final class ForkStream {
   /// Fill that the clock decides is the one thing that a replay cannot find in the ring: it is saved before the
   /// caller can send it.
   private func tellTime(_ now: Int64) {
-    renderer.clock(now: now)
+    renderer.clock(now: now, onlyWaiting: !configuration.fill)
     guard renderer.clockDecisions != decisionsSaved else { return }
     save()
   }
@@ -224,7 +226,7 @@ package final class ForkStream {
     counters.lost =
       rendered.lost &+ record.reportedIn.count(from: rendered.in.accounted)
       &+ record.reportedOut.count(from: rendered.out.accounted)
-    counters.gaps = rendered.gaps
+    counters.gaps = record.gaps
     counters.reconnects = record.connections > 0 ? record.connections &- 1 : 0
     counters.bytes = record.bytes
     counters.lagMilliseconds = UInt64(clamping: lagMilliseconds(now: now))

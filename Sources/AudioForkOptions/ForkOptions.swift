@@ -199,7 +199,7 @@ extension ForkOptions {
         message.append("what it was given; the form is ")
       } else {
         message.append("'")
-        message.append(shown: argument)
+        message.append(shown: withoutInnerArguments(argument))
         message.append("'; the form is ")
       }
     } else {
@@ -207,6 +207,13 @@ extension ForkOptions {
     }
     message.append(definition.form)
     return OptionError(message: message)
+  }
+
+  /// An argument with `(...)` for the rest from its first parenthesis on: by a misplaced one another option may stand
+  /// there, and its secret.
+  private static func withoutInnerArguments(_ argument: Bytes) -> Bytes {
+    guard let inner = firstIndex(of: UInt8(ascii: "("), in: argument) else { return argument }
+    return slice(argument, 0, inner) + Bytes(text: "(...)")
   }
 
   private static func unknownOption(_ letter: UInt8) -> OptionError {
@@ -251,7 +258,9 @@ extension ForkOptions {
       let end = closingParenthesis(in: text, opening: index) ?? text.count
       let definition = OptionDefinition.all.first { $0.letter == letter }
       if let definition, case .value(let kind) = definition.argument, !kind.isSecret {
-        shown += slice(text, index, end &+ 1)
+        shown.append(UInt8(ascii: "("))
+        shown += withoutInnerArguments(slice(text, index &+ 1, end))
+        shown += slice(text, end, end &+ 1)
       } else {
         shown.append("(...)")
       }

@@ -7,11 +7,11 @@ package struct RingFacts: Sendable, Equatable {
   /// The fork's id; the names of its files begin with it.
   package var id = ""
   /// As given, in failover order, user information included: a secret, not for logs.
-  package var urls: [String] = []
+  package var urls: [[UInt8]] = []
   /// Lines of the fork's profile, `key=value`, variables evaluated. Values may be secrets.
   package var settings: [[UInt8]] = []
   /// The option string as given; AudioForkOptions parses it.
-  package var options = ""
+  package var options: [UInt8] = []
   /// The channel's name when the fork began.
   package var channel = ""
   package var uniqueID = ""
@@ -31,9 +31,9 @@ package struct RingFacts: Sendable, Equatable {
   /// Takes the facts out of their fields.
   package init(_ fields: FieldReader) {
     id = fields.text(UInt16(AF_FIELD_ID.rawValue)) ?? ""
-    urls = fields.all(UInt16(AF_FIELD_URL.rawValue)).map { String(decoding: $0, as: UTF8.self) }
+    urls = fields.all(UInt16(AF_FIELD_URL.rawValue))
     settings = fields.all(UInt16(AF_FIELD_SETTING.rawValue))
-    options = fields.text(UInt16(AF_FIELD_OPTIONS.rawValue)) ?? ""
+    options = fields.bytes(UInt16(AF_FIELD_OPTIONS.rawValue)) ?? []
     channel = fields.text(UInt16(AF_FIELD_CHANNEL.rawValue)) ?? ""
     uniqueID = fields.text(UInt16(AF_FIELD_UNIQUEID.rawValue)) ?? ""
     linkedID = fields.text(UInt16(AF_FIELD_LINKEDID.rawValue)) ?? ""

@@ -5,11 +5,11 @@ internal import NIOWebSocket
 /// A field of the request. The value may be anything: it is escaped when the request is made.
 package struct RequestHeader: Sendable, Equatable {
   package let name: String
-  package let value: String
+  package let value: [UInt8]
   /// The value is percent-encoded already: its '%' stay what they are.
   package let isEncoded: Bool
 
-  package init(name: String, value: String, isEncoded: Bool = false) {
+  package init(name: String, value: [UInt8], isEncoded: Bool = false) {
     self.name = name
     self.value = value
     self.isEncoded = isEncoded
@@ -30,7 +30,8 @@ package struct UpgradeRequest: Sendable, Equatable {
   package var subprotocols: [String] = []
   /// Further headers. Values may be anything; names are ours.
   package var headers: [RequestHeader] = []
-  /// Headers as the user gave them: names and values go out as they are, but for what would end a line. An
+  /// Headers as the user gave them: names and values go out as they are, but for what would end a line, and values that
+  /// are not UTF-8 with percent-encoding. An
   /// Authorization here takes the place of the one that the URL's user information would make, a User-Agent of ours.
   package var givenHeaders: [RequestHeader] = []
   /// Value of User-Agent.
@@ -61,12 +62,13 @@ package struct UpgradeRequest: Sendable, Equatable {
     if !isGiven("user-agent") { fields.add(name: "User-Agent", value: agent) }
     for header in headers {
       let value =
-        header.isEncoded ? escaped(Array(header.value.utf8), keeping: { $0 > 32 && $0 < 127 }) : headerValue(header.value)
+        header.isEncoded ? escaped(header.value, keeping: { $0 > 32 && $0 < 127 }) : headerValue(header.value)
       fields.add(name: header.name, value: value)
     }
     for header in givenHeaders {
+      let isUTF8 = String(validating: header.value, as: UTF8.self) != nil
       fields.add(name: escaped(Array(header.name.utf8)) { $0 > 32 && $0 < 127 && $0 != UInt8(ascii: ":") },
-        value: escaped(Array(header.value.utf8)) { $0 >= 32 && $0 != 127 })
+        value: escaped(header.value) { $0 >= 32 && $0 != 127 && ($0 < 128 || isUTF8) })
     }
     return HTTPRequestHead(
       version: .http1_1, method: .GET, uri: escaped(target, keeping: { $0 > 32 && $0 < 127 }), headers: fields)
@@ -85,8 +87,8 @@ package struct UpgradeRequest: Sendable, Equatable {
 
 /// A header value that cannot end its line: visible ASCII stays as it is; blanks, '%', control characters and all
 /// that is not ASCII are percent-encoded, so that the server can restore them.
-package func headerValue(_ text: String) -> String {
-  escaped(Array(text.utf8), keeping: { $0 > 32 && $0 < 127 && $0 != UInt8(ascii: "%") })
+package func headerValue(_ value: [UInt8]) -> String {
+  escaped(value, keeping: { $0 > 32 && $0 < 127 && $0 != UInt8(ascii: "%") })
 }
 
 private func escaped(_ bytes: [UInt8], keeping isKept: (UInt8) -> Bool) -> String {

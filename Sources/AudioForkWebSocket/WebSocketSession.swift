@@ -6,8 +6,8 @@ package import NIOWebSocket
 package enum SessionEnd: Equatable, Sendable {
   /// The server closed first; its code is nil where its Close frame had none.
   case closedByServer(code: UInt16?, reason: String)
-  /// We closed first and the server answered.
-  case closedByUs
+  /// We closed first and the server answered, or closed with this code of its own at the same time.
+  case closedByUs(code: UInt16?)
   /// Neither: the connection broke, the server broke the protocol, or our Close got no answer.
   case lost(String)
 }
@@ -90,7 +90,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// Says good-bye and leaves without waiting; the owner hears nothing more.
   package func drop(code: UInt16 = CloseCode.goingAway) {
     owner = nil
-    end(.closedByUs, farewell: .code(code))
+    end(.closedByUs(code: nil), farewell: .code(code))
   }
 
   package func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -156,7 +156,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   private func peerClosed(_ code: UInt16?, _ reason: String, context: ChannelHandlerContext) {
     switch phase {
     case .open: end(.closedByServer(code: code, reason: reason), farewell: .code(code))
-    case .closing: end(.closedByUs)
+    case .closing: end(.closedByUs(code: code))
     case .over: break
     }
   }

@@ -67,15 +67,13 @@ struct TapDumpCommand: AsyncParsableCommand {
     for setting in facts.settings {
       lines.append(("setting", String(decoding: ForkOptions.shown(setting: setting), as: UTF8.self)))
     }
-    lines.append(("options", String(decoding: ForkOptions.shown(options: Bytes(facts.options.utf8)), as: UTF8.self)))
+    lines.append(("options", String(decoding: ForkOptions.shown(options: facts.options), as: UTF8.self)))
     return lines
   }
 
-  /// The URL without its user information. One that cannot be parsed shows only what stands behind the last '@'.
-  private func shown(url: String) -> String {
-    let bytes = Bytes(url.utf8)
-    if let endpoint = try? EndpointURL.parse(bytes) { return String(decoding: endpoint.shown, as: UTF8.self) }
-    return url.split(separator: "@", omittingEmptySubsequences: false).last.map(String.init) ?? ""
+  /// The URL without its user information. One that cannot be parsed shows nothing that could be a secret.
+  private func shown(url: Bytes) -> String {
+    String(decoding: (try? EndpointURL.parse(url))?.shown ?? EndpointURL.redacted(url), as: UTF8.self)
   }
 }
 

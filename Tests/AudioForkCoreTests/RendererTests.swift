@@ -187,6 +187,59 @@ struct RendererTests {
     #expect(single.renderer.counters.fill == 480)
   }
 
+  @Test("When both fall silent, at whatever moments, their last audio comes and fill follows the clock")
+  func silenceOfBoth() {
+    for outFrames in [0, 30, 47, 49, 50] {
+      var call = RenderedCall<NoConverter>(.both)
+      for frame in 0..<50 {
+        let range = UInt64(frame * 160)..<UInt64(frame * 160 + 160)
+        call.capture(.in, audibleSamples(.in, range))
+        if frame < outFrames { call.capture(.out, Array(repeating: 0, count: 160)) }
+      }
+      call.clock(milliseconds: 3099)
+      #expect(call.blocks.count <= 50)
+      call.clock(milliseconds: 3100)
+      #expect(call.stream == audibleSamples(.in, 0..<8000), "out for \(outFrames) frames")
+      call.clock(milliseconds: 63_100)
+      #expect(call.blocks.count == 3050)
+      // Coming back, both are in their place.
+      call.capture(.in, audibleSamples(.in, 8000..<8160), run: 63_200, index: 0)
+      #expect(call.renderer.shift(of: .in) == 0)
+    }
+  }
+
+  @Test("Audio that reaches ahead of the clock is sent as the clock comes to it")
+  func silenceBehindABurst() {
+    var call = RenderedCall<NoConverter>(.both)
+    // A second and a half of audio within one frame's time, then nothing.
+    for frame in 0..<75 {
+      let range = UInt64(frame * 160)..<UInt64(frame * 160 + 160)
+      call.capture(.out, audibleSamples(.out, range), late: 20 - Int64(frame) * 20 - 20)
+    }
+    call.clock(milliseconds: 2600)
+    #expect(call.blocks.count == 25)
+    call.clock(milliseconds: 10_000)
+    #expect(Array(call.stream.prefix(12_000)) == audibleSamples(.out, 0..<12_000))
+    #expect(call.blocks.count == 395)
+  }
+
+  @Test("Without fill the clock brings the rest of what was said and nothing more")
+  func restWithoutFill() {
+    var call = RenderedCall<NoConverter>(.both, fill: false)
+    for frame in 0..<10 {
+      call.capture(.in, audibleSamples(.in, UInt64(frame * 160)..<UInt64(frame * 160 + 160)))
+    }
+    call.capture(.in, audibleSamples(.in, 1600..<1640))
+    let before = call.stream.count
+    #expect(before < 1640)
+    call.renderer.clock(now: 60_000_000_000, onlyWaiting: true)
+    call.takeBlocks()
+    #expect(call.stream == audibleSamples(.in, 0..<1640))
+    #expect(call.renderer.clockDecisions.map(\.to) == [11])
+    call.renderer.clock(now: 120_000_000_000, onlyWaiting: true)
+    #expect(call.renderer.clockDecisions.map(\.to) == [11])
+  }
+
   @Test("A block waits 160 ms for a missing direction, and 40 ms for one that is silent for 500 ms")
   func waits() {
     var call = RenderedCall<NoConverter>(.both)

@@ -235,6 +235,7 @@ struct ForkStreamTests {
     // Nothing was confirmed: the replay begins at 0, and that is gone now too.
     fixture.stream.rewind()
     #expect(fixture.stream.counters(now: 0).lost == told, "what was told stays lost, wherever the replay is")
+    #expect(fixture.stream.counters(now: 0).gaps == UInt64(first.count))
     try fixture.take(at: 10_800)
     let second = fixture.stream.takeNewGaps()
     #expect(Set(second.map(\.direction)) == [.in, .out])
@@ -247,6 +248,7 @@ struct ForkStreamTests {
     #expect(fixture.stream.counters(now: 0).lost == all, "what is told adds up to what is counted")
     try fixture.restart()
     #expect(fixture.stream.counters(now: 0).lost == all)
+    #expect(fixture.stream.counters(now: 0).gaps == UInt64(first.count + second.count))
     try fixture.take(at: 10_800)
     #expect(fixture.stream.takeNewGaps() == [])
     #expect(fixture.stream.counters(now: 0).lost == all)
@@ -295,6 +297,27 @@ struct ForkStreamTests {
     try fixture.take(at: 620)
     #expect(fixture.stream.isDrained)
     #expect(fixture.taken == fixture.call.expected)
+    // A writer that lives on, against what we were told: nobody spins on it, and what it writes is not delivered.
+    let expected = fixture.taken
+    fixture.call.speak(frames: 1)
+    fixture.stream.confirmAll()
+    #expect(try fixture.take(at: 660) == 0)
+    #expect(fixture.taken == expected)
+    #expect(fixture.stream.undeliveredMilliseconds(now: 660 * millisecond) > 0)
+  }
+
+  @Test("With and without fill the last words before a silence are sent, while the call goes on", arguments: [true, false])
+  func lastWords(fill: Bool) throws {
+    let fixture = try StreamFixture(fill: fill)
+    fixture.call.speak(frames: 50)
+    fixture.call.speak(.in, frames: 7)
+    try fixture.take(at: 1140)
+    #expect(fixture.taken.count < 57 * 160)
+    try fixture.take(at: 4000)
+    let expected = TestCall.expected(frames: 50) + TestCall.expected(frames: 57, .in).dropFirst(50 * 160)
+    #expect(Array(fixture.taken.prefix(expected.count)) == expected)
+    #expect(fixture.taken.dropFirst(expected.count).allSatisfy { $0 == 0 })
+    #expect(fill == (fixture.taken.count > expected.count))
   }
 
   @Test("A cursor record survives its encoding; anything else is refused without a trap")
@@ -306,6 +329,7 @@ struct ForkStreamTests {
     record.connections = 3
     record.bytes = 1 << 40
     record.textsDropped = 9
+    record.gaps = 4
     for gap in [5..<7, 8..<9] as [Range<UInt64>] { _ = record.reportedIn.report(gap) }
     for place in 0..<UInt64(ReportedGaps.rangesMax) { _ = record.reportedOut.report((place * 2)..<(place * 2 + 1)) }
     let bytes = record.encode()

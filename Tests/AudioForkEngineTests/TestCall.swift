@@ -55,21 +55,28 @@ final class TestCall {
 
   /// Writes so many frames of each direction at once, as if each had come when it was due.
   func speak(frames: Int) {
-    for _ in 0..<frames {
-      let arrival = epoch + Int64(framesWritten + 1) * TestCall.frameNanoseconds
-      for direction in Direction.allCases where directions.contains(direction) {
-        let samples = TestCall.samples(of: direction, frame: framesWritten)
-        samples.withUnsafeBytes { bytes in
-          guard let base = bytes.baseAddress else { return }
-          captureFrame(
-            tap,
-            CapturedFrame(
-              direction: UInt32(direction.rawValue), samples: base, count: UInt32(samples.count), rate: 8000),
-            channel: nil, now: arrival)
-        }
+    for _ in 0..<frames { speak(directions) }
+  }
+
+  /// The same of one direction; the other one says nothing meanwhile.
+  func speak(_ only: DirectionSet, frames: Int) {
+    for _ in 0..<frames { speak(only) }
+  }
+
+  private func speak(_ directions: DirectionSet) {
+    let arrival = epoch + Int64(framesWritten + 1) * TestCall.frameNanoseconds
+    for direction in Direction.allCases where directions.contains(direction) {
+      let samples = TestCall.samples(of: direction, frame: framesWritten)
+      samples.withUnsafeBytes { bytes in
+        guard let base = bytes.baseAddress else { return }
+        captureFrame(
+          tap,
+          CapturedFrame(
+            direction: UInt32(direction.rawValue), samples: base, count: UInt32(samples.count), rate: 8000),
+          channel: nil, now: arrival)
       }
-      framesWritten += 1
     }
+    framesWritten += 1
   }
 
   /// Writes frames in real time until the call is this old, or until the task is cancelled.

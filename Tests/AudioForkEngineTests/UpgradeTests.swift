@@ -77,7 +77,7 @@ private struct Attempt {
 struct UpgradeRequestTests {
   @Test("The request has everything that the RFC asks for, in one piece")
   func complete() throws {
-    let attempt = try Attempt { $0.headers = [RequestHeader(name: "AudioFork-ID", value: "af-1")] }
+    let attempt = try Attempt { $0.headers = [RequestHeader(name: "AudioFork-ID", value: Array("af-1".utf8))] }
     let lines = attempt.request.components(separatedBy: "\r\n")
     #expect(lines.first == "GET /x?y=z HTTP/1.1")
     for line in [
@@ -94,7 +94,7 @@ struct UpgradeRequestTests {
   @Test("A channel's name cannot inject a header")
   func injection() throws {
     let evil = "SIP/x\r\nX-Evil: 1\r\n\r\nGET / HTTP/1.1\u{0}\u{7F}é%41 b"
-    let attempt = try Attempt { $0.headers = [RequestHeader(name: "AudioFork-Channel", value: evil)] }
+    let attempt = try Attempt { $0.headers = [RequestHeader(name: "AudioFork-Channel", value: Array(evil.utf8))] }
     #expect(attempt.request.components(separatedBy: "\r\n\r\n").count == 2)
     #expect(!attempt.request.contains("X-Evil: "))
     #expect(
@@ -115,15 +115,17 @@ struct UpgradeRequestTests {
     let attempt = try Attempt {
       $0.userInformation = Array("alice:pass".utf8)
       $0.givenHeaders = [
-        RequestHeader(name: "authorization", value: "Bearer a.b=="), RequestHeader(name: "X-Call", value: "50% of ä"),
-        RequestHeader(name: "X-Evil", value: "a\r\nX-More: b"),
+        RequestHeader(name: "authorization", value: Array("Bearer a.b==".utf8)), RequestHeader(name: "X-Call", value: Array("50% of ä".utf8)),
+        RequestHeader(name: "X-Evil", value: Array("a\r\nX-More: b".utf8)),
+        RequestHeader(name: "X-Latin", value: Array("M".utf8) + [0xFC] + Array("ller 5%".utf8)),
       ]
     }
+    #expect(attempt.request.contains("\r\nX-Latin: M%FCller 5%\r\n"), "what is not UTF-8 cannot stand in the request")
     #expect(attempt.request.contains("\r\nauthorization: Bearer a.b==\r\n"))
     #expect(!attempt.request.contains("Basic"))
     #expect(attempt.request.contains("\r\nX-Call: 50% of ä\r\n"))
     #expect(attempt.request.contains("\r\nX-Evil: a%0D%0AX-More: b\r\n"))
-    let agent = try Attempt { $0.givenHeaders = [RequestHeader(name: "user-agent", value: "mine")] }
+    let agent = try Attempt { $0.givenHeaders = [RequestHeader(name: "user-agent", value: Array("mine".utf8))] }
     #expect(agent.request.contains("\r\nuser-agent: mine\r\n"))
     #expect(!agent.request.contains("User-Agent:"))
   }
@@ -132,9 +134,9 @@ struct UpgradeRequestTests {
   func encodedHeader() throws {
     let attempt = try Attempt {
       $0.headers = [
-        RequestHeader(name: "AudioFork-Parameters", value: "a=50%25&b=x%20y", isEncoded: true),
-        RequestHeader(name: "X-Evil", value: "a%0A\r\nX-More: b", isEncoded: true),
-        RequestHeader(name: "AudioFork-Channel", value: "50%"),
+        RequestHeader(name: "AudioFork-Parameters", value: Array("a=50%25&b=x%20y".utf8), isEncoded: true),
+        RequestHeader(name: "X-Evil", value: Array("a%0A\r\nX-More: b".utf8), isEncoded: true),
+        RequestHeader(name: "AudioFork-Channel", value: Array("50%".utf8)),
       ]
     }
     #expect(attempt.request.contains("\r\nAudioFork-Parameters: a=50%25&b=x%20y\r\n"))
@@ -279,7 +281,7 @@ struct SessionTests {
     #expect(attempt.owner.texts == ["h\u{E9}", "ok"])
     #expect(attempt.owner.ends == [])
     try attempt.receive([0x88, 0x02, 0x03, 0xE8, 0x81, 0x02, 0x6F, 0x6B])
-    #expect(attempt.owner.ends == [.closedByUs])
+    #expect(attempt.owner.ends == [.closedByUs(code: 1000)])
     #expect(attempt.owner.texts.count == 2, "behind its Close a server says nothing")
   }
 
@@ -299,7 +301,7 @@ struct SessionTests {
     #expect(try answered.sent().map(\.payload) == [[0x03, 0xE8]])
     #expect(answered.channel.isActive)
     try answered.receive([0x88, 0x02, 0x03, 0xE8])
-    #expect(answered.owner.ends == [.closedByUs])
+    #expect(answered.owner.ends == [.closedByUs(code: 1000)])
     #expect(!answered.channel.isActive)
 
     let silent = try Attempt.opened()

@@ -36,7 +36,8 @@ struct ForkOptionsTests {
       ("D(in", "option D has no closing parenthesis; the form is D(in|out|both|stereo)"),
       ("n(x)", "option n does not accept 'x'; the form is n"),
       ("i()", "option i does not accept ''; the form is i(variable)"),
-      ("x(FILE(/etc/x))", "option x does not accept 'FILE(/etc/x)'; the form is x(variable)"),
+      ("x(FILE(/etc/x))", "option x does not accept 'FILE(...)'; the form is x(variable)"),
+      ("D(in H(A: s3cret))", "option D does not accept 'in H(...)'; the form is D(in|out|both|stereo)"),
       ("R(0)", "option R does not accept '0'; the form is R(seconds), 1 to 3600"),
       ("R(ten)", "option R does not accept 'ten'; the form is R(seconds), 1 to 3600"),
       ("r(99999999999999999999)", "option r does not accept '99999999999999999999'; the form is r(attempts), 0 to 1000000"),
@@ -154,6 +155,8 @@ struct ForkOptionsTests {
   @Test("Options are shown without what may be a secret")
   func shown() {
     #expect(text(ForkOptions.shown(options: bytes("D(in)H(A: s3cret(x))nr(5)s(k=s3cret"))) == "D(in)H(...)nr(5)s(...)")
+    #expect(text(ForkOptions.shown(options: bytes("r(5 H(A: s3cret))n"))) == "r(5 H(...))n")
+    #expect(text(ForkOptions.shown(options: bytes("r(5"))) == "r(5")
     #expect(text(ForkOptions.shown(setting: bytes("header=A: s3cret"))) == "header=...")
     #expect(text(ForkOptions.shown(setting: bytes("format=ulaw"))) == "format=ulaw")
     #expect(text(ForkOptions.shown(setting: bytes("later=s3cret"))) == "later=...")

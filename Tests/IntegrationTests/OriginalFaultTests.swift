@@ -24,6 +24,10 @@ extension IntegrationTests {
       exten => silent,1,Answer()
        same => n,AudioFork(\(arguments))
        same => n,Wait(60)
+      exten => words,1,Answer()
+       same => n,AudioFork(\(arguments))
+       same => n,Playback(${SOUNDS}/heard)
+       same => n,Wait(60)
       exten => b,1,Answer()
        same => n,Wait(60)
       exten => many,1,Answer()
@@ -238,17 +242,22 @@ extension IntegrationTests {
       }
     }
 
+    /// `words` are 1.4 s of one direction, then nobody says anything; the fill of two directions follows 2.1 s behind.
     @Test("14: while nobody speaks the stream goes on", arguments: AsteriskRelease.tested)
     func silence(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
-      for direction in ["in", "out", "both"] {
-        try await Sandbox.with(release, dialplan: Self.dialplan(receiver.url(direction) + ",D(\(direction))")) { sandbox in
-          try await sandbox.call("silent", "b")
-          #expect(await receiver.started(1, path: direction, within: 5))
-          try await Task.sleep(for: .seconds(4))
+      let calls = [("silent", "in", 8000), ("silent", "out", 8000), ("silent", "both", 8000), ("words", "both", 18_000)]
+      for (call, direction, least) in calls {
+        let path = call + direction
+        try await Sandbox.with(release, dialplan: Self.dialplan(receiver.url(path) + ",D(\(direction))")) { sandbox in
+          _ = try sandbox.sound("heard", KnownSignal(seed: 14, seconds: 1.4).samples)
+          try await sandbox.cli("dialplan set global SOUNDS \(sandbox.folder.path)")
+          try await sandbox.call(call, "b")
+          #expect(await receiver.started(1, path: path, within: 5))
+          try await Task.sleep(for: .seconds(call == "words" ? 5 : 4))
           try await sandbox.cli("channel request hangup all")
-          #expect(await receiver.ended(1, path: direction, within: 5))
-          #expect(try receiver.recording(path: direction).count > 8000, "\(direction)")
+          #expect(await receiver.ended(1, path: path, within: 5))
+          #expect(try receiver.recording(path: path).count > least, "\(path)")
         }
       }
       await receiver.remove()
