@@ -304,6 +304,11 @@ struct SessionTests {
     #expect(answered.owner.ends == [.closedByUs(code: 1000)])
     #expect(!answered.channel.isActive)
 
+    let crossed = try Attempt.opened()
+    crossed.owner.session?.close(code: 1000)
+    try crossed.receive([0x88, 0x02, 0x03, 0xF3])
+    #expect(crossed.owner.ends == [.closedByUs(code: 1011)], "the server's own, and no answer to ours")
+
     let silent = try Attempt.opened()
     silent.owner.session?.close(code: 1000)
     silent.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1499))
