@@ -74,12 +74,22 @@ extension IntegrationTests {
         _ = try await scene.channel("Local/73@test")
         try await Task.sleep(for: .seconds(1))
         try await scene.sandbox.cli("channel request hangup \(transferer)")
-        #expect(await becomesTrue(within: 8) { (try? self.heard(scene, [Scene.second, Scene.held, Scene.first]))?[2].count ?? 0 > 8000 })
+        #expect(await becomesTrue(within: 8) { (try? self.heardOfTransfer(scene))?.last?.count ?? 0 > 8000 })
         try await scene.sandbox.cli("channel request hangup all")
         await scene.expectOneConnectionEach()
-        #expect(try heard(scene, [Scene.second, Scene.held, Scene.first])[0] == Scene.second.samples.indices)
+        #expect(try heardOfTransfer(scene)[0] == Scene.second.samples.indices)
         try scene.expectSaid(past: place)
       }
+    }
+
+    /// What the transferred channel heard: the transferer, music, and the one to whom it went. That one joins the bridge
+    /// before Asterisk plays it the `xfersound`, and is not read while that lasts: a frame of it may be heard before.
+    private func heardOfTransfer(_ scene: LifetimeScene) throws -> [Range<Int>] {
+      let whole = [Scene.second, Scene.held, Scene.first]
+      if let parts = try? heard(scene, whole) { return parts }
+      let parts = try heard(scene, whole + [Scene.first])
+      guard parts[2].upperBound <= parts[3].lowerBound else { throw TestKitError("of the new party \(parts[3]) follows \(parts[2])") }
+      return parts
     }
 
     @Test("Parked and fetched again: one stream", arguments: AsteriskRelease.tested)
