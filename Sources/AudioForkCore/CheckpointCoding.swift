@@ -4,7 +4,7 @@
 /// The cursor file adds the checksum.
 extension Checkpoint {
   private static let magic: UInt32 = 0x5043_4641  // "AFCP"
-  private static let version: UInt8 = 2
+  private static let version: UInt8 = 3
   /// More than the longest filter: 192 kHz to 8 kHz takes 1176.
   private static let historyMax = 8_192
   private static let renderedMax = 1 << 24
@@ -26,7 +26,6 @@ extension Checkpoint {
     writer.append(newestArrival)
     writer.append(resumedArrival)
     writer.append(counters.position)
-    writer.append(counters.gaps)
     writer.append(counters.refused)
     for direction in Direction.allCases {
       writer.append(counters[direction].rendered)
@@ -67,14 +66,13 @@ extension Checkpoint {
       let block = reader.next(Int64.self), block >= 0, block <= Checkpoint.blockMax,
       let newest = Checkpoint.time(&reader), newest >= 0, let resumed = Checkpoint.time(&reader),
       let position = reader.next(UInt64.self), position <= UInt64(block) * UInt64(rate),
-      let gaps = reader.next(UInt64.self), let refused = reader.next(UInt64.self),
+      let refused = reader.next(UInt64.self),
       let (inCounters, inPart) = Checkpoint.direction(&reader, sequence: sequence),
       let (outCounters, outPart) = Checkpoint.direction(&reader, sequence: sequence),
       let decisions = Checkpoint.decisions(&reader), reader.isAtEnd
     else { return nil }
     var counters = RenderCounters()
     counters.position = position
-    counters.gaps = gaps
     counters.refused = refused
     counters.in = inCounters
     counters.out = outCounters

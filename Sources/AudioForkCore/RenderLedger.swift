@@ -11,7 +11,6 @@ struct RenderLedger {
     case .overrun: counters[direction].overrun &+= count
     case .ahead: counters[direction].ahead &+= count
     }
-    counters.gaps &+= 1
     gaps.append(
       Gap(direction: direction, start: captured, count: count, reason: reason, position: counters.position))
   }

@@ -168,8 +168,6 @@ package struct RenderCounters: Sendable, Equatable {
   /// What the party says, and what it hears.
   package var `in` = DirectionCounters()
   package var out = DirectionCounters()
-  /// Gaps reported.
-  package var gaps: UInt64 = 0
   /// Entries that made no sense and were treated as lost.
   package var refused: UInt64 = 0
   package init() {}

@@ -31,8 +31,8 @@ package struct UpgradeRequest: Sendable, Equatable {
   /// Further headers. Values may be anything; names are ours.
   package var headers: [RequestHeader] = []
   /// Headers as the user gave them: names and values go out as they are, but for what would end a line, and values that
-  /// are not UTF-8 with percent-encoding. An
-  /// Authorization here takes the place of the one that the URL's user information would make, a User-Agent of ours.
+  /// are not UTF-8 with percent-encoding. An Authorization here takes the place of the one that the URL's user
+  /// information would make, a User-Agent of ours.
   package var givenHeaders: [RequestHeader] = []
   /// Value of User-Agent.
   package var agent = "audiofork"

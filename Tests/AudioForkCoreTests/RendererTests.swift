@@ -123,7 +123,6 @@ struct RendererTests {
       ])
     #expect(call.renderer.counters.in.accounted == 1677)
     #expect(call.renderer.counters.out.accounted == 1603)
-    #expect(call.renderer.counters.gaps == 3)
     #expect(call.renderer.counters.lost == 400)
     #expect(call.renderer.counters.in.fill == 320)
   }
