@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkEngine
 import CAudioForkABI
-import Glibc
 import Testing
 
 @Suite("docs/internals/control-link.md")
 struct ControlLinkDocumentTests {
-  private func page() throws -> String {
-    let path = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    let descriptor = open("/\(path)/docs/internals/control-link.md", O_RDONLY)
-    try #require(descriptor >= 0)
-    defer { close(descriptor) }
-    var bytes = [UInt8](repeating: 0, count: 65_536)
-    let count = read(descriptor, &bytes, bytes.count)
-    return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
-  }
+  private func page() throws -> String { try documentPage("docs/internals/control-link.md") }
 
   @Test("The page has every message with its number")
   func messages() throws {

@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkDialects
 import AudioForkOptions
-import Glibc
 import Testing
 
 @Suite("Request headers in docs/reference/dialplan.md")
 struct RequestHeaderDocumentTests {
   @Test("The page names every header that the dialect raw sends, and no other")
   func complete() throws {
-    let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    let descriptor = open("/\(root)/docs/reference/dialplan.md", O_RDONLY)
-    try #require(descriptor >= 0)
-    defer { close(descriptor) }
-    var bytes = [UInt8](repeating: 0, count: 65_536)
-    let count = read(descriptor, &bytes, bytes.count)
-    let page = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
-
+    let page = try documentPage("docs/reference/dialplan.md")
     var stream = StreamDescription(forkID: "af-1", channel: "c", uniqueID: "1", linkedID: "1", direction: .both)
     stream.parameters = [RequestField(name: Array("k".utf8), value: Array("v".utf8))]
     let sent = RawDialect().requestHeaders(stream).map(\.name)
