@@ -49,7 +49,12 @@ package final class CursorFile {
   package func close() {
     if let mapping { munmap(mapping, CursorLayout.fileBytes) }
     mapping = nil
-    if descriptor >= 0 { _ = Glibc.close(descriptor) }
+    if descriptor >= 0 {
+      // The lock belongs to the open file, which a child that is just being started shares until its exec: closing
+      // our descriptor alone would leave the fork locked for that moment, and the next engine would be turned away.
+      _ = flock(descriptor, LOCK_UN)
+      _ = Glibc.close(descriptor)
+    }
     descriptor = -1
   }
 

@@ -212,6 +212,17 @@ struct CursorFileTests {
     #expect(try CursorFile(path: path).load() == bytes("mine"))
   }
 
+  @Test("Given up, it is free at once, even while a child that shares every descriptor is being started")
+  func childBeingStarted() throws {
+    let cursor = try CursorFile(path: path)
+    cursor.save(bytes("mine"))
+    let child = try ChildBeforeExec(in: folder)
+    defer { child.finish() }
+    #expect(throws: RingError.self) { try CursorFile(path: path) }
+    cursor.close()
+    #expect(try CursorFile(path: path).load() == bytes("mine"))
+  }
+
   @Test("A missing folder, a link and a folder in its place are refused")
   func refused() throws {
     try folder.write([1, 2, 3], to: "precious")
@@ -221,5 +232,77 @@ struct CursorFileTests {
     let error = #expect(throws: RingError.self) { try CursorFile(path: folder.file("link")) }
     #expect(error?.code == .foreign)
     #expect(try folder.read("precious") == [1, 2, 3])
+  }
+}
+
+/// A child process held between its creation and its exec, where it shares even descriptors that are closed on exec:
+/// the second of its file actions is to open a pipe that nobody writes.
+private final class ChildBeforeExec {
+  private let gate: String
+  private let thread: ChildThread
+
+  init(in folder: ScratchFolder) throws {
+    let sign = folder.file("sign")
+    gate = folder.file("gate")
+    try #require(mkfifo(sign, 0o600) == 0 && mkfifo(gate, 0o600) == 0)
+    thread = ChildThread(sign: sign, gate: gate)
+    thread.start()
+    // The child's end of `sign` is there: the child is.
+    for _ in 0..<5000 {
+      let descriptor = open(sign, O_WRONLY | O_NONBLOCK | O_CLOEXEC)
+      if descriptor >= 0 {
+        close(descriptor)
+        return
+      }
+      usleep(1000)
+    }
+    Issue.record("the child did not come up to its gate")
+  }
+
+  /// Lets the child go on to its exec, and waits for its end.
+  func finish() {
+    // For both, so that it does not wait where the child has failed.
+    let descriptor = open(gate, O_RDWR | O_CLOEXEC)
+    thread.join()
+    close(descriptor)
+  }
+}
+
+/// posix_spawn returns only after the child's exec, so a thread of its own calls it.
+/// @unchecked Sendable: `process` is written by the thread and read after it was joined.
+private final class ChildThread: @unchecked Sendable {
+  private let sign: String
+  private let gate: String
+  private var thread = pthread_t()
+  private var process: pid_t = 0
+
+  init(sign: String, gate: String) {
+    self.sign = sign
+    self.gate = gate
+  }
+
+  func start() {
+    pthread_create(
+      &thread, nil,
+      { argument in
+        Unmanaged<ChildThread>.fromOpaque(argument!).takeUnretainedValue().spawn()
+        return nil
+      }, Unmanaged.passUnretained(self).toOpaque())
+  }
+
+  func join() {
+    pthread_join(thread, nil)
+    if process > 0 { waitpid(process, nil, 0) }
+  }
+
+  private func spawn() {
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, 1, sign, O_RDONLY | O_NONBLOCK, 0)
+    posix_spawn_file_actions_addopen(&actions, 0, gate, O_RDONLY, 0)
+    var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("true"), nil]
+    defer { free(arguments[0]) }
+    posix_spawn(&process, "/bin/true", &actions, nil, &arguments, environ)
   }
 }
