@@ -71,7 +71,7 @@ let package = Package(
     .target(
       name: "AudioForkReceiver",
       dependencies: [
-        "AudioForkCore", "AudioForkWebSocket", "CSndfile", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
+        "AudioForkCore", "AudioForkDialects", "AudioForkWebSocket", "CSndfile", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
         lifecycle, signals,
       ], swiftSettings: common),
     // The tables of AudioForkOptions as Asterisk's XML and as parts of the reference pages.

@@ -492,6 +492,8 @@ int af_is_program(const char *path)
 int af_process_open(int pid) { return (int) syscall(SYS_pidfd_open, pid, 0); }
 void af_process_kill(int process) { syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0); }
 
+void af_process_terminate(int process) { syscall(SYS_pidfd_send_signal, process, SIGTERM, NULL, 0); }
+
 int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
 {
 	char *const arguments[] = {

@@ -40,6 +40,14 @@
 #include "af_tap.h"
 #include "af_version.h"
 
+/*! What the confirmed position of a fork stands on. */
+enum af_confirmation {
+	AF_CONFIRMATION_NONE = 0,    /*!< there has been no connection yet */
+	AF_CONFIRMATION_TCP = 1,
+	AF_CONFIRMATION_PONG = 2,
+	AF_CONFIRMATION_APP = 3,
+};
+
 /*! \brief A fork's totals, as the engine told them last (af_link.h). */
 struct af_counters {
 	uint64_t position;           /*!< sample frames sent at the wire rate, fill included */
@@ -54,6 +62,7 @@ struct af_counters {
 	uint64_t undelivered_ms;     /*!< captured audio not yet confirmed */
 	uint64_t dropped;            /*!< text messages of the server dropped */
 	int64_t skew_ms;
+	uint32_t confirmation;       /*!< enum af_confirmation */
 };
 
 /*!
@@ -74,6 +83,7 @@ struct af_fork {
 	uint8_t ended;               /*!< the engine has ended the fork */
 	uint32_t rate_hz;            /*!< of the channel's raw formats when the fork began */
 	uint8_t only_bridged;        /*!< option b; never changes, read by the callback */
+	uint8_t wants_digits;        /*!< the dialect tells the server of DTMF; never changes */
 	uint8_t beeps_at_stop;       /*!< option P; never changes */
 	uint32_t drain_seconds;      /*!< never changes */
 	uint64_t ring_bytes;         /*!< what the ring counts in buffer_total; 0 when it is unmapped */
@@ -237,6 +247,8 @@ ssize_t af_read_file(const char *path, void *buffer, size_t length);
 int af_process_open(int pid);
 /*! \brief Kills the process for which the descriptor stands, and only that. */
 void af_process_kill(int process);
+/*! \brief Asks it to end (SIGTERM), and only that. */
+void af_process_terminate(int process);
 
 /*! \brief Spawns the engine with `link` as its descriptor 3. \retval 0 or an errno */
 int af_spawn_engine(const char *path, const char *directory, int link, int *pid);

@@ -42,6 +42,7 @@ func runCommand(_ number: CInt, _ arguments: UnsafePointer<ast_cli_args>?) -> CI
     case 4: showForks(request)
     case 5: showFork(request)
     case 6: showEngine(request)
+    case 7: restartEngine(request)
     default: false
     }
   return isWellFormed ? 1 : 0
@@ -214,6 +215,14 @@ private func showFork(_ request: CommandRequest) -> Bool {
 private func showEngine(_ request: CommandRequest) -> Bool {
   guard request.words.count == 3 else { return false }
   for line in engineLines() { printLine(request.descriptor, line) }
+  return true
+}
+
+/// audiofork engine restart
+private func restartEngine(_ request: CommandRequest) -> Bool {
+  guard request.words.count == 3 else { return false }
+  Control.restartEngine()
+  request.say("The engine is asked to hand over to a new one; 'audiofork show engine' shows it.")
   return true
 }
 

@@ -10,12 +10,13 @@ import AudioForkTap
 
 /// The module's control thread: spawns and watches the engine, and tells it the rows of the fork table.
 ///
-/// `settings` and `isStopping` are guarded by the table's lock. `instance` and the wake descriptor are written before
+/// `settings`, `isStopping` and `mustRestart` are guarded by the table's lock. `instance` and the wake descriptor are written before
 /// the thread starts and after it has ended, while no command is registered that could read them.
 enum Control {
   nonisolated(unsafe) private static var currentSettings: Settings?
   nonisolated(unsafe) private(set) static var instance: Instance?
   nonisolated(unsafe) private static var isStopping = false
+  nonisolated(unsafe) private static var mustRestart = false
   nonisolated(unsafe) private static var wakeDescriptor: CInt = -1
 
   /// The settings in force; nil while the module is not loaded.
@@ -31,6 +32,7 @@ enum Control {
     currentSettings = settings
     Control.instance = instance
     isStopping = false
+    mustRestart = false
     withTable {
       forkTable.isClosing = false
       engineFacts = EngineFacts()
@@ -75,6 +77,19 @@ enum Control {
     _ = write(wakeDescriptor, &one, 8)
   }
 
+  /// Has the engine replaced: the old one saves where it is, and the new one goes on from there.
+  static func restartEngine() {
+    withTable { mustRestart = true }
+    wake()
+  }
+
+  fileprivate static func takeRestart() -> Bool {
+    withTable {
+      defer { mustRestart = false }
+      return mustRestart
+    }
+  }
+
   fileprivate static var mustStop: Bool { withTable { isStopping } }
   fileprivate static var descriptor: CInt { wakeDescriptor }
 }
@@ -91,6 +106,8 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
     engineProcess.send()
     waitForWork()
     engineProcess.receive()
+    engineProcess.checkHeartbeat(af_now_ns(), hasForks: withTable { forkTable.count } > 0)
+    if Control.takeRestart() { engineProcess.restart() }
   }
   engineProcess.end()
   return nil

@@ -22,7 +22,13 @@ struct EngineProcess {
   private var parser = LinkParser()
   private var output = Bytes()
   private var tableEndIsDue = false
+  /// Since when the engine owes a heartbeat: it has forks, and has been started or has beaten then. 0: it owes none.
+  private var owesSince: Int64 = 0
+  /// It was asked to go, so that a new one starts.
+  private var isRestarting = false
 
+  /// Without a heartbeat for so long an engine is stuck: it is killed, and the next one goes on.
+  private static let heartbeatMax: Int64 = 3_000_000_000
   private static let restartDelay: Int64 = 20_000_000
   private static let restartDelayMax: Int64 = 10_000_000_000
   /// Rows wait in the table while more than this waits for the socket.
@@ -55,6 +61,8 @@ struct EngineProcess {
     link = pair[0]
     process = af_process_open(pid)
     isReady = false
+    owesSince = 0
+    isRestarting = false
     parser = LinkParser()
     output = []
     var hello = FieldWriter(message: UInt16(AF_LINK_HELLO.rawValue))
@@ -145,6 +153,27 @@ struct EngineProcess {
     output += message.message()
   }
 
+  /// Whether a living engine may be stuck: no heartbeat, although it has forks. One that is being started counts too.
+  /// After `receive`: what was said while we did not listen is said.
+  mutating func checkHeartbeat(_ now: Int64, hasForks: Bool) {
+    guard link >= 0, hasForks else {
+      owesSince = 0
+      return
+    }
+    if owesSince == 0 { owesSince = now }
+    guard now &- owesSince > EngineProcess.heartbeatMax else { return }
+    log(
+      AF_LEVEL_ERROR, "the AudioFork engine has not given a sign of life for 3 seconds; it is killed and started again")
+    died()
+  }
+
+  /// Asks the engine to save its cursors and go; the next one goes on where it stopped.
+  mutating func restart() {
+    guard link >= 0, isReady, !isRestarting else { return }
+    isRestarting = true
+    af_process_terminate(process)
+  }
+
   /// Takes what the engine has said; notices its death.
   mutating func receive() {
     guard link >= 0 else { return }
@@ -186,6 +215,7 @@ struct EngineProcess {
         .number(Int(truncatingIfNeeded: message.number(UInt16(AF_FIELD_PID.rawValue)) ?? 0)))
     case AF_LINK_STATE.rawValue, AF_LINK_ENDED.rawValue:
       stateCame(message, isEnd: UInt32(message.type) == AF_LINK_ENDED.rawValue)
+    case AF_LINK_HEARTBEAT.rawValue: owesSince = 0
     case AF_LINK_GAP.rawValue: gapCame(message)
     case AF_LINK_TEXT.rawValue: textCame(message)
     case AF_LINK_LOG.rawValue:
@@ -266,6 +296,12 @@ struct EngineProcess {
     counters.lag_ms = number(AF_FIELD_LAG, counters.lag_ms)
     counters.undelivered_ms = number(AF_FIELD_UNDELIVERED, counters.undelivered_ms)
     counters.dropped = number(AF_FIELD_DROPPED, counters.dropped)
+    if let word = message.text(UInt16(AF_FIELD_CONFIRMATION.rawValue)) {
+      counters.confirmation =
+        equal(word, ignoringCase: "app")
+        ? AF_CONFIRMATION_APP.rawValue
+        : equal(word, ignoringCase: "pong") ? AF_CONFIRMATION_PONG.rawValue : AF_CONFIRMATION_TCP.rawValue
+    }
     counters.skew_ms = Int64(bitPattern: number(AF_FIELD_SKEW, UInt64(bitPattern: counters.skew_ms)))
   }
 
@@ -282,9 +318,13 @@ struct EngineProcess {
 
   private mutating func died() {
     let wasReady = isReady
+    let wasAsked = isRestarting
     closeLink()
     let now = af_now_ns()
-    if wasReady {
+    if wasAsked {
+      log(AF_LEVEL_NOTICE, "the AudioFork engine has left as it was asked to; the next one starts")
+      spawnAt = now
+    } else if wasReady {
       let count = withTable { forkTable.count }
       log(
         AF_LEVEL_WARNING, "the AudioFork engine is gone; it is started again, ", .number(count),
@@ -313,6 +353,7 @@ struct EngineProcess {
       link = -1
     }
     isReady = false
+    isRestarting = false
     output = []
     withTable { engineFacts.gone() }
   }

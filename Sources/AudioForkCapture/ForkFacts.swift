@@ -25,6 +25,7 @@ extension ForkRow {
     case .buffer: tenths(ringMilliseconds)
     case .position: number(counters.position)
     case .confirmed: number(counters.confirmed)
+    case .confirmation: Bytes(text: confirmationWord)
     case .captured: number(counters.captured)
     case .bytes: number(counters.bytes)
     case .fill: number(counters.fill)
@@ -56,6 +57,16 @@ extension ForkRow {
     case .reconnects: number(counters.reconnects)
     case .lag: number(counters.lag_ms)
     case .response: response
+    }
+  }
+
+  /// What confirms delivery, in the engine's words.
+  private var confirmationWord: StaticString {
+    switch UInt32(counters.confirmation) {
+    case AF_CONFIRMATION_TCP.rawValue: "tcp"
+    case AF_CONFIRMATION_PONG.rawValue: "pong"
+    case AF_CONFIRMATION_APP.rawValue: "app"
+    default: "none"
     }
   }
 

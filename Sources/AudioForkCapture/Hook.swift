@@ -24,6 +24,15 @@ func hook(
     closeTap(tap, now: af_now_ns())
     return 1
   }
+  if frame.pointee.frametype == AST_FRAME_DTMF_END {
+    if fork.pointee.only_bridged == 0 || ast_channel_is_bridged(channel) != 0 {
+      captureDigit(
+        tap, direction: direction == AST_AUDIOHOOK_DIRECTION_READ ? 0 : 1,
+        digit: UInt8(truncatingIfNeeded: frame.pointee.subclass.integer),
+        milliseconds: UInt32(truncatingIfNeeded: frame.pointee.len), now: af_now_ns())
+    }
+    return 1
+  }
   guard frame.pointee.frametype == AST_FRAME_VOICE, let samples = frame.pointee.data.ptr,
     let format = frame.pointee.subclass.format, frame.pointee.datalen >= 2
   else { return 1 }

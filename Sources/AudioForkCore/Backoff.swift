@@ -26,9 +26,22 @@ package struct Backoff: Sendable, Equatable {
   package func delay<Generator: RandomNumberGenerator>(attempt: Int, using generator: inout Generator) -> Duration {
     let ceiling = ceiling(attempt: attempt)
     guard ceiling > .zero else { return .zero }
-    let parts = ceiling.components
+    return .nanoseconds(Int64.random(in: 0...Backoff.nanoseconds(ceiling), using: &generator))
+  }
+
+  /// How long to wait where the server asked for a time: that and up to a quarter more, so that those whom it asked do
+  /// not come all at once; but no more than `cap`, and then up to a quarter less.
+  package func delay<Generator: RandomNumberGenerator>(asked: Duration, using generator: inout Generator) -> Duration {
+    guard asked > .zero else { return .zero }
+    let most = min(asked + asked / 4, cap)
+    let least = min(asked, most - most / 4)
+    return .nanoseconds(
+      Int64.random(in: Backoff.nanoseconds(least)...max(Backoff.nanoseconds(least), Backoff.nanoseconds(most)), using: &generator))
+  }
+
+  private static func nanoseconds(_ duration: Duration) -> Int64 {
+    let parts = duration.components
     let nanoseconds = parts.seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    let most = nanoseconds.overflow ? Int64.max : nanoseconds.partialValue &+ parts.attoseconds / 1_000_000_000
-    return .nanoseconds(Int64.random(in: 0...max(most, 0), using: &generator))
+    return max(nanoseconds.overflow ? Int64.max : nanoseconds.partialValue &+ parts.attoseconds / 1_000_000_000, 0)
   }
 }

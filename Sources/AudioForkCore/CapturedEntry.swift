@@ -42,3 +42,21 @@ package struct CapturedEntry: Sendable, Equatable {
     self.hasMore = hasMore
   }
 }
+
+/// A DTMF digit of a ring: pressed by the party (in) or sent to it (out).
+package struct CapturedDigit: Sendable, Equatable {
+  /// What can be pressed, as ASCII.
+  package static let digits = Array("0123456789*#ABCD".utf8)
+
+  package var direction: Direction
+  /// One of `digits`.
+  package var digit: UInt8
+  /// How long it was pressed; 0: unknown.
+  package var milliseconds: UInt64
+
+  package init(direction: Direction, digit: UInt8, milliseconds: UInt64) {
+    self.direction = direction
+    self.digit = digit
+    self.milliseconds = milliseconds
+  }
+}

@@ -40,6 +40,24 @@ struct QueuedEntry {
   var run: RunPoint
   /// Input samples that a converter must have seen before what follows; 0 where nothing is converted.
   var historyMax: Int
+  /// Zeros that stand for what was said while the direction was muted.
+  var isMuted = false
+}
+
+/// Which frames of a block a direction covers; its arrays are reused.
+struct BlockRanges {
+  private(set) var audio: [Range<Int>] = []
+  private(set) var muted: [Range<Int>] = []
+
+  mutating func removeAll() {
+    audio.removeAll(keepingCapacity: true)
+    muted.removeAll(keepingCapacity: true)
+  }
+
+  mutating func append(_ range: Range<Int>, isMuted: Bool) {
+    audio.append(range)
+    if isMuted { muted.append(range) }
+  }
 }
 
 /// What one direction has ready and the stream has not yet passed. Starts never decrease, pieces never overlap.
@@ -126,9 +144,9 @@ struct DirectionQueue {
   }
 
   /// Passes the block of `count` frames at `start`: writes its audio, enters what was passed in the ledger.
-  /// Returns the frames that had audio; `covered` gets their ranges in the block when it is not nil.
+  /// Returns the frames that had audio; `covered` gets their ranges in the block, in order.
   mutating func render(
-    start: Int64, count: Int, layer: Layer, into output: inout [Int16], covered: inout [Range<Int>]?,
+    start: Int64, count: Int, layer: Layer, into output: inout [Int16], covered: inout BlockRanges,
     ledger: inout RenderLedger
   ) -> Int {
     let blockEnd = start &+ Int64(count)
@@ -139,7 +157,7 @@ struct DirectionQueue {
       if length > 0 {
         let offset = Int(max(at &- start, 0))
         write(length, at: offset, layer: layer, into: &output)
-        covered?.append(offset..<(offset + length))
+        covered.append(offset..<(offset + length), isMuted: entry.isMuted)
         total += length
       }
       guard pass(length, of: entry, ledger: &ledger) else { break }

@@ -34,7 +34,11 @@ struct RenderTimeline {
   private var isFinishing = false
   /// Set while entries that were consumed before a break are read again.
   private var replaying: Checkpoint?
-  private var coveredRanges: [Range<Int>]?
+  /// What each direction covers of the block being rendered; reused, as the next ones.
+  private var ranges = PerDirection(in: BlockRanges(), out: BlockRanges())
+  private var coveredRanges: [Range<Int>] = []
+  /// Whether fill and muted audio are noted.
+  var notesRanges = false
   /// The right channel of the block being rendered; reused.
   private var right: [Int16] = []
 
@@ -45,7 +49,6 @@ struct RenderTimeline {
     blockFrames = configuration.blockFrames
     hasIn = configuration.directions.contains(.in)
     hasOut = configuration.directions.contains(.out)
-    coveredRanges = configuration.fill ? nil : []
   }
 
   init(_ configuration: RenderConfiguration, resumingAt checkpoint: Checkpoint) {
@@ -274,25 +277,36 @@ struct RenderTimeline {
     let start = frontierFrames
     let position = ledger.counters.position
     var covered = PerDirection(in: 0, out: 0)
-    coveredRanges?.removeAll(keepingCapacity: true)
     // The two are written out, here and below, because iterating over all cases allocates.
     if hasIn {
+      ranges.in.removeAll()
       covered.in = queues.in.render(
-        start: start, count: blockFrames, layer: .first, into: &output, covered: &coveredRanges, ledger: &ledger)
+        start: start, count: blockFrames, layer: .first, into: &output, covered: &ranges.in, ledger: &ledger)
     }
     if configuration.isStereo {
+      ranges.out.removeAll()
       right.removeAll(keepingCapacity: true)
       covered.out = queues.out.render(
-        start: start, count: blockFrames, layer: .first, into: &right, covered: &coveredRanges, ledger: &ledger)
+        start: start, count: blockFrames, layer: .first, into: &right, covered: &ranges.out, ledger: &ledger)
     } else if hasOut {
+      ranges.out.removeAll()
       covered.out = queues.out.render(
-        start: start, count: blockFrames, layer: hasIn ? .added : .first, into: &output, covered: &coveredRanges,
+        start: start, count: blockFrames, layer: hasIn ? .added : .first, into: &output, covered: &ranges.out,
         ledger: &ledger)
     }
-    if coveredRanges != nil, covered.in < blockFrames, covered.out < blockFrames {
-      coveredRanges?.sort { $0.lowerBound < $1.lowerBound }
-      RenderTimeline.keepOnly(coveredRanges ?? [], of: &output)
-      if configuration.isStereo { RenderTimeline.keepOnly(coveredRanges ?? [], of: &right) }
+    var isCut = false
+    if !configuration.fill, covered.in < blockFrames, covered.out < blockFrames {
+      isCut = true
+      coveredRanges.removeAll(keepingCapacity: true)
+      coveredRanges.append(contentsOf: ranges.in.audio)
+      coveredRanges.append(contentsOf: ranges.out.audio)
+      coveredRanges.sort { $0.lowerBound < $1.lowerBound }
+      RenderTimeline.keepOnly(coveredRanges, of: &output)
+      if configuration.isStereo { RenderTimeline.keepOnly(coveredRanges, of: &right) }
+    }
+    if notesRanges {
+      if hasIn { note(.in, ranges.in, covered.in, position, isCut: isCut) }
+      if hasOut { note(.out, ranges.out, covered.out, position, isCut: isCut) }
     }
     let frames = output.count
     let fillIn = hasIn ? frames - covered.in : 0
@@ -303,6 +317,41 @@ struct RenderTimeline {
     ledger.counters.position &+= UInt64(frames)
     if configuration.isStereo { interleave(into: &output) }
     return RenderedBlock(position: position, frameCount: frames, fill: fillIn + fillOut, completedAt: completedAt)
+  }
+
+  /// Notes what of a block a direction does not cover, and what of it is muted. `isCut`: only frames that some
+  /// direction covers are in the stream.
+  private mutating func note(_ direction: Direction, _ ranges: BlockRanges, _ covered: Int, _ position: UInt64, isCut: Bool) {
+    for range in ranges.muted { note(.muted, direction, range, position, isCut: isCut) }
+    guard covered < blockFrames else { return }
+    var done = 0
+    for range in ranges.audio {
+      note(.fill, direction, done..<max(done, range.lowerBound), position, isCut: isCut)
+      done = max(done, range.upperBound)
+    }
+    note(.fill, direction, done..<max(done, blockFrames), position, isCut: isCut)
+  }
+
+  private mutating func note(
+    _ kind: StreamRange.Kind, _ direction: Direction, _ range: Range<Int>, _ position: UInt64, isCut: Bool
+  ) {
+    let first = isCut ? kept(before: range.lowerBound) : range.lowerBound
+    let end = isCut ? kept(before: range.upperBound) : range.upperBound
+    guard end > first else { return }
+    ledger.note(
+      StreamRange(kind, direction, position: position &+ UInt64(first), frames: UInt64(end - first)))
+  }
+
+  /// Frames of a cut block that were kept before this one.
+  private func kept(before frame: Int) -> Int {
+    var kept = 0
+    var done = 0
+    for range in coveredRanges where range.upperBound > done {
+      let lower = max(range.lowerBound, done)
+      kept += max(min(range.upperBound, frame) - lower, 0)
+      done = range.upperBound
+    }
+    return kept
   }
 
   /// Makes frames of what is the left channel so far: from the end, so that nothing is overwritten before it moved.

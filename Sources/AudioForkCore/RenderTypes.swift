@@ -146,6 +146,29 @@ package struct Gap: Sendable, Hashable {
   }
 }
 
+/// A range of the stream in which a direction is not what the party said or heard.
+package struct StreamRange: Sendable, Equatable {
+  /// What stands there instead.
+  package enum Kind: Sendable, Equatable {
+    /// No audio: zeros, or the other direction alone.
+    case fill
+    /// Zeros in place of audio that was muted.
+    case muted
+  }
+  package var kind: Kind
+  package var direction: Direction
+  /// Index in the stream of its first sample frame.
+  package var position: UInt64
+  package var frames: UInt64
+
+  package init(_ kind: Kind, _ direction: Direction, position: UInt64, frames: UInt64) {
+    self.kind = kind
+    self.direction = direction
+    self.position = position
+    self.frames = frames
+  }
+}
+
 /// Where the captured samples of one direction went. Capture-rate samples, but for `fill`.
 package struct DirectionCounters: Sendable, Equatable {
   /// Samples that are in the stream.

@@ -62,7 +62,7 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
   ) {
     var queued = QueuedEntry(
       sequence: entry.sequence, start: placement.start, frames: placement.frames, count: UInt64(entry.count),
-      captured: entry.captured, gap: nil, run: RunPoint(entry), historyMax: 0)
+      captured: entry.captured, gap: nil, run: RunPoint(entry), historyMax: 0, isMuted: entry.isMuted)
     if entry.rateHertz == wireRate {
       conversion = nil
       queue.samples.storage.append(contentsOf: samples[placement.rendered..<entry.count])
@@ -103,6 +103,20 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
     guard !timeline.ledger.gaps.isEmpty else { return [] }
     defer { timeline.ledger.gaps = [] }
     return timeline.ledger.gaps
+  }
+
+  /// Whether fill and muted audio are noted, for `takeRanges`.
+  package var notesRanges: Bool {
+    get { timeline.notesRanges }
+    set { timeline.notesRanges = newValue }
+  }
+
+  /// Fill and muted audio in the blocks since the last call; ranges of one kind and direction in the stream's order,
+  /// joined where they touch.
+  package mutating func takeRanges() -> [StreamRange] {
+    guard !timeline.ledger.ranges.isEmpty else { return [] }
+    defer { timeline.ledger.ranges = [] }
+    return timeline.ledger.ranges
   }
 
   /// Totals as of the current block boundary.

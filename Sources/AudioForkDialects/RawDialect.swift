@@ -45,12 +45,29 @@ package struct RawDialect: Dialect {
     return String(decoding: escaped, as: UTF8.self)
   }
 
-  package func opening(_ stream: StreamDescription) -> [DialectMessage] { [] }
+  package var needsSubprotocol: Bool { false }
+  package var awaitsResume: Bool { false }
+  package var tellsNotes: Bool { false }
+  package var audioHeaderBytes: Int { 0 }
 
-  package func encode(_ samples: [Int16], into message: inout [UInt8]) {
+  package func opening(_ stream: StreamDescription, position: UInt64) -> [DialectMessage] { [] }
+
+  package func encode(_ samples: [Int16], at position: UInt64, into message: inout [UInt8]) {
     message.removeAll(keepingCapacity: true)
-    message.reserveCapacity(samples.count * encoding.bytesPerSample)
-    switch encoding {
+    encoding.append(samples, to: &message)
+  }
+
+  package func message(for note: StreamNote) -> DialectMessage? { nil }
+  package func message(text: String) -> DialectMessage { .text(text) }
+  package func understand(_ text: String) -> ServerWord { .text(text) }
+  package func ending(_ stream: StreamDescription, position: UInt64, reason: String) -> [DialectMessage] { [] }
+}
+
+extension WireEncoding {
+  /// Appends samples as they go over the wire.
+  func append(_ samples: [Int16], to message: inout [UInt8]) {
+    message.reserveCapacity(message.count + samples.count * bytesPerSample)
+    switch self {
     case .linear:
       for sample in samples {
         message.append(UInt8(truncatingIfNeeded: sample))
@@ -60,6 +77,4 @@ package struct RawDialect: Dialect {
     case .aLaw: for sample in samples { message.append(G711.aLaw(sample)) }
     }
   }
-
-  package func ending(_ stream: StreamDescription) -> [DialectMessage] { [] }
 }

@@ -3,13 +3,15 @@
 /// What is known about the way of one connection's audio: which checkpoints were sent when, and which of them counts
 /// as delivered.
 ///
-/// A mark (the renderer's checkpoint in the engine) is taken at a block boundary, at most every `spacing`. It is
-/// confirmed when its last byte was sent at least `age` ago on a connection that still lives, and the peer's kernel
-/// has acknowledged it where that is known. After a break the stream goes on from the confirmed mark: what is
-/// repeated is at most what was sent since, so about `age` + `spacing` on a connection that keeps up.
+/// A mark (the renderer's checkpoint in the engine) is taken at a block boundary, at most every `spacing`, and behind
+/// each ping. What confirms it depends on what the server can say (`ConfirmationLevel`): `confirm(position:)` is its
+/// own word, a pong or an `ack`; `confirm(now:acknowledged:)` is the peer's kernel's, and age on a connection that
+/// still lives. After a break the stream goes on from the confirmed mark.
 package struct DeliveryWindow<Mark> {
   private struct Sent {
     var mark: Mark
+    /// Position of the stream at the mark.
+    var position: UInt64
     var at: Int64
     /// Bytes of the connection up to and with this mark.
     var offset: UInt64
@@ -23,6 +25,8 @@ package struct DeliveryWindow<Mark> {
   /// The newest mark that counts as delivered.
   package private(set) var confirmed: Mark
   private var sent: [Sent] = []
+  /// Marks of a connection that is gone; a server that says how far it came makes use of them.
+  private var left: [Sent] = []
 
   /// Begins at a mark that counts as delivered: the fork's start, or what an earlier engine left.
   package init(confirmed: Mark) { self.confirmed = confirmed }
@@ -33,10 +37,12 @@ package struct DeliveryWindow<Mark> {
     return now &- last.at >= Self.spacingNanoseconds
   }
 
-  /// Notes that all before `mark` has been sent: `offset` bytes on this connection, at `now` nanoseconds.
-  package mutating func record(_ mark: Mark, now: Int64, offset: UInt64) {
+  /// Notes that all before `mark`, at `position` of the stream, has been sent: `offset` bytes on this connection, at
+  /// `now` nanoseconds. One at the same position as the last replaces nothing.
+  package mutating func record(_ mark: Mark, position: UInt64, now: Int64, offset: UInt64) {
+    if let last = sent.last, last.position == position { return }
     if sent.count >= Self.sentMax { sent.removeLast() }
-    sent.append(Sent(mark: mark, at: now, offset: offset))
+    sent.append(Sent(mark: mark, position: position, at: now, offset: offset))
   }
 
   /// Whether the oldest mark is old enough, so that it is worth asking what was acknowledged.
@@ -51,19 +57,36 @@ package struct DeliveryWindow<Mark> {
     var count = 0
     for entry in sent {
       guard now &- entry.at >= Self.ageNanoseconds, entry.offset <= acknowledged ?? .max else { break }
-      confirmed = entry.mark
       count += 1
     }
-    sent.removeFirst(count)
-    return count > 0
+    return confirm(first: count)
   }
 
-  /// The server has confirmed all of it by answering our Close behind it.
-  package mutating func confirmAll() {
-    if let last = sent.last { confirmed = last.mark }
-    sent = []
+  /// Confirms the marks up to this position of the stream: the server has said that it has all before it. True where
+  /// there was one.
+  package mutating func confirm(position: UInt64) -> Bool {
+    confirm(first: sent.prefix { $0.position <= position }.count)
+  }
+
+  private mutating func confirm(first count: Int) -> Bool {
+    guard count > 0 else { return false }
+    confirmed = sent[count - 1].mark
+    sent.removeFirst(count)
+    return true
   }
 
   /// The connection is gone: what it was sent counts as lost, `confirmed` is where to go on.
-  package mutating func reset() { sent = [] }
+  package mutating func reset() {
+    if !sent.isEmpty { left = sent }
+    sent = []
+  }
+
+  /// A new connection begins, and its server says that it has all before this position: true where that confirmed
+  /// something. Without a word of the server (nil) the marks of the last connection are of no use any more.
+  package mutating func resume(at position: UInt64?) -> Bool {
+    defer { left = [] }
+    guard let position, let last = left.last(where: { $0.position <= position }) else { return false }
+    confirmed = last.mark
+    return true
+  }
 }

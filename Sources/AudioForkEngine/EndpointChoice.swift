@@ -7,16 +7,27 @@ package struct EndpointChoice: Sendable {
   package private(set) var index = 0
   /// Endpoints that refused for good, one after the other.
   private var refusals = 0
+  /// Before when an endpoint does not want to be asked again, nanoseconds.
+  private var notBefore: [Int: Int64] = [:]
 
   /// `count` is at least 1.
   package init(count: Int) { self.count = max(count, 1) }
 
-  /// An attempt failed. True where that ends all hope: every endpoint in turn has refused for good.
-  package mutating func attemptFailed(isPermanent: Bool) -> Bool {
+  /// An attempt failed. True where that ends all hope: every endpoint in turn has refused for good. `retryAt`: before
+  /// when this endpoint does not want to be asked again.
+  package mutating func attemptFailed(isPermanent: Bool, retryAt: Int64? = nil, now: Int64 = 0) -> Bool {
     refusals = isPermanent ? refusals + 1 : 0
-    index = (index + 1) % count
+    notBefore[index] = retryAt
+    let next = (1...count).map { (index + $0) % count }
+    // In order, but for those that want to be left alone; where all do, the one whose time comes first.
+    index =
+      next.first { notBefore[$0, default: .min] <= now }
+      ?? next.min { notBefore[$0, default: .min] < notBefore[$1, default: .min] } ?? 0
     return refusals >= count
   }
+
+  /// How long the next attempt's endpoint wants to be left alone, nanoseconds.
+  package func wait(now: Int64) -> Int64 { max(0, notBefore[index, default: now] &- now) }
 
   package mutating func connected() { refusals = 0 }
 

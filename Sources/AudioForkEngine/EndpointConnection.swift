@@ -14,6 +14,8 @@ final class EndpointConnection: WebSocketOwner {
     case failed(ConnectionFailure)
     /// A text message of the server.
     case text(String)
+    /// A pong of the server, and its payload.
+    case pong(ByteBuffer)
     case ended(SessionEnd)
   }
 
@@ -32,6 +34,8 @@ final class EndpointConnection: WebSocketOwner {
   }
 
   private enum Phase {
+    /// Other attempts to the same host are under way.
+    case waiting
     /// Certificates are being read.
     case preparing
     case connecting
@@ -46,8 +50,12 @@ final class EndpointConnection: WebSocketOwner {
   private let request: UpgradeRequest
   private let timeout: TimeAmount
   private let security: Security?
+  private let names: NameResolution
+  private let admission: AttemptAdmission
+  private var ticket: AttemptAdmission.Ticket?
+  private var resolver: AttemptResolver?
   private var onEvent: ((Event) -> Void)?
-  private var phase = Phase.connecting
+  private var phase = Phase.waiting
   private var channel: (any Channel)?
   /// Above TLS, where there is TLS.
   private var gate: TLSGate?
@@ -57,17 +65,27 @@ final class EndpointConnection: WebSocketOwner {
 
   init(
     loop: any EventLoop, url: EndpointURL, request: UpgradeRequest, timeout: TimeAmount, security: Security?,
-    onEvent: @escaping (Event) -> Void
+    names: NameResolution, admission: AttemptAdmission, onEvent: @escaping (Event) -> Void
   ) {
     self.loop = loop
     self.url = url
     self.request = request
     self.timeout = timeout
     self.security = security
+    self.names = names
+    self.admission = admission
     self.onEvent = onEvent
   }
 
+  /// Begins when it is its turn; the time limit counts from then on.
   func start() {
+    let ticket = admission.ask("\(host):\(url.port)", on: loop) { [weak self] in self?.begin() }
+    self.ticket = ticket
+    if ticket.isAdmitted { begin() }
+  }
+
+  private func begin() {
+    guard phase == .waiting else { return }
     deadline = loop.assumeIsolated().scheduleTask(in: timeout) { [weak self] in self?.timedOut() }
     guard url.isSecure else { return connect(with: nil) }
     phase = .preparing
@@ -90,7 +108,10 @@ final class EndpointConnection: WebSocketOwner {
     let bootstrap = EndpointConnection.bootstrap(on: loop, timeout: timeout)
     // An address needs no look-up and no thread that waits for one.
     let address = try? SocketAddress(ipAddress: host, port: url.port)
-    let connected = address.map { bootstrap.connect(to: $0) } ?? bootstrap.connect(host: host, port: url.port)
+    let resolver = AttemptResolver(names, on: loop)
+    if address == nil { self.resolver = resolver }
+    let connected =
+      address.map { bootstrap.connect(to: $0) } ?? bootstrap.resolver(resolver).connect(host: host, port: url.port)
     connected.assumeIsolated().whenComplete { result in
       switch result {
       case .success(let channel): self.connected(channel, tls, isAddress: address != nil || self.url.isIPv6Literal)
@@ -105,6 +126,7 @@ final class EndpointConnection: WebSocketOwner {
   func drop() {
     onEvent = nil
     deadline?.cancel()
+    ticket?.giveBack()
     phase = .over
     if let session {
       session.drop()
@@ -118,6 +140,7 @@ final class EndpointConnection: WebSocketOwner {
   func webSocketOpened(_ session: WebSocketSession) {
     guard phase == .upgrading else { return session.drop() }
     deadline?.cancel()
+    ticket?.giveBack()
     phase = .open
     self.session = session
     onEvent?(.opened)
@@ -128,6 +151,11 @@ final class EndpointConnection: WebSocketOwner {
   func webSocketReceived(_ session: WebSocketSession, text: String) {
     guard phase == .open else { return }
     onEvent?(.text(text))
+  }
+
+  func webSocketReceived(_ session: WebSocketSession, pong: ByteBuffer) {
+    guard phase == .open else { return }
+    onEvent?(.pong(pong))
   }
 
   func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd) {
@@ -149,6 +177,13 @@ final class EndpointConnection: WebSocketOwner {
       let bytes = (try? result.get())?.acknowledgedBytes ?? 0
       answer(bytes > 0 ? gate?.plaintext(acknowledged: bytes) ?? bytes : nil)
     }
+  }
+
+  /// Asks the kernel how the connection is doing; nil where it does not say.
+  func transport(_ answer: @escaping (TCPInformation?) -> Void) {
+    guard let provider = channel as? any SocketOptionProvider else { return answer(nil) }
+    let asked: EventLoopFuture<TCPInformation> = provider.unsafeGetSocketOption(level: .tcp, name: .tcp_info)
+    asked.assumeIsolated().whenComplete { answer(try? $0.get()) }
   }
 
   private static func bootstrap(on loop: any EventLoop, timeout: TimeAmount) -> ClientBootstrap {
@@ -201,11 +236,13 @@ final class EndpointConnection: WebSocketOwner {
     let seconds = timeout.nanoseconds / 1_000_000_000
     switch phase {
     case .preparing: fail(ConnectionFailure("tls: the certificate files could not be read within \(seconds) s"))
+    case .connecting where resolver?.isOver == false:
+      fail(ConnectionFailure("dns: no answer for '\(shown(host))' within \(seconds) s"))
     case .connecting: fail(ConnectionFailure("connection: no answer within \(seconds) s"))
     case .handshaking:
       fail(ConnectionFailure("tls: no answer to the handshake within \(seconds) s; a server without TLS takes ws://"))
     case .upgrading: fail(ConnectionFailure("http: no answer to the upgrade request within \(seconds) s"))
-    case .open, .over: break
+    case .waiting, .open, .over: break
     }
   }
 
@@ -213,6 +250,7 @@ final class EndpointConnection: WebSocketOwner {
     guard phase != .open, phase != .over else { return }
     phase = .over
     deadline?.cancel()
+    ticket?.giveBack()
     channel?.close(promise: nil)
     channel = nil
     let onEvent = onEvent
@@ -224,17 +262,34 @@ final class EndpointConnection: WebSocketOwner {
   private func reason(_ error: any Error) -> String {
     guard let error = error as? NIOConnectionError else { return connectionReason(error) }
     if let failure = error.connectionErrors.first { return connectionReason(failure.error) }
-    return "dns: the host name '\(shown(error.host))' is not known, or no name server answers"
+    let failures = [error.dnsAError, error.dnsAAAAError].compactMap { ($0 as? NameFailure)?.reason }
+    // Of two families the one that got no answer says more than the one that has no address.
+    return shown(
+      failures.first { $0.hasPrefix("dns: no name server") } ?? failures.first ?? "dns: '\(error.host)' has no address")
   }
 }
 
 /// The beginning of the kernel's `struct tcp_info` (linux/tcp.h), which the C library's copy cuts off: the words up
 /// to `tcpi_bytes_acked`, which has offset 120. The kernel fills as much as it is asked for.
 struct TCPInformation: Sendable {
-  private var states: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
-  private var times: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
+  /// `tcpi_state`, `tcpi_ca_state`, `tcpi_retransmits`, `tcpi_probes` and four more, a byte each.
+  private var states: UInt64 = 0
+  private var timers: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
+  /// `tcpi_last_ack_recv` and `tcpi_pmtu`, 32 bits each.
+  private var received: UInt64 = 0
+  private var rest: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
   /// Bytes that the peer has acknowledged; our SYN counts as one.
   private(set) var acknowledgedBytes: UInt64 = 0
+
+  /// Milliseconds since the peer's kernel has acknowledged anything.
+  var silentMilliseconds: UInt64 { received & 0xFFFF_FFFF }
+
+  /// Whether the kernel repeats itself and has had no acknowledgement for so long. A window that the peer closed is no
+  /// such case: its probes are answered and are no retransmissions.
+  func isUnanswered(for milliseconds: UInt64) -> Bool {
+    let retransmissions = states &>> 16 & 0xFF
+    return retransmissions > 0 && silentMilliseconds >= milliseconds
+  }
 }
 
 extension EndpointConnection.Security {

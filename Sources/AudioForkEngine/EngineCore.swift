@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkWebSocket
+internal import AudioForkWebSocket
 package import NIOCore
 
 /// How the engine's work came to an end.
@@ -19,6 +19,8 @@ package enum EngineExit: Equatable, Sendable {
 package final class EngineCore {
   /// How long the forks may take to save their cursors and to leave when the engine is told to stop.
   private static let stopWait = TimeAmount.milliseconds(700)
+  /// Between two heartbeats, while there are forks.
+  private static let beatInterval = TimeAmount.seconds(1)
 
   private let loop: any EventLoop
   private let loops: [NIOLoopBound<ForkLoop>]
@@ -34,12 +36,20 @@ package final class EngineCore {
   }
 
   private var forks: [String: Work] = [:]
+  /// Forks of a dead Asterisk that are being finished.
+  private struct Adoption {
+    var left: Set<String>
+    let onEnd: () -> Void
+  }
+
+  private var adoptions: [Adoption] = []
   /// Forks that have ended and that the module may still name. It forgets them with FORGET.
   private var endedForks: Set<String> = []
   /// Rows since HELLO, until the table is whole; nil afterwards.
   private var announced: Set<String>? = []
   private var isModuleGone = false
   private var stopping: EngineExit?
+  private var beats = false
   private var hasLeft = false
 
   private init(
@@ -51,11 +61,11 @@ package final class EngineCore {
     self.exit = exit
   }
 
-  /// Makes the engine's core on `loop`, with forks on `forkLoops`; without `tls`, forks to wss:// end at once. The future
+  /// Makes the engine's core on `loop`, with forks on `forkLoops`. The future
   /// tells when and why to leave.
   package static func make(
     on loop: any EventLoop, forkLoops: [any EventLoop], directory: String, output: any EngineOutput,
-    tls: (any TLSProvider)? = nil
+    surroundings: EngineSurroundings = EngineSurroundings()
   ) -> EventLoopFuture<(core: NIOLoopBound<EngineCore>, exit: EventLoopFuture<EngineExit>)> {
     let promise = loop.makePromise(of: EngineExit.self)
     let box = NIOLoopBoundBox<EngineCore?>.makeEmptyBox(valueType: EngineCore.self, eventLoop: loop)
@@ -63,7 +73,8 @@ package final class EngineCore {
       forkLoop.submit {
         NIOLoopBound(
           ForkLoop(
-            loop: forkLoop, index: index, of: forkLoops.count, directory: directory, output: output, tls: tls
+            loop: forkLoop, index: index, of: forkLoops.count, directory: directory, output: output,
+            surroundings: surroundings
           ) { id in
             loop.execute { box.value?.forkEnded(id) }
           }, eventLoop: forkLoop)
@@ -127,9 +138,44 @@ package final class EngineCore {
     announced?.insert(id)
     // A row sent again changes nothing here: the end of capture stands in the ring.
     guard forks[id] == nil, !endedForks.contains(id) else { return }
+    begin(id) { $0.start(id, isClosed: isClosed) }
+  }
+
+  private func begin(_ id: String, _ start: @escaping @Sendable (ForkLoop) -> Void) {
     forks[id] = Work(loop: nextLoop)
-    loops[nextLoop].onLoop { $0.start(id, isClosed: isClosed) }
+    loops[nextLoop].onLoop(start)
     nextLoop = (nextLoop + 1) % loops.count
+    startBeating()
+  }
+
+  /// Takes over what a dead Asterisk left in a directory: `files` are the forks', whose capture is over. `onEnd` is
+  /// called on this loop when the last of them has ended.
+  package func adopt(_ ids: [String], in directory: String, onEnd: @escaping () -> Void) {
+    let new = ids.filter { forks[$0] == nil }
+    guard stopping == nil, !new.isEmpty else { return onEnd() }
+    adoptions.append(Adoption(left: Set(new), onEnd: onEnd))
+    for id in new { begin(id) { $0.adopt(id, in: directory) } }
+  }
+
+  // MARK: - Heartbeat
+
+  private func startBeating() {
+    guard !beats else { return }
+    beats = true
+    beat()
+  }
+
+  /// Asks every loop, and tells the module when all have answered: one that is stuck stops the heart.
+  private func beat() {
+    guard !forks.isEmpty, stopping == nil else {
+      beats = false
+      return
+    }
+    let answers = loops.map { loop in loop.eventLoop.submit {} }
+    EventLoopFuture.andAllSucceed(answers, on: loop).assumeIsolated().whenSuccess { [self] in
+      output.send(.heartbeat)
+      loop.assumeIsolated().scheduleTask(in: EngineCore.beatInterval) { self.beat() }
+    }
   }
 
   private func tableEnded() {
@@ -154,6 +200,9 @@ package final class EngineCore {
   private func forkEnded(_ id: String) {
     guard let work = forks.removeValue(forKey: id) else { return }
     if !work.isForgotten { endedForks.insert(id) }
+    for index in adoptions.indices.reversed() where adoptions[index].left.remove(id) != nil && adoptions[index].left.isEmpty {
+      adoptions.remove(at: index).onEnd()
+    }
     leaveIfDone()
   }
 

@@ -18,7 +18,7 @@ package struct LinkOutput: EngineOutput {
   package func send(_ message: EngineMessage) -> Bool {
     switch message {
     // A module that does not read must not become our memory. What is lost here is replaced by what comes next.
-    case .state, .log, .gap, .text: guard channel.isWritable else { return false }
+    case .state, .log, .gap, .text, .heartbeat: guard channel.isWritable else { return false }
     case .ready, .ended: break
     }
     channel.writeAndFlush(message.encode(), promise: nil)

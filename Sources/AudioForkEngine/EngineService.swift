@@ -14,6 +14,9 @@ package struct EngineStartError: Error, Sendable, CustomStringConvertible {
 
 /// The engine as a process: what `audiofork engine` runs.
 package struct EngineService {
+  /// An older engine has delivered by then what there is, drain time and all.
+  private static let adoptionRounds = 12
+
   private let link: CInt
   private let directory: String
   private let tls: (any TLSProvider)?
@@ -59,7 +62,7 @@ package struct EngineService {
       .channelOption(.writeBufferWaterMark, value: .init(low: 65_536, high: 262_144))
       .withConnectedSocket(link).get()
     let output = LinkOutput(channel)
-    let made = try await EngineCore.make(on: first, forkLoops: loops, directory: directory, output: output, tls: tls).get()
+    let made = try await EngineCore.make(on: first, forkLoops: loops, directory: directory, output: output, surroundings: EngineSurroundings(tls: tls)).get()
     output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
     do {
       try await first.submit {
@@ -77,8 +80,10 @@ package struct EngineService {
     let stopper = Task {
       for await _ in signals { made.core.onLoop { $0.stop(.stopped) } }
     }
+    let adopter = Task { await adoptOrphans(made.core) }
     let exit = try await made.exit.get()
     stopper.cancel()
+    adopter.cancel()
     // Close frames and last messages are on their way; they get a moment, not more.
     try? await first.scheduleTask(in: .milliseconds(50)) {}.futureResult.get()
     if exit == .finished { await EngineService.empty(channel) }
@@ -124,16 +129,22 @@ package struct EngineService {
     }
   }
 
-  private func isEmptyButForLock() -> Bool {
-    guard let stream = opendir(directory) else { return false }
-    defer { closedir(stream) }
-    while let entry = readdir(stream) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+  private func isEmptyButForLock() -> Bool { DirectoryContents.names(directory).allSatisfy { $0 == "lock" } }
+
+  /// Takes over what dead Asterisks have left: at the start, and again for as long as an older engine may still be busy
+  /// with some of it.
+  private func adoptOrphans(_ core: NIOLoopBound<EngineCore>) async {
+    let adoption = Adoption(beside: directory)
+    for _ in 0..<EngineService.adoptionRounds {
+      for orphan in adoption.take() {
+        core.onLoop { core in
+          core.adopt(orphan.forks, in: orphan.path) {
+            NIOThreadPool.singleton.submit { _ in orphan.release() }
+          }
+        }
       }
-      if name != ".", name != "..", name != "lock" { return false }
+      do { try await Task.sleep(for: .seconds(5)) } catch { return }
     }
-    return true
   }
 }
 

@@ -92,7 +92,8 @@ struct ForkFacts {
   let stream: StreamDescription
   let limits: ForkLimits
 
-  init(_ facts: RingFacts, id: String) throws(ForkFailure) {
+  /// `epochNanoseconds`: CLOCK_REALTIME of position 0.
+  init(_ facts: RingFacts, id: String, epochNanoseconds: Int64) throws(ForkFailure) {
     do throws(OptionError) {
       options = try ForkFacts.options(facts)
     } catch {
@@ -107,6 +108,8 @@ struct ForkFacts {
     stream.rateHertz = options.format.rateHertz
     stream.channelCount = options.direction.channelCount
     stream.parameters = options.parameters
+    stream.epochMilliseconds = epochNanoseconds / 1_000_000
+    stream.acknowledgement = options.wantsPersisted ? .persisted : .received
     self.stream = stream
     limits = ForkLimits(
       attemptsMax: options.reconnectAttempts, waitMax: .seconds(options.reconnectWaitSeconds),
@@ -132,6 +135,7 @@ struct ForkFacts {
   func makeDialect() -> any Dialect {
     switch options.dialect {
     case .raw: RawDialect(encoding: options.format.encoding)
+    case .audiofork: AudioForkDialect(encoding: options.format.encoding)
     }
   }
 
@@ -145,11 +149,16 @@ struct ForkFacts {
   /// `R(s)` caps each attempt as it caps each wait.
   var attemptTimeout: TimeAmount { .seconds(Int64(options.attemptSeconds)) }
 
+  /// For how long a network may acknowledge nothing before the connection counts as dead: half of what the ring holds,
+  /// so that what was sent can be sent again.
+  var patienceMilliseconds: UInt64 { UInt64(min(max(options.bufferSeconds * 500, 2000), 20_000)) }
+
   func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
     request.userInformation = url.userInformation
     request.subprotocols =
       options.subprotocols.map { $0.map { String(decoding: $0, as: UTF8.self) } } ?? dialect.subprotocols
+    request.needsSubprotocol = dialect.needsSubprotocol
     request.agent = "audiofork/\(audioforkVersion)"
     request.headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
     request.givenHeaders = options.headers.map {
@@ -172,3 +181,6 @@ extension RequestHeader {
 
 /// CLOCK_MONOTONIC in nanoseconds, the clock of a ring's epoch.
 func monotonicNow() -> Int64 { af_now_ns() }
+
+/// CLOCK_REALTIME in nanoseconds.
+func wallNow() -> Int64 { af_wall_ns() }

@@ -55,6 +55,17 @@ package struct ForkJournal {
     }
   }
 
+  /// How a fork of a dead Asterisk ended; of others the module says it.
+  package func adoptedEnded(
+    _ ending: ForkEnding, undeliveredMilliseconds: Int64, _ counters: ForkCounters
+  ) -> EngineMessage {
+    line(
+      .notice,
+      "what an Asterisk that died left of it is finished: "
+        + "\(ForkJournal.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)); \(counters.position) sample frames sent, "
+        + "\(counters.lost) samples lost in \(counters.gaps) \(counters.gaps == 1 ? "gap" : "gaps")")
+  }
+
   /// Notes gaps and returns a line when it is time for one.
   package mutating func gaps(_ gaps: [Gap], now: Int64) -> EngineMessage? {
     for gap in gaps {
@@ -86,6 +97,12 @@ package struct ForkJournal {
   package func notVerified() -> EngineMessage {
     line(
       .notice, "the server's certificate is not verified (T(insecure) or verify = no): the audio goes to whoever answers")
+  }
+
+  package func pingRefused() -> EngineMessage {
+    line(
+      .notice, "the server closed when it was pinged; it is not pinged again. Delivery is confirmed by its kernel alone "
+        + "(ping = no in a profile says so from the beginning)")
   }
 
   package func textsDropped() -> EngineMessage {

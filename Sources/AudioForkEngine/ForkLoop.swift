@@ -18,13 +18,17 @@ final class ForkLoop {
   private let loop: any EventLoop
   private let directory: String
   private let output: any EngineOutput
-  private let tls: (any TLSProvider)?
+  private let surroundings: EngineSurroundings
   private let onEnd: @Sendable (String) -> Void
   private var runners: [ForkRunner] = []
   /// A fork whose files cannot be opened at the moment: another engine still holds the cursor, or the system lacks
   /// something.
   private struct Pending {
     let isClosed: Bool
+    /// Where its files are.
+    let directory: String
+    /// Whether a dead Asterisk left it.
+    let isAdopted: Bool
     /// Until when nothing is said about a cursor that is held, and nothing given up: CLOCK_MONOTONIC.
     var deadline: Int64
     /// What is in its ring is all there will be.
@@ -42,12 +46,12 @@ final class ForkLoop {
 
   init(
     loop: any EventLoop, index: Int, of count: Int, directory: String, output: any EngineOutput,
-    tls: (any TLSProvider)?, onEnd: @escaping @Sendable (String) -> Void
+    surroundings: EngineSurroundings, onEnd: @escaping @Sendable (String) -> Void
   ) {
     self.loop = loop
     self.directory = directory
     self.output = output
-    self.tls = tls
+    self.surroundings = surroundings
     self.onEnd = onEnd
     phaseNanoseconds = ForkLoop.tickNanoseconds * Int64(index) / Int64(max(count, 1))
   }
@@ -55,7 +59,15 @@ final class ForkLoop {
   /// Begins a fork, or goes on with one that an earlier engine left.
   func start(_ id: String, isClosed: Bool) {
     let deadline = monotonicNow() &+ ForkLoop.openWaitNanoseconds
-    pending[id] = Pending(isClosed: isClosed, deadline: deadline, isOrphaned: isOrphaned)
+    pending[id] = Pending(
+      isClosed: isClosed, directory: directory, isAdopted: false, deadline: deadline, isOrphaned: isOrphaned)
+    open(id)
+  }
+
+  /// Finishes a fork that a dead Asterisk left in another directory.
+  func adopt(_ id: String, in directory: String) {
+    let deadline = monotonicNow() &+ ForkLoop.openWaitNanoseconds
+    pending[id] = Pending(isClosed: true, directory: directory, isAdopted: true, deadline: deadline, isOrphaned: true)
     open(id)
   }
 
@@ -106,9 +118,9 @@ final class ForkLoop {
 
   private func open(_ id: String) {
     guard let waiting = pending[id], !isStopping else { return }
-    let files = ForkFiles(directory: directory, id: id)
+    let files = ForkFiles(directory: waiting.directory, id: id)
     do throws(ForkFailure) {
-      let runner = try ForkRunner(id: id, files: files, loop: loop, output: output, tls: tls) { [weak self] in
+      let runner = try ForkRunner(id: id, files: files, isAdopted: waiting.isAdopted, loop: loop, output: output, surroundings: surroundings) { [weak self] in
         self?.ended($0)
       }
       pending.removeValue(forKey: id)
@@ -137,6 +149,8 @@ final class ForkLoop {
     switch failure.kind {
     case .missing, .useless: return false
     case .inUse where isEarly: wait = ForkLoop.cursorRetry
+    // The engine of the Asterisk that died is still at it.
+    case .inUse where waiting.isAdopted: break
     case .inUse, .lacking:
       guard isEarly || !waiting.isOrphaned else { return false }
       if !waiting.hasComplained {

@@ -18,15 +18,26 @@ final class ForkRunner {
   private static let reportNanoseconds: Int64 = 1_000_000_000
   /// Gaps that are kept for a module that does not read; what is beyond it only the totals tell.
   private static let gapsUntoldMax = 100
+  /// Sent and not confirmed, at most: what is on its way dies with the connection. By a server that acknowledges only
+  /// what it has forced to its disk, more.
+  private static let inFlightSeconds: UInt64 = 2
+  private static let inFlightSecondsPersisted: UInt64 = 5
+  /// How often the kernel is asked about a connection with audio in flight.
+  private static let probeNanoseconds: Int64 = 500_000_000
+  private static let askNanoseconds: Int64 = 50_000_000
+  /// How long an engine that stops waits for what is in flight, so that the next one repeats nothing.
+  private static let leaveNanoseconds: Int64 = 400_000_000
   /// What an engine that starts late is given for draining, even when the fork's own time is over.
   private static let drainMin = Duration.seconds(1)
 
   let id: String
   private let files: ForkFiles
+  /// A dead Asterisk left it: no module has a row for it, so that the log has to say how it ended.
+  private let isAdopted: Bool
   private let facts: ForkFacts
   private let loop: any EventLoop
   private let output: any EngineOutput
-  private let tls: (any TLSProvider)?
+  private let surroundings: EngineSurroundings
   private let dialect: any Dialect
   private let stream: ForkStream
   private let epochMonotonic: Int64
@@ -41,6 +52,18 @@ final class ForkRunner {
   private var acknowledgedAtStart: UInt64?
   /// Sent bytes of this connection up to its last audio. Pongs behind it are not waited for.
   private var audioEnd: UInt64 = 0
+  private var barrier = PingBarrier(isOn: false, now: 0)
+  private var level = ConfirmationLevel.tcp
+  /// The server has to say how far it has come, and has not yet; this ends the wait.
+  private var resumeTimer: Scheduled<Void>?
+  /// Endpoints that closed on their first ping, and those that answer none.
+  private var offended: Set<Int> = []
+  private var mute: Set<Int> = []
+  private var askedAt: Int64 = 0
+  private var probedAt: Int64 = 0
+  private var hasSaidTheEnd = false
+  /// Set while the engine stops: nothing more is taken from the ring, and what is in flight is waited for until then.
+  private var leavesAt: Int64?
   private var lastReason = ""
   private var choice: EndpointChoice
   private var connectedAt: Int64 = 0
@@ -56,20 +79,22 @@ final class ForkRunner {
 
   /// Opens the fork's files. Throws `ForkFailure` with the reason for ENDED.
   init(
-    id: String, files: ForkFiles, loop: any EventLoop, output: any EngineOutput, tls: (any TLSProvider)?,
+    id: String, files: ForkFiles, isAdopted: Bool = false, loop: any EventLoop, output: any EngineOutput, surroundings: EngineSurroundings,
     onEnd: @escaping (ForkRunner) -> Void
   ) throws(ForkFailure) {
     self.id = id
     self.files = files
+    self.isAdopted = isAdopted
     self.loop = loop
     self.output = output
-    self.tls = tls
+    self.surroundings = surroundings
     self.onEnd = onEnd
     let ring = try files.openRing()
-    facts = try ForkFacts(ring.facts, id: id)
+    facts = try ForkFacts(ring.facts, id: id, epochNanoseconds: ring.epochRealtime)
     dialect = facts.makeDialect()
     let cursor = try files.openCursor()
-    stream = ForkStream(ring: ring, cursor: cursor, configuration: facts.rendering)
+    stream = ForkStream(
+      ring: ring, cursor: cursor, configuration: facts.rendering, collectsNotes: dialect.tellsNotes)
     choice = EndpointChoice(count: facts.endpoints.count)
     texts = ServerTexts(dropped: stream.textsDropped)
     epochMonotonic = ring.epochMonotonic
@@ -82,8 +107,11 @@ final class ForkRunner {
   /// The module is gone, or does not list the fork any more: what is in the ring is all there will be.
   func orphan() { stream.isOrphaned = true }
 
-  /// The engine stops and the next one goes on from the cursor.
-  func shutdown() { handle(.shutdown) }
+  /// The engine stops and the next one goes on from the cursor: once what is in flight has arrived, or a little later.
+  func shutdown() {
+    guard machine.isStreaming, connection?.session != nil, !stream.isAllConfirmed else { return handle(.shutdown) }
+    leavesAt = monotonicNow() &+ ForkRunner.leaveNanoseconds
+  }
 
   /// The module has no row for it any more.
   func forget() { handle(.forgotten) }
@@ -107,7 +135,8 @@ final class ForkRunner {
   }
 
   private func report(_ name: ForkStateName, _ now: Int64, onlyIfMoved: Bool = false) {
-    let counters = stream.counters(now: now &- epochMonotonic)
+    var counters = stream.counters(now: now &- epochMonotonic)
+    if connectedAt != 0 { counters.confirmation = level }
     let isNews = !onlyIfMoved || reported?.counters != counters
     reported?.at = now
     guard isNews else { return }
@@ -120,32 +149,157 @@ final class ForkRunner {
   private var endpoint: EndpointURL { facts.endpoints[min(choice.index, facts.endpoints.count - 1)] }
 
   private func send(over session: WebSocketSession, _ now: Int64) {
-    var blocks = 0
-    var bytes = 0
-    do throws(ForkStream.Broken) {
-      while blocks < ForkRunner.blocksPerTickMax, session.isWritable, try stream.nextBlock(now: now) != nil {
-        dialect.encode(stream.samples, into: &message)
-        bytes += message.count
-        session.send(binary: &message)
-        blocks += 1
-      }
-    } catch {
-      return handle(.broken(error.reason))
-    }
-    if blocks > 0 {
-      audioEnd = session.bytesWritten
-      stream.sent(now: now, offset: audioEnd, audioBytes: bytes)
-      session.flush()
-      // The flush may have found out that the connection is gone.
-      guard machine.isStreaming else { return }
-    }
+    guard sendBlocks(over: session, now) else { return }
     takeGaps(now)
+    if stream.isDrained { sayTheEnd() }
+    ping(over: session, now)
+    guard !isDead(session, now), machine.isStreaming else { return }
     confirm(now)
     if stream.cursorFailed, !hasToldCursorFailure {
       hasToldCursorFailure = true
       output.send(journal.cursorFailed())
     }
-    if stream.isDrained, session.isFlushed { finishIfAcknowledged() }
+    if let leavesAt {
+      if stream.isAllConfirmed || now &+ epochMonotonic >= leavesAt { handle(.shutdown) }
+    } else if stream.isDrained, session.isFlushed {
+      finishIfConfirmed(now)
+    }
+  }
+
+  /// False where the fork has left the connection meanwhile.
+  private func sendBlocks(over session: WebSocketSession, _ now: Int64) -> Bool {
+    var blocks = 0
+    var bytes = 0
+    do throws(ForkStream.Broken) {
+      while leavesAt == nil, blocks < ForkRunner.blocksPerTickMax, session.isWritable, inFlight < inFlightMax,
+        let block = try stream.nextBlock(now: now)
+      {
+        tellNotes(over: session)
+        dialect.encode(stream.samples, at: block.position, into: &message)
+        bytes += message.count - dialect.audioHeaderBytes
+        session.send(binary: &message)
+        blocks += 1
+      }
+    } catch {
+      handle(.broken(error.reason))
+      return false
+    }
+    tellNotes(over: session)
+    for note in stream.takeRanges(all: stream.isDrained) { tell(note, over: session) }
+    guard blocks > 0 else { return true }
+    audioEnd = session.bytesWritten
+    stream.sent(now: now, offset: audioEnd, audioBytes: bytes)
+    session.flush()
+    // The flush may have found out that the connection is gone.
+    return machine.isStreaming
+  }
+
+  private func tellNotes(over session: WebSocketSession) {
+    for note in stream.takeNotes() { tell(note, over: session) }
+  }
+
+  private func tell(_ note: StreamNote, over session: WebSocketSession) {
+    if case .text(let text)? = dialect.message(for: note) { session.send(text: text) }
+  }
+
+  /// Sample frames that were sent and are not confirmed.
+  private var inFlight: UInt64 { stream.position &- stream.confirmedPosition }
+
+  /// A server that cannot say how far it has come is held back by the socket's buffers alone.
+  private var inFlightMax: UInt64 {
+    guard level > .tcp else { return .max }
+    let seconds =
+      level == .app && facts.stream.acknowledgement == .persisted
+      ? ForkRunner.inFlightSecondsPersisted : ForkRunner.inFlightSeconds
+    return seconds &* UInt64(facts.stream.rateHertz)
+  }
+
+  // MARK: - Confirmation
+
+  /// At level app the server speaks for itself; pings only show that it lives.
+  private func ping(over session: WebSocketSession, _ now: Int64) {
+    let isWaitedFor = level < .app && (stream.isDrained || leavesAt != nil || inFlight >= inFlightMax / 2)
+    guard session.isWritable,
+      barrier.isDue(position: stream.position, now: now, unconfirmed: inFlight > 0 && level < .app, isUrgent: isWaitedFor)
+    else { return }
+    stream.sent(now: now, offset: session.bytesWritten, audioBytes: 0, isBarrier: true)
+    session.ping(PingBarrier.payload(stream.position))
+    barrier.sent(position: stream.position, now: now)
+    session.flush()
+  }
+
+  private func pongCame(_ payload: ByteBuffer) {
+    guard let position = barrier.pong(payload.readableBytesView), level < .app else { return }
+    level = .pong
+    stream.confirm(position: position)
+  }
+
+  private func acknowledged(_ position: UInt64, _ said: AcknowledgementLevel) {
+    guard machine.isStreaming, level == .app else { return }
+    guard position <= stream.position else { return refuse("an ack for audio that it was not sent") }
+    if said >= facts.stream.acknowledgement { stream.confirm(position: position) }
+  }
+
+  /// Whether the server is gone without a word. Leaves the connection then.
+  private func isDead(_ session: WebSocketSession, _ now: Int64) -> Bool {
+    barrier.heard(session.framesHeard, now: now)
+    if barrier.isDead(now: now) {
+      leave("connection: the server has not answered for \(PingBarrier.deadNanoseconds / 1_000_000_000) s")
+      return true
+    }
+    probe(now)
+    return false
+  }
+
+  /// A dead network: nothing is acknowledged although it is sent again and again. (A server that does not read is alive:
+  /// its kernel answers.) Found out while the ring still holds what was sent.
+  private func probe(_ now: Int64) {
+    guard inFlight > 0, now &- probedAt >= ForkRunner.probeNanoseconds, let connection else { return }
+    probedAt = now
+    connection.transport { [self] state in
+      guard let state, machine.isStreaming, self.connection === connection,
+        state.isUnanswered(for: facts.patienceMilliseconds)
+      else { return }
+      leave("connection: nothing was acknowledged for \(state.silentMilliseconds / 1000) s")
+    }
+  }
+
+  private func leave(_ reason: String) {
+    connection?.drop()
+    connection = nil
+    broke(reason)
+  }
+
+  /// All is sent: it is delivered when the server has confirmed it at the connection's level. Of a server that cannot
+  /// say so, its kernel is asked at each tick.
+  private func finishIfConfirmed(_ now: Int64) {
+    guard level == .tcp else {
+      guard stream.isAllConfirmed else { return }
+      stream.confirmAll()
+      return handle(.drained(isAcknowledged: true))
+    }
+    guard !isAskingForTheEnd, let connection, !barrier.isUndecided(now: now) else { return }
+    isAskingForTheEnd = true
+    acknowledgedBytes(of: connection) { [self] acknowledged in
+      isAskingForTheEnd = false
+      guard machine.isStreaming, self.connection === connection, stream.isDrained else { return }
+      // A kernel that cannot say: the server's answer to our Close has to do.
+      guard let acknowledged else { return handle(.drained(isAcknowledged: false)) }
+      guard acknowledged >= audioEnd else { return }
+      stream.confirmAll()
+      handle(.drained(isAcknowledged: true))
+    }
+  }
+
+  private func confirm(_ now: Int64) {
+    guard level == .tcp, stream.wantsConfirmation(now: now), now &- askedAt >= ForkRunner.askNanoseconds,
+      !barrier.isUndecided(now: now), let connection
+    else { return }
+    askedAt = now
+    acknowledgedBytes(of: connection) { [self] acknowledged in
+      guard machine.isStreaming, self.connection === connection, level == .tcp else { return }
+      stream.confirm(now: now, acknowledged: acknowledged)
+    }
   }
 
   /// Gaps that the stream has passed: for the module and for the log.
@@ -160,29 +314,6 @@ final class ForkRunner {
   private func tellGaps() {
     while let gap = gapsUntold.first, output.send(.gap(id: id, gap)) { gapsUntold.removeFirst() }
     gapsUntold.removeLast(max(0, gapsUntold.count - ForkRunner.gapsUntoldMax))
-  }
-
-  /// All is sent: it is delivered when the server's side has acknowledged the last byte. Asked at each tick until then.
-  private func finishIfAcknowledged() {
-    guard !isAskingForTheEnd, let connection else { return }
-    isAskingForTheEnd = true
-    acknowledgedBytes(of: connection) { [self] acknowledged in
-      isAskingForTheEnd = false
-      guard machine.isStreaming, self.connection === connection, stream.isDrained else { return }
-      // A kernel that cannot say: the server's answer to our Close has to do.
-      guard let acknowledged else { return handle(.drained(isAcknowledged: false)) }
-      guard acknowledged >= audioEnd else { return }
-      stream.confirmAll()
-      handle(.drained(isAcknowledged: true))
-    }
-  }
-
-  private func confirm(_ now: Int64) {
-    guard stream.wantsConfirmation(now: now), let connection else { return }
-    acknowledgedBytes(of: connection) { [self] acknowledged in
-      guard machine.isStreaming, self.connection === connection else { return }
-      stream.confirm(now: now, acknowledged: acknowledged)
-    }
   }
 
   /// What the peer has acknowledged since the upgrade, bytes; nil where the kernel does not count. One that did and
@@ -232,7 +363,8 @@ final class ForkRunner {
   private func connect() {
     let connection = EndpointConnection(
       loop: loop, url: endpoint, request: facts.request(to: endpoint, dialect), timeout: facts.attemptTimeout,
-      security: tls.map { EndpointConnection.Security($0, facts.options) }
+      security: surroundings.tls.map { EndpointConnection.Security($0, facts.options) }, names: surroundings.names,
+      admission: surroundings.admission
     ) { [weak self] event in
       self?.connectionReported(event)
     }
@@ -243,18 +375,24 @@ final class ForkRunner {
   private func connectionReported(_ event: EndpointConnection.Event) {
     switch event {
     case .opened: opened()
-    case .failed(let failure):
-      lastReason = failure.reason
-      connection = nil
-      journal.endpoint = endpoint.shownText
-      let isHopeless = choice.attemptFailed(isPermanent: failure.isPermanent)
-      handle(.attemptFailed(failure.reason, isPermanent: isHopeless))
-    case .text(let text): textCame(text)
+    case .failed(let failure): attemptFailed(failure)
+    case .text(let text): understand(text)
+    case .pong(let payload): pongCame(payload)
     case .ended(let end): sessionEnded(end)
     }
   }
 
   // MARK: - Texts
+
+  private func understand(_ text: String) {
+    switch dialect.understand(text) {
+    case .text(let text): textCame(text)
+    case .resume(let position): resumed(at: position)
+    case .acknowledged(let position, let level): acknowledged(position, level)
+    case .ignored: break
+    case .nonsense(let what): refuse(what)
+    }
+  }
 
   /// The server said something: it goes to the module, but for what is too much.
   private func textCame(_ text: String) {
@@ -284,23 +422,53 @@ final class ForkRunner {
       output.send(journal.line(.warning, "the server does not keep up; a text for it is not sent"))
       return
     }
-    session.send(text: text)
-    session.flush()
+    send(dialect.message(text: text))
   }
 
   private func opened() {
-    choice.connected()
-    connectedAt = monotonicNow()
     journal.endpoint = endpoint.shownText
-    stream.connectionOpened()
-    tellIfNotVerified()
     acknowledgedAtStart = nil
     audioEnd = 0
+    hasSaidTheEnd = false
     // The answer to the upgrade has acknowledged the request, so this is what audio is counted from.
     connection?.acknowledgedBytes { [self] in acknowledgedAtStart = $0 }
-    for opening in dialect.opening(facts.stream) { send(opening) }
+    for opening in dialect.opening(facts.stream, position: stream.confirmedPosition) { send(opening) }
+    guard dialect.awaitsResume else { return begin(at: nil) }
+    resumeTimer = schedule(after: .nanoseconds(facts.attemptTimeout.nanoseconds)) { fork in
+      fork.connection?.drop()
+      fork.attemptFailed(
+        ConnectionFailure("server: no answer to start within \(fork.facts.options.attemptSeconds) s"))
+    }
+  }
+
+  /// The connection can be used. `position`: how far the server has come, where it says so.
+  private func begin(at position: UInt64?) {
+    resumeTimer?.cancel()
+    resumeTimer = nil
+    connectedAt = monotonicNow()
+    let now = connectedAt &- epochMonotonic
+    choice.connected()
+    stream.connectionOpened()
+    stream.resume(at: position)
+    tellIfNotVerified()
+    level = position == nil ? .tcp : .app
+    barrier = PingBarrier(
+      isOn: facts.options.pings && !offended.contains(choice.index), isHopeful: !mute.contains(choice.index), now: now)
+    probedAt = now
     handle(.connected)
   }
+
+  /// The server's answer to the opening, or to none.
+  private func resumed(at position: UInt64) {
+    guard resumeTimer != nil else { return refuse("a second resume") }
+    guard stream.canHaveReached(position, now: monotonicNow() &- epochMonotonic) else {
+      return refuse("a resume at a position that the stream has not reached")
+    }
+    begin(at: position)
+  }
+
+  /// The server broke the dialect's rules.
+  private func refuse(_ what: String) { connection?.session?.refuse(what) }
 
   /// Once in a fork's life, whatever number of connections and engines it takes; where only some endpoints have TLS,
   /// once in an engine's.
@@ -312,6 +480,13 @@ final class ForkRunner {
 
   private func sessionEnded(_ end: SessionEnd) {
     connection = nil
+    guard resumeTimer == nil else {
+      switch end {
+      case .closedByServer(let code, let reason): return attemptFailed(ConnectionFailure(closed(with: code, reason)))
+      case .closedByUs(let code): return attemptFailed(ConnectionFailure(closed(with: code, "")))
+      case .lost(let reason): return attemptFailed(ConnectionFailure(reason))
+      }
+    }
     switch end {
     case .closedByServer(code: CloseCode.normal, _): handle(.closedByServer)
     // An answer repeats our code, or has none. Another one crossed our Close: that server has not read to the end.
@@ -320,6 +495,19 @@ final class ForkRunner {
     case .closedByServer(let code, let reason): broke(closed(with: code, reason))
     case .lost(let reason): broke(reason)
     }
+  }
+
+  private func attemptFailed(_ failure: ConnectionFailure) {
+    resumeTimer?.cancel()
+    resumeTimer = nil
+    lastReason = failure.reason
+    connection = nil
+    journal.endpoint = endpoint.shownText
+    let now = monotonicNow()
+    let retryAt = failure.retryAfter.map { now &+ $0.wait(now: wallNow() / 1_000_000_000) &* 1_000_000_000 }
+    let isHopeless = choice.attemptFailed(isPermanent: failure.isPermanent, retryAt: retryAt, now: now)
+    handle(
+      .attemptFailed(failure.reason, isPermanent: isHopeless, wait: .nanoseconds(choice.wait(now: now))))
   }
 
   private func closed(with code: UInt16?, _ reason: String) -> String {
@@ -331,10 +519,31 @@ final class ForkRunner {
     // Not while we wait for an answer to our Close and know that all has arrived.
     if machine.isStreaming || machine.awaitsAnswer {
       stream.rewind()
-      let held = Duration.nanoseconds(monotonicNow() &- connectedAt)
-      choice.connectionLost(wasStable: held >= facts.limits.stableAfter)
+      let now = monotonicNow()
+      let wasStable = Duration.nanoseconds(now &- connectedAt) >= facts.limits.stableAfter
+      noteOffence(now, wasStable: wasStable)
+      choice.connectionLost(wasStable: wasStable)
     }
     handle(.disconnected(reason))
+  }
+
+  /// A server that closes on the first ping of all is not pinged again; where it closes without one too, that was not
+  /// why.
+  private func noteOffence(_ now: Int64, wasStable: Bool) {
+    if barrier.isMute(now: now &- epochMonotonic) { mute.insert(choice.index) }
+    if barrier.hasPonged { mute.remove(choice.index) }
+    if offended.contains(choice.index) {
+      if !wasStable { offended.remove(choice.index) }
+    } else if barrier.mayHaveOffended(now: now &- epochMonotonic) {
+      offended.insert(choice.index)
+      output.send(journal.pingRefused())
+    }
+  }
+
+  private func sayTheEnd() {
+    guard !hasSaidTheEnd else { return }
+    hasSaidTheEnd = true
+    for ending in dialect.ending(facts.stream, position: stream.position, reason: "ended") { send(ending) }
   }
 
   private func send(_ message: DialectMessage) {
@@ -347,7 +556,6 @@ final class ForkRunner {
   }
 
   private func close() {
-    for ending in dialect.ending(facts.stream) { send(ending) }
     guard let session = connection?.session else { return handle(.closeCompleted) }
     session.close(code: CloseCode.normal)
   }
@@ -357,19 +565,22 @@ final class ForkRunner {
   private func end(_ ending: ForkEnding) {
     retryTimer?.cancel()
     drainTimer?.cancel()
+    resumeTimer?.cancel()
     let now = monotonicNow()
     if ending == .delivered { stream.confirmAll() }
     // Those of the last blocks, where the connection was gone before they could be told.
     takeGaps(now &- epochMonotonic)
     tellGaps()
     let undelivered = stream.undeliveredMilliseconds(now: now &- epochMonotonic)
-    let final = stream.counters(now: now &- epochMonotonic)
+    var final = stream.counters(now: now &- epochMonotonic)
+    if connectedAt != 0 { final.confirmation = level }
     if ending == .shutdown { stream.save() }
     stream.close()
     if ending != .shutdown {
       if let line = journal.gapsDueNow(now: now, isLast: true) { output.send(line) }
       files.unlink()
       if let line = journal.ended(ending, undeliveredMilliseconds: undelivered) { output.send(line) }
+      if isAdopted { output.send(journal.adoptedEnded(ending, undeliveredMilliseconds: undelivered, final)) }
       output.send(
         .ended(id: id, reason: ForkJournal.reason(ending, undeliveredMilliseconds: undelivered), final))
     }

@@ -43,7 +43,8 @@ package enum ForkEnding: Equatable, Sendable {
 package enum ForkEvent: Equatable, Sendable {
   case started
   case connected
-  case attemptFailed(String, isPermanent: Bool)
+  /// `wait`: what the server asked for before the next one.
+  case attemptFailed(String, isPermanent: Bool, wait: Duration = .zero)
   /// The connection broke, or the server closed it with anything but 1000.
   case disconnected(String)
   case closedByServer
@@ -172,7 +173,7 @@ package struct ForkStateMachine: Sendable {
       switch event {
       case .started: started()
       case .connected: connected(now)
-      case .attemptFailed(let reason, let isPermanent): attemptFailed(reason, isPermanent, &random)
+      case .attemptFailed(let reason, let isPermanent, let wait): attemptFailed(reason, isPermanent, wait, &random)
       case .disconnected(let reason): disconnected(reason, now, &random)
       case .closedByServer: closedByServer()
       case .retryTimerFired: retryTimerFired()
@@ -209,11 +210,11 @@ package struct ForkStateMachine: Sendable {
   }
 
   private mutating func attemptFailed(
-    _ reason: String, _ isPermanent: Bool, _ random: inout some RandomNumberGenerator
+    _ reason: String, _ isPermanent: Bool, _ wait: Duration, _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     guard case .active(.connecting(let outage), let isDraining) = state else { return [] }
     if isPermanent { return end(.refused(reason)) }
-    return retry(outage, reason, isDraining, &random)
+    return retry(outage, reason, isDraining, wait, &random)
   }
 
   private mutating func disconnected(
@@ -222,7 +223,7 @@ package struct ForkStateMachine: Sendable {
     switch state {
     case .active(.streaming(let outage, let since), let isDraining):
       return broke(outage, since, reason, now, isDraining, &random)
-    case .active(.connecting, _): return attemptFailed(reason, false, &random)
+    case .active(.connecting, _): return attemptFailed(reason, false, .zero, &random)
     // Servers that drop the connection on our Close frame instead of answering it have all they wanted.
     case .closing(_, _, isAcknowledged: true): return end(.delivered)
     case .closing(let outage, let since, isAcknowledged: false):
@@ -278,18 +279,19 @@ package struct ForkStateMachine: Sendable {
     _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     let wasStable = Duration.nanoseconds(now &- since) >= limits.stableAfter
-    return retry(wasStable ? nil : outage, reason, isDraining, &random)
+    return retry(wasStable ? nil : outage, reason, isDraining, .zero, &random)
   }
 
   private mutating func retry(
-    _ outage: Outage?, _ reason: String, _ isDraining: Bool, _ random: inout some RandomNumberGenerator
+    _ outage: Outage?, _ reason: String, _ isDraining: Bool, _ wait: Duration,
+    _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     var next = outage ?? Outage(reason: reason)
     next.reason = reason
     guard next.attempts < limits.attemptsMax else {
       return end(.unreachable(attempts: next.attempts, reason: reason))
     }
-    let delay = backoff.delay(attempt: next.attempts, using: &random)
+    let delay = max(backoff.delay(attempt: next.attempts, using: &random), backoff.delay(asked: wait, using: &random))
     next.attempts += 1
     state = .active(.waiting(next), isDraining: isDraining)
     let began: [ForkAction] = outage == nil ? [.outageBegan(reason: reason)] : []

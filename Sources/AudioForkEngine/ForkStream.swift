@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
+package import AudioForkDialects
 internal import AudioForkResampling
 package import AudioForkRing
 
@@ -15,6 +16,9 @@ package final class ForkStream {
     var completedAt: Int64
   }
 
+  /// Capture places no audio further ahead of the clock; one more for the rounding.
+  private static let aheadSecondsMax: Int64 = 3
+
   private let ring: RingReader
   private let cursor: CursorFile?
   private let configuration: RenderConfiguration
@@ -24,6 +28,16 @@ package final class ForkStream {
   /// Samples of the entry just read; reused.
   private var entrySamples: [Int16] = []
   private var isFinished = false
+  /// Up to here the server has the stream already: what is rendered before it is not sent again.
+  private var passUntil: UInt64 = 0
+  /// Whether the server is told what is fill, muted or missing.
+  private let collectsNotes: Bool
+  /// Gaps and digits that the server has not been told on this connection.
+  private var notes: [StreamNote] = []
+  /// The entry from which on digits have not been told.
+  private var notedBefore: UInt64 = 0
+  /// Where the ranges were fetched last.
+  private var rangesTakenAt: UInt64 = 0
   private var decisionsSaved: [ClockDecision] = []
   private var gapsFound: [Gap] = []
   /// Samples of the block that `nextBlock` returned last.
@@ -38,9 +52,12 @@ package final class ForkStream {
   package private(set) var cursorFailed = false
 
   /// Goes on where the cursor says, or begins at the epoch.
-  package init(ring: RingReader, cursor: CursorFile?, configuration: RenderConfiguration) {
+  package init(
+    ring: RingReader, cursor: CursorFile?, configuration: RenderConfiguration, collectsNotes: Bool = false
+  ) {
     self.ring = ring
     self.cursor = cursor
+    self.collectsNotes = collectsNotes
     self.configuration = configuration
     let found = cursor?.load().flatMap { CursorRecord(decoding: $0) } ?? CursorRecord()
     record = found
@@ -48,11 +65,13 @@ package final class ForkStream {
       renderer = Renderer(configuration, resumingAt: checkpoint)
       window = DeliveryWindow(confirmed: Mark(checkpoint: checkpoint, completedAt: found.completedAt))
       completedAt = found.completedAt
+      notedBefore = checkpoint.sequence
     } else {
       renderer = Renderer(configuration)
       window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: 0))
       completedAt = 0
     }
+    renderer.notesRanges = collectsNotes
   }
 
   /// Whether capture has ended.
@@ -76,10 +95,15 @@ package final class ForkStream {
     while true {
       if let block = renderer.nextBlock(into: &samples) {
         completedAt = max(completedAt, block.completedAt)
-        gapsFound += renderer.takeGaps()
-        return block
+        takeGaps()
+        guard let rest = passing(block) else {
+          // The server has said so, and says it only once.
+          window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: completedAt))
+          continue
+        }
+        return rest
       }
-      gapsFound += renderer.takeGaps()
+      takeGaps()
       // What a writer publishes behind the end that we took for the last word nobody reads: only the totals tell it.
       guard !isFinished else {
         isDrained = true
@@ -88,6 +112,9 @@ package final class ForkStream {
       let sequence = renderer.nextSequence
       switch ring.read(sequence, into: &entrySamples) {
       case .entry(let entry): renderer.consume(entry, samples: entrySamples)
+      case .digit(let digit):
+        note(digit, sequence)
+        renderer.skip(to: sequence &+ 1)
       case .notAudio: renderer.skip(to: sequence &+ 1)
       case .lapped(let oldest): renderer.skip(to: max(oldest, sequence &+ 1))
       case .broken(let reason): throw Broken(reason: reason)
@@ -98,6 +125,51 @@ package final class ForkStream {
         tellTime(now)
       }
     }
+  }
+
+  private func note(_ digit: CapturedDigit, _ sequence: UInt64) {
+    // Before a checkpoint's own entry it was told before.
+    guard collectsNotes, sequence >= notedBefore, configuration.directions.contains(digit.direction) else { return }
+    notes.append(
+      .digit(digit.direction, position: position, digit: digit.digit, milliseconds: digit.milliseconds))
+  }
+
+  private func takeGaps() {
+    let gaps = renderer.takeGaps()
+    guard !gaps.isEmpty else { return }
+    gapsFound += gaps
+    if collectsNotes { notes += gaps.map { .gap($0) } }
+  }
+
+  /// Gaps and digits for the server that belong before the block that was taken last, in the stream's order.
+  package func takeNotes() -> [StreamNote] {
+    guard !notes.isEmpty else { return [] }
+    defer { notes = [] }
+    return notes
+  }
+
+  /// Fill and muted audio for the server, of about a second of the stream together; `all`: whatever there is.
+  package func takeRanges(all: Bool) -> [StreamNote] {
+    guard collectsNotes, all || position &- rangesTakenAt >= UInt64(configuration.wireRateHertz) else { return [] }
+    rangesTakenAt = position
+    return renderer.takeRanges().map { range in
+      switch range.kind {
+      case .fill: .fill(range.direction, position: range.position, frames: range.frames)
+      case .muted: .mute(range.direction, position: range.position, frames: range.frames)
+      }
+    }
+  }
+
+  /// What of a block the server lacks; nil where it has all of it. `samples` are cut likewise.
+  private func passing(_ block: RenderedBlock) -> RenderedBlock? {
+    guard block.position < passUntil else { return block }
+    let passed = passUntil &- block.position
+    guard passed < UInt64(block.frameCount) else { return nil }
+    var rest = block
+    rest.position = passUntil
+    rest.frameCount -= Int(passed)
+    samples.removeFirst(min(Int(passed) * configuration.channelCount, samples.count))
+    return rest
   }
 
   /// Gaps that the stream has passed and nobody has heard of yet, even in an earlier engine: they are in the cursor
@@ -144,11 +216,22 @@ package final class ForkStream {
 
   // MARK: - Delivery
 
-  /// Everything taken so far has been sent: `offset` bytes of this connection.
-  package func sent(now: Int64, offset: UInt64, audioBytes: Int) {
+  /// Position of the next block.
+  package var position: UInt64 { renderer.counters.position }
+
+  /// Position up to which delivery is confirmed.
+  package var confirmedPosition: UInt64 { window.confirmed.checkpoint.position }
+
+  /// Whether everything taken so far is confirmed.
+  package var isAllConfirmed: Bool { confirmedPosition == position }
+
+  /// Everything taken so far has been sent: `offset` bytes of this connection. `isBarrier`: this very place must be one
+  /// that can be confirmed.
+  package func sent(now: Int64, offset: UInt64, audioBytes: Int, isBarrier: Bool = false) {
     record.bytes &+= UInt64(clamping: audioBytes)
-    guard window.wantsMark(now: now) else { return }
-    window.record(Mark(checkpoint: renderer.checkpoint, completedAt: completedAt), now: now, offset: offset)
+    guard isBarrier || window.wantsMark(now: now) else { return }
+    window.record(
+      Mark(checkpoint: renderer.checkpoint, completedAt: completedAt), position: position, now: now, offset: offset)
   }
 
   /// Whether `confirm` could do something.
@@ -157,6 +240,13 @@ package final class ForkStream {
   /// Moves the confirmed position and saves it; see `DeliveryWindow`.
   package func confirm(now: Int64, acknowledged: UInt64?) {
     guard window.confirm(now: now, acknowledged: acknowledged) else { return }
+    forgetConfirmed()
+    save()
+  }
+
+  /// Moves the confirmed position: the server has said that it has everything before `position`.
+  package func confirm(position: UInt64) {
+    guard window.confirm(position: position) else { return }
     forgetConfirmed()
     save()
   }
@@ -191,9 +281,34 @@ package final class ForkStream {
   /// The connection is gone: the stream goes on from what is confirmed.
   package func rewind() {
     window.reset()
+    goBack()
+  }
+
+  /// A connection begins. A server that knows the fork says how far it has come, `position`: what is before it is not
+  /// sent again. Nil: it can't say. Before the first block of the connection.
+  package func resume(at position: UInt64?) {
+    passUntil = position ?? 0
+    rangesTakenAt = self.position
+    guard window.resume(at: position) else { return }
+    forgetConfirmed()
+    save()
+    goBack()
+  }
+
+  /// Whether the stream can have come so far by now: nothing is decided that lies further ahead than capture allows.
+  package func canHaveReached(_ position: UInt64, now: Int64) -> Bool {
+    let seconds = UInt64(clamping: max(now, 0) / 1_000_000_000 + ForkStream.aheadSecondsMax)
+    return position <= max(seconds &* UInt64(configuration.wireRateHertz), self.position)
+  }
+
+  private func goBack() {
     let from = window.confirmed
     renderer = Renderer(
       configuration, resumingAt: from.checkpoint.withClockDecisions(renderer.clockDecisions))
+    renderer.notesRanges = collectsNotes
+    notedBefore = from.checkpoint.sequence
+    notes = []
+    rangesTakenAt = from.checkpoint.position
     completedAt = from.completedAt
     isFinished = false
     isDrained = false

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
+internal import AudioForkDialects
 internal import AudioForkRing
 internal import CAudioForkABI
 package import NIOCore
@@ -110,6 +111,8 @@ package struct ForkCounters: Sendable, Equatable {
   package var skewMilliseconds: Int64 = 0
   /// Text messages of the server that were dropped.
   package var dropped: UInt64 = 0
+  /// What `confirmed` stands on; nil where there has been no connection.
+  package var confirmation: ConfirmationLevel?
 
   package init() {}
 }
@@ -123,6 +126,8 @@ package enum EngineMessage: Sendable, Equatable {
   case log(LogLevel, id: String?, text: String)
   /// Captured samples that the stream lacks.
   case gap(id: String, Gap)
+  /// Every event loop turns.
+  case heartbeat
   /// A text message of the server: its beginning, its whole length, and how many were dropped before it.
   case text(id: String, text: [UInt8], length: UInt64, dropped: UInt64)
 
@@ -163,8 +168,9 @@ package enum EngineMessage: Sendable, Equatable {
       fields.append(AF_FIELD_START, number: gap.start)
       fields.append(AF_FIELD_COUNT, number: gap.count)
       fields.append(AF_FIELD_POSITION, number: gap.position)
-      fields.append(AF_FIELD_REASON, gap.reason == .ahead ? "ahead" : "overrun")
+      fields.append(AF_FIELD_REASON, gap.reason.word)
       return fields.message()
+    case .heartbeat: return FieldBytes(type: AF_LINK_HEARTBEAT).message()
     case .text(let id, let text, let length, let dropped):
       var fields = FieldBytes(type: AF_LINK_TEXT)
       fields.append(AF_FIELD_ID, id)
@@ -215,6 +221,7 @@ private struct FieldBytes {
     append(AF_FIELD_UNDELIVERED, number: counters.undeliveredMilliseconds)
     append(AF_FIELD_SKEW, number: UInt64(bitPattern: counters.skewMilliseconds))
     append(AF_FIELD_DROPPED, number: counters.dropped)
+    if let confirmation = counters.confirmation { append(AF_FIELD_CONFIRMATION, confirmation.rawValue) }
   }
 
   func message() -> ByteBuffer {

@@ -131,7 +131,7 @@ extension ActionDefinition {
 package struct ForkFact: Sendable {
   package enum Value: Sendable {
     case channel, uniqueID, linkedID, id, url, endpoint, direction, format, state, reason, muted, duration, buffer
-    case position, confirmed, captured, bytes, fill, gaps, lost, reconnects, lag, undelivered, skew, dropped, response
+    case position, confirmed, confirmation, captured, bytes, fill, gaps, lost, reconnects, lag, undelivered, skew, dropped, response
   }
   package let name: StaticString
   package let value: Value
@@ -157,6 +157,9 @@ extension ForkFact {
       help: "Seconds of audio that the fork's ring holds at the channel's rate, with frames of 20 ms: at least what the settings ask for."),
     ForkFact(name: "Position", value: .position, help: "Sample frames sent at the rate of the wire, fill included."),
     ForkFact(name: "Confirmed", value: .confirmed, help: "The position up to which delivery is confirmed."),
+    ForkFact(
+      name: "Confirmation", value: .confirmation,
+      help: "What that stands on: tcp (the kernel of the server's machine), pong (the server's WebSocket stack), app (the server's word, dialect audiofork), or none before the first connection."),
     ForkFact(name: "Captured", value: .captured, help: "Captured samples, summed over the directions."),
     ForkFact(name: "Bytes", value: .bytes, help: "Bytes of audio written to connections, repeats included."),
     ForkFact(name: "Fill", value: .fill, help: "Sample frames of fill in the position, summed over the directions."),

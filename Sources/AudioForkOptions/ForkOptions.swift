@@ -34,12 +34,13 @@ package enum ForkDirection: UInt8, Sendable, Equatable, CaseIterable {
 
 /// What is said on the wire.
 package enum DialectName: UInt8, Sendable, Equatable, CaseIterable {
-  case raw
+  case raw, audiofork
 
   /// The word in `w(…)`.
   package var word: StaticString {
     switch self {
     case .raw: "raw"
+    case .audiofork: "audiofork"
     }
   }
 }
@@ -87,6 +88,10 @@ package struct ForkOptions: Sendable, Equatable {
   package var connectTimeoutSeconds: Int?
   package var bufferSeconds = 10
   package var drainSeconds = 10
+  /// Whether the server is pinged.
+  package var pings = true
+  /// Whether only audio that the server has forced to its disk counts as delivered (`w(audiofork)`).
+  package var wantsPersisted = false
 
   // MARK: In the call
   /// `B`: seconds between beeps; nil: none.
@@ -309,6 +314,15 @@ extension ForkOptions {
       message.append("')")
       throw OptionError(message: message)
     }
+    if dialect == .audiofork, subprotocols != nil {
+      throw OptionError(
+        message: Bytes(
+          text: "subprotocol cannot be chosen with dialect audiofork, which is the sub-protocol audiofork.v1; leave it out"))
+    }
+    if wantsPersisted, dialect != .audiofork {
+      throw OptionError(
+        message: Bytes(text: "acknowledge = persisted needs dialect = audiofork: with raw a server cannot say it"))
+    }
     if certificateFile.isEmpty != keyFile.isEmpty {
       throw OptionError(
         message: Bytes(text: "cert_file and key_file belong together: a certificate is of use only with its key"))
@@ -361,6 +375,12 @@ extension ForkOptions {
       connectTimeoutSeconds = seconds
     case .buffer: return ForkOptions.store(ForkOptions.number(value, 1...600), in: &bufferSeconds)
     case .drain: return ForkOptions.store(ForkOptions.number(value, 1...3600), in: &drainSeconds)
+    case .ping:
+      guard let isOn = ForkOptions.truth(value) else { return false }
+      pings = isOn
+    case .acknowledge:
+      guard let persisted = ForkOptions.acknowledgement(value) else { return false }
+      wantsPersisted = persisted
     }
     return true
   }
@@ -448,6 +468,12 @@ extension ForkOptions {
     }
     place = path
     return true
+  }
+
+  /// Whether the word asks for more than reception; nil for another word.
+  private static func acknowledgement(_ text: Bytes) -> Bool? {
+    if equal(text, ignoringCase: "persisted") { return true }
+    return equal(text, ignoringCase: "received") ? false : nil
   }
 
   private static func number(_ text: Bytes, _ range: ClosedRange<Int>) -> Int? {

@@ -11,6 +11,7 @@ package enum SettingKind: Sendable {
   case tls, verify, caFile, certificateFile, keyFile
   case reconnectMaxWait, reconnectAttempts, connectTimeout
   case buffer, drain
+  case ping, acknowledge
 
   /// Whether the value may be a secret, so that messages don't show it.
   package var isSecret: Bool {
@@ -56,7 +57,8 @@ extension ProfileKey {
       name: "verify", kind: .verify, form: "yes or no",
       help: "Whether the server's certificate and name are verified. Default: yes."),
     ProfileKey(
-      name: "dialect", kind: .dialect, form: "raw", help: "What is said on the wire, as option w. Default: raw."),
+      name: "dialect", kind: .dialect, form: "raw or audiofork",
+      help: "What is said on the wire, as option w. Default: raw."),
     ProfileKey(
       name: "format", kind: .format, form: "slin, slin12, slin16, slin24, slin32, slin44, slin48, ulaw or alaw",
       help: "Audio format on the wire, as option f. Default: slin."),
@@ -66,6 +68,14 @@ extension ProfileKey {
     ProfileKey(
       name: "subprotocol", kind: .subprotocol, form: "names separated by commas, or nothing",
       help: "WebSocket sub-protocols to offer; none where the value is empty. Default: echo."),
+    ProfileKey(
+      name: "acknowledge", kind: .acknowledge, form: "received or persisted",
+      help: "With dialect audiofork: which word of the server counts as delivery, that it has taken the audio or that it is on its disk. Default: received."
+    ),
+    ProfileKey(
+      name: "ping", kind: .ping, form: "yes or no",
+      help: "Whether the server is pinged; its pongs confirm delivery. With no, or where it answers none, its kernel's acknowledgement has to do. Default: yes.",
+      isGeneral: true),
     ProfileKey(
       name: "reconnect_attempts", kind: .reconnectAttempts, form: "a whole number from 0 to 1000000",
       help: "Attempts to reconnect in one outage, as option r. Default: 20.", isGeneral: true),

@@ -59,6 +59,12 @@ package struct RingDump {
     case .entry(let entry):
       sequence = number &+ 1
       return .lines([line(entry)] + (showsSamples ? sampleLines(count: entry.count) : []))
+    case .digit(let digit):
+      sequence = number &+ 1
+      let direction = digit.direction == .in ? "in " : "out"
+      return .lines([
+        aligned("\(number)", 8) + " \(direction) digit \(Character(Unicode.Scalar(digit.digit))), \(digit.milliseconds) ms"
+      ])
     case .notAudio:
       sequence = number &+ 1
       return .lines([aligned("\(number)", 8) + "   - (not audio)"])

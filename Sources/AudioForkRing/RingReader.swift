@@ -7,7 +7,9 @@ internal import Glibc
 package enum RingRead: Equatable, Sendable {
   /// A whole entry; its samples are in the array.
   case entry(CapturedEntry)
-  /// An entry without audio, such as a digit: go on with the next.
+  /// A digit that was pressed: no audio.
+  case digit(CapturedDigit)
+  /// An entry of a kind that this reader does not know: go on with the next.
   case notAudio
   /// The writer has not come so far.
   case notYet
@@ -121,7 +123,7 @@ package final class RingReader {
       guard fields.kind != 0 else { return .broken("entry \(sequence) has no kind") }
       guard fields.kind == UInt8(AF_ENTRY_AUDIO.rawValue) else {
         lastOldest = nil
-        return .notAudio
+        return CapturedDigit(fields).map { .digit($0) } ?? .notAudio
       }
       let entry: CapturedEntry
       do { entry = try checked(fields, sequence) } catch { return .broken(error.reason) }
@@ -222,5 +224,15 @@ package final class RingReader {
 
   private func has(_ fields: af_ring_entry, _ flag: af_entry_flags) -> Bool {
     UInt32(fields.flags) & flag.rawValue != 0
+  }
+}
+
+extension CapturedDigit {
+  /// Nil for an entry of another kind, and for one that no capture module writes.
+  fileprivate init?(_ fields: af_ring_entry) {
+    guard fields.kind == UInt8(AF_ENTRY_DTMF.rawValue), let direction = Direction(rawValue: fields.direction),
+      CapturedDigit.digits.contains(fields.detail)
+    else { return nil }
+    self.init(direction: direction, digit: fields.detail, milliseconds: UInt64(fields.ts))
   }
 }

@@ -56,6 +56,24 @@ package func captureFrame(_ tap: UnsafeMutablePointer<af_tap>, _ frame: Captured
   }
 }
 
+/// Writes a DTMF digit to the tap: ASCII, and for how many milliseconds it was pressed. As `captureFrame`.
+@inline(__always)
+package func captureDigit(
+  _ tap: UnsafeMutablePointer<af_tap>, direction givenDirection: UInt32, digit: UInt8, milliseconds: UInt32, now: Int64
+) {
+  guard af_word_load_relaxed(&tap.pointee.closed) == 0, tap.pointee.ring != nil else { return }
+  let direction = givenDirection & 1
+  guard tap.pointee.directions & (1 &<< UInt64(direction)) != 0 else { return }
+  var entry = af_ring_entry()
+  entry.arrival_ns = now &- tap.pointee.epoch_ns
+  entry.direction = UInt8(truncatingIfNeeded: direction)
+  entry.kind = UInt8(truncatingIfNeeded: AF_ENTRY_DTMF.rawValue)
+  entry.detail = digit
+  entry.ts = milliseconds
+  entry.captured = direction == 0 ? tap.pointee.in.captured : tap.pointee.out.captured
+  publish(tap, &entry, nil, 0)
+}
+
 @inline(__always)
 private func capture(
   _ tap: UnsafeMutablePointer<af_tap>, _ state: UnsafeMutablePointer<af_direction_state>, _ frame: CapturedFrame,

@@ -22,6 +22,12 @@ package struct FrameWriter<Random: RandomNumberGenerator> {
     return frame(.text, masking: &payload)
   }
 
+  /// A ping; its payload has at most 125 bytes.
+  package mutating func ping(_ payload: [UInt8]) -> ByteBuffer {
+    var bytes = Array(payload.prefix(125))
+    return frame(.ping, masking: &bytes)
+  }
+
   /// The answer to a ping: its payload, which the rules have held to 125 bytes.
   package mutating func pong(_ payload: ByteBuffer) -> ByteBuffer {
     var bytes = [UInt8](payload.readableBytesView.prefix(125))

@@ -9,10 +9,13 @@ package struct ConnectionFailure: Error, Equatable, Sendable {
   package let reason: String
   /// Whether another attempt would get the same answer.
   package let isPermanent: Bool
+  /// When the server wants to be asked again; nil where it did not say.
+  package let retryAfter: RetryAfter?
 
-  package init(_ reason: String, isPermanent: Bool = false) {
+  package init(_ reason: String, isPermanent: Bool = false, retryAfter: RetryAfter? = nil) {
     self.reason = reason
     self.isPermanent = isPermanent
+    self.retryAfter = retryAfter
   }
 }
 
@@ -20,15 +23,18 @@ package struct ConnectionFailure: Error, Equatable, Sendable {
 package struct UpgradeCheck: Sendable {
   package let key: String
   package let subprotocolsOffered: [String]
+  /// Whether one of them has to be selected.
+  package let needsSubprotocol: Bool
 
-  package init(key: String, subprotocolsOffered: [String]) {
+  package init(key: String, subprotocolsOffered: [String], needsSubprotocol: Bool = false) {
     self.key = key
     self.subprotocolsOffered = subprotocolsOffered
+    self.needsSubprotocol = needsSubprotocol
   }
 
   /// The sub-protocol that the server chose; nil where it chose none, which every server may.
   package func check(_ head: HTTPResponseHead) throws(ConnectionFailure) -> String? {
-    guard head.status == .switchingProtocols else { throw UpgradeCheck.refusal(head.status) }
+    guard head.status == .switchingProtocols else { throw UpgradeCheck.refusal(head) }
     guard hasToken(head.headers["Upgrade"], "websocket") else {
       throw ConnectionFailure("upgrade: the answer has no header 'Upgrade: websocket'")
     }
@@ -47,7 +53,12 @@ package struct UpgradeCheck: Sendable {
     }
     let chosen = head.headers["Sec-WebSocket-Protocol"]
     guard chosen.count <= 1 else { throw ConnectionFailure("upgrade: the server chose more than one sub-protocol") }
-    guard let subprotocol = chosen.first else { return nil }
+    guard let subprotocol = chosen.first else {
+      guard needsSubprotocol else { return nil }
+      throw ConnectionFailure(
+        "upgrade: the server did not select the sub-protocol \(subprotocolsOffered.joined(separator: " or ")) and does not speak it",
+        isPermanent: true)
+    }
     guard subprotocolsOffered.contains(subprotocol) else {
       throw ConnectionFailure("upgrade: the server chose the sub-protocol '\(shown(subprotocol))', not offered")
     }
@@ -56,11 +67,13 @@ package struct UpgradeCheck: Sendable {
 
   /// Any answer other than 101. Of the client errors only three can pass by themselves: a slow request, a server
   /// that has just started, too many requests.
-  private static func refusal(_ status: HTTPResponseStatus) -> ConnectionFailure {
+  private static func refusal(_ head: HTTPResponseHead) -> ConnectionFailure {
+    let status = head.status
     let isPermanent = (400...499).contains(status.code) && ![408, 425, 429].contains(status.code)
     let phrase = shown(status.reasonPhrase)
     return ConnectionFailure(
-      "http: \(status.code)\(phrase.isEmpty ? "" : " ")\(phrase)", isPermanent: isPermanent)
+      "http: \(status.code)\(phrase.isEmpty ? "" : " ")\(phrase)", isPermanent: isPermanent,
+      retryAfter: head.headers.first(name: "Retry-After").flatMap { RetryAfter($0) })
   }
 
   private func hasToken(_ values: [String], _ token: String) -> Bool {

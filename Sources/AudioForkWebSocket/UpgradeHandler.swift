@@ -11,6 +11,8 @@ package protocol WebSocketOwner: AnyObject {
   func webSocketFailed(_ failure: ConnectionFailure)
   /// The server sent a text message; it is whole and valid UTF-8.
   func webSocketReceived(_ session: WebSocketSession, text: String)
+  /// The server sent a pong, asked or not.
+  func webSocketReceived(_ session: WebSocketSession, pong: ByteBuffer)
   /// The session is over. Called once, and nothing after it.
   func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd)
 }
@@ -53,7 +55,8 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
   private init(_ request: UpgradeRequest, key: String, owner: any WebSocketOwner) {
     self.request = request
     self.owner = owner
-    check = UpgradeCheck(key: key, subprotocolsOffered: request.subprotocols)
+    check = UpgradeCheck(
+      key: key, subprotocolsOffered: request.subprotocols, needsSubprotocol: request.needsSubprotocol)
     var limits = NIOHTTPDecoderLimitConfiguration()
     limits.maxHeaderFieldSize = UpgradeHandler.headBytesMax
     limits.maxHeaderListSize = UpgradeHandler.headBytesMax

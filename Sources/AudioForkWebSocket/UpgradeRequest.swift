@@ -28,6 +28,8 @@ package struct UpgradeRequest: Sendable, Equatable {
   package var userInformation: [UInt8] = []
   /// Sub-protocols offered, in order of preference.
   package var subprotocols: [String] = []
+  /// Whether a server that selects none of them is of no use.
+  package var needsSubprotocol = false
   /// Further headers. Values may be anything; names are ours.
   package var headers: [RequestHeader] = []
   /// Headers as the user gave them: names and values go out as they are, but for what would end a line, and values that

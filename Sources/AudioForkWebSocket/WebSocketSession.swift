@@ -42,6 +42,8 @@ package final class WebSocketSession: ChannelInboundHandler {
   private var pongDue: ByteBuffer?
   private var closeTimer: Scheduled<Void>?
 
+  /// Frames of the server so far.
+  package private(set) var framesHeard: UInt64 = 0
   /// Bytes given to the channel since the upgrade, frame headers included.
   package private(set) var bytesWritten: UInt64 = 0
   /// The channel, for what only the room below NIO's sockets knows.
@@ -73,6 +75,12 @@ package final class WebSocketSession: ChannelInboundHandler {
     write(writer.text(text), context: context)
   }
 
+  /// Sends a ping with at most 125 bytes; its pong is reported with the same bytes.
+  package func ping(_ payload: [UInt8]) {
+    guard let context, case .open = phase else { return }
+    write(writer.ping(payload), context: context)
+  }
+
   /// Lets go what was sent since the last flush.
   package func flush() { context?.flush() }
 
@@ -85,6 +93,13 @@ package final class WebSocketSession: ChannelInboundHandler {
     closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: WebSocketSession.closeWait) {
       self.end(.lost("close: no answer to our Close frame"))
     }
+  }
+
+  /// Ends the session because the server said what it may not: a Close with 1002, then `lost`. `what` follows "the server
+  /// sent ".
+  package func refuse(_ what: String) {
+    guard let context, case .open = phase else { return }
+    refuse(FrameViolation(code: CloseCode.protocolError, reason: what), context: context)
   }
 
   /// Says good-bye and leaves without waiting; the owner hears nothing more.
@@ -102,8 +117,10 @@ package final class WebSocketSession: ChannelInboundHandler {
 
   package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard phase != .over else { return }
+    framesHeard &+= 1
     switch rules.receive(Self.unwrapInboundIn(data)) {
-    case .nothing, .binary, .pong: break
+    case .nothing, .binary: break
+    case .pong(let payload): owner?.webSocketReceived(self, pong: payload)
     case .text(let text): owner?.webSocketReceived(self, text: text)
     case .ping(let payload): answer(payload, context: context)
     case .close(let code, let reason): peerClosed(code, shown(reason), context: context)

@@ -14,6 +14,7 @@ struct ControlLinkDocumentTests {
       ("HELLO", AF_LINK_HELLO), ("FORK", AF_LINK_FORK), ("TABLE_END", AF_LINK_TABLE_END), ("FORGET", AF_LINK_FORGET),
       ("READY", AF_LINK_READY), ("STATE", AF_LINK_STATE), ("ENDED", AF_LINK_ENDED), ("LOG", AF_LINK_LOG),
       ("SEND_TEXT", AF_LINK_SEND_TEXT), ("GAP", AF_LINK_GAP), ("TEXT", AF_LINK_TEXT),
+      ("HEARTBEAT", AF_LINK_HEARTBEAT),
     ]
     for (name, type) in messages { #expect(page.contains("| \(name) | \(type.rawValue) |"), "\(name)") }
     #expect(page.contains("(4 … \(AF_LINK_MESSAGE_BYTES_MAX))"))
@@ -31,6 +32,7 @@ struct ControlLinkDocumentTests {
       ("CONFIRMED", AF_FIELD_CONFIRMED), ("CAPTURED", AF_FIELD_CAPTURED), ("UNDELIVERED", AF_FIELD_UNDELIVERED),
       ("SKEW", AF_FIELD_SKEW), ("DROPPED", AF_FIELD_DROPPED), ("LENGTH", AF_FIELD_LENGTH),
       ("DIRECTION", AF_FIELD_DIRECTION), ("START", AF_FIELD_START), ("COUNT", AF_FIELD_COUNT), ("LOOPS", AF_FIELD_LOOPS),
+      ("CONFIRMATION", AF_FIELD_CONFIRMATION),
     ]
     for (name, key) in fields { #expect(page.contains("| \(name) | \(key.rawValue) |"), "\(name)") }
   }

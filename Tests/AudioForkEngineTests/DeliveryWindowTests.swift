@@ -10,8 +10,18 @@ struct DeliveryWindowTests {
   /// Marks are numbers from 1 here: mark n is sent at n × spacing, 100 bytes behind the one before.
   private func sent(marks: Int) -> DeliveryWindow<Int> {
     var window = DeliveryWindow(confirmed: 0)
-    for mark in 1...marks { window.record(mark, now: Int64(mark) * spacing, offset: UInt64(mark) * 100) }
+    for mark in 1...marks {
+      window.record(mark, position: UInt64(mark) * 400, now: Int64(mark) * spacing, offset: UInt64(mark) * 100)
+    }
     return window
+  }
+
+  // #expect takes no mutating call.
+  private func confirm(_ window: inout DeliveryWindow<Int>, _ position: UInt64) -> Bool {
+    window.confirm(position: position)
+  }
+  private func resume(_ window: inout DeliveryWindow<Int>, _ position: UInt64?) -> Bool {
+    window.resume(at: position)
   }
 
   @Test("What was sent a moment ago is not confirmed")
@@ -49,6 +59,43 @@ struct DeliveryWindowTests {
     let changed = window.confirm(now: 60_000 * millisecond, acknowledged: nil)
     #expect(!changed)
     #expect(window.confirmed == 0)
+  }
+
+  @Test("A position confirms the marks up to it, and none behind it")
+  func byPosition() {
+    var window = sent(marks: 8)
+    #expect(!confirm(&window, 399))
+    #expect(confirm(&window, 1200))
+    #expect(window.confirmed == 3)
+    #expect(confirm(&window, 1999))
+    #expect(window.confirmed == 4)
+    #expect(!confirm(&window, 1200), "an old word changes nothing")
+    #expect(confirm(&window, .max))
+    #expect(window.confirmed == 8)
+  }
+
+  @Test("A server that says how far it came makes use of what the lost connection was sent; once")
+  func resumed() {
+    var window = sent(marks: 8)
+    _ = window.confirm(position: 800)
+    window.reset()
+    #expect(resume(&window, 2100))
+    #expect(window.confirmed == 5)
+    #expect(!resume(&window, 3200), "that connection is forgotten")
+    var silent = sent(marks: 8)
+    silent.reset()
+    #expect(!resume(&silent, nil))
+    #expect(!resume(&silent, 3200))
+    #expect(silent.confirmed == 0)
+  }
+
+  @Test("An attempt between that sent nothing does not forget what the connection before it was sent")
+  func resumedLater() {
+    var window = sent(marks: 8)
+    window.reset()
+    window.reset()
+    #expect(resume(&window, 1600))
+    #expect(window.confirmed == 4)
   }
 
   @Test("Marks are wanted only so often, and what a break may repeat is less than a second")

@@ -16,6 +16,7 @@ final class TestEngine: Sendable {
       switch message {
       case .state, .log, .gap, .text: guard reads.withLockedValue({ $0 }) else { return false }
       case .ready, .ended: break
+      case .heartbeat: return true
       }
       messages.withLockedValue { $0.append(message) }
       return true
@@ -32,7 +33,8 @@ final class TestEngine: Sendable {
     loops: [any EventLoop] = Array(MultiThreadedEventLoopGroup.singleton.makeIterator().prefix(2))
   ) async throws {
     let made = try await EngineCore.make(
-      on: loops[0], forkLoops: loops, directory: directory.path, output: collector, tls: tls
+      on: loops[0], forkLoops: loops, directory: directory.path, output: collector,
+      surroundings: EngineSurroundings(tls: tls)
     ).get()
     core = made.core
     exit = made.exit

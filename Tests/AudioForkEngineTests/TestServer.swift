@@ -11,6 +11,12 @@ final class TestServer: Sendable {
     case record
     /// Records, and closes with this code after so many bytes of audio.
     case closeAfter(bytes: Int, code: WebSocketErrorCode)
+    /// Records, and closes with this code when it is pinged.
+    case closeOnPing(WebSocketErrorCode)
+    /// Records, and answers every ping but the first so late.
+    case pongLate(TimeAmount)
+    /// Speaks audiofork.v1 and keeps what it gets in the store.
+    case fork(ForkStore)
     /// Answers the upgrade with these bytes.
     case answer(String)
     /// Accepts and never says anything.
@@ -32,6 +38,8 @@ final class TestServer: Sendable {
     var messageSizes: [Int] = []
     var pongs: [[UInt8]] = []
     var texts: [String] = []
+    /// Payloads of the client's pings.
+    var pings: [[UInt8]] = []
     var closeCode: UInt16?
     var isOver = false
     /// What went wrong in the server's eyes.
@@ -70,8 +78,8 @@ final class TestServer: Sendable {
   /// Listens on the port, or on a free one. `keeping`: go on writing into another server's log. `security` makes the
   /// handler that does TLS.
   static func start(
-    port: Int = 0, _ behaviour: Behaviour = .record, pingEvery: TimeAmount? = nil, keeping: TestServer? = nil,
-    receiveBufferBytes: Int? = nil, security: (@Sendable () -> any ChannelHandler)? = nil
+    port: Int = 0, _ behaviour: Behaviour = .record, pingEvery: TimeAmount? = nil, answersPings: Bool = true,
+    selectsSubprotocol: Bool = true, keeping: TestServer? = nil, receiveBufferBytes: Int? = nil, security: (@Sendable () -> any ChannelHandler)? = nil
   ) async throws -> TestServer {
     let log = keeping?.log ?? NIOLockedValueBox([])
     let channels = NIOLockedValueBox<[any Channel]>([])
@@ -91,7 +99,7 @@ final class TestServer: Sendable {
         return channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(SocketCloser())
           if let security { try channel.pipeline.syncOperations.addHandler(security()) }
-          try configure(channel, behaviour, pingEvery, log, index)
+          try configure(channel, behaviour, pingEvery, answersPings, selectsSubprotocol, log, index)
         }
       }
       .bind(host: "127.0.0.1", port: port).get()
@@ -117,25 +125,26 @@ final class TestServer: Sendable {
   }
 
   private static func configure(
-    _ channel: any Channel, _ behaviour: Behaviour, _ pingEvery: TimeAmount?,
-    _ log: NIOLockedValueBox<[Connection]>, _ index: Int
+    _ channel: any Channel, _ behaviour: Behaviour, _ pingEvery: TimeAmount?, _ answersPings: Bool,
+    _ selectsSubprotocol: Bool, _ log: NIOLockedValueBox<[Connection]>, _ index: Int
   ) throws {
     switch behaviour {
     case .silent: return
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
-    case .record, .closeAfter, .dropOnClose, .ignoreClose, .stall, .talk:
+    case .record, .closeAfter, .closeOnPing, .pongLate, .fork, .dropOnClose, .ignoreClose, .stall, .talk:
       let upgrader = NIOWebSocketServerUpgrader(
         shouldUpgrade: { channel, head in
           log.withLockedValue { $0[index].head = head }
           var headers = HTTPHeaders()
-          if let offered = head.headers.first(name: "Sec-WebSocket-Protocol") {
+          if selectsSubprotocol, let offered = head.headers.first(name: "Sec-WebSocket-Protocol") {
             headers.add(name: "Sec-WebSocket-Protocol", value: offered)
           }
           return channel.eventLoop.makeSucceededFuture(headers)
         },
         upgradePipelineHandler: { channel, _ in
           channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(RecordingHandler(behaviour, pingEvery, log, index))
+            try channel.pipeline.syncOperations.addHandler(
+              RecordingHandler(behaviour, pingEvery, answersPings, log, index))
             if case .stall = behaviour {
               try channel.syncOptions?.setOption(.autoRead, value: false)
             }
@@ -143,6 +152,61 @@ final class TestServer: Sendable {
         })
       try channel.pipeline.syncOperations.configureHTTPServerPipeline(
         withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
+    }
+  }
+}
+
+/// The server's side of audiofork.v1 for one fork, written from its page alone.
+final class ForkStore: Sendable {
+  struct State: Sendable {
+    /// The stream from position 0 on.
+    var samples: [Int16] = []
+    /// Sample frames that came although they were there, and positions that were left out.
+    var duplicates = 0
+    var holes = 0
+    /// The client's text messages.
+    var texts: [String] = []
+    /// What is said instead of the right thing.
+    var resumesAt: Int?
+    var resumes = true
+    var acknowledges = true
+    var level = "received"
+    var acknowledged = 0
+  }
+
+  private let state = NIOLockedValueBox(State())
+
+  init(_ change: (inout State) -> Void = { _ in }) { state.withLockedValue { change(&$0) } }
+
+  var now: State { state.withLockedValue { $0 } }
+  func change(_ change: (inout State) -> Void) { state.withLockedValue { change(&$0) } }
+
+  /// Takes a frame; returns the texts to answer.
+  func received(_ opcode: WebSocketOpcode, _ payload: [UInt8]) -> [String] {
+    state.withLockedValue { state in
+      switch opcode {
+      case .text:
+        let text = String(decoding: payload, as: UTF8.self)
+        state.texts.append(text)
+        guard text.hasPrefix(#"{"type":"start""#), state.resumes else { return [] }
+        return [#"{"type":"resume","position":\#(state.resumesAt ?? state.samples.count)}"#]
+      case .binary where payload.count >= 8:
+        let position = payload[0..<8].reduce(0) { $0 << 8 | Int($1) }
+        let samples = stride(from: 8, to: payload.count - 1, by: 2).map {
+          Int16(truncatingIfNeeded: Int(payload[$0]) | Int(payload[$0 + 1]) << 8)
+        }
+        if position > state.samples.count {
+          state.holes += position - state.samples.count
+          state.samples += [Int16](repeating: 0, count: position - state.samples.count)
+        }
+        let known = min(state.samples.count - position, samples.count)
+        state.duplicates += known
+        state.samples += samples.dropFirst(known)
+        guard state.acknowledges else { return [] }
+        state.acknowledged = state.samples.count
+        return [#"{"type":"ack","position":\#(state.samples.count),"level":"\#(state.level)"}"#]
+      default: return []
+      }
     }
   }
 }
@@ -168,16 +232,18 @@ private final class RecordingHandler: ChannelInboundHandler {
   typealias OutboundOut = WebSocketFrame
   private let behaviour: TestServer.Behaviour
   private let pingEvery: TimeAmount?
+  private let answersPings: Bool
   private let log: NIOLockedValueBox<[TestServer.Connection]>
   private let index: Int
   private var pings: RepeatedTask?
 
   init(
-    _ behaviour: TestServer.Behaviour, _ pingEvery: TimeAmount?, _ log: NIOLockedValueBox<[TestServer.Connection]>,
+    _ behaviour: TestServer.Behaviour, _ pingEvery: TimeAmount?, _ answersPings: Bool, _ log: NIOLockedValueBox<[TestServer.Connection]>,
     _ index: Int
   ) {
     self.behaviour = behaviour
     self.pingEvery = pingEvery
+    self.answersPings = answersPings
     self.log = log
     self.index = index
   }
@@ -214,12 +280,33 @@ private final class RecordingHandler: ChannelInboundHandler {
         log[index].audio += payload
         log[index].messageSizes.append(payload.count)
       case .pong: log[index].pongs.append(payload)
+      case .ping: log[index].pings.append(payload)
       case .text: log[index].texts.append(String(decoding: payload, as: UTF8.self))
       case .connectionClose where payload.count >= 2:
         log[index].closeCode = UInt16(payload[0]) << 8 | UInt16(payload[1])
       default: break
       }
       total = log[index].audio.count
+    }
+    if case .fork(let store) = behaviour {
+      for answer in store.received(frame.opcode, payload) {
+        context.writeAndFlush(
+          Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: answer))), promise: nil)
+      }
+    }
+    if frame.opcode == .ping, case .closeOnPing(let code) = behaviour {
+      var payload = ByteBuffer()
+      payload.write(webSocketErrorCode: code)
+      context.writeAndFlush(
+        Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
+    } else if frame.opcode == .ping, case .pongLate(let delay) = behaviour, log.withLockedValue({ $0[index].pings.count > 1 }) {
+      let channel = context.channel
+      context.eventLoop.scheduleTask(in: delay) {
+        channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .pong, data: ByteBuffer(bytes: payload)), promise: nil)
+      }
+    } else if frame.opcode == .ping, answersPings {
+      context.writeAndFlush(
+        Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: ByteBuffer(bytes: payload))), promise: nil)
     }
     if frame.opcode == .connectionClose, case .ignoreClose = behaviour { return }
     if frame.opcode == .connectionClose, case .dropOnClose = behaviour { return SocketCloser.close(context.channel) }

@@ -16,6 +16,8 @@ private final class RecordingOwner: WebSocketOwner {
   func webSocketFailed(_ failure: ConnectionFailure) { failures.append(failure) }
   var texts: [String] = []
   func webSocketReceived(_ session: WebSocketSession, text: String) { texts.append(text) }
+  var pongs: [[UInt8]] = []
+  func webSocketReceived(_ session: WebSocketSession, pong: ByteBuffer) { pongs.append(Array(pong.readableBytesView)) }
   func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd) { ends.append(end) }
 }
 

@@ -184,13 +184,14 @@ private func example(_ kind: SettingKind) -> String {
   case .parameters: "key=value"
   case .direction: "stereo"
   case .format: "slin16"
-  case .dialect: "raw"
+  case .dialect: "audiofork"
   case .subprotocol: "one, two"
   case .gainIn, .gainOut, .gainBoth: "-2"
   case .beepInterval: "30"
   case .idVariable, .textVariable: "NAME"
   case .tls: "insecure"
-  case .verify: "no"
+  case .verify, .ping: "no"
+  case .acknowledge: "persisted"
   case .caFile, .certificateFile, .keyFile: "/etc/ssl/some.pem"
   case .reconnectMaxWait, .connectTimeout, .buffer, .drain: "30"
   case .reconnectAttempts: "7"
@@ -204,8 +205,6 @@ struct ProfileTests {
     for key in ProfileKey.all {
       var options = ForkOptions()
       try options.apply(key, bytes(example(key.kind)))
-      // There is one dialect so far, and it is the default.
-      if case .dialect = key.kind { continue }
       #expect(options != ForkOptions(), "\(key.name)")
     }
     #expect(ProfileKey.all.allSatisfy { $0.help.utf8CodeUnitCount > 10 })

@@ -35,16 +35,16 @@ struct EventLinesTests {
     let stream = #""path":"/demo","id":"4f","channel":"SIP/\"x\"","remote":"127.0.0.1:5000","rate":8000,"channels":1,"encoding":"linear""#
     #expect(
       EventLines.json(.started(facts(), file: "/r/a.wav"))
-        == #"{"event":"started","stream":1,\#(stream),"subprotocol":"echo","file":"/r/a.wav","notes":[]}"#)
+        == #"{"event":"started","stream":1,\#(stream),"subprotocol":"echo","position":0,"file":"/r/a.wav","notes":[]}"#)
     #expect(
       EventLines.json(.progress(facts(), progress(frames: 8160)))
         == #"{"event":"progress","stream":1,"seconds":1.020,"bytes":16320,"messages":50,"#
-        + #""texts":0,"level":-6.0,"peak":-6.0}"#)
+        + #""texts":0,"duplicates":0,"level":-6.0,"peak":-6.0}"#)
     let ending = StreamEnding(side: .client, code: 1000, reason: "")
     #expect(
       EventLines.json(.ended(facts(), progress(frames: 0, samples: []), ending, file: nil, trouble: "disk \"full\""))
-        == #"{"event":"ended","stream":1,\#(stream),"subprotocol":"echo","file":"","seconds":0.000,"bytes":0,"#
-        + #""messages":50,"texts":0,"level":null,"peak":null,"code":1000,"by":"client","reason":"","#
+        == #"{"event":"ended","stream":1,\#(stream),"subprotocol":"echo","position":0,"file":"","seconds":0.000,"bytes":0,"#
+        + #""messages":50,"texts":0,"duplicates":0,"level":null,"peak":null,"code":1000,"by":"client","reason":"","#
         + #""error":"disk \"full\""}"#)
   }
 

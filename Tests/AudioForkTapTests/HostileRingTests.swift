@@ -39,7 +39,7 @@ struct HostileRingTests {
           #expect(entry.sequence == sequence && entry.count > 0 && entry.count <= samples.count)
           #expect((8000...192_000).contains(entry.rateHertz) && entry.count * 1000 <= entry.rateHertz * 60)
           sequence &+= 1
-        case .notAudio: sequence &+= 1
+        case .notAudio, .digit: sequence &+= 1
         case .lapped(let oldest):
           #expect(oldest > sequence && oldest <= reader.published)
           sequence = oldest

@@ -141,7 +141,7 @@ struct RingRace {
           return outcome
         }
         sched_yield()
-      case .notAudio:
+      case .notAudio, .digit:
         ledger.complain("entry \(sequence) is said to be no audio")
         sequence += 1
       case .broken(let reason):

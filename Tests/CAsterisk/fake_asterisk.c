@@ -186,6 +186,20 @@ void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direct
 	pthread_mutex_unlock(&channel->lock);
 }
 
+void fake_digit(struct ast_channel *channel, enum ast_audiohook_direction direction, char digit, long milliseconds)
+{
+	struct ast_frame frame = { .frametype = AST_FRAME_DTMF_END, .subclass.integer = digit, .len = milliseconds };
+	struct ast_audiohook *hook;
+
+	pthread_mutex_lock(&channel->lock);
+	for (hook = channel->hooks; hook; hook = hook->next) {
+		if (hook->status == AST_AUDIOHOOK_STATUS_RUNNING && hook->flags & AST_AUDIOHOOK_WANTS_DTMF) {
+			hook->manipulate_callback(hook, channel, &frame, direction);
+		}
+	}
+	pthread_mutex_unlock(&channel->lock);
+}
+
 int fake_references(struct ast_channel *channel)
 {
 	int count;
@@ -869,6 +883,7 @@ ssize_t af_read_file(const char *path, void *buffer, size_t length)
 }
 int af_process_open(int pid) { return -1; }
 void af_process_kill(int process) { }
+void af_process_terminate(int process) { }
 const char *af_built_for(void) { return "22.10.1"; }
 const char *af_version(void) { return AF_VERSION; }
 const char *af_default_engine(void) { return "/bin/true"; }

@@ -26,6 +26,8 @@ package enum EventLines {
       line.add("event", "text")
       line.add("stream", facts.number)
       line.add("text", text)
+    case .told(let facts, let message):
+      add(message, of: facts, to: &line)
     case .ended(let facts, let progress, let ending, let file, let trouble):
       line.add("event", "ended")
       add(facts, to: &line)
@@ -48,14 +50,15 @@ package enum EventLines {
     case .listening(let url, _, let folder):
       return "listening on \(url) - recordings go to \(folder)"
     case .started(let facts, let file):
-      let encoding = facts.request.encoding == .linear ? "" : ", \(word(facts.request.encoding))"
-      let form = "\(facts.request.rateHertz) Hz, \(channels(facts.request.channelCount))\(encoding)"
+      let encoding = facts.encoding == .linear ? "" : ", \(word(facts.encoding))"
+      let form = "\(facts.rateHertz) Hz, \(channels(facts.channelCount))\(encoding)"
       let first = "[\(facts.number)] started \(printable(facts.request.path)) from \(facts.remote), \(form) -> \(file)"
       return ([first] + facts.request.notes.map { "[\(facts.number)] note: \(printable($0))" }).joined(separator: "\n")
     case .progress(let facts, let progress):
       return "[\(facts.number)] \(fixed(progress.seconds(facts), places: 2)) s  \(decibels(progress.level))"
     case .text(let facts, let text):
       return "[\(facts.number)] text: \(printable(String(text.prefix(textShownMax))))"
+    case .told(let facts, let message): return "[\(facts.number)] \(plain(message))"
     case .ended(let facts, let progress, let ending, let file, let trouble):
       var line = "[\(facts.number)] ended \(file ?? "without a file")  \(fixed(progress.seconds(facts), places: 2)) s, "
       line += "\(progress.bytes(facts)) bytes, \(progress.messages) messages, \(decibels(progress.level)); "
@@ -109,13 +112,74 @@ package enum EventLines {
   private static func add(_ facts: StreamFacts, to line: inout JSONLine) {
     line.add("stream", facts.number)
     line.add("path", facts.request.path)
-    line.add("id", facts.request.forkID)
+    line.add("id", facts.forkID)
     line.add("channel", facts.request.channel)
     line.add("remote", facts.remote)
-    line.add("rate", facts.request.rateHertz)
-    line.add("channels", facts.request.channelCount)
-    line.add("encoding", word(facts.request.encoding))
+    line.add("rate", facts.rateHertz)
+    line.add("channels", facts.channelCount)
+    line.add("encoding", word(facts.encoding))
     line.add("subprotocol", facts.request.subprotocol ?? "")
+    line.add("position", Int(clamping: facts.start?.position ?? 0))
+  }
+
+  /// What the client told of its fork's stream, under the message's own type and names.
+  private static func add(_ message: ForkMessage, of facts: StreamFacts, to line: inout JSONLine) {
+    func begin(_ event: String) {
+      line.add("event", event)
+      line.add("stream", facts.number)
+      line.add("id", facts.forkID)
+    }
+    func add(_ name: String, _ number: UInt64) { line.add(name, Int(clamping: number)) }
+    switch message {
+    case .start, .unknown: begin("unknown")
+    case .gap(let direction, let position, let start, let samples, let reason):
+      begin("gap")
+      line.add("direction", direction)
+      add("position", position)
+      add("start", start)
+      add("samples", samples)
+      line.add("reason", reason)
+    case .fill(let direction, let position, let frames):
+      begin("fill")
+      line.add("direction", direction)
+      add("position", position)
+      add("frames", frames)
+    case .mute(let direction, let position, let frames):
+      begin("mute")
+      line.add("direction", direction)
+      add("position", position)
+      add("frames", frames)
+    case .digit(let direction, let position, let digit, let milliseconds):
+      begin("dtmf")
+      line.add("direction", direction)
+      add("position", position)
+      line.add("digit", digit)
+      add("milliseconds", milliseconds)
+    case .text(let text):
+      begin("text")
+      line.add("text", text)
+    case .stop(let position, let reason):
+      begin("stop")
+      add("position", position)
+      line.add("reason", reason)
+    }
+  }
+
+  private static func plain(_ message: ForkMessage) -> String {
+    switch message {
+    case .start: "start"
+    case .gap(let direction, let position, let start, let samples, let reason):
+      "gap: \(samples) captured samples of \(printable(direction)) from \(start) on are missing at \(position) (\(printable(reason)))"
+    case .fill(let direction, let position, let frames):
+      "fill: \(frames) sample frames at \(position) have no audio of \(printable(direction))"
+    case .mute(let direction, let position, let frames):
+      "muted: \(frames) sample frames of \(printable(direction)) at \(position)"
+    case .digit(let direction, let position, let digit, let milliseconds):
+      "digit \(printable(digit)) of \(printable(direction)) at \(position), \(milliseconds) ms"
+    case .text(let text): "text: \(printable(String(text.prefix(textShownMax))))"
+    case .stop(let position, let reason): "stop at \(position) (\(printable(reason)))"
+    case .unknown(let type): "a message of type \(printable(String(type.prefix(40))))"
+    }
   }
 
   private static func add(_ progress: StreamProgress, of facts: StreamFacts, to line: inout JSONLine) {
@@ -123,6 +187,7 @@ package enum EventLines {
     line.add("bytes", progress.bytes(facts))
     line.add("messages", progress.messages)
     line.add("texts", progress.texts)
+    line.add("duplicates", Int(clamping: progress.duplicates))
     line.add("level", progress.level.rootMeanSquare, places: 1)
     line.add("peak", progress.level.peakLevel, places: 1)
   }

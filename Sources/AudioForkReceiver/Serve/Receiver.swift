@@ -22,6 +22,7 @@ package struct Receiver: Service {
     let emit: @Sendable (ReceiverEvent) -> Void
     let unixSeconds: @Sendable () -> Int
     let registry = ConnectionRegistry()
+    let claims = ForkClaims()
     /// Blocking disk work goes here: at most one piece for each connection, so its queue is bounded by them.
     let pool = NIOThreadPool.singleton
     let security: Security?

@@ -46,6 +46,49 @@ package final class Recording: Sendable {
     self.encoding = encoding
   }
 
+  /// Goes on with the fork's file, or creates it.
+  package init(of fork: ForkStart, in folder: RecordingFolder, stem: String) throws(RecordingError) {
+    let (descriptor, path) = try folder.openOrCreate(stem: stem)
+    do {
+      let file = try WavFile(continuing: descriptor, rateHertz: fork.rateHertz, channelCount: fork.channelCount)
+      var begun = State(file: nil)
+      begun.frameCount = file.frameCount
+      begun.file = consume file
+      state = Mutex(begun)
+    } catch {
+      throw RecordingError(reason: "cannot go on with \(path): \(error.reason)")
+    }
+    self.path = path
+    frameBytes = fork.encoding.bytesPerSample * fork.channelCount
+    encoding = fork.encoding
+  }
+
+  /// Sample frames in the file: the position that comes next.
+  package var frameCount: Int { state.withLock { $0.frameCount } }
+
+  /// Writes silence up to a position that lies ahead: what is before it another server has.
+  package func fill(to position: UInt64) throws(RecordingError) {
+    try onState { (state) throws(RecordingError) in try state.file?.fill(to: Int(clamping: position)) }
+  }
+
+  /// Forces what was written to the disk.
+  package func sync() throws(RecordingError) {
+    try onState { (state) throws(RecordingError) in try state.file?.sync() }
+  }
+
+  private func onState(_ work: (inout State) throws(RecordingError) -> Void) throws(RecordingError) {
+    let failure: RecordingError? = state.withLock { state in
+      do throws(RecordingError) {
+        try work(&state)
+        state.frameCount = state.file?.frameCount ?? state.frameCount
+        return nil
+      } catch {
+        return error
+      }
+    }
+    if let failure { throw RecordingError(reason: "cannot write \(path): \(failure.reason); what was written is kept") }
+  }
+
   /// Appends what arrived; bytes of an unfinished sample frame are kept for the next call.
   package func append(_ bytes: ByteBuffer) throws(RecordingError) -> Appended {
     do {

@@ -44,6 +44,25 @@ package struct RecordingFolder: Equatable, Sendable {
     throw RecordingError(reason: "cannot create \(path)/\(stem).wav: it and all its numbered variants exist")
   }
 
+  /// Opens `<stem>.wav`, which it creates where there is none, for this process alone.
+  package func openOrCreate(stem: String) throws(RecordingError) -> (descriptor: CInt, path: String) {
+    let file = "\(path)/\(stem).wav"
+    let descriptor = open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0o644)
+    guard descriptor >= 0 else {
+      throw RecordingError(reason: "cannot open \(file): \(RecordingFolder.text(errno))")
+    }
+    var status = stat()
+    var reason: String?
+    if fstat(descriptor, &status) != 0 || status.st_mode & S_IFMT != S_IFREG {
+      reason = "it is not a regular file"
+    } else if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+      reason = "another receiver writes it"
+    }
+    guard let reason else { return (descriptor, file) }
+    Glibc.close(descriptor)
+    throw RecordingError(reason: "cannot go on with \(file): \(reason)")
+  }
+
   /// Streams with one path and fork id in one second; far more than a client that reconnects can make.
   private static let attemptsMax = 10_000
 

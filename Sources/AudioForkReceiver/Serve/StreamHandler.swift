@@ -10,10 +10,12 @@ final class StreamHandler: ChannelDuplexHandler {
   typealias OutboundIn = WebSocketFrame
   typealias OutboundOut = WebSocketFrame
 
-  private let facts: StreamFacts
+  private var facts: StreamFacts
   private let shared: Receiver.Shared
   private let loop: any EventLoop
-  private var machine = StreamStateMachine()
+  private var machine: StreamStateMachine
+  /// The fork whose file this connection has claimed.
+  private var claim: String?
   private var recording: Recording?
   private var trouble: String?
   private var context: ChannelHandlerContext?
@@ -30,10 +32,14 @@ final class StreamHandler: ChannelDuplexHandler {
     self.facts = facts
     self.shared = shared
     self.loop = loop
+    machine = StreamStateMachine(isForkStream: facts.request.isForkStream)
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
+    guard !facts.request.isForkStream else {
+      return after(StreamStateMachine.startDelay) { $0.machine.startDue() }
+    }
     let (folder, request, clock) = (shared.folder, facts.request, shared.unixSeconds)
     onPool {
       let stem = RecordingName.stem(path: request.path, forkID: request.forkID, unixSeconds: clock())
@@ -66,6 +72,7 @@ final class StreamHandler: ChannelDuplexHandler {
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if event is ReceiverStops { run(machine.shutDown()) }
+    if event is StreamReplaced { run(machine.replaced()) }
     context.fireUserInboundEventTriggered(event)
   }
 
@@ -76,18 +83,40 @@ final class StreamHandler: ChannelDuplexHandler {
   private func run(_ actions: [StreamStateMachine.Action]) {
     for action in actions {
       switch action {
-      case .write(let bytes): write(bytes)
+      case .open(let start): open(start)
+      case .write(let bytes, let position): write(bytes, at: position)
+      case .sync: sync()
+      case .sendText(let text): send(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: text)))
       case .finish: finish()
       case .sendPong(let payload): send(WebSocketFrame(fin: true, opcode: .pong, data: payload))
       case .sendClose(let code, let reason): send(StreamHandler.closeFrame(code, reason))
       case .scheduleFlush: after(StreamStateMachine.flushDelay) { $0.machine.flushDue() }
+      case .scheduleSync: after(StreamStateMachine.syncDelay) { $0.machine.syncDue() }
       case .scheduleClose: after(StreamStateMachine.closeDelay) { $0.machine.closeDue() }
       case .pauseReading: isReadingPaused = true
       case .resumeReading: resumeReading()
       case .closeAfterWrites: closeAfterWrites()
       case .abort: context?.close(promise: nil)
       case .text(let text): shared.emit(.text(facts, text))
+      case .told(let message): shared.emit(.told(facts, message))
       case .ended(let ending): ended(ending)
+      }
+    }
+  }
+
+  /// Opens the fork's file once no older connection has it.
+  private func open(_ start: ForkStart) {
+    guard let context else { return }
+    let stem = RecordingName.stem(path: facts.request.path, forkID: start.id, unixSeconds: start.epochSeconds)
+    facts.start = start
+    claim = stem
+    let folder = shared.folder
+    shared.claims.claim(stem, number: facts.number, channel: context.channel).assumeIsolated().whenComplete { [self] result in
+      if case .failure(let error) = result { return opened(.failure(error)) }
+      onPool {
+        try Recording(of: start, in: folder, stem: stem)
+      } then: { handler, result in
+        handler.opened(result)
       }
     }
   }
@@ -96,19 +125,36 @@ final class StreamHandler: ChannelDuplexHandler {
     switch result {
     case .success(let recording):
       self.recording = recording
+      let position = recording.frameCount
+      progress.frameCount = position
       shared.emit(.started(facts, file: recording.path))
       scheduleProgress()
-      run(machine.opened())
+      run(facts.start == nil ? machine.opened() : machine.opened(at: UInt64(position)))
     case .failure(let error):
       trouble = StreamHandler.reason(error)
       run(machine.openFailed("the recording cannot be made"))
     }
   }
 
-  private func write(_ bytes: ByteBuffer) {
+  private func sync() {
     guard let recording else { return }
     onPool {
-      try recording.append(bytes)
+      try recording.sync()
+    } then: { handler, result in
+      switch result {
+      case .success: handler.run(handler.machine.synced())
+      case .failure(let error):
+        handler.trouble = StreamHandler.reason(error)
+        handler.run(handler.machine.writeFailed("the recording cannot be kept"))
+      }
+    }
+  }
+
+  private func write(_ bytes: ByteBuffer, at position: UInt64?) {
+    guard let recording else { return }
+    onPool {
+      if let position { try recording.fill(to: position) }
+      return try recording.append(bytes)
     } then: { handler, result in
       switch result {
       case .success(let appended):
@@ -140,6 +186,8 @@ final class StreamHandler: ChannelDuplexHandler {
 
   private func ended(_ ending: StreamEnding) {
     isOver = true
+    if let claim { shared.claims.release(claim, number: facts.number) }
+    progress.duplicates = machine.duplicates
     progress.messages = machine.messages
     progress.texts = machine.texts
     shared.emit(.ended(facts, progress, ending, file: recording?.path, trouble: trouble))

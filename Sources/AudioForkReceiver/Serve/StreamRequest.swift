@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
+internal import AudioForkDialects
 package import NIOHTTP1
 
 /// What the upgrade request says about a stream.
@@ -15,7 +16,8 @@ package struct StreamRequest: Equatable, Sendable {
   package let channelCount: Int
   /// From the header AudioFork-Format; linear for the slin formats and where it is absent.
   package let encoding: SampleEncoding
-  /// The first sub-protocol that the client offers, which is the one selected; nil where it offers none.
+  /// The sub-protocol that is selected: `audiofork.v1` where the client offers it, else the first one; nil where it
+  /// offers none.
   package let subprotocol: String?
   /// What was not as expected and what was assumed instead, one sentence each.
   package let notes: [String]
@@ -29,8 +31,10 @@ package struct StreamRequest: Equatable, Sendable {
     path = String(head.uri.prefix { $0 != "?" && $0 != "#" })
     forkID = head.headers.first(name: "AudioFork-ID") ?? ""
     channel = head.headers.first(name: "AudioFork-Channel") ?? ""
-    subprotocol = head.headers[canonicalForm: "Sec-WebSocket-Protocol"].first.map(String.init)
-      .flatMap { StreamRequest.isToken($0) ? $0 : nil }
+    let offered = head.headers[canonicalForm: "Sec-WebSocket-Protocol"].map(String.init)
+    let isFork = offered.contains(AudioForkDialect.subprotocol)
+    subprotocol =
+      isFork ? AudioForkDialect.subprotocol : offered.first.flatMap { StreamRequest.isToken($0) ? $0 : nil }
     var notes: [String] = []
     rateHertz = StreamRequest.number(
       in: head.headers, named: "AudioFork-Rate", within: StreamRequest.rates, assumed: 8000, &notes)
@@ -48,6 +52,9 @@ package struct StreamRequest: Equatable, Sendable {
     }
     self.notes = notes
   }
+
+  /// Whether the client speaks `audiofork.v1`.
+  package var isForkStream: Bool { subprotocol == AudioForkDialect.subprotocol }
 
   private static func number(
     in headers: HTTPHeaders, named name: String, within range: ClosedRange<Int>, assumed: Int, _ notes: inout [String]

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkCore
 package import NIOCore
 package import NIOWebSocket
 
@@ -30,13 +31,23 @@ package struct StreamEnding: Equatable, Sendable {
 /// One connection: what is written to its file when, when pings are answered, and how it is closed. No I/O and no
 /// clock: `StreamHandler` reports events and carries out the actions, in order.
 ///
+/// A connection of `audiofork.v1` begins with the client's `start`: then its fork's file is opened, and the client hears
+/// from which position on to send. Every position is written once, and acknowledged when that is done.
+///
 /// Two promises hold for a client. A pong means that all audio sent before its ping has been written to the file, so
 /// that it outlives this process. An echoed Close means that the file is complete.
 package struct StreamStateMachine: Sendable {
   /// What to do next.
   package enum Action: Equatable, Sendable {
-    /// Append these bytes to the file, then call `written()` or `writeFailed(_:)`.
-    case write(ByteBuffer)
+    /// Open the fork's file, then call `opened(at:)` or `openFailed(_:)`.
+    case open(ForkStart)
+    /// Append these bytes to the file, then call `written()` or `writeFailed(_:)`. `position`: the sample frame at which
+    /// they begin; what lies before it and is not in the file is silence. Nil: right behind the last ones.
+    case write(ByteBuffer, position: UInt64? = nil)
+    /// Force the file to the disk, then call `synced()` or `writeFailed(_:)`.
+    case sync
+    /// Send a text message.
+    case sendText(String)
     /// Finalise the file, then call `finished()`.
     case finish
     case sendPong(ByteBuffer)
@@ -44,6 +55,8 @@ package struct StreamStateMachine: Sendable {
     case sendClose(code: UInt16?, reason: String)
     /// Call `flushDue()` after `flushDelay`.
     case scheduleFlush
+    /// Call `syncDue()` after `syncDelay`.
+    case scheduleSync
     /// Call `closeDue()` after `closeDelay`.
     case scheduleClose
     case pauseReading
@@ -54,6 +67,8 @@ package struct StreamStateMachine: Sendable {
     case abort
     /// A text message arrived.
     case text(String)
+    /// A message of `audiofork.v1` other than `start` arrived.
+    case told(ForkMessage)
     /// The file is complete and the stream over.
     case ended(StreamEnding)
   }
@@ -67,14 +82,22 @@ package struct StreamStateMachine: Sendable {
   package static let pendingBytesMax = 256 * 1024
   /// How long a client has to answer our Close.
   package static let closeDelay = TimeAmount.seconds(1)
+  /// Between two times that a file is forced to the disk, where the client asks for that.
+  package static let syncDelay = TimeAmount.milliseconds(500)
+  /// How long a client of `audiofork.v1` has for its `start`.
+  package static let startDelay = TimeAmount.seconds(10)
   /// Unanswered pings; beyond them the oldest is dropped, which RFC 6455 (5.5.3) allows.
   package static let pongsMax = 64
 
-  /// The file's life. opening → idle ⇄ writing → finishing → finished; a file that cannot be created is finished.
+  /// The file's life. opening → idle ⇄ writing, syncing → finishing → finished; a file that cannot be created is
+  /// finished.
   private enum File: Equatable {
+    /// There is none before the client's `start`.
+    case awaited
     case opening
     case idle
-    case writing(byteCount: Int)
+    case writing(byteCount: Int, end: UInt64)
+    case syncing(end: UInt64)
     case finishing
     case finished
   }
@@ -85,9 +108,36 @@ package struct StreamStateMachine: Sendable {
     let payload: ByteBuffer
   }
 
+  /// What a connection of `audiofork.v1` has besides.
+  private struct Fork {
+    var start: ForkStart?
+    /// The message that is arriving, its position included.
+    var message = ByteBuffer()
+    /// Position that comes next.
+    var next: UInt64 = 0
+    /// What has been written, and what is on the disk.
+    var written: UInt64 = 0
+    var synced: UInt64 = 0
+    var stop: UInt64?
+    var isSyncScheduled = false
+    var isSyncDue = false
+    /// Sample frames that came although they were in the file already.
+    var duplicates: UInt64 = 0
+  }
+
+  /// Audio that is not written yet.
+  private struct Chunk {
+    var bytes: ByteBuffer
+    /// Sample frame at which it begins, and ends; nil and 0 where the client doesn't say.
+    var position: UInt64?
+    var end: UInt64
+  }
+
   private var rules = ClientFrameRules()
   private var file = File.opening
-  private var pending = ByteBuffer()
+  private var fork: Fork?
+  private var chunks: [Chunk] = []
+  private var pendingBytes = 0
   private var acceptedBytes = 0
   private var writtenBytes = 0
   private var pongs: [WaitingPong] = []
@@ -110,12 +160,44 @@ package struct StreamStateMachine: Sendable {
   /// Text messages received.
   package private(set) var texts = 0
 
-  /// A stream whose connection is open and whose file is being created.
-  package init() {}
+  /// A stream whose connection is open and whose file is being created; with `audiofork.v1` it is opened on `start`.
+  package init(isForkStream: Bool = false) {
+    if isForkStream {
+      file = .awaited
+      fork = Fork()
+    }
+  }
+
+  /// Sample frames that came although they were in the file already; 0 where the client doesn't say what it sends.
+  package var duplicates: UInt64 { fork?.duplicates ?? 0 }
 
   /// The file exists.
   package mutating func opened() -> [Action] {
     if file == .opening { file = .idle }
+    return advance([])
+  }
+
+  /// The fork's file is open and holds the stream up to `position`.
+  package mutating func opened(at position: UInt64) -> [Action] {
+    guard file == .opening else { return advance([]) }
+    file = .idle
+    fork?.next = position
+    fork?.written = position
+    fork?.synced = position
+    return advance(say(ForkMessage.resume(position: position)))
+  }
+
+  /// No `start` came within `startDelay`.
+  package mutating func startDue() -> [Action] {
+    guard file == .awaited, !inputOver else { return [] }
+    return act(on: .violation(code: 1002, reason: "no start came within 10 seconds"))
+  }
+
+  /// Another connection carries the fork now: what this one still holds it will send again there.
+  package mutating func replaced() -> [Action] {
+    inputOver = true
+    drop()
+    if ending == nil { ending = StreamEnding(side: .server, code: 4001, reason: "another connection carries this fork") }
     return advance([])
   }
 
@@ -139,17 +221,33 @@ package struct StreamStateMachine: Sendable {
   /// `flushDelay` has passed.
   package mutating func flushDue() -> [Action] {
     flushScheduled = false
-    flushWanted = pending.readableBytes > 0
+    flushWanted = pendingBytes > 0
     return advance([])
+  }
+
+  /// `syncDelay` has passed.
+  package mutating func syncDue() -> [Action] {
+    fork?.isSyncScheduled = false
+    fork?.isSyncDue = true
+    return advance([])
+  }
+
+  /// The file is on the disk.
+  package mutating func synced() -> [Action] {
+    guard case .syncing(let end) = file else { return advance([]) }
+    file = .idle
+    fork?.synced = end
+    return advance(say(ForkMessage.acknowledgement(position: end, isPersisted: true)))
   }
 
   /// The write has been done.
   package mutating func written() -> [Action] {
-    if case .writing(let byteCount) = file {
-      writtenBytes += byteCount
-      file = .idle
-    }
-    return advance([])
+    guard case .writing(let byteCount, let end) = file else { return advance([]) }
+    writtenBytes += byteCount
+    file = .idle
+    guard fork != nil else { return advance([]) }
+    fork?.written = end
+    return advance(say(ForkMessage.acknowledgement(position: end, isPersisted: false)))
   }
 
   /// The write has failed; what the file has so far is kept. `reason` goes to the client.
@@ -192,19 +290,20 @@ package struct StreamStateMachine: Sendable {
     guard !inputOver else { return [] }
     var actions: [Action] = []
     switch verdict {
-    case .audio(var bytes, let endsMessage):
+    case .audio(let bytes, let endsMessage):
+      if fork != nil { return audioOfFork(bytes, endsMessage) }
       if endsMessage { messages += 1 }
-      acceptedBytes += bytes.readableBytes
-      if pending.readableBytes == 0 { pending = bytes } else { pending.writeBuffer(&bytes) }
+      take(bytes, at: nil, frames: 0)
     case .text(let text):
       texts += 1
+      if fork != nil { return messageOfFork(text) }
       actions.append(.text(text))
     case .incomplete, .pong, .ignored:
       break
     case .ping(let payload):
       if pongs.count >= StreamStateMachine.pongsMax { pongs.removeFirst() }
       pongs.append(WaitingPong(mark: acceptedBytes, payload: payload))
-      flushWanted = pending.readableBytes > 0
+      flushWanted = pendingBytes > 0
     case .close(let code, let reason):
       clientClosed = true
       inputOver = true
@@ -216,10 +315,84 @@ package struct StreamStateMachine: Sendable {
     return advance(actions)
   }
 
+  /// Puts audio behind what waits for the disk; one piece as long as it goes on without a break.
+  private mutating func take(_ bytes: ByteBuffer, at position: UInt64?, frames: UInt64) {
+    acceptedBytes += bytes.readableBytes
+    pendingBytes += bytes.readableBytes
+    if let last = chunks.indices.last, position == nil || chunks[last].end == position {
+      // The only reference to the buffer is the array's: appending copies no more than the new bytes.
+      chunks[last].bytes.writeImmutableBuffer(bytes)
+      chunks[last].end &+= frames
+    } else {
+      chunks.append(Chunk(bytes: bytes, position: position, end: (position ?? 0) &+ frames))
+    }
+  }
+
+  // MARK: - audiofork.v1
+
+  private mutating func audioOfFork(_ bytes: ByteBuffer, _ endsMessage: Bool) -> [Action] {
+    fork?.message.writeImmutableBuffer(bytes)
+    guard endsMessage else { return [] }
+    messages += 1
+    var message = fork?.message ?? ByteBuffer()
+    fork?.message = ByteBuffer()
+    guard let start = fork?.start, let next = fork?.next, file != .opening, file != .awaited else {
+      return refuse("audio came before the stream was resumed")
+    }
+    let frameBytes = start.encoding.bytesPerSample * start.channelCount
+    guard let position = message.readInteger(as: UInt64.self), position <= ForkMessage.positionMax,
+      message.readableBytes % frameBytes == 0
+    else { return refuse("a binary message is no position and whole sample frames") }
+    let frames = UInt64(message.readableBytes / frameBytes)
+    let end = position &+ frames
+    guard position < next else {
+      fork?.next = end
+      take(message, at: position, frames: frames)
+      return advance([])
+    }
+    let known = min(next &- position, frames)
+    fork?.duplicates &+= known
+    guard known < frames else { return advance([]) }
+    message.moveReaderIndex(forwardBy: Int(known) * frameBytes)
+    fork?.next = end
+    take(message, at: next, frames: frames &- known)
+    return advance([])
+  }
+
+  private mutating func messageOfFork(_ text: String) -> [Action] {
+    let message: ForkMessage
+    do {
+      message = try ForkMessage(text)
+    } catch {
+      return refuse(error.reason)
+    }
+    guard case .start(let start) = message else {
+      guard fork?.start != nil else { return refuse("the first message has to be start") }
+      if case .stop(let position, _) = message {
+        fork?.stop = position
+        flushWanted = pendingBytes > 0
+      }
+      return advance([.told(message)])
+    }
+    guard fork?.start == nil else { return refuse("a second start") }
+    fork?.start = start
+    file = .opening
+    return advance([.open(start)])
+  }
+
+  private func say(_ text: String) -> [Action] { channelOpen && !closeSent ? [.sendText(text)] : [] }
+
+  private mutating func refuse(_ reason: String) -> [Action] { act(on: .violation(code: 1002, reason: reason)) }
+
+  private mutating func drop() {
+    chunks = []
+    pendingBytes = 0
+    pongs = []
+  }
+
   private mutating func giveUp(_ reason: String) {
     inputOver = true
-    pending = ByteBuffer()
-    pongs = []
+    drop()
     if ending == nil { ending = StreamEnding(side: .server, code: 1011, reason: reason) }
   }
 
@@ -231,10 +404,10 @@ package struct StreamStateMachine: Sendable {
       pongs.removeFirst()
       if channelOpen, !closeSent { actions.append(.sendPong(pong.payload)) }
     }
-    if !isPaused, !inputOver, pending.readableBytes >= StreamStateMachine.pendingBytesMax {
+    if !isPaused, !inputOver, pendingBytes >= StreamStateMachine.pendingBytesMax {
       isPaused = true
       actions.append(.pauseReading)
-    } else if isPaused, inputOver || pending.readableBytes < StreamStateMachine.pendingBytesMax / 2 {
+    } else if isPaused, inputOver || pendingBytes < StreamStateMachine.pendingBytesMax / 2 {
       isPaused = false
       actions.append(.resumeReading)
     }
@@ -243,22 +416,46 @@ package struct StreamStateMachine: Sendable {
   }
 
   private mutating func advanceFile(_ actions: inout [Action]) {
+    // Where no start came there is nothing to finish.
+    if file == .awaited, inputOver { file = .finished }
     if file == .idle {
-      let byteCount = pending.readableBytes
-      if byteCount > 0, flushWanted || inputOver || byteCount >= StreamStateMachine.flushBytes {
-        file = .writing(byteCount: byteCount)
-        actions.append(.write(pending))
-        pending = ByteBuffer()
-        flushWanted = false
-      } else if byteCount == 0, inputOver {
+      let isUrgent = flushWanted || inputOver || chunks.count > 1
+      if let chunk = chunks.first, isUrgent || pendingBytes >= StreamStateMachine.flushBytes {
+        let byteCount = chunk.bytes.readableBytes
+        file = .writing(byteCount: byteCount, end: chunk.end)
+        chunks.removeFirst()
+        pendingBytes -= byteCount
+        if chunks.isEmpty { flushWanted = false }
+        actions.append(.write(chunk.bytes, position: chunk.position))
+      } else if wantsSync {
+        file = .syncing(end: fork?.written ?? 0)
+        fork?.isSyncDue = false
+        actions.append(.sync)
+      } else if chunks.isEmpty, inputOver {
         file = .finishing
         actions.append(.finish)
       }
     }
-    if pending.readableBytes > 0, !flushScheduled, !flushWanted, !inputOver {
+    scheduleSync(&actions)
+    if pendingBytes > 0, !flushScheduled, !flushWanted, !inputOver {
       flushScheduled = true
       actions.append(.scheduleFlush)
     }
+  }
+
+  /// Whether the file is to be forced to the disk now: in its time, at the end of the stream, and before it is closed.
+  private var wantsSync: Bool {
+    guard let fork, fork.start?.wantsPersisted == true, fork.written > fork.synced else { return false }
+    return fork.isSyncDue || inputOver || (fork.stop.map { $0 <= fork.written } ?? false)
+  }
+
+  private mutating func scheduleSync(_ actions: inout [Action]) {
+    if case .syncing = file { return }
+    guard let fork, fork.start?.wantsPersisted == true, fork.written > fork.synced, !fork.isSyncScheduled, !fork.isSyncDue,
+      !inputOver
+    else { return }
+    self.fork?.isSyncScheduled = true
+    actions.append(.scheduleSync)
   }
 
   private mutating func advanceClose(_ actions: inout [Action]) {

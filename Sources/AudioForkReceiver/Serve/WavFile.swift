@@ -40,9 +40,104 @@ package struct WavFile: ~Copyable {
       throw RecordingError(reason: reason)
     }
     sf_command(opened, CInt(SFC_SET_UPDATE_HEADER_AUTO), nil, CInt(SF_TRUE))
-    sound = opened
+    self.init(sound: opened, descriptor: descriptor, frameBytes: 2 * channelCount, frameCount: 0)
+  }
+
+  /// Goes on with a WAV that was written here before, or begins it in an empty file. What a killed process wrote behind
+  /// the end that its header names is cut off: nobody was told that it was there.
+  /// - Parameter descriptor: as in `init(descriptor:rateHertz:channelCount:)`.
+  package init(continuing descriptor: CInt, rateHertz: Int, channelCount: Int) throws(RecordingError) {
+    let found: Int?
+    do {
+      found = try WavFile.framesWritten(descriptor, rateHertz: rateHertz, channelCount: channelCount)
+    } catch {
+      Glibc.close(descriptor)
+      throw error
+    }
+    guard let found else {
+      try self.init(descriptor: descriptor, rateHertz: rateHertz, channelCount: channelCount)
+      return
+    }
+    var form = SF_INFO()
+    guard let opened = sf_open_fd(descriptor, CInt(SFM_RDWR), &form, CInt(SF_FALSE)) else {
+      let reason = WavFile.failure(nil)
+      Glibc.close(descriptor)
+      throw RecordingError(reason: reason)
+    }
+    guard sf_seek(opened, sf_count_t(found), CInt(SEEK_SET) | CInt(SFM_WRITE)) == sf_count_t(found) else {
+      let reason = WavFile.failure(opened)
+      sf_close(opened)
+      Glibc.close(descriptor)
+      throw RecordingError(reason: reason)
+    }
+    sf_command(opened, CInt(SFC_SET_UPDATE_HEADER_AUTO), nil, CInt(SF_TRUE))
+    self.init(sound: opened, descriptor: descriptor, frameBytes: 2 * channelCount, frameCount: found)
+  }
+
+  private init(sound: OpaquePointer, descriptor: CInt, frameBytes: Int, frameCount: Int) {
+    self.sound = sound
     self.descriptor = descriptor
-    frameBytes = 2 * channelCount
+    self.frameBytes = frameBytes
+    self.frameCount = frameCount
+  }
+
+  /// Bytes of the header that `init` writes.
+  private static let headerBytes = 44
+
+  /// Sample frames that the header of an existing file names, the file cut to them; nil for a file without a header,
+  /// which is then empty.
+  private static func framesWritten(
+    _ descriptor: CInt, rateHertz: Int, channelCount: Int
+  ) throws(RecordingError) -> Int? {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw RecordingError(reason: String(cString: strerror(errno))) }
+    var header = [UInt8](repeating: 0, count: headerBytes)
+    guard status.st_size >= headerBytes, pread(descriptor, &header, headerBytes, 0) == headerBytes else {
+      // Killed before its header was written: nothing was told to be in it.
+      guard ftruncate(descriptor, 0) == 0 else { throw RecordingError(reason: String(cString: strerror(errno))) }
+      return nil
+    }
+    func number(_ offset: Int, _ count: Int) -> Int {
+      header[offset..<(offset + count)].reversed().reduce(0) { $0 << 8 | Int($1) }
+    }
+    let words = [(0, "RIFF"), (8, "WAVE"), (12, "fmt "), (36, "data")]
+    guard words.allSatisfy({ Array($0.1.utf8) == Array(header[$0.0..<($0.0 + 4)]) }), number(20, 2) == 1,
+      number(22, 2) == channelCount, number(24, 4) == rateHertz, number(34, 2) == 16
+    else {
+      throw RecordingError(
+        reason: "it is no 16-bit WAV of \(rateHertz) Hz and \(channelCount) channels that was begun here; move it away")
+    }
+    let frameBytes = 2 * channelCount
+    let frames = min(number(40, 4), Int(status.st_size) - headerBytes) / frameBytes
+    guard ftruncate(descriptor, off_t(headerBytes + frames * frameBytes)) == 0 else {
+      throw RecordingError(reason: String(cString: strerror(errno)))
+    }
+    return frames
+  }
+
+  /// Writes silence up to this sample frame.
+  package mutating func fill(to frame: Int) throws(RecordingError) {
+    guard frame <= WavFile.bytesMax / frameBytes else {
+      throw RecordingError(reason: "position \(frame) lies beyond 4 GB, the most that a WAV holds")
+    }
+    let zeros = [UInt8](repeating: 0, count: 65_536 / frameBytes * frameBytes)
+    while frameCount < frame {
+      let count = min(zeros.count, (frame - frameCount) * frameBytes)
+      var failure: RecordingError?
+      zeros.withUnsafeBytes { bytes in
+        do throws(RecordingError) {
+          try append(UnsafeRawBufferPointer(rebasing: bytes[0..<count]))
+        } catch {
+          failure = error
+        }
+      }
+      if let failure { throw failure }
+    }
+  }
+
+  /// Forces what was written to the disk.
+  package func sync() throws(RecordingError) {
+    guard fsync(descriptor) == 0 else { throw RecordingError(reason: String(cString: strerror(errno))) }
   }
 
   /// Finalises the header and closes the file.

@@ -37,6 +37,7 @@ enum af_link_type {
 	AF_LINK_ENDED = 67,       /*!< AF_FIELD_ID, AF_FIELD_REASON, counters: all that could be delivered was, the files are gone */
 	AF_LINK_LOG = 68,         /*!< AF_FIELD_LEVEL, AF_FIELD_TEXT, AF_FIELD_ID where it is about a fork */
 	AF_LINK_GAP = 69,         /*!< AF_FIELD_ID, AF_FIELD_DIRECTION, AF_FIELD_START, AF_FIELD_COUNT, AF_FIELD_POSITION, AF_FIELD_REASON */
+	AF_LINK_HEARTBEAT = 71,   /*!< every second while there are forks, as long as every event loop turns */
 	AF_LINK_TEXT = 70,        /*!< AF_FIELD_ID, AF_FIELD_TEXT, AF_FIELD_LENGTH, AF_FIELD_DROPPED: a text message of the fork's server */
 };
 
@@ -74,6 +75,7 @@ enum af_field {
 	AF_FIELD_START = 46,      /*!< number: index of a gap's first sample among the captured ones of its direction */
 	AF_FIELD_COUNT = 47,      /*!< number: samples in the gap */
 	AF_FIELD_LOOPS = 48,      /*!< number: event loops of the engine */
+	AF_FIELD_CONFIRMATION = 49, /*!< what AF_FIELD_CONFIRMED stands on: tcp, pong, app */
 };
 
 /*! Levels of AF_LINK_LOG, in Asterisk's words. */

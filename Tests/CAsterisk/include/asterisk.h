@@ -48,6 +48,7 @@ enum ast_audiohook_status {
 enum ast_audiohook_direction {
 	AST_AUDIOHOOK_DIRECTION_READ = 0, AST_AUDIOHOOK_DIRECTION_WRITE, AST_AUDIOHOOK_DIRECTION_BOTH,
 };
+enum ast_audiohook_flags { AST_AUDIOHOOK_WANTS_DTMF = (1 << 2) };
 enum ast_audiohook_init_flags { AST_AUDIOHOOK_MANIPULATE_ALL_RATES = (1 << 0) };
 struct ast_audiohook;
 typedef int (*ast_audiohook_manipulate_callback)(struct ast_audiohook *audiohook, struct ast_channel *chan,
@@ -57,6 +58,7 @@ struct ast_audiohook {
 	enum ast_audiohook_type type;
 	enum ast_audiohook_status status;
 	const char *source;
+	unsigned int flags;
 	ast_audiohook_manipulate_callback manipulate_callback;
 	struct ast_audiohook *next;
 };

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Glibc
+internal import NIOCore
+
+/// Finds what dead Asterisks have left beside this engine's directory: each load of the module has a directory of its own
+/// in run_dir, with a file that it holds locked for as long as it lives. A directory whose lock is free is taken over
+/// here: the lock is held, its forks are delivered as far as they were captured, and it is removed.
+///
+/// File system work on a tmpfs; never on an event loop.
+final class Adoption: Sendable {
+  /// A directory that is ours now.
+  struct Orphan: Sendable {
+    let path: String
+    fileprivate let lock: CInt
+    /// Ids of the forks whose rings are in it.
+    let forks: [String]
+
+    /// Removes the directory where nothing of value is left in it, and gives up the lock.
+    func release() {
+      if DirectoryContents.names(path).allSatisfy({ $0 == "lock" || $0.hasSuffix(".cursor") }) {
+        for name in DirectoryContents.names(path) { unlink("\(path)/\(name)") }
+        rmdir(path)
+      }
+      close(lock)
+    }
+  }
+
+  private let own: String
+  private let parent: String
+
+  /// `directory`: the engine's own, which is left alone as all whose lock is held.
+  init(beside directory: String) {
+    let parts = directory.split(separator: "/", omittingEmptySubsequences: true)
+    own = parts.last.map(String.init) ?? ""
+    parent = (directory.hasPrefix("/") ? "/" : "") + parts.dropLast().joined(separator: "/")
+  }
+
+  /// Takes over every directory that nobody holds.
+  func take() -> [Orphan] {
+    guard !own.isEmpty, !parent.isEmpty else { return [] }
+    return DirectoryContents.names(parent).sorted().compactMap { name in
+      guard name != own, Adoption.isInstanceName(name) else { return nil }
+      return Adoption.take("\(parent)/\(name)")
+    }
+  }
+
+  private static func take(_ path: String) -> Orphan? {
+    let lock = open("\(path)/lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard lock >= 0 else { return nil }
+    var status = stat()
+    guard flock(lock, LOCK_EX | LOCK_NB) == 0, fstat(lock, &status) == 0, status.st_nlink > 0 else {
+      close(lock)
+      return nil
+    }
+    let suffix = ".ring"
+    let forks = DirectoryContents.names(path).filter { $0.hasSuffix(suffix) }
+      .map { String($0.dropLast(suffix.count)) }.filter { isForkID($0) }
+    return Orphan(path: path, lock: lock, forks: forks)
+  }
+
+  /// As the module names its directories: 12 hexadecimal digits.
+  private static func isInstanceName(_ name: String) -> Bool {
+    name.utf8.count == 12 && name.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
+  }
+
+  private static func isForkID(_ id: String) -> Bool {
+    (1...64).contains(id.utf8.count)
+      && id.utf8.allSatisfy { (48...57).contains($0) || (97...122).contains($0) || (65...90).contains($0) || $0 == 45 }
+  }
+}
+
+/// What is in a directory.
+enum DirectoryContents {
+  /// Names without "." and ".."; none where the directory cannot be read.
+  static func names(_ path: String) -> [String] {
+    guard let stream = opendir(path) else { return [] }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names
+  }
+}

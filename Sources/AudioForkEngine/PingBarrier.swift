@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Pings that carry the stream's position: a pong proves that the server's WebSocket stack has parsed all that was sent
+/// before (RFC 6455 section 5.5.3, and the order of TCP). Of one connection; without I/O and clock.
+///
+/// One ping is out at a time. A late pong is back-pressure and no death: the connection is dead only when a server
+/// that has ponged before says nothing at all for `deadNanoseconds` while a ping is out.
+package struct PingBarrier: Sendable {
+  /// Between two pings while audio is in flight.
+  package static let intervalNanoseconds: Int64 = 250_000_000
+  /// Between two pings on a connection that carries nothing: proxies cut one that is silent for a minute.
+  package static let idleNanoseconds: Int64 = 20_000_000_000
+  /// How long a server may take for its first pong before it counts as one that does not pong.
+  package static let firstAnswerNanoseconds: Int64 = 1_000_000_000
+  /// Silence of a server that has ponged, with a ping out, that means a dead connection.
+  package static let deadNanoseconds: Int64 = 20_000_000_000
+
+  private struct Ping {
+    var position: UInt64
+    var at: Int64
+  }
+
+  private var outstanding: Ping?
+  private let openedAt: Int64
+  private var firstAt: Int64?
+  private var lastAt: Int64
+  private var heardAt: Int64
+  private var activity: UInt64 = 0
+  /// Position of the newest ping that was answered.
+  private var answered: UInt64?
+  /// Whether this connection is pinged at all.
+  package let isOn: Bool
+  /// Whether the server may be one that pongs: an earlier connection to it has not shown the contrary.
+  private let isHopeful: Bool
+  /// Whether the server has answered one.
+  package private(set) var hasPonged = false
+
+  /// Begins with a connection. `isHopeful`: no earlier one has shown that this server does not pong.
+  package init(isOn: Bool, isHopeful: Bool = true, now: Int64) {
+    self.isOn = isOn
+    self.isHopeful = isHopeful
+    openedAt = now
+    lastAt = now &- PingBarrier.intervalNanoseconds
+    heardAt = now
+  }
+
+  /// Whether a ping with this position is to be sent now. `unconfirmed`: audio is in flight. `isUrgent`: delivery waits
+  /// for the answer, so that the interval does not matter.
+  package func isDue(position: UInt64, now: Int64, unconfirmed: Bool, isUrgent: Bool) -> Bool {
+    guard isOn else { return false }
+    if let outstanding {
+      // One that does not pong is asked again now and then: for the proxies on the way.
+      return !hasPonged && now &- outstanding.at >= PingBarrier.idleNanoseconds
+    }
+    guard unconfirmed, answered != position else { return now &- lastAt >= PingBarrier.idleNanoseconds }
+    return isUrgent || now &- lastAt >= PingBarrier.intervalNanoseconds
+  }
+
+  /// A ping was sent behind all audio up to `position`.
+  package mutating func sent(position: UInt64, now: Int64) {
+    outstanding = Ping(position: position, at: now)
+    firstAt = firstAt ?? now
+    lastAt = now
+  }
+
+  /// A pong came; `payload` is its payload. Returns the position up to which the server has parsed the stream; nil for
+  /// a pong that answers no ping of ours.
+  package mutating func pong(_ payload: some Sequence<UInt8>) -> UInt64? {
+    guard let position = PingBarrier.position(payload), let ping = outstanding, position <= ping.position else { return nil }
+    // Servers need answer only the latest ping, and only one is out; an earlier position proves what it says.
+    if position == ping.position { outstanding = nil }
+    hasPonged = true
+    answered = max(answered ?? 0, position)
+    return position
+  }
+
+  /// Notes how much has been heard of the server so far, as a count that changes with each frame.
+  package mutating func heard(_ count: UInt64, now: Int64) {
+    guard count != activity else { return }
+    activity = count
+    heardAt = now
+  }
+
+  /// Whether it may still turn out that the server pongs: until then its kernel's word is not taken for its own.
+  package func isUndecided(now: Int64) -> Bool {
+    isOn && isHopeful && !hasPonged && now &- (firstAt ?? openedAt) < PingBarrier.firstAnswerNanoseconds
+  }
+
+  /// Whether it has turned out that the server does not pong.
+  package func isMute(now: Int64) -> Bool { isOn && !hasPonged && firstAt != nil && !isUndecided(now: now) }
+
+  /// Whether the server has fallen silent for good.
+  package func isDead(now: Int64) -> Bool {
+    guard hasPonged, let outstanding else { return false }
+    return now &- max(outstanding.at, heardAt) >= PingBarrier.deadNanoseconds
+  }
+
+  /// Whether the first ping of all is out, sent not long ago: a server that closes now may be one that cannot stand
+  /// pings.
+  package func mayHaveOffended(now: Int64) -> Bool {
+    guard isOn, !hasPonged, let outstanding else { return false }
+    return now &- outstanding.at < 1_000_000_000
+  }
+
+  /// The position as a payload: 8 bytes, most significant first.
+  package static func payload(_ position: UInt64) -> [UInt8] {
+    stride(from: 56 as UInt64, through: 0, by: -8).map { UInt8(truncatingIfNeeded: position &>> $0) }
+  }
+
+  private static func position(_ payload: some Sequence<UInt8>) -> UInt64? {
+    var position: UInt64 = 0
+    var count = 0
+    for byte in payload {
+      guard count < 8 else { return nil }
+      position = position &<< 8 | UInt64(byte)
+      count += 1
+    }
+    return count == 8 ? position : nil
+  }
+}

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
+import AudioForkEngine
+import AudioForkTestKit
+import NIOCore
+import NIOHTTP1
+import NIOWebSocket
+import Testing
+
+/// What confirms delivery, and what a break repeats, over real sockets.
+@Suite("Confirmation over loopback", .serialized)
+struct ConfirmationRealTimeTests {
+  private func finish(_ engine: TestEngine, _ id: String = "af-test-1", within seconds: Double = 15) async throws
+    -> (reason: String, counters: ForkCounters)
+  {
+    try await eventually(within: seconds, "the fork ends") { engine.ended(id) != nil }
+    return try #require(engine.ended(id))
+  }
+
+  // MARK: - Pings
+
+  @Test("A server that pongs confirms by its pongs, which carry positions, four times a second")
+  func pongs() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 2500)
+    let told = try #require(engine.reports(call.id).last)
+    #expect(told.counters.confirmation == .pong)
+    #expect(told.counters.confirmed > 0)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.confirmation == .pong)
+    #expect(end.counters.confirmed == end.counters.position)
+    let connection = try #require(server.connections.first)
+    #expect(connection.carries(call.expected))
+    let positions = connection.pings.map { $0.reduce(0) { $0 << 8 | Int($1) } }
+    #expect((8...14).contains(positions.count), "\(positions)")
+    #expect(positions.last == call.expected.count)
+    #expect(zip(positions, positions.dropFirst()).allSatisfy { $0 < $1 })
+    #expect(connection.pings.allSatisfy { $0.count == 8 })
+    await server.stop()
+  }
+
+  @Test("A server that answers no ping is confirmed by its kernel, from the second second on")
+  func noPongs() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(answersPings: false)
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 2200)
+    let told = try #require(engine.reports(call.id).last)
+    #expect(told.counters.confirmation == .tcp)
+    #expect(told.counters.confirmed > 0)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(server.connections.first?.carries(call.expected) == true)
+    #expect(server.connections.first?.pings.count == 1, "one is out at a time")
+    await server.stop()
+  }
+
+  @Test("With ping = no there is none, and the kernel's word has to do")
+  func pingsOff() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url, settings: ["ping=no"])
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 1000)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.confirmation == .tcp)
+    #expect(server.connections.first?.pings.isEmpty == true)
+    await server.stop()
+  }
+
+  @Test("A server that closes when it is pinged is not pinged again, and misses nothing")
+  func offended() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(.closeOnPing(.protocolError))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 1500)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(server.connections.map(\.pings.count) == [1, 0])
+    let reception = Reception(server.connections, expected: call.expected)
+    #expect(reception.isExact && reception.missing == 0)
+    #expect(engine.lines(.notice).contains { $0.contains("it is not pinged again") })
+    await server.stop()
+  }
+
+  @Test("A server killed with audio in its kernel's hands, moments after the start, has lost nothing for good")
+  func killedEarly() async throws {
+    let directory = try ScratchFolder()
+    // Its kernel takes and acknowledges; the server itself reads nothing.
+    let stalled = try await TestServer.start(.stall)
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: stalled.url)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 800)
+    await stalled.stop()
+    let server = try await TestServer.start(port: stalled.port)
+    try await call.speak(untilMilliseconds: 1600)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(server.connections.last?.carries(call.expected) == true)
+    await server.stop()
+  }
+
+  @Test("A pong that is late holds the stream back and is no death: at most two seconds are in flight")
+  func latePong() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(.pongLate(.seconds(3)))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url, drainSeconds: 20)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    // The first ping is answered at once; the second, after a quarter of a second, three seconds late.
+    try await call.speak(untilMilliseconds: 3000)
+    let arrived = (server.connections.first?.audio.count ?? 0) / 2
+    #expect((16_000...22_000).contains(arrived), "\(arrived) sample frames were sent ahead of the pong")
+    try await call.speak(untilMilliseconds: 4000)
+    call.hangUp()
+    let end = try await finish(engine, within: 25)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.reconnects == 0)
+    #expect(server.connections.first?.carries(call.expected) == true)
+    await server.stop()
+  }
+
+  @Test("An engine that is replaced leaves nothing unconfirmed behind: the next one repeats nothing")
+  func handover() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let call = try TestCall(in: directory, url: server.url)
+    for round in 1...4 {
+      let engine = try await TestEngine(directory)
+      engine.tell(.fork(id: call.id, isClosed: false))
+      try await call.speak(untilMilliseconds: Int64(round) * 700)
+      #expect(try await engine.stop() == .stopped)
+    }
+    let engine = try await TestEngine(directory)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    let reception = Reception(server.connections, expected: call.expected)
+    #expect(reception.isExact && reception.missing == 0)
+    #expect(reception.repeats.allSatisfy { $0 == 0 }, "\(reception.repeats)")
+    await server.stop()
+  }
+
+  // MARK: - audiofork.v1
+
+  @Test("With audiofork.v1 ten dropped connections and two engines leave every sample once")
+  func exactlyOnce() async throws {
+    let directory = try ScratchFolder()
+    let store = ForkStore()
+    let server = try await TestServer.start(.fork(store))
+    let call = try TestCall(in: directory, url: server.url, options: "D(both)w(audiofork)")
+    var engine = try await TestEngine(directory)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    for round in 1...12 {
+      try await call.speak(untilMilliseconds: Int64(round) * 300)
+      if round % 5 == 0 {
+        #expect(try await engine.stop() == .stopped)
+        engine = try await TestEngine(directory)
+        engine.tell(.fork(id: call.id, isClosed: false))
+      } else {
+        server.dropConnections()
+      }
+    }
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.confirmation == .app)
+    #expect(end.counters.confirmed == end.counters.position)
+    let got = store.now
+    #expect(got.samples == call.expected)
+    #expect(got.duplicates == 0)
+    #expect(got.holes == 0)
+    #expect(got.texts.last == #"{"type":"stop","position":\#(call.expected.count),"reason":"ended"}"#)
+    #expect(server.connections.first?.head?.headers["Sec-WebSocket-Protocol"] == ["audiofork.v1"])
+    await server.stop()
+  }
+
+  @Test("A server that does not select the sub-protocol is passed over for the next URL")
+  func notSelected() async throws {
+    let directory = try ScratchFolder()
+    let plain = try await TestServer.start(selectsSubprotocol: false)
+    let store = ForkStore()
+    let server = try await TestServer.start(.fork(store))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(
+      in: directory, url: plain.url, furtherURLs: [server.url], options: "D(both)w(audiofork)", age: 1000 * millisecond)
+    call.speak(frames: 50)
+    call.hangUp()
+    engine.tell(.fork(id: call.id, isClosed: true))
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(store.now.samples == call.expected)
+    #expect(plain.connections.first?.audio.isEmpty == true)
+    #expect(engine.lines().contains { $0.contains("did not select the sub-protocol audiofork.v1") })
+    await plain.stop()
+    await server.stop()
+  }
+
+  @Test("Without another URL it ends the fork, with that reason")
+  func notSelectedAlone() async throws {
+    let directory = try ScratchFolder()
+    let plain = try await TestServer.start(selectsSubprotocol: false)
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: plain.url, options: "D(both)w(audiofork)")
+    engine.tell(.fork(id: call.id, isClosed: false))
+    let end = try await finish(engine)
+    #expect(end.reason.contains("did not select the sub-protocol audiofork.v1"))
+    await plain.stop()
+  }
+
+  @Test("A server that never says where to go on, or names a place that the stream has not reached, is left", arguments: [true, false])
+  func badResume(answers: Bool) async throws {
+    let directory = try ScratchFolder()
+    let store = ForkStore {
+      $0.resumes = answers
+      $0.resumesAt = 1_000_000
+    }
+    let server = try await TestServer.start(.fork(store))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url, options: "D(both)w(audiofork)r(1)R(1)", age: 1000 * millisecond)
+    call.speak(frames: 50)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    let end = try await finish(engine)
+    #expect(
+      end.reason.contains(
+        answers ? "the server sent a resume at a position that the stream has not reached" : "no answer to start within 1 s"),
+      "\(end.reason)")
+    #expect(end.counters.position == 0)
+    #expect(store.now.samples.isEmpty, "no audio comes before the resume")
+    await server.stop()
+  }
+
+  @Test("Without acknowledgements two seconds are sent and no more; with them it goes on")
+  func withheld() async throws {
+    let directory = try ScratchFolder()
+    let store = ForkStore { $0.acknowledges = false }
+    let server = try await TestServer.start(.fork(store))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url, options: "D(both)w(audiofork)", age: 4000 * millisecond)
+    call.speak(frames: 200)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await eventually("two seconds arrive") { store.now.samples.count >= 16_000 }
+    try await Task.sleep(nanoseconds: 500_000_000)
+    #expect(store.now.samples.count == 16_000)
+    #expect(engine.reports(call.id).last?.counters.confirmed == 0)
+    // The next connection hears where to go on, and acknowledgements.
+    store.change { $0.acknowledges = true }
+    server.dropConnections()
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(store.now.samples == call.expected)
+    #expect(store.now.duplicates == 0)
+    await server.stop()
+  }
+
+  @Test("Where persisted is asked for, received does not count")
+  func persisted() async throws {
+    let directory = try ScratchFolder()
+    let store = ForkStore()
+    let server = try await TestServer.start(.fork(store))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(
+      in: directory, url: server.url, options: "D(both)", settings: ["dialect=audiofork", "acknowledge=persisted"],
+      drainSeconds: 2, age: 1000 * millisecond)
+    call.speak(frames: 50)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await eventually("it arrives") { store.now.samples.count == 8000 }
+    try await Task.sleep(nanoseconds: 1_200_000_000)
+    #expect(engine.reports(call.id).last?.counters.confirmed == 0)
+    store.change { $0.level = "persisted" }
+    call.speak(frames: 1)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(store.now.texts.first?.contains(#""acknowledge":"persisted""#) == true)
+    await server.stop()
+  }
+
+  @Test("Gaps are told before the audio behind them; fill is told; texts come both ways")
+  func notes() async throws {
+    let directory = try ScratchFolder()
+    let store = ForkStore()
+    let server = try await TestServer.start(.fork(store))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(
+      in: directory, url: server.url, options: "D(both)w(audiofork)", age: 12_000 * millisecond, bufferSeconds: 1)
+    // Most of it is overwritten before anybody reads the ring.
+    call.speak(frames: 598)
+    call.speak(.in, frames: 2)
+    call.hangUp()
+    engine.tell(.fork(id: call.id, isClosed: true))
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    let texts = store.now.texts
+    let gaps = engine.gaps(call.id)
+    #expect(!gaps.isEmpty)
+    for gap in gaps {
+      let direction = gap.direction == .in ? "in" : "out"
+      #expect(
+        texts.contains(
+          #"{"type":"gap","direction":"\#(direction)","position":\#(gap.position),"start":\#(gap.start),"#
+            + #""samples":\#(gap.count),"reason":"overrun"}"#))
+    }
+    #expect(texts.contains { $0.hasPrefix(#"{"type":"fill","direction":"out""#) })
+    let fill = texts.compactMap { text -> UInt64? in
+      guard text.hasPrefix(#"{"type":"fill""#), let frames = text.split(separator: ":").last else { return nil }
+      return UInt64(frames.filter(\.isNumber))
+    }
+    #expect(fill.reduce(0, +) == end.counters.fill)
+    await server.stop()
+  }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkEngine
+import Testing
+
+@Suite("Ping barrier")
+struct PingBarrierTests {
+  private let interval = PingBarrier.intervalNanoseconds
+
+  /// A barrier with a ping for `position` out since time 0.
+  private func asked(_ position: UInt64 = 8000) -> PingBarrier {
+    var barrier = PingBarrier(isOn: true, now: 0)
+    barrier.sent(position: position, now: 0)
+    return barrier
+  }
+
+  @Test("A pong that carries the position confirms it; one ping is out at a time, and the next comes in its time")
+  func answered() {
+    var barrier = PingBarrier(isOn: true, now: 0)
+    #expect(barrier.isDue(position: 160, now: 0, unconfirmed: true, isUrgent: false), "the first at once")
+    barrier.sent(position: 160, now: 0)
+    #expect(!barrier.isDue(position: 8000, now: 10 * interval, unconfirmed: true, isUrgent: true))
+    #expect(!barrier.hasPonged)
+    #expect(barrier.pong(PingBarrier.payload(160)) == 160)
+    #expect(barrier.hasPonged)
+    #expect(!barrier.isDue(position: 320, now: interval - 1, unconfirmed: true, isUrgent: false))
+    #expect(barrier.isDue(position: 320, now: interval - 1, unconfirmed: true, isUrgent: true), "delivery waits for it")
+    #expect(barrier.isDue(position: 320, now: interval, unconfirmed: true, isUrgent: false))
+  }
+
+  @Test("Nothing in flight: a ping now and then, for the proxies on the way")
+  func idle() {
+    var barrier = asked()
+    _ = barrier.pong(PingBarrier.payload(8000))
+    let idle = PingBarrier.idleNanoseconds
+    #expect(!barrier.isDue(position: 8000, now: idle - 1, unconfirmed: false, isUrgent: false))
+    #expect(barrier.isDue(position: 8000, now: idle, unconfirmed: false, isUrgent: false))
+    #expect(!barrier.isDue(position: 8000, now: interval, unconfirmed: true, isUrgent: true), "this was answered")
+  }
+
+  @Test("Pongs that nobody asked for, of other lengths, or ahead of what was sent, confirm nothing")
+  func foreignPongs() {
+    var barrier = asked(8000)
+    #expect(barrier.pong([]) == nil)
+    #expect(barrier.pong([1, 2, 3, 4, 5, 6, 7]) == nil)
+    #expect(barrier.pong(PingBarrier.payload(1) + [0]) == nil)
+    #expect(barrier.pong(PingBarrier.payload(8001)) == nil)
+    #expect(barrier.pong([UInt8](repeating: 255, count: 8)) == nil)
+    #expect(!barrier.hasPonged)
+    #expect(barrier.pong(PingBarrier.payload(4000)) == 4000, "an earlier one proves what it says")
+    #expect(barrier.pong(PingBarrier.payload(8000)) == 8000)
+    #expect(barrier.pong(PingBarrier.payload(8000)) == nil, "twice the same")
+  }
+
+  @Test("The payload is 8 bytes, most significant first")
+  func payload() {
+    #expect(PingBarrier.payload(0x0102_0304_0506_0708) == [1, 2, 3, 4, 5, 6, 7, 8])
+    #expect(PingBarrier.payload(.max).count == 8)
+  }
+
+  @Test("A server that never ponged is never dead by that; one that did is, when it says nothing at all")
+  func dead() {
+    let long = PingBarrier.deadNanoseconds
+    var barrier = asked()
+    #expect(!barrier.isDead(now: 10 * long))
+    _ = barrier.pong(PingBarrier.payload(8000))
+    #expect(!barrier.isDead(now: 10 * long), "nothing is out")
+    barrier.sent(position: 16_000, now: long)
+    #expect(!barrier.isDead(now: 2 * long - 1))
+    #expect(barrier.isDead(now: 2 * long))
+    barrier.heard(7, now: 2 * long - 1)
+    #expect(!barrier.isDead(now: 3 * long - 2), "a late pong of one who speaks is back-pressure")
+    barrier.heard(7, now: 3 * long - 2)
+    #expect(barrier.isDead(now: 3 * long - 1), "the same count is no news")
+  }
+
+  @Test("Whether a server pongs is open for a second; one that did not on an earlier connection gets none")
+  func undecided() {
+    let patience = PingBarrier.firstAnswerNanoseconds
+    let barrier = asked()
+    #expect(barrier.isUndecided(now: patience - 1))
+    #expect(!barrier.isMute(now: patience - 1))
+    #expect(!barrier.isUndecided(now: patience))
+    #expect(barrier.isMute(now: patience))
+    #expect(barrier.isDue(position: 9, now: PingBarrier.idleNanoseconds, unconfirmed: true, isUrgent: false), "asked again")
+    var late = barrier
+    _ = late.pong(PingBarrier.payload(8000))
+    #expect(late.hasPonged && !late.isMute(now: patience), "a late pong counts")
+    let hopeless = PingBarrier(isOn: true, isHopeful: false, now: 0)
+    #expect(!hopeless.isUndecided(now: 0))
+    let off = PingBarrier(isOn: false, now: 0)
+    #expect(!off.isUndecided(now: 0))
+    #expect(!off.isDue(position: 1, now: .max / 2, unconfirmed: true, isUrgent: true))
+    #expect(!off.isMute(now: .max / 2))
+  }
+
+  @Test("Only a close right behind the very first ping is blamed on it")
+  func offence() {
+    var barrier = PingBarrier(isOn: true, now: 0)
+    #expect(!barrier.mayHaveOffended(now: 0))
+    barrier.sent(position: 1, now: 0)
+    #expect(barrier.mayHaveOffended(now: 999_999_999))
+    #expect(!barrier.mayHaveOffended(now: 1_000_000_000))
+    _ = barrier.pong(PingBarrier.payload(1))
+    barrier.sent(position: 2, now: 500)
+    #expect(!barrier.mayHaveOffended(now: 501))
+  }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkReceiver
+import NIOCore
+import NIOWebSocket
+import Testing
+
+private func frame(_ opcode: WebSocketOpcode, _ bytes: ByteBuffer = ByteBuffer(), fin: Bool = true) -> WebSocketFrame {
+  WebSocketFrame(fin: fin, opcode: opcode, maskKey: [0, 0, 0, 0], data: bytes)
+}
+
+private func text(_ text: String) -> WebSocketFrame { frame(.text, ByteBuffer(string: text)) }
+
+/// A message of audio at a position, of frames that all hold one value.
+private func audio(_ position: UInt64, frames: Int, of value: UInt8 = 7) -> WebSocketFrame {
+  var bytes = ByteBuffer(integer: position)
+  bytes.writeRepeatingByte(value, count: frames * 2)
+  return frame(.binary, bytes)
+}
+
+private func samples(_ frames: Int, of value: UInt8 = 7) -> ByteBuffer { ByteBuffer(repeating: value, count: frames * 2) }
+
+func startMessage(id: String = "af-1", position: UInt64 = 0, acknowledge: String = "received") -> String {
+  #"{"type":"start","version":1,"id":"\#(id)","epoch":1790000000123,"channel":"x","uniqueid":"1","linkedid":"1","#
+    + #""direction":"both","format":"slin","rate":8000,"channels":1,"parameters":{},"#
+    + #""acknowledge":"\#(acknowledge)","position":\#(position)}"#
+}
+
+/// A stream whose file holds the stream up to a position.
+private func resumed(at position: UInt64 = 0, acknowledge: String = "received") throws -> StreamStateMachine {
+  var machine = StreamStateMachine(isForkStream: true)
+  guard case .open(let start)? = machine.received(text(startMessage(acknowledge: acknowledge))).first else {
+    throw SystemCallFailed(what: "no open")
+  }
+  #expect(start.id == "af-1" && start.epochSeconds == 1_790_000_000 && start.rateHertz == 8000 && start.channelCount == 1)
+  #expect(machine.opened(at: position) == [.sendText(#"{"type":"resume","position":\#(position)}"#)])
+  return machine
+}
+
+private func ack(_ position: UInt64, _ level: String = "received") -> StreamStateMachine.Action {
+  .sendText(#"{"type":"ack","position":\#(position),"level":"\#(level)"}"#)
+}
+
+private func isRefused(_ actions: [StreamStateMachine.Action]) -> Bool {
+  actions.contains { if case .sendClose(code: 1002, _) = $0 { true } else { false } }
+    || actions.contains(.finish)
+}
+
+@Suite("A connection of audiofork.v1")
+struct ForkStreamTests {
+  @Test("Audio is written at its position and acknowledged when that is done")
+  func acknowledged() throws {
+    var machine = try resumed()
+    #expect(machine.received(audio(0, frames: 160, of: 1)) == [.scheduleFlush])
+    #expect(machine.received(audio(160, frames: 160, of: 2)) == [])
+    var both = samples(160, of: 1)
+    both.writeImmutableBuffer(samples(160, of: 2))
+    #expect(machine.flushDue() == [.write(both, position: 0)])
+    #expect(machine.written() == [ack(320)])
+  }
+
+  @Test("What the file has already is left out and counted; what is new of it is written")
+  func duplicates() throws {
+    var machine = try resumed(at: 1000)
+    #expect(machine.received(audio(800, frames: 160)) == [])
+    #expect(machine.received(audio(960, frames: 160)) == [.scheduleFlush])
+    #expect(machine.flushDue() == [.write(samples(120), position: 1000)])
+    #expect(machine.written() == [ack(1120)])
+    #expect(machine.duplicates == 200)
+  }
+
+  @Test("A position ahead is written there, behind what came before it")
+  func ahead() throws {
+    var machine = try resumed()
+    #expect(machine.received(audio(0, frames: 10, of: 1)) == [.scheduleFlush])
+    #expect(machine.received(audio(500, frames: 10, of: 2)) == [.write(samples(10, of: 1), position: 0)])
+    #expect(machine.written() == [ack(10)])
+    #expect(machine.flushDue() == [.write(samples(10, of: 2), position: 500)])
+    #expect(machine.written() == [ack(510)])
+  }
+
+  @Test("A message may come in fragments; a pong still says that all before its ping is written")
+  func fragments() throws {
+    var machine = try resumed()
+    var bytes = ByteBuffer(integer: 0 as UInt64)
+    bytes.writeRepeatingByte(7, count: 20)
+    let parts = [bytes.readSlice(length: 3), bytes.readSlice(length: 8)].compactMap { $0 }
+    #expect(machine.received(frame(.binary, parts[0], fin: false)) == [])
+    #expect(machine.received(frame(.continuation, parts[1], fin: false)) == [])
+    #expect(machine.received(frame(.continuation, bytes)) == [.scheduleFlush])
+    let ping = ByteBuffer(bytes: [1])
+    #expect(machine.received(frame(.ping, ping)) == [.write(samples(10), position: 0)])
+    #expect(machine.written() == [ack(10), .sendPong(ping)])
+  }
+
+  @Test("Persisted is said only after the disk has it: in its time, and at once at the end")
+  func persisted() throws {
+    var machine = try resumed(acknowledge: "persisted")
+    _ = machine.received(audio(0, frames: 160))
+    _ = machine.flushDue()
+    #expect(machine.written() == [ack(160), .scheduleSync])
+    _ = machine.received(audio(160, frames: 160))
+    _ = machine.flushDue()
+    #expect(machine.written() == [ack(320)])
+    #expect(machine.syncDue() == [.sync])
+    #expect(machine.received(audio(320, frames: 160)) == [.scheduleFlush])
+    #expect(machine.flushDue() == [], "one thing at a time")
+    #expect(machine.synced() == [ack(320, "persisted"), .write(samples(160), position: 320)])
+    #expect(machine.written() == [ack(480), .scheduleSync])
+    let stop = ForkMessage.stop(position: 480, reason: "ended")
+    #expect(machine.received(text(#"{"type":"stop","position":480,"reason":"ended"}"#)) == [.told(stop), .sync])
+    #expect(machine.synced() == [ack(480, "persisted")])
+  }
+
+  @Test("At stop what waits is written at once")
+  func stop() throws {
+    var machine = try resumed()
+    _ = machine.received(audio(0, frames: 160))
+    let actions = machine.received(text(#"{"type":"stop","position":160,"reason":"ended"}"#))
+    #expect(actions.contains(.write(samples(160), position: 0)))
+    #expect(machine.written() == [ack(160)])
+    #expect(machine.received(frame(.connectionClose, ByteBuffer(bytes: [3, 232]))) == [.finish])
+    let end = machine.finished()
+    #expect(end.first == .sendClose(code: 1000, reason: ""))
+    #expect(end.contains(.ended(StreamEnding(side: .client, code: 1000, reason: ""))))
+  }
+
+  @Test("What breaks the protocol is refused with 1002", arguments: [
+    "hello", "[]", #"{"type":"stop","position":0}"#, #"{"type":"start"}"#,
+    startMessage().replacingOnce("8000", "1"), startMessage().replacingOnce(#""slin""#, #""opus""#),
+    startMessage().replacingOnce(#""position":0"#, #""position":-1"#), startMessage(id: ""),
+  ])
+  func refusedFirst(message: String) {
+    var machine = StreamStateMachine(isForkStream: true)
+    #expect(isRefused(machine.received(text(message))))
+  }
+
+  @Test("Audio before the resume, without a position or with half a frame, and a second start, are refused")
+  func refusedLater() throws {
+    var early = StreamStateMachine(isForkStream: true)
+    #expect(isRefused(early.received(audio(0, frames: 1))))
+    var opening = StreamStateMachine(isForkStream: true)
+    _ = opening.received(text(startMessage()))
+    _ = opening.received(audio(0, frames: 1))
+    #expect(isRefused(opening.opened(at: 0)))
+    for frame in [
+      frame(.binary, ByteBuffer(repeating: 0, count: 7)), frame(.binary, ByteBuffer(repeating: 0, count: 11)),
+      frame(.binary, ByteBuffer(repeating: 255, count: 10)), text(startMessage()),
+    ] {
+      var machine = try resumed()
+      #expect(isRefused(machine.received(frame)))
+    }
+  }
+
+  @Test("Without a start the connection ends after a while")
+  func noStart() throws {
+    var machine = StreamStateMachine(isForkStream: true)
+    #expect(isRefused(machine.startDue()))
+    var started = try resumed()
+    #expect(started.startDue() == [])
+  }
+
+  @Test("A newer connection of the fork ends this one, and what it still holds is not written")
+  func replaced() throws {
+    var machine = try resumed()
+    _ = machine.received(audio(0, frames: 160))
+    #expect(machine.replaced() == [.finish])
+    let end = machine.finished()
+    #expect(end.first == .sendClose(code: 4001, reason: "another connection carries this fork"))
+    #expect(machine.received(audio(160, frames: 160)) == [])
+  }
+
+  @Test("A write that fails is not acknowledged")
+  func failed() throws {
+    var machine = try resumed()
+    _ = machine.received(audio(0, frames: 160))
+    _ = machine.flushDue()
+    #expect(machine.writeFailed("no room") == [.finish])
+    #expect(!machine.finished().contains { if case .sendText = $0 { true } else { false } })
+  }
+}
+
+extension String {
+  /// The text with the first occurrence of another in it replaced.
+  func replacingOnce(_ old: String, _ new: String) -> String {
+    let (all, part) = (Array(utf8), Array(old.utf8))
+    guard let at = all.indices.first(where: { all[$0...].starts(with: part) }) else { return self }
+    return String(decoding: all[..<at] + Array(new.utf8) + all[(at + part.count)...], as: UTF8.self)
+  }
+}
