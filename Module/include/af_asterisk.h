@@ -14,6 +14,7 @@
 #include "asterisk/app.h"
 #include "asterisk/ast_version.h"
 #include "asterisk/audiohook.h"
+#include "asterisk/causes.h"
 #include "asterisk/channel.h"
 #include "asterisk/cli.h"
 #include "asterisk/config.h"
@@ -53,6 +54,7 @@ struct af_counters {
 	uint64_t position;           /*!< sample frames sent at the wire rate, fill included */
 	uint64_t confirmed;          /*!< position up to which delivery is confirmed */
 	uint64_t captured;           /*!< captured samples, summed over the directions */
+	uint64_t delivered;          /*!< of these, those whose delivery is confirmed */
 	uint64_t bytes;              /*!< audio bytes written to sockets, repeats included */
 	uint64_t fill;               /*!< sample frames of fill, summed over the directions */
 	uint64_t gaps;
@@ -85,7 +87,9 @@ struct af_fork {
 	uint8_t only_bridged;        /*!< option b; never changes, read by the callback */
 	uint8_t wants_digits;        /*!< the dialect tells the server of DTMF; never changes */
 	uint8_t beeps_at_stop;       /*!< option P; never changes */
+	uint8_t hangs_up;            /*!< on_failure = hangup; 0 again once the call has been told to end */
 	uint32_t drain_seconds;      /*!< never changes */
+	uint32_t buffer_seconds;     /*!< never changes */
 	uint64_t ring_bytes;         /*!< what the ring counts in buffer_total; 0 when it is unmapped */
 	int64_t closed_at_ns;        /*!< CLOCK_MONOTONIC when the end of capture was noticed, 0 before */
 	char *id;                    /*!< never changes, as the strings down to command */

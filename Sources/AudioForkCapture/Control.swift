@@ -148,6 +148,7 @@ private func sweepTable(_ now: Int64) {
         }
         continue
       }
+      checkPolicy(fork, now)
       let limit = Int64(sweepSeconds(fork)) &* 1_000_000_000
       if isClosed, fork.pointee.ended != 0 || now &- fork.pointee.closed_at_ns > limit {
         let isFinished = fork.pointee.ended != 0
@@ -178,6 +179,17 @@ private func sweepTable(_ now: Int64) {
     release(fork)
   }
   if !gone.isEmpty { Jobs.wake() }
+}
+
+/// on_failure = hangup where nobody says that audio is lost: no engine has been heard for longer than the ring lasts, or
+/// none has ever begun with the fork. With the table's lock held.
+private func checkPolicy(_ fork: ForkPointer, _ now: Int64) {
+  guard fork.pointee.hangs_up != 0 else { return }
+  let begun = fork.pointee.tap.epoch_ns
+  let heard = bytes(fork.pointee.endpoint).isEmpty ? begun : max(begun, engineProcess.heardAt)
+  guard now &- heard > Int64(fork.pointee.buffer_seconds) &* 1_000_000_000 else { return }
+  hangUpIfWanted(
+    fork, reason: text("engine: nothing has been heard of it for ", .number(Int(fork.pointee.buffer_seconds)), " seconds"))
 }
 
 /// How long a fork may take from the end of capture to its own end.

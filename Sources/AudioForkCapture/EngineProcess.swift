@@ -24,6 +24,8 @@ struct EngineProcess {
   private var tableEndIsDue = false
   /// Since when the engine owes a heartbeat: it has forks, and has been started or has beaten then. 0: it owes none.
   private var owesSince: Int64 = 0
+  /// When an engine was heard last, this one or one before it.
+  private(set) var heardAt: Int64 = 0
   /// It was asked to go, so that a new one starts.
   private var isRestarting = false
 
@@ -189,6 +191,7 @@ struct EngineProcess {
         return died()
       }
       if count == 0 { return died() }
+      heardAt = af_now_ns()
       while let message = parser.next() { handle(message) }
       if parser.isBroken {
         log(AF_LEVEL_ERROR, "the engine sends what is no message; it is ended and started again")
@@ -239,6 +242,9 @@ struct EngineProcess {
         endFork(fork, reason: reason)
         return true
       }
+      if message.number(UInt16(AF_FIELD_LOSING.rawValue)) == 1 {
+        hangUpIfWanted(fork, reason: Bytes(text: "overrun: the buffer is full and audio is being lost"))
+      }
       let state = message.text(UInt16(AF_FIELD_STATE.rawValue)) ?? []
       let isOther = bytes(fork.pointee.state) != state
       replace(&fork.pointee.state, with: state)
@@ -263,6 +269,8 @@ struct EngineProcess {
       event.gapPosition = number(AF_FIELD_POSITION)
       event.reason = message.text(UInt16(AF_FIELD_REASON.rawValue)) ?? []
       Jobs.add(.raise(event))
+      hangUpIfWanted(
+        fork, reason: text(.bytes(event.reason ?? []), ": ", .number(event.gapCount), " captured samples were lost"))
     }
     Jobs.wake()
   }
@@ -288,6 +296,7 @@ struct EngineProcess {
     counters.position = number(AF_FIELD_POSITION, counters.position)
     counters.confirmed = number(AF_FIELD_CONFIRMED, counters.confirmed)
     counters.captured = number(AF_FIELD_CAPTURED, counters.captured)
+    counters.delivered = number(AF_FIELD_DELIVERED, counters.delivered)
     counters.bytes = number(AF_FIELD_BYTES, counters.bytes)
     counters.fill = number(AF_FIELD_FILL, counters.fill)
     counters.gaps = number(AF_FIELD_GAPS, counters.gaps)

@@ -52,6 +52,7 @@ struct ForkEvent {
     case .position: number(row.counters.position)
     case .confirmed: number(row.counters.confirmed)
     case .captured: number(row.counters.captured)
+    case .delivered: number(row.counters.delivered)
     case .fill: number(row.counters.fill)
     case .gaps: number(row.counters.gaps)
     case .lost: number(row.counters.lost)

@@ -27,6 +27,7 @@ extension ForkRow {
     case .confirmed: number(counters.confirmed)
     case .confirmation: Bytes(text: confirmationWord)
     case .captured: number(counters.captured)
+    case .delivered: number(counters.delivered)
     case .bytes: number(counters.bytes)
     case .fill: number(counters.fill)
     case .gaps: number(counters.gaps)

@@ -107,6 +107,19 @@ struct ForkPlan {
   }
 }
 
+/// Whether the call is to end where a fork with these arguments cannot begin: whatever is wrong with the rest of its
+/// profile. The channel must not be locked.
+func hangsUp(without arguments: ForkArguments, on channel: OpaquePointer) -> Bool {
+  guard !holdsScheme(arguments.url), let profile = Control.settings?.profile(arguments.url) else { return false }
+  var answer = false
+  for line in profile.lines {
+    guard case .onFailure = line.key.kind else { continue }
+    let value = trimmed(holdsVariable(line.value) ? evaluated(line.value, on: channel) : line.value)
+    answer = ForkOptions.policy(value) ?? true
+  }
+  return answer
+}
+
 /// The line's variables, functions and expressions as the dialplan evaluates them. The channel must not be locked.
 private func evaluated(_ line: Bytes, on channel: OpaquePointer) -> Bytes {
   guard let result = withCString(line, { af_evaluate(channel, $0) }) else { return line }

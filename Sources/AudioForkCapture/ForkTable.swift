@@ -146,11 +146,34 @@ func unmap(_ fork: ForkPointer) {
 /// `Jobs.wake` follows.
 func endFork(_ fork: ForkPointer, reason: Bytes) {
   fork.pointee.ended = 1
+  closeAccounts(fork)
+  hangUpIfWanted(fork, reason: reason)
   replace(&fork.pointee.state, with: Bytes(text: "ended"))
   replace(&fork.pointee.reason, with: reason)
   let command = bytes(fork.pointee.command)
   if !command.isEmpty { forkTable.addCommand() }
   Jobs.add(.end(ForkEvent(.stop, ForkRow(fork, now: af_now_ns())), command: command, beeps: takeBeeps(fork)))
+}
+
+/// on_failure = hangup: the call of a fork that fails is ended, once; a call that is over, or whose fork was stopped, is
+/// not concerned. With the table's lock held.
+func hangUpIfWanted(_ fork: ForkPointer, reason: Bytes) {
+  guard fork.pointee.hangs_up != 0, !isClosed(fork) else { return }
+  fork.pointee.hangs_up = 0
+  Jobs.add(.hangUp(ForkRow(fork, now: af_now_ns()), reason: reason))
+  Jobs.wake()
+}
+
+/// Where the engine has not ended the fork itself, or could not read its ring, the tap has the last word on what was
+/// captured, and what is not known to be delivered is lost.
+private func closeAccounts(_ fork: ForkPointer) {
+  guard let ring = fork.pointee.tap.ring else { return }
+  let captured = af_word_load_relaxed(af_ring_captured(ring, 0)) &+ af_word_load_relaxed(af_ring_captured(ring, 1))
+  let told = fork.pointee.counters
+  guard told.captured == 0 || told.delivered &+ told.lost != told.captured else { return }
+  fork.pointee.counters.captured = max(captured, told.captured)
+  fork.pointee.counters.lost = fork.pointee.counters.captured &- min(told.delivered, fork.pointee.counters.captured)
+  if fork.pointee.counters.lost > 0, told.gaps == 0 { fork.pointee.counters.gaps = 1 }
 }
 
 /// Frees a fork that nobody owns.

@@ -12,6 +12,8 @@ enum Job {
   case response(ForkEvent, variable: Bytes)
   /// The fork has ended: its beeps end, the event is raised, its command is run.
   case end(ForkEvent, command: Bytes, beeps: Bytes)
+  /// on_failure = hangup: the fork has failed, and its call is ended for this reason.
+  case hangUp(ForkRow, reason: Bytes)
 }
 
 /// The module's second thread: events, variables and commands, so that neither the control thread nor a caller waits
@@ -109,6 +111,14 @@ func jobsThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? 
 private func perform(_ job: Job) {
   switch job {
   case .raise(var event): withLiveChannel(of: event.row) { event.raise($0) }
+  case .hangUp(let row, let reason):
+    withLiveChannel(of: row) { channel in
+      guard let channel else { return }
+      log(
+        AF_LEVEL_WARNING, "AudioFork ", .bytes(row.id), " to ", .bytes(row.url), " on ", .bytes(row.channel),
+        ": the call is hung up (on_failure = hangup): ", .bytes(reason))
+      ast_channel_softhangup_withcause_locked(channel, CInt(AST_CAUSE_NETWORK_OUT_OF_ORDER))
+    }
   case .response(var event, let variable):
     withLiveChannel(of: event.row) { channel in
       if let channel, isCarried(event.row.id, by: channel) {

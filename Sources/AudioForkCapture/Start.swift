@@ -116,6 +116,8 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
   fork.pointee.wants_digits = plan.options.dialect == .audiofork ? 1 : 0
   fork.pointee.only_bridged = plan.options.onlyBridged ? 1 : 0
   fork.pointee.beeps_at_stop = plan.options.beepsAtStop ? 1 : 0
+  fork.pointee.hangs_up = plan.options.hangsUpOnFailure ? 1 : 0
+  fork.pointee.buffer_seconds = UInt32(truncatingIfNeeded: plan.options.bufferSeconds)
   fork.pointee.drain_seconds = UInt32(truncatingIfNeeded: plan.options.drainSeconds)
 }
 

@@ -125,6 +125,8 @@ package struct Gap: Sendable, Hashable {
     case overrun = 0
     /// Refused at capture: more than two seconds ahead of the clock.
     case ahead = 1
+    /// The fork has ended before their delivery was confirmed. Never while it lives.
+    case undelivered = 2
   }
   /// The direction that misses them.
   package var direction: Direction
@@ -196,6 +198,8 @@ package struct RenderCounters: Sendable, Equatable {
   package init() {}
   /// Sample frames without audio, summed over the directions.
   package var fill: UInt64 { `in`.fill &+ out.fill }
+  /// Captured samples that are in the stream, both directions.
+  package var rendered: UInt64 { `in`.rendered &+ out.rendered }
   /// Captured samples in gaps, both directions.
   package var lost: UInt64 { `in`.overrun &+ `in`.ahead &+ out.overrun &+ out.ahead }
 

@@ -123,6 +123,7 @@ extension Gap.Reason {
     switch self {
     case .overrun: "overrun"
     case .ahead: "ahead"
+    case .undelivered: "undelivered"
     }
   }
 }

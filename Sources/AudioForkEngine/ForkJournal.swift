@@ -105,6 +105,13 @@ package struct ForkJournal {
         + "(ping = no in a profile says so from the beginning)")
   }
 
+  package func losing() -> EngineMessage {
+    line(
+      .warning,
+      "the buffer is full: from now on audio is lost, the oldest first, until the server takes it (raise buffer for longer "
+        + "outages)")
+  }
+
   package func textsDropped() -> EngineMessage {
     line(
       .warning,
@@ -132,6 +139,8 @@ package struct ForkJournal {
     case .unreachable(0, let reason): "unreachable: \(reason); no attempts to reconnect are allowed"
     case .unreachable(let attempts, let reason): "unreachable: \(attempts) attempts failed, the last one: \(reason)"
     case .refused(let reason): reason
+    case .drainExpired(let reason) where undeliveredMilliseconds == 0:
+      "done: all audio was delivered; there was no connection to say so\(reason.map { ": \($0)" } ?? "")"
     case .drainExpired(nil): "drain: \(undeliveredMilliseconds) ms undelivered"
     case .drainExpired(let reason?): "drain: \(undeliveredMilliseconds) ms undelivered; \(reason)"
     case .broken(let reason): "ring: \(reason)"

@@ -73,6 +73,7 @@ final class ForkRunner {
   /// Gaps that the module did not take.
   private var gapsUntold: [Gap] = []
   private var hasToldCursorFailure = false
+  private var hasToldLoss = false
   private var hasToldNotVerified = false
   private var isAskingForTheEnd = false
   private let onEnd: (ForkRunner) -> Void
@@ -137,6 +138,8 @@ final class ForkRunner {
   private func report(_ name: ForkStateName, _ now: Int64, onlyIfMoved: Bool = false) {
     var counters = stream.counters(now: now &- epochMonotonic)
     if connectedAt != 0 { counters.confirmation = level }
+    if counters.isLosing, !hasToldLoss { output.send(journal.losing()) }
+    hasToldLoss = counters.isLosing
     let isNews = !onlyIfMoved || reported?.counters != counters
     reported?.at = now
     guard isNews else { return }
@@ -573,6 +576,17 @@ final class ForkRunner {
     tellGaps()
     let undelivered = stream.undeliveredMilliseconds(now: now &- epochMonotonic)
     var final = stream.counters(now: now &- epochMonotonic)
+    if ending != .shutdown {
+      // The line about the end names these; the log needs no other.
+      gapsUntold += stream.abandonRest()
+      tellGaps()
+      let sent = final
+      final = stream.counters(now: now &- epochMonotonic)
+      // What was sent stays sent, although nobody confirmed it.
+      final.position = sent.position
+      final.fill = sent.fill
+      final.isLosing = false
+    }
     if connectedAt != 0 { final.confirmation = level }
     if ending == .shutdown { stream.save() }
     stream.close()

@@ -198,6 +198,23 @@ package final class ForkStream {
     return new
   }
 
+  /// The fork ends here. What was captured and is not confirmed is missing: returns that, as gaps which nobody has heard
+  /// of yet, and goes back to what is confirmed. From here on delivered and lost together are captured.
+  package func abandonRest() -> [Gap] {
+    rewind()
+    let confirmed = window.confirmed.checkpoint.counters
+    for direction in [Direction.in, .out] where configuration.directions.contains(direction) {
+      let accounted = confirmed[direction].accounted
+      let captured = ring.captured(direction)
+      guard captured > accounted else { continue }
+      gapsFound.append(
+        Gap(
+          direction: direction, start: accounted, count: captured &- accounted, reason: .undelivered,
+          position: confirmed.position))
+    }
+    return takeNewGaps()
+  }
+
   /// Closed is looked at before `published` is: then what is published is all there will be.
   private func finishIfClosed() -> Bool {
     guard isCaptureClosed, ring.published <= renderer.nextSequence else { return false }
@@ -329,6 +346,9 @@ package final class ForkStream {
     cursor?.close()
   }
 
+  /// Whether audio that was not taken is being overwritten: the gap is known exactly once it is passed.
+  package var isLosing: Bool { ring.isOverwritten(renderer.nextSequence) }
+
   // MARK: - Totals
 
   /// Totals as of the last block taken.
@@ -346,6 +366,7 @@ package final class ForkStream {
     counters.bytes = record.bytes
     counters.lagMilliseconds = UInt64(clamping: lagMilliseconds(now: now))
     counters.confirmed = window.confirmed.checkpoint.position
+    counters.delivered = window.confirmed.checkpoint.counters.rendered
     for direction in [Direction.in, .out] where configuration.directions.contains(direction) {
       counters.captured &+= ring.captured(direction)
     }
@@ -353,6 +374,7 @@ package final class ForkStream {
     let skew = renderer.shift(of: .in) &- renderer.shift(of: .out)
     counters.skewMilliseconds = skew &* 1000 / Int64(configuration.wireRateHertz)
     counters.dropped = record.textsDropped
+    counters.isLosing = isLosing
     return counters
   }
 

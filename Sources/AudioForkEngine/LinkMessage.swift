@@ -105,12 +105,17 @@ package struct ForkCounters: Sendable, Equatable {
   package var confirmed: UInt64 = 0
   /// Captured samples, summed over the directions.
   package var captured: UInt64 = 0
+  /// Captured samples in the confirmed part of the stream, summed over the directions. At the fork's end this and `lost`
+  /// together are `captured`.
+  package var delivered: UInt64 = 0
   /// Captured audio that is not confirmed.
   package var undeliveredMilliseconds: UInt64 = 0
   /// By how much in is placed later than out, beyond their media times.
   package var skewMilliseconds: Int64 = 0
   /// Text messages of the server that were dropped.
   package var dropped: UInt64 = 0
+  /// Audio that was not sent is being overwritten in the ring.
+  package var isLosing = false
   /// What `confirmed` stands on; nil where there has been no connection.
   package var confirmation: ConfirmationLevel?
 
@@ -218,9 +223,11 @@ private struct FieldBytes {
     append(AF_FIELD_LAG, number: counters.lagMilliseconds)
     append(AF_FIELD_CONFIRMED, number: counters.confirmed)
     append(AF_FIELD_CAPTURED, number: counters.captured)
+    append(AF_FIELD_DELIVERED, number: counters.delivered)
     append(AF_FIELD_UNDELIVERED, number: counters.undeliveredMilliseconds)
     append(AF_FIELD_SKEW, number: UInt64(bitPattern: counters.skewMilliseconds))
     append(AF_FIELD_DROPPED, number: counters.dropped)
+    append(AF_FIELD_LOSING, number: counters.isLosing ? 1 : 0)
     if let confirmation = counters.confirmation { append(AF_FIELD_CONFIRMATION, confirmation.rawValue) }
   }
 

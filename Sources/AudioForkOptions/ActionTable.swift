@@ -131,7 +131,8 @@ extension ActionDefinition {
 package struct ForkFact: Sendable {
   package enum Value: Sendable {
     case channel, uniqueID, linkedID, id, url, endpoint, direction, format, state, reason, muted, duration, buffer
-    case position, confirmed, confirmation, captured, bytes, fill, gaps, lost, reconnects, lag, undelivered, skew, dropped, response
+    case position, confirmed, confirmation, captured, delivered, bytes, fill, gaps, lost, reconnects, lag, undelivered, skew
+    case dropped, response
   }
   package let name: StaticString
   package let value: Value
@@ -161,6 +162,9 @@ extension ForkFact {
       name: "Confirmation", value: .confirmation,
       help: "What that stands on: tcp (the kernel of the server's machine), pong (the server's WebSocket stack), app (the server's word, dialect audiofork), or none before the first connection."),
     ForkFact(name: "Captured", value: .captured, help: "Captured samples, summed over the directions."),
+    ForkFact(
+      name: "Delivered", value: .delivered,
+      help: "Of these, the samples whose delivery is confirmed. When the fork has ended, Delivered and Lost together are Captured."),
     ForkFact(name: "Bytes", value: .bytes, help: "Bytes of audio written to connections, repeats included."),
     ForkFact(name: "Fill", value: .fill, help: "Sample frames of fill in the position, summed over the directions."),
     ForkFact(name: "Gaps", value: .gaps, help: "Gaps: captured audio that did not reach the server in time."),

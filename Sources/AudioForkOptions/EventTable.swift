@@ -5,7 +5,7 @@ package enum EventFieldKind: Sendable, Equatable {
   case channel, uniqueID, linkedID, forkID, server, direction
   case format, verification
   case state, reason
-  case position, confirmed, captured, fill, gaps, lost, reconnects, bytes, lag, undelivered, duration
+  case position, confirmed, captured, delivered, fill, gaps, lost, reconnects, bytes, lag, undelivered, duration
   case gapDirection, gapStart, gapCount, gapPosition
   case response, responseLength, responseDropped
   case muteDirection, muteState
@@ -72,7 +72,7 @@ extension EventDefinition {
       EventField(name: "Position", kind: .gapPosition, help: "Where in the stream, in sample frames at the wire rate."),
       EventField(
         name: "Reason", kind: .reason,
-        help: "overrun: the buffer was full, the server away or slow for too long. ahead: the audio was more than two seconds ahead of its time."
+        help: "overrun: the buffer was full, the server away or slow for too long. ahead: the audio was more than two seconds ahead of its time. undelivered: the fork has ended before their delivery was confirmed."
       ),
     ])
 
@@ -107,6 +107,9 @@ extension EventDefinition {
     EventField(name: "Position", kind: .position, help: "Sample frames sent at the wire rate, fill included."),
     EventField(name: "Confirmed", kind: .confirmed, help: "Position up to which delivery is confirmed."),
     EventField(name: "Captured", kind: .captured, help: "Captured samples, summed over the directions."),
+    EventField(
+      name: "Delivered", kind: .delivered,
+      help: "Of these, the samples whose delivery is confirmed. In AudioForkStop, Delivered and Lost together are Captured."),
     EventField(name: "Fill", kind: .fill, help: "Sample frames of fill, summed over the directions."),
     EventField(name: "Gaps", kind: .gaps, help: "How many gaps there are."),
     EventField(name: "Lost", kind: .lost, help: "Captured samples in gaps."),

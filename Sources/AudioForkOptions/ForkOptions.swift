@@ -94,6 +94,8 @@ package struct ForkOptions: Sendable, Equatable {
   package var wantsPersisted = false
 
   // MARK: In the call
+  /// Whether the call is hung up when its audio is not delivered.
+  package var hangsUpOnFailure = false
   /// `B`: seconds between beeps; nil: none.
   package var beepSeconds: Int?
   package var beepsAtStart = false
@@ -378,6 +380,9 @@ extension ForkOptions {
     case .ping:
       guard let isOn = ForkOptions.truth(value) else { return false }
       pings = isOn
+    case .onFailure:
+      guard let hangsUp = ForkOptions.policy(value) else { return false }
+      hangsUpOnFailure = hangsUp
     case .acknowledge:
       guard let persisted = ForkOptions.acknowledgement(value) else { return false }
       wantsPersisted = persisted
@@ -468,6 +473,12 @@ extension ForkOptions {
     }
     place = path
     return true
+  }
+
+  /// Whether the word of `on_failure` asks for a hangup; nil for another word.
+  package static func policy(_ text: Bytes) -> Bool? {
+    if equal(text, ignoringCase: "hangup") { return true }
+    return equal(text, ignoringCase: "continue") ? false : nil
   }
 
   /// Whether the word asks for more than reception; nil for another word.

@@ -11,7 +11,7 @@ package enum SettingKind: Sendable {
   case tls, verify, caFile, certificateFile, keyFile
   case reconnectMaxWait, reconnectAttempts, connectTimeout
   case buffer, drain
-  case ping, acknowledge
+  case ping, acknowledge, onFailure
 
   /// Whether the value may be a secret, so that messages don't show it.
   package var isSecret: Bool {
@@ -76,6 +76,10 @@ extension ProfileKey {
       name: "ping", kind: .ping, form: "yes or no",
       help: "Whether the server is pinged; its pongs confirm delivery. With no, or where it answers none, its kernel's acknowledgement has to do. Default: yes.",
       isGeneral: true),
+    ProfileKey(
+      name: "on_failure", kind: .onFailure, form: "continue or hangup",
+      help: "What becomes of the call where its audio is not delivered. hangup, for recordings that the law demands: it is ended when the fork cannot begin, ends while the call lives, or loses audio. Default: continue."
+    ),
     ProfileKey(
       name: "reconnect_attempts", kind: .reconnectAttempts, form: "a whole number from 0 to 1000000",
       help: "Attempts to reconnect in one outage, as option r. Default: 20.", isGeneral: true),

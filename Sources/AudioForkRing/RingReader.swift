@@ -160,6 +160,12 @@ package final class RingReader {
     }
   }
 
+  /// Whether the entry with this number was there and has been overwritten.
+  package func isOverwritten(_ sequence: UInt64) -> Bool {
+    guard let mapping, sequence < published else { return false }
+    return !isWhole(sequence, areaLimit: areaBytes, in: mapping)
+  }
+
   // MARK: - Lapped
 
   /// The first entry behind `sequence` that is still whole, or the end.

@@ -6,6 +6,7 @@ import AudioForkWebSocket
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
+import Testing
 
 /// The engine inside the test's process: its core on real event loops, without a link.
 final class TestEngine: Sendable {
@@ -58,7 +59,11 @@ final class TestEngine: Sendable {
 
   /// The fork's end, once it has come.
   func ended(_ id: String) -> (reason: String, counters: ForkCounters)? {
-    for case .ended(id, let reason, let counters) in messages { return (reason, counters) }
+    for case .ended(id, let reason, let counters) in messages {
+      // Whatever the end: every captured sample is delivered or lost.
+      #expect(counters.delivered + counters.lost == counters.captured, "\(id): \(counters)")
+      return (reason, counters)
+    }
     return nil
   }
 

@@ -192,6 +192,7 @@ private func example(_ kind: SettingKind) -> String {
   case .tls: "insecure"
   case .verify, .ping: "no"
   case .acknowledge: "persisted"
+  case .onFailure: "hangup"
   case .caFile, .certificateFile, .keyFile: "/etc/ssl/some.pem"
   case .reconnectMaxWait, .connectTimeout, .buffer, .drain: "30"
   case .reconnectAttempts: "7"

@@ -18,7 +18,7 @@ struct ast_channel {
 	char *name, *unique_id;
 	struct ast_format format;
 	int bridged, busy;
-	int hung_up, references;
+	int hung_up, references, hangup_cause;
 	struct ast_audiohook *hooks;
 	struct ast_datastore *datastores;
 	struct fake_value *variables;
@@ -1007,6 +1007,23 @@ const char *ast_channel_linkedid(const struct ast_channel *channel) { return "17
 struct ast_format *ast_channel_rawreadformat(struct ast_channel *channel) { return &channel->format; }
 struct ast_format *ast_channel_rawwriteformat(struct ast_channel *channel) { return &channel->format; }
 unsigned int ast_format_get_sample_rate(const struct ast_format *format) { return format->rate; }
+void ast_channel_softhangup_withcause_locked(struct ast_channel *channel, int cause)
+{
+	pthread_mutex_lock(&channel->lock);
+	channel->hangup_cause = cause;
+	pthread_mutex_unlock(&channel->lock);
+}
+
+int fake_hangup_cause(struct ast_channel *channel)
+{
+	int cause;
+
+	pthread_mutex_lock(&channel->lock);
+	cause = channel->hangup_cause;
+	pthread_mutex_unlock(&channel->lock);
+	return cause;
+}
+
 int ast_channel_softhangup_internal_flag(struct ast_channel *channel) { return channel->hung_up ? AST_SOFTHANGUP_DEV : 0; }
 
 struct ast_channel *ast_channel_get_by_name(const char *name)

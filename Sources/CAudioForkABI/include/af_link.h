@@ -76,6 +76,8 @@ enum af_field {
 	AF_FIELD_COUNT = 47,      /*!< number: samples in the gap */
 	AF_FIELD_LOOPS = 48,      /*!< number: event loops of the engine */
 	AF_FIELD_CONFIRMATION = 49, /*!< what AF_FIELD_CONFIRMED stands on: tcp, pong, app */
+	AF_FIELD_DELIVERED = 50,  /*!< number: captured samples whose delivery is confirmed, summed over the directions */
+	AF_FIELD_LOSING = 51,     /*!< number: 1 while audio that was not sent is being overwritten in the ring */
 };
 
 /*! Levels of AF_LINK_LOG, in Asterisk's words. */

@@ -93,6 +93,8 @@ struct ast_format *ast_channel_rawwriteformat(struct ast_channel *chan);
 unsigned int ast_format_get_sample_rate(const struct ast_format *format);
 enum { AST_SOFTHANGUP_DEV = (1 << 0), AST_SOFTHANGUP_ASYNCGOTO = (1 << 1) };
 int ast_channel_softhangup_internal_flag(struct ast_channel *chan);
+#define AST_CAUSE_NETWORK_OUT_OF_ORDER 38
+void ast_channel_softhangup_withcause_locked(struct ast_channel *chan, int causecode);
 struct ast_channel *ast_channel_get_by_name(const char *name);
 int pbx_builtin_setvar_helper(struct ast_channel *chan, const char *name, const char *value);
 

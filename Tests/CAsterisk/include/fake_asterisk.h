@@ -12,6 +12,8 @@
 struct ast_channel *fake_channel(const char *name, unsigned int rate);
 /*! \brief Hangs up as ast_hangup does: hooks hear of it first, datastores go with the last reference. */
 void fake_hangup(struct ast_channel *channel);
+/*! \brief With what cause the channel was told to hang up; 0: it was not. */
+int fake_hangup_cause(struct ast_channel *channel);
 /*! \brief One digit for those hooks that want digits. */
 void fake_digit(struct ast_channel *channel, enum ast_audiohook_direction direction, char digit, long milliseconds);
 /*! \brief Lets every hook of the channel see a frame, and drops those that were told to leave. */
