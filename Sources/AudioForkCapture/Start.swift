@@ -80,7 +80,7 @@ private func startReserved(
   facts.append(UInt16(AF_FIELD_UNIQUEID.rawValue), uniqueID)
   facts.append(UInt16(AF_FIELD_LINKEDID.rawValue), linkedID)
   facts.append(UInt16(AF_FIELD_RATE.rawValue), number: UInt64(rate))
-  facts.append(UInt16(AF_FIELD_DRAIN.rawValue), number: UInt64(plan.options.drainSeconds))
+  facts.append(UInt16(AF_FIELD_DRAIN.rawValue), number: UInt64(plan.options.drainSecondsMax))
 
   let fork = try allocateFork()
   describe(fork, id, plan)
@@ -118,7 +118,7 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
   fork.pointee.beeps_at_stop = plan.options.beepsAtStop ? 1 : 0
   fork.pointee.hangs_up = plan.options.hangsUpOnFailure ? 1 : 0
   fork.pointee.buffer_seconds = UInt32(truncatingIfNeeded: plan.options.bufferSeconds)
-  fork.pointee.drain_seconds = UInt32(truncatingIfNeeded: plan.options.drainSeconds)
+  fork.pointee.drain_seconds = UInt32(truncatingIfNeeded: plan.options.drainSecondsMax)
 }
 
 /// Creates the fork's ring, within `buffer_total`. After an error the fork has none.

@@ -90,12 +90,15 @@ package struct EngineSurroundings: Sendable {
   package var tls: (any TLSProvider)?
   package var names: NameResolution
   package var admission: AttemptAdmission
+  package var spools: SpoolStore
 
   package init(
-    tls: (any TLSProvider)? = nil, names: NameResolution = NameResolution(), admission: AttemptAdmission = AttemptAdmission()
+    tls: (any TLSProvider)? = nil, names: NameResolution = NameResolution(),
+    admission: AttemptAdmission = AttemptAdmission(), spools: SpoolStore = SpoolStore()
   ) {
     self.tls = tls
     self.names = names
     self.admission = admission
+    self.spools = spools
   }
 }

@@ -146,6 +146,14 @@ struct ForkFacts {
       gainOut: Gain(options.gainOut))
   }
 
+  /// Where audio is kept for longer than the ring holds it; nil: nowhere.
+  var spool: ForkSpool.Settings? {
+    guard !options.spoolFolder.isEmpty else { return nil }
+    return ForkSpool.Settings(
+      folder: String(decoding: options.spoolFolder, as: UTF8.self), limit: options.spoolLimitMegabytes * 1_048_576,
+      isSynced: options.spoolIsSynced)
+  }
+
   /// `R(s)` caps each attempt as it caps each wait.
   var attemptTimeout: TimeAmount { .seconds(Int64(options.attemptSeconds)) }
 

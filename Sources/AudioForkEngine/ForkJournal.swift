@@ -112,6 +112,21 @@ package struct ForkJournal {
         + "outages)")
   }
 
+  package func spool(_ news: SpoolNews) -> EngineMessage {
+    switch news {
+    case .failed(let reason):
+      line(.error, "\(reason). Until then only the buffer keeps what the server does not take")
+    case .evicted:
+      line(
+        .warning,
+        "what its spool held is gone: spool_limit was reached, and the oldest stream goes first (raise spool_limit, or "
+          + "lower spool_time)")
+    case .full:
+      line(
+        .warning, "spool_limit is reached, and no other stream is older: what the buffer cannot keep is lost (raise spool_limit)")
+    }
+  }
+
   package func textsDropped() -> EngineMessage {
     line(
       .warning,

@@ -8,6 +8,11 @@ internal import NIOCore
 final class ForkLoop {
   /// How often each fork's ring is looked at.
   static let tickNanoseconds: Int64 = 5_000_000
+  /// Blocks that all forks of the loop may send in one tick, and the least and the most for each: replay is faster than
+  /// real time (up to 200 times; 8 times however many forks have a backlog), and never keeps live forks waiting for long.
+  private static let blocksPerTick = 200
+  private static let blocksPerForkMin = 2
+  private static let blocksPerForkMax = 50
   /// How long an earlier engine may hold a cursor without a word about it: it is being killed when the next one
   /// starts. And how long a fork without a row is still tried.
   private static let openWaitNanoseconds: Int64 = 2_000_000_000
@@ -188,7 +193,8 @@ final class ForkLoop {
       return
     }
     // A fork that ends leaves the array while this copy is gone through.
-    for runner in runners { runner.tick(now: monotonicNow()) }
+    let share = min(max(ForkLoop.blocksPerTick / runners.count, ForkLoop.blocksPerForkMin), ForkLoop.blocksPerForkMax)
+    for runner in runners { runner.tick(now: monotonicNow(), blocksMax: share) }
     let now = monotonicNow()
     // After a stall no ticks are made up for: one of them sees all that came.
     if nextTick <= now { nextTick &+= ((now &- nextTick) / ForkLoop.tickNanoseconds &+ 1) &* ForkLoop.tickNanoseconds }

@@ -13,8 +13,6 @@ internal import NIOCore
 ///  - `stream` is the audio and the cursor, `connection` the network,
 ///  - `journal` words what Asterisk's log gets to read.
 final class ForkRunner {
-  /// Audio that one fork may send in one tick: a backlog must not keep the other forks of the loop waiting.
-  static let blocksPerTickMax = 50
   private static let reportNanoseconds: Int64 = 1_000_000_000
   /// Gaps that are kept for a module that does not read; what is beyond it only the totals tell.
   private static let gapsUntoldMax = 100
@@ -94,13 +92,22 @@ final class ForkRunner {
     facts = try ForkFacts(ring.facts, id: id, epochNanoseconds: ring.epochRealtime)
     dialect = facts.makeDialect()
     let cursor = try files.openCursor()
+    let news = SpoolNewsBox()
+    let spool = facts.spool.map { settings in
+      ForkSpool(
+        id: id, settings: settings,
+        identity: SpoolFile.Identity(epochMonotonic: ring.epochMonotonic, epochRealtime: ring.epochRealtime),
+        store: surroundings.spools, loop: loop, tell: news.tell)
+    }
     stream = ForkStream(
-      ring: ring, cursor: cursor, configuration: facts.rendering, collectsNotes: dialect.tellsNotes)
+      ring: ring, cursor: cursor, configuration: facts.rendering, collectsNotes: dialect.tellsNotes, spool: spool,
+      bufferSeconds: facts.options.bufferSeconds)
     choice = EndpointChoice(count: facts.endpoints.count)
     texts = ServerTexts(dropped: stream.textsDropped)
     epochMonotonic = ring.epochMonotonic
     machine = ForkStateMachine(facts.limits)
     journal = ForkJournal(id: id, channel: facts.stream.channel, endpoint: facts.endpoints[0].shownText)
+    news.owner = self
   }
 
   func start() { handle(.started) }
@@ -119,11 +126,12 @@ final class ForkRunner {
 
   // MARK: - Tick
 
-  /// Looks at the ring and sends what there is to send. `now` is CLOCK_MONOTONIC.
-  func tick(now: Int64) {
+  /// Looks at the ring and sends what there is to send, `blocksMax` blocks of it. `now` is CLOCK_MONOTONIC.
+  func tick(now: Int64, blocksMax: Int) {
     if stream.isCaptureClosed, machine.name != .draining { handle(.captureClosed) }
     let sinceEpoch = now &- epochMonotonic
-    if machine.isStreaming, let session = connection?.session { send(over: session, sinceEpoch) }
+    stream.keepSpool(now: sinceEpoch)
+    if machine.isStreaming, let session = connection?.session { send(over: session, sinceEpoch, blocksMax) }
     if let line = journal.gapsDueNow(now: now, isLast: false) { output.send(line) }
     reportIfMoved(now)
   }
@@ -151,8 +159,8 @@ final class ForkRunner {
   /// The endpoint of the current or next attempt.
   private var endpoint: EndpointURL { facts.endpoints[min(choice.index, facts.endpoints.count - 1)] }
 
-  private func send(over session: WebSocketSession, _ now: Int64) {
-    guard sendBlocks(over: session, now) else { return }
+  private func send(over session: WebSocketSession, _ now: Int64, _ blocksMax: Int) {
+    guard sendBlocks(over: session, now, blocksMax) else { return }
     takeGaps(now)
     if stream.isDrained { sayTheEnd() }
     ping(over: session, now)
@@ -170,11 +178,11 @@ final class ForkRunner {
   }
 
   /// False where the fork has left the connection meanwhile.
-  private func sendBlocks(over session: WebSocketSession, _ now: Int64) -> Bool {
+  private func sendBlocks(over session: WebSocketSession, _ now: Int64, _ blocksMax: Int) -> Bool {
     var blocks = 0
     var bytes = 0
     do throws(ForkStream.Broken) {
-      while leavesAt == nil, blocks < ForkRunner.blocksPerTickMax, session.isWritable, inFlight < inFlightMax,
+      while leavesAt == nil, blocks < blocksMax, session.isWritable, inFlight < inFlightMax,
         let block = try stream.nextBlock(now: now)
       {
         tellNotes(over: session)
@@ -325,6 +333,8 @@ final class ForkRunner {
     guard let start = acknowledgedAtStart else { return answer(nil) }
     connection.acknowledgedBytes { total in answer(total.map { $0 >= start ? $0 &- start : 0 } ?? 0) }
   }
+
+  fileprivate func spoolTold(_ news: SpoolNews) { output.send(journal.spool(news)) }
 
   // MARK: - Machine
 
@@ -589,7 +599,7 @@ final class ForkRunner {
     }
     if connectedAt != 0 { final.confirmation = level }
     if ending == .shutdown { stream.save() }
-    stream.close()
+    stream.close(isOver: ending != .shutdown)
     if ending != .shutdown {
       if let line = journal.gapsDueNow(now: now, isLast: true) { output.send(line) }
       files.unlink()
@@ -600,4 +610,10 @@ final class ForkRunner {
     }
     onEnd(self)
   }
+}
+
+/// Hands a spool's news to the fork, which is made after it.
+private final class SpoolNewsBox {
+  weak var owner: ForkRunner?
+  func tell(_ news: SpoolNews) { owner?.spoolTold(news) }
 }

@@ -21,6 +21,10 @@ package final class ForkStream {
 
   private let ring: RingReader
   private let cursor: CursorFile?
+  private let spool: ForkSpool?
+  /// From which age of the oldest unconfirmed audio on the spool takes what the ring has; a third of what that holds.
+  private let spoolAge: Int64
+  private var isSpooling = false
   private let configuration: RenderConfiguration
   private var renderer: Renderer<SpeexConverter>
   private var window: DeliveryWindow<Mark>
@@ -53,10 +57,13 @@ package final class ForkStream {
 
   /// Goes on where the cursor says, or begins at the epoch.
   package init(
-    ring: RingReader, cursor: CursorFile?, configuration: RenderConfiguration, collectsNotes: Bool = false
+    ring: RingReader, cursor: CursorFile?, configuration: RenderConfiguration, collectsNotes: Bool = false,
+    spool: ForkSpool? = nil, bufferSeconds: Int = 10
   ) {
     self.ring = ring
     self.cursor = cursor
+    self.spool = spool
+    spoolAge = Int64(bufferSeconds) * 1_000_000_000 / 3
     self.collectsNotes = collectsNotes
     self.configuration = configuration
     let found = cursor?.load().flatMap { CursorRecord(decoding: $0) } ?? CursorRecord()
@@ -110,7 +117,8 @@ package final class ForkStream {
         return nil
       }
       let sequence = renderer.nextSequence
-      switch ring.read(sequence, into: &entrySamples) {
+      switch read(sequence) {
+      case nil: return nil
       case .entry(let entry): renderer.consume(entry, samples: entrySamples)
       case .digit(let digit):
         note(digit, sequence)
@@ -125,6 +133,31 @@ package final class ForkStream {
         tellTime(now)
       }
     }
+  }
+
+  /// An entry from the ring, or from the spool where the ring has overwritten it. Nil: it is being fetched.
+  private func read(_ sequence: UInt64) -> RingRead? {
+    let found = ring.read(sequence, into: &entrySamples)
+    guard case .lapped(let oldest) = found, let spool else { return found }
+    switch spool.read(sequence, into: &entrySamples) {
+    case .entry(.audio(let entry)): return .entry(entry)
+    case .entry(.digit(let digit)): return .digit(digit)
+    case .loading: return nil
+    case .missing(let next): return .lapped(oldest: min(oldest, next ?? oldest))
+    }
+  }
+
+  /// Has the spool keep what the ring will overwrite before it is delivered. At each tick, connected or not.
+  package func keepSpool(now: Int64) {
+    guard let spool else { return }
+    let confirmed = window.confirmed
+    let oldest = confirmed.checkpoint.sequence
+    spool.release(before: oldest)
+    // A closed ring overwrites nothing any more.
+    let age = ring.closedAt == nil && ring.published > oldest ? now &- confirmed.completedAt : 0
+    if age > spoolAge { isSpooling = true } else if age < spoolAge / 2 { isSpooling = false }
+    if isSpooling { spool.copy(from: ring, oldest: oldest, now: now) }
+    spool.tick(now: now)
   }
 
   private func note(_ digit: CapturedDigit, _ sequence: UInt64) {
@@ -340,14 +373,18 @@ package final class ForkStream {
     if cursor?.save(record.encode()) != true { cursorFailed = true }
   }
 
-  /// Gives both files back; nothing may be called afterwards but the totals.
-  package func close() {
+  /// Gives the files back; nothing may be called afterwards but the totals. `isOver`: no other engine goes on with the
+  /// fork.
+  package func close(isOver: Bool) {
+    spool?.close(keeps: !isOver)
     ring.close()
     cursor?.close()
   }
 
   /// Whether audio that was not taken is being overwritten: the gap is known exactly once it is passed.
-  package var isLosing: Bool { ring.isOverwritten(renderer.nextSequence) }
+  package var isLosing: Bool {
+    ring.isOverwritten(renderer.nextSequence) && spool?.holds(renderer.nextSequence) != true
+  }
 
   // MARK: - Totals
 

@@ -84,10 +84,22 @@ package struct ForkOptions: Sendable, Equatable {
   /// Cap of each wait between attempts, and of each attempt where `connectTimeoutSeconds` is nil.
   package var reconnectWaitSeconds = 5
   /// Attempts within one outage.
-  package var reconnectAttempts = 20
+  /// As given; nil: nobody did.
+  package var reconnectAttemptsGiven: Int?
+  /// Attempts in one outage. With a spool the end of `spool_time` is what ends an outage.
+  package var reconnectAttempts: Int { reconnectAttemptsGiven ?? (spoolFolder.isEmpty ? 20 : 1_000_000) }
   package var connectTimeoutSeconds: Int?
   package var bufferSeconds = 10
   package var drainSeconds = 10
+  /// Seconds that the rest may take after the end of capture, with what the spool has.
+  package var drainSecondsMax: Int { spoolFolder.isEmpty ? drainSeconds : max(drainSeconds, spoolSeconds) }
+  /// Folder on a disk for audio that the buffer cannot keep; empty: none.
+  package var spoolFolder = Bytes()
+  package var spoolSeconds = 3600
+  /// For all forks with this folder together.
+  package var spoolLimitMegabytes = 4096
+  /// Whether a write to the spool waits for the disk.
+  package var spoolIsSynced = false
   /// Whether the server is pinged.
   package var pings = true
   /// Whether only audio that the server has forced to its disk counts as delivered (`w(audiofork)`).
@@ -371,7 +383,9 @@ extension ForkOptions {
     case .certificateFile: return ForkOptions.store(path: value, in: &certificateFile)
     case .keyFile: return ForkOptions.store(path: value, in: &keyFile)
     case .reconnectMaxWait: return ForkOptions.store(ForkOptions.number(value, 1...3600), in: &reconnectWaitSeconds)
-    case .reconnectAttempts: return ForkOptions.store(ForkOptions.number(value, 0...1_000_000), in: &reconnectAttempts)
+    case .reconnectAttempts:
+      guard let attempts = ForkOptions.number(value, 0...1_000_000) else { return false }
+      reconnectAttemptsGiven = attempts
     case .connectTimeout:
       guard let seconds = ForkOptions.number(value, 1...3600) else { return false }
       connectTimeoutSeconds = seconds
@@ -380,6 +394,17 @@ extension ForkOptions {
     case .ping:
       guard let isOn = ForkOptions.truth(value) else { return false }
       pings = isOn
+    case .spool:
+      guard !value.isEmpty else {
+        spoolFolder = []
+        return true
+      }
+      return ForkOptions.store(path: value, in: &spoolFolder)
+    case .spoolTime: return ForkOptions.store(ForkOptions.number(value, 1...86_400), in: &spoolSeconds)
+    case .spoolLimit: return ForkOptions.store(ForkOptions.number(value, 1...1_000_000_000), in: &spoolLimitMegabytes)
+    case .spoolSync:
+      guard let isSynced = ForkOptions.truth(value) else { return false }
+      spoolIsSynced = isSynced
     case .onFailure:
       guard let hangsUp = ForkOptions.policy(value) else { return false }
       hangsUpOnFailure = hangsUp

@@ -12,6 +12,7 @@ package enum SettingKind: Sendable {
   case reconnectMaxWait, reconnectAttempts, connectTimeout
   case buffer, drain
   case ping, acknowledge, onFailure
+  case spool, spoolTime, spoolLimit, spoolSync
 
   /// Whether the value may be a secret, so that messages don't show it.
   package var isSecret: Bool {
@@ -97,6 +98,21 @@ extension ProfileKey {
     ProfileKey(
       name: "drain", kind: .drain, form: "a whole number of seconds from 1 to 3600",
       help: "Seconds allowed for delivering the rest after the end of capture. Default: 10.", isGeneral: true),
+    ProfileKey(
+      name: "spool", kind: .spool, form: "an absolute path, or nothing",
+      help: "Folder on a disk for what the buffer cannot keep while the server is away or slow; it belongs to Asterisk's user. With it an outage may take as long as spool_time, and reconnect_attempts has no limit of its own. Default: none.",
+      isGeneral: true),
+    ProfileKey(
+      name: "spool_time", kind: .spoolTime, form: "a whole number of seconds from 1 to 86400",
+      help: "With spool: seconds allowed for delivering the rest after the end of capture. Default: 3600.", isGeneral: true),
+    ProfileKey(
+      name: "spool_limit", kind: .spoolLimit, form: "a whole number of megabytes from 1 to 1000000000",
+      help: "What all forks' spools in the folder may take together; beyond it the fork that began to spool first loses what it has there. Default: 4096.",
+      isGeneral: true),
+    ProfileKey(
+      name: "spool_sync", kind: .spoolSync, form: "yes or no",
+      help: "Whether each write to the spool waits for the disk, so that it survives a crash of the machine's power. Default: no.",
+      isGeneral: true),
   ]
 
   /// The key with this name, case ignored; nil for another word.

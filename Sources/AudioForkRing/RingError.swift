@@ -32,9 +32,15 @@ package struct RingError: Error, Sendable, Equatable, CustomStringConvertible {
     self.message = message
   }
 
-  /// The error of a system call that failed with `errno` on the file at `path`; `what` is "ring" or "cursor".
+  /// The error of a system call that failed with `errno` on the file at `path`; `what` is "ring", "cursor" or "spool".
   init(what: String, path: String, doing verb: String, errno failure: Int32) {
     switch failure {
+    case ENOENT where what == "spool", ENOTDIR where what == "spool":
+      self.init(.missing, "the folder of the spool file '\(path)' is missing: create it, or give another one as spool")
+    case EACCES where what == "spool", EPERM where what == "spool":
+      self.init(
+        .notPermitted,
+        "the spool file '\(path)' cannot be made by this user: the folder has to belong to Asterisk's user")
     case ENOENT, ENOTDIR:
       self.init(.missing, "there is no \(what) file at '\(path)': the fork may have ended; check the path")
     case EACCES, EPERM:
@@ -47,7 +53,9 @@ package struct RingError: Error, Sendable, Equatable, CustomStringConvertible {
       self.init(.foreign, "'\(path)' is not a regular file: give a \(what) file")
     case ENOSPC, EDQUOT:
       self.init(
-        .noSpace, "no space for the \(what) file '\(path)': free some in its file system or use another run_dir")
+        .noSpace,
+        "no space for the \(what) file '\(path)': free some in its file system or use another "
+          + (what == "spool" ? "folder as spool" : "run_dir"))
     default:
       self.init(.system, "cannot \(verb) the \(what) file '\(path)': \(RingError.text(of: failure))")
     }

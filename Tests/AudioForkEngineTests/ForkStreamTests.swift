@@ -35,7 +35,7 @@ private final class StreamFixture {
 
   /// As an engine that was killed and started again.
   func restart() throws {
-    stream.close()
+    stream.close(isOver: false)
     stream = try StreamFixture.open(directory, call, configuration)
     taken = []
   }

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CAudioForkABI
+internal import Glibc
+
+/// A fork's spool file: a header, then records (`SpoolRecord`). Everything here may block: it is called on threads of its
+/// own, one call at a time for each file.
+package struct SpoolFile: Sendable {
+  /// Which fork's it is: when its ring began.
+  package struct Identity: Equatable, Sendable {
+    package let epochMonotonic: Int64
+    package let epochRealtime: Int64
+
+    package init(epochMonotonic: Int64, epochRealtime: Int64) {
+      self.epochMonotonic = epochMonotonic
+      self.epochRealtime = epochRealtime
+    }
+  }
+
+  /// Where a record stands.
+  package struct Place: Equatable, Sendable {
+    package var sequence: UInt64
+    package var offset: Int
+
+    package init(sequence: UInt64, offset: Int) {
+      self.sequence = sequence
+      self.offset = offset
+    }
+  }
+
+  /// What an earlier engine left in the file.
+  package struct Content: Equatable, Sendable {
+    /// Records, about one in each `placeSpacing` bytes; the first one always.
+    package var places: [Place] = []
+    /// The last record's number.
+    package var lastSequence: UInt64?
+    /// Where the next record goes.
+    package var end = SpoolFile.headerBytes
+
+    package init() {}
+  }
+
+  package static let headerBytes = 32
+  /// Between two places that are remembered.
+  package static let placeSpacing = 65_536
+  private static let readBytes = 4 * SpoolRecord.bytesMax
+  /// "AFSPOOL1".
+  private static let magic: UInt64 = 0x314C_4F4F_5053_4641
+
+  private let descriptor: CInt
+  private let path: String
+
+  /// Opens the fork's spool at `path`. Without `creates` one that an earlier engine left, or nil. What is another fork's,
+  /// or stands behind a record that is not whole, is cut off.
+  package static func open(
+    path: String, _ identity: Identity, creates: Bool
+  ) throws(RingError) -> (file: SpoolFile, content: Content)? {
+    let descriptor = Glibc.open(path, O_RDWR | (creates ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
+    guard descriptor >= 0 else {
+      if !creates, errno == ENOENT { return nil }
+      throw RingError(what: "spool", path: path, doing: "open", errno: errno)
+    }
+    let file = SpoolFile(descriptor: descriptor, path: path)
+    do throws(RingError) {
+      return (file, try file.prepare(identity))
+    } catch {
+      file.close()
+      throw error
+    }
+  }
+
+  private func prepare(_ identity: Identity) throws(RingError) -> Content {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw failed("look at") }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      throw RingError(.foreign, "'\(path)' is not a regular file: give another folder as spool")
+    }
+    var header = [UInt8]()
+    for word in [
+      SpoolFile.magic, UInt64(bitPattern: identity.epochMonotonic), UInt64(bitPattern: identity.epochRealtime), 0,
+    ] {
+      for shift in 0..<8 { header.append(UInt8(truncatingIfNeeded: word &>> UInt64(shift * 8))) }
+    }
+    guard try read(at: 0, count: SpoolFile.headerBytes) == header else {
+      guard ftruncate(descriptor, 0) == 0 else { throw failed("empty") }
+      try write(header, at: 0)
+      return Content()
+    }
+    let content = try scan()
+    guard ftruncate(descriptor, off_t(content.end)) == 0 else { throw failed("cut") }
+    return content
+  }
+
+  private func scan() throws(RingError) -> Content {
+    var content = Content()
+    while true {
+      let bytes = try read(at: content.end, count: SpoolFile.readBytes)
+      var offset = 0
+      while let found = SpoolRecord.find(in: bytes, at: offset), content.lastSequence.map({ $0 < found.sequence }) ?? true {
+        let place = content.end + offset
+        if content.places.last.map({ place - $0.offset >= SpoolFile.placeSpacing }) ?? true {
+          content.places.append(Place(sequence: found.sequence, offset: place))
+        }
+        content.lastSequence = found.sequence
+        offset += found.length
+      }
+      guard offset > 0 else { return content }
+      content.end += offset
+    }
+  }
+
+  /// Writes records; `isSynced`: returns when the disk has them.
+  package func write(_ bytes: [UInt8], at offset: Int, isSynced: Bool = false) throws(RingError) {
+    var written = 0
+    while written < bytes.count {
+      let count = bytes.withUnsafeBytes { buffer in
+        pwrite(descriptor, buffer.baseAddress.map { $0 + written }, buffer.count - written, off_t(offset + written))
+      }
+      guard count > 0 else {
+        if count < 0, errno == EINTR { continue }
+        let failure = failed("write")
+        // A record that is half there would be in the way of the next one.
+        _ = ftruncate(descriptor, off_t(offset))
+        throw failure
+      }
+      written += count
+    }
+    guard !isSynced || fdatasync(descriptor) == 0 else { throw failed("sync") }
+  }
+
+  /// Bytes from `offset` on; fewer than `count` at the end of the file.
+  package func read(at offset: Int, count: Int) throws(RingError) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    var filled = 0
+    while filled < count {
+      let got = bytes.withUnsafeMutableBytes { buffer in
+        pread(descriptor, buffer.baseAddress.map { $0 + filled }, count - filled, off_t(offset + filled))
+      }
+      if got < 0, errno == EINTR { continue }
+      guard got >= 0 else { throw failed("read") }
+      if got == 0 { break }
+      filled += got
+    }
+    bytes.removeLast(count - filled)
+    return bytes
+  }
+
+  /// Takes all records away.
+  package func empty() throws(RingError) {
+    guard ftruncate(descriptor, off_t(SpoolFile.headerBytes)) == 0 else { throw failed("empty") }
+  }
+
+  /// Takes the file away, and nothing may be called afterwards but `close`.
+  package func unlink() { Glibc.unlink(path) }
+
+  package func close() { Glibc.close(descriptor) }
+
+  private func failed(_ verb: String) -> RingError {
+    RingError(what: "spool", path: path, doing: verb, errno: errno)
+  }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+package import AudioForkCore
+
+/// What stands in a spool file: entries of a ring, each with its number, in order.
+package enum SpooledEntry: Equatable, Sendable {
+  case audio(CapturedEntry)
+  case digit(CapturedDigit)
+}
+
+/// Entries of a ring as bytes of a spool file (docs/internals/spool.md): little-endian, a checksum over each, so that what
+/// a crash left half written ends the file and does no harm.
+package enum SpoolRecord {
+  /// Of a record, before its samples.
+  package static let headerBytes = 64
+  /// More than the longest entry of a ring takes.
+  package static let bytesMax = headerBytes + 2 * RenderLimit.entrySamplesMax
+
+  private static let audio: UInt8 = 1
+  private static let digit: UInt8 = 3
+
+  /// Appends an entry with the first `entry.count` of `samples`.
+  package static func append(_ entry: CapturedEntry, samples: [Int16], to bytes: inout [UInt8]) {
+    let count = min(entry.count, samples.count, RenderLimit.entrySamplesMax)
+    let start = begin(entry.sequence, &bytes)
+    bytes.append(number: UInt64(bitPattern: entry.runNanoseconds))
+    bytes.append(number: entry.runIndex)
+    bytes.append(number: UInt64(bitPattern: entry.arrivalNanoseconds))
+    bytes.append(number: entry.captured)
+    bytes.append(number: UInt64(UInt32(clamping: entry.rateHertz)) | UInt64(count) << 32 | UInt64(audio) << 48
+      | UInt64(entry.direction.rawValue) << 56)
+    let flags: UInt8 =
+      (entry.startsRun ? 1 : 0) | (entry.isMuted ? 2 : 0) | (entry.isAhead ? 4 : 0) | (entry.hasMore ? 8 : 0)
+    bytes.append(number: UInt64(flags))
+    for sample in samples[0..<count] {
+      let pattern = UInt16(bitPattern: sample)
+      bytes.append(UInt8(truncatingIfNeeded: pattern))
+      bytes.append(UInt8(truncatingIfNeeded: pattern &>> 8))
+    }
+    end(start, &bytes)
+  }
+
+  /// Appends a digit.
+  package static func append(_ digit: CapturedDigit, sequence: UInt64, to bytes: inout [UInt8]) {
+    let start = begin(sequence, &bytes)
+    for _ in 0..<3 { bytes.append(number: 0) }
+    bytes.append(number: digit.milliseconds)
+    bytes.append(number: UInt64(SpoolRecord.digit) << 48 | UInt64(digit.direction.rawValue) << 56)
+    bytes.append(number: UInt64(digit.digit) << 8)
+    end(start, &bytes)
+  }
+
+  private static func begin(_ sequence: UInt64, _ bytes: inout [UInt8]) -> Int {
+    let start = bytes.count
+    bytes.append(number: 0)
+    bytes.append(number: sequence)
+    return start
+  }
+
+  /// Length and checksum, once the rest is there.
+  private static func end(_ start: Int, _ bytes: inout [UInt8]) {
+    let length = UInt32(truncatingIfNeeded: bytes.count - start)
+    let sum = checksum(bytes, start + 8..<bytes.count, length)
+    for byte in 0..<4 {
+      bytes[start + byte] = UInt8(truncatingIfNeeded: length &>> UInt32(8 * byte))
+      bytes[start + 4 + byte] = UInt8(truncatingIfNeeded: sum &>> UInt32(8 * byte))
+    }
+  }
+
+  /// A record that stands in `bytes` at `offset`.
+  package struct Found: Equatable, Sendable {
+    package let sequence: UInt64
+    /// Bytes of the record.
+    package let length: Int
+  }
+
+  /// The record at `offset`; nil where there is no whole one.
+  package static func find(in bytes: [UInt8], at offset: Int) -> Found? {
+    guard offset >= 0, bytes.count - offset >= headerBytes else { return nil }
+    let first = number(bytes, offset)
+    let length = Int(first & 0xFFFF_FFFF)
+    guard length >= headerBytes, length <= bytesMax, length <= bytes.count - offset,
+      checksum(bytes, offset + 8..<offset + length, UInt32(length)) == UInt32(first &>> 32)
+    else { return nil }
+    return Found(sequence: number(bytes, offset + 8), length: length)
+  }
+
+  /// What a found record says; its samples go into `samples`, which only grows. Nil for one that no spool writes.
+  package static func decode(_ found: Found, in bytes: [UInt8], at offset: Int, into samples: inout [Int16]) -> SpooledEntry? {
+    let facts = number(bytes, offset + 48)
+    guard let direction = Direction(rawValue: UInt8(truncatingIfNeeded: facts &>> 56)) else { return nil }
+    let flags = number(bytes, offset + 56)
+    if UInt8(truncatingIfNeeded: facts &>> 48) == digit {
+      let key = UInt8(truncatingIfNeeded: flags &>> 8)
+      guard CapturedDigit.digits.contains(key) else { return nil }
+      return .digit(CapturedDigit(direction: direction, digit: key, milliseconds: number(bytes, offset + 40)))
+    }
+    let count = Int(facts &>> 32 & 0xFFFF)
+    let rate = Int(facts & 0xFFFF_FFFF)
+    guard UInt8(truncatingIfNeeded: facts &>> 48) == audio, count > 0, found.length == headerBytes + 2 * count,
+      rate >= RenderLimit.rateHertzMin, rate <= RenderLimit.rateHertzMax
+    else { return nil }
+    if samples.count < count { samples.append(contentsOf: repeatElement(0, count: count - samples.count)) }
+    var at = offset + headerBytes
+    for index in 0..<count {
+      samples[index] = Int16(bitPattern: UInt16(bytes[at]) | UInt16(bytes[at + 1]) << 8)
+      at += 2
+    }
+    return .audio(
+      CapturedEntry(
+        sequence: found.sequence, direction: direction, rateHertz: rate, count: count,
+        runNanoseconds: Int64(bitPattern: number(bytes, offset + 16)), runIndex: number(bytes, offset + 24),
+        arrivalNanoseconds: Int64(bitPattern: number(bytes, offset + 32)), captured: number(bytes, offset + 40),
+        startsRun: flags & 1 != 0, isMuted: flags & 2 != 0, isAhead: flags & 4 != 0, hasMore: flags & 8 != 0))
+  }
+
+  private static func number(_ bytes: [UInt8], _ offset: Int) -> UInt64 {
+    var number: UInt64 = 0
+    for byte in 0..<8 { number |= UInt64(bytes[offset + byte]) &<< UInt64(8 * byte) }
+    return number
+  }
+
+  /// FNV-1a, 32 bits, over what follows it and the length: against torn writes, not attackers.
+  private static func checksum(_ bytes: [UInt8], _ range: Range<Int>, _ length: UInt32) -> UInt32 {
+    var sum: UInt32 = 0x811C_9DC5 ^ length
+    for byte in bytes[range] { sum = (sum ^ UInt32(byte)) &* 0x0100_0193 }
+    return sum
+  }
+}
+
+extension [UInt8] {
+  fileprivate mutating func append(number: UInt64) {
+    for shift in 0..<8 { append(UInt8(truncatingIfNeeded: number &>> UInt64(shift * 8))) }
+  }
+}

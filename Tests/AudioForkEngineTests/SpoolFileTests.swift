@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
+import AudioForkRing
+import AudioForkTestKit
+import Testing
+
+@Suite("The spool file")
+struct SpoolFileTests {
+  private let folder: ScratchFolder
+  private let identity = SpoolFile.Identity(epochMonotonic: 7, epochRealtime: -9)
+
+  init() throws { folder = try ScratchFolder() }
+
+  private func entry(_ sequence: UInt64, count: Int, _ random: inout SeededRandom) -> CapturedEntry {
+    CapturedEntry(
+      sequence: sequence, direction: Bool.random(using: &random) ? .in : .out,
+      rateHertz: [8000, 16_000, 48_000].randomElement(using: &random) ?? 8000, count: count,
+      runNanoseconds: .random(in: .min ... .max, using: &random), runIndex: .random(in: 0 ... .max, using: &random),
+      arrivalNanoseconds: .random(in: .min ... .max, using: &random), captured: .random(in: 0 ... .max, using: &random),
+      startsRun: .random(using: &random), isMuted: .random(using: &random), isAhead: .random(using: &random),
+      hasMore: .random(using: &random))
+  }
+
+  @Test("Entries and digits come back as they were, one behind the other")
+  func records() throws {
+    var random = SeededRandom(seed: 5)
+    var bytes: [UInt8] = []
+    var said: [(entry: SpooledEntry, samples: [Int16])] = []
+    for sequence: UInt64 in 0..<50 {
+      if sequence % 7 == 3 {
+        let digit = CapturedDigit(direction: .out, digit: UInt8(ascii: "#"), milliseconds: sequence * 1000)
+        SpoolRecord.append(digit, sequence: sequence, to: &bytes)
+        said.append((.digit(digit), []))
+        continue
+      }
+      let samples = (0..<Int.random(in: 1...2880, using: &random)).map { _ in Int16.random(in: .min ... .max, using: &random) }
+      let entry = entry(sequence, count: samples.count, &random)
+      SpoolRecord.append(entry, samples: samples + [1, 2, 3], to: &bytes)
+      said.append((.audio(entry), samples))
+    }
+    var offset = 0
+    var samples: [Int16] = []
+    for (sequence, one) in said.enumerated() {
+      let found = try #require(SpoolRecord.find(in: bytes, at: offset))
+      #expect(found.sequence == UInt64(sequence))
+      #expect(SpoolRecord.decode(found, in: bytes, at: offset, into: &samples) == one.entry)
+      #expect(Array(samples.prefix(one.samples.count)) == one.samples)
+      offset += found.length
+    }
+    #expect(offset == bytes.count)
+    #expect(SpoolRecord.find(in: bytes, at: offset) == nil)
+  }
+
+  @Test("A record with any byte changed, or cut anywhere, is none")
+  func damage() {
+    var random = SeededRandom(seed: 6)
+    var bytes: [UInt8] = []
+    SpoolRecord.append(entry(12, count: 5, &random), samples: [1, 2, 3, 4, 5], to: &bytes)
+    for index in bytes.indices {
+      var changed = bytes
+      changed[index] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+      #expect(SpoolRecord.find(in: changed, at: 0) == nil, "byte \(index)")
+      #expect(SpoolRecord.find(in: Array(bytes.prefix(index)), at: 0) == nil)
+    }
+    for _ in 0..<10_000 {
+      let noise = (0..<Int.random(in: 0...200, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+      var samples: [Int16] = []
+      for offset in [0, 1, -1, noise.count] {
+        if let found = SpoolRecord.find(in: noise, at: offset) {
+          _ = SpoolRecord.decode(found, in: noise, at: offset, into: &samples)
+        }
+      }
+    }
+  }
+
+  @Test("What an engine left is found again, up to the last whole record; another fork's is not")
+  func reopened() throws {
+    let path = folder.file("a.spool")
+    #expect(try SpoolFile.open(path: path, identity, creates: false) == nil)
+    var random = SeededRandom(seed: 7)
+    var bytes: [UInt8] = []
+    var sequence: UInt64 = 100
+    while bytes.count < 400_000 {
+      SpoolRecord.append(entry(sequence, count: 160, &random), samples: [Int16](repeating: 3, count: 160), to: &bytes)
+      sequence += UInt64.random(in: 1...3, using: &random)
+    }
+    let last = try #require(SpoolRecord.find(in: bytes, at: bytes.count - 384)).sequence
+    var file = try #require(try SpoolFile.open(path: path, identity, creates: true))
+    #expect(file.content == SpoolFile.Content())
+    try file.file.write(bytes, at: file.content.end)
+    try file.file.write([1, 2, 3], at: file.content.end + bytes.count, isSynced: true)
+    file.file.close()
+
+    file = try #require(try SpoolFile.open(path: path, identity, creates: false))
+    #expect(file.content.lastSequence == last)
+    #expect(file.content.end == SpoolFile.headerBytes + bytes.count)
+    #expect(file.content.places.count == 7, "\(file.content.places)")
+    for place in file.content.places {
+      let read = try file.file.read(at: place.offset, count: 384)
+      #expect(SpoolRecord.find(in: read, at: 0)?.sequence == place.sequence)
+    }
+    try file.file.empty()
+    file.file.close()
+    file = try #require(try SpoolFile.open(path: path, identity, creates: false))
+    #expect(file.content == SpoolFile.Content())
+    try file.file.write(bytes, at: file.content.end)
+    file.file.close()
+
+    let other = SpoolFile.Identity(epochMonotonic: 8, epochRealtime: -9)
+    file = try #require(try SpoolFile.open(path: path, other, creates: false))
+    #expect(file.content == SpoolFile.Content())
+    file.file.unlink()
+    file.file.close()
+    #expect(folder.names == [])
+  }
+}
+
+extension SpoolFileTests {
+  @Test("A missing folder, a link and a folder in its place are refused, with what to do")
+  func refused() throws {
+    let missing = #expect(throws: RingError.self) {
+      try SpoolFile.open(path: folder.file("no/a.spool"), identity, creates: true)
+    }
+    #expect(missing?.message.contains("create it, or give another one as spool") == true)
+    let place = #expect(throws: RingError.self) { try SpoolFile.open(path: folder.path, identity, creates: true) }
+    #expect(place?.code == .foreign)
+  }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
+import AudioForkEngine
+import AudioForkTestKit
+import NIOCore
+import Testing
+
+/// Outages longer than the buffer, with a spool, over real sockets.
+@Suite("The spool over loopback", .serialized)
+struct SpoolRealTimeTests {
+  private let directory: ScratchFolder
+  private let folder: ScratchFolder
+
+  init() throws {
+    directory = try ScratchFolder()
+    folder = try ScratchFolder()
+  }
+
+  private func finish(_ engine: TestEngine, _ id: String = "af-test-1") async throws
+    -> (reason: String, counters: ForkCounters)
+  {
+    try await eventually(within: 20, "the fork ends") { engine.ended(id) != nil }
+    return try #require(engine.ended(id))
+  }
+
+  /// A port where nobody listens, until a server is started there.
+  private func freePort() async throws -> Int {
+    let server = try await TestServer.start()
+    await server.stop()
+    return server.port
+  }
+
+  private func call(
+    _ port: Int, id: String = "af-test-1", options: String = "D(both)w(audiofork)R(1)", more: [String] = [], spools: Bool = true
+  ) throws -> TestCall {
+    try TestCall(
+      in: directory, id: id, url: "ws://127.0.0.1:\(port)/", options: options,
+      settings: ["buffer=1"] + (spools ? ["spool=\(folder.path)"] : []) + more, drainSeconds: 30, bufferSeconds: 1)
+  }
+
+  @Test("Eight seconds without a server, a buffer of one: nothing is lost, nothing twice, and the file is gone", arguments: ["no", "yes"])
+  func longOutage(isSynced: String) async throws {
+    let port = try await freePort()
+    let engine = try await TestEngine(directory)
+    let call = try call(port, more: ["spool_sync=\(isSynced)"])
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 8000)
+    #expect(folder.names == ["af-test-1.spool"])
+    #expect(engine.lines().filter { $0.contains("audio is lost") } == [])
+    let store = ForkStore()
+    let server = try await TestServer.start(port: port, .fork(store))
+    try await call.speak(untilMilliseconds: 11_000)
+    try await eventually("all is confirmed, and the spool emptied") {
+      (engine.reports(call.id).last?.counters.lagMilliseconds ?? .max) < 100
+    }
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.lost == 0 && end.counters.gaps == 0)
+    #expect(store.now.samples == call.expected)
+    #expect(store.now.duplicates == 0 && store.now.holes == 0)
+    try await eventually("the file is gone") { folder.names.isEmpty }
+    await server.stop()
+  }
+
+  @Test("Without a spool the same outage loses audio, and says so while it does")
+  func withoutSpool() async throws {
+    let port = try await freePort()
+    let engine = try await TestEngine(directory)
+    let call = try call(port, options: "D(both)w(audiofork)R(1)r(1000)", spools: false)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 5500)
+    #expect(engine.lines().filter { $0.contains("the buffer is full: from now on audio is lost") }.count == 1)
+    let server = try await TestServer.start(port: port, .fork(ForkStore()))
+    try await eventually("it is connected") { engine.states(call.id).last == .streaming }
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.counters.lost > 2 * 2 * 8000)
+    await server.stop()
+  }
+
+  @Test("An engine that goes on where another one stopped finds its spool")
+  func engineRestart() async throws {
+    let port = try await freePort()
+    let call = try call(port)
+    for end: Int64 in [4000, 8000] {
+      let engine = try await TestEngine(directory)
+      engine.tell(.fork(id: call.id, isClosed: false))
+      try await call.speak(untilMilliseconds: end)
+      _ = try await engine.stop()
+    }
+    #expect(folder.names == ["af-test-1.spool"])
+    let store = ForkStore()
+    let server = try await TestServer.start(port: port, .fork(store))
+    let engine = try await TestEngine(directory)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 9000)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.counters.lost == 0)
+    #expect(store.now.samples == call.expected)
+    #expect(store.now.duplicates == 0)
+    try await eventually("the file is gone") { folder.names.isEmpty }
+    await server.stop()
+  }
+
+  @Test("A server that goes away again while it is sent the spool gets the rest later, with raw too")
+  func breaks() async throws {
+    let port = try await freePort()
+    let engine = try await TestEngine(directory)
+    let call = try call(port, options: "D(both)R(1)")
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 7000)
+    let first = try await TestServer.start(port: port)
+    try await eventually("some of it has come") { (first.connections.first?.audio.count ?? 0) > 16_000 }
+    await first.stop()
+    try await call.speak(untilMilliseconds: 10_000)
+    let second = try await TestServer.start(port: port, keeping: first)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.counters.lost == 0)
+    let reception = Reception(second.connections, expected: call.expected)
+    #expect(reception.isExact && reception.missing == 0, "\(reception)")
+    await second.stop()
+  }
+
+  @Test("A folder that is not there: one line, and the fork does without")
+  func noFolder() async throws {
+    let port = try await freePort()
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(
+      in: directory, url: "ws://127.0.0.1:\(port)/", options: "D(both)w(audiofork)R(1)",
+      settings: ["buffer=1", "spool=\(folder.path)/nowhere"], drainSeconds: 10, bufferSeconds: 1)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 4000)
+    #expect(engine.lines().filter { $0.contains("is missing: create it, or give another one as spool") }.count == 1)
+    let server = try await TestServer.start(port: port, .fork(ForkStore()))
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.counters.lost > 0)
+    await server.stop()
+  }
+
+  @Test("Beyond spool_limit the stream that began first loses what it has, the other one nothing")
+  func limit() async throws {
+    let ports = [try await freePort(), try await freePort()]
+    let engine = try await TestEngine(directory)
+    // Two directions of a minute take 2.3 MB: in 40 s one fork needs more than the limit by itself.
+    let calls = try ports.enumerated().map { index, port in
+      try TestCall(
+        in: directory, id: "af-test-\(index + 1)", url: "ws://127.0.0.1:\(port)/", options: "D(both)w(audiofork)R(1)",
+        settings: ["buffer=1", "spool=\(folder.path)", "spool_limit=1"], drainSeconds: 30, bufferSeconds: 30)
+    }
+    engine.tell(.fork(id: calls[0].id, isClosed: false))
+    // Faster than real time, and slower than the disk.
+    for _ in 0..<110 {
+      calls[0].speak(frames: 10)
+      try await Task.sleep(nanoseconds: 10_000_000)
+    }
+    engine.tell(.fork(id: calls[1].id, isClosed: false))
+    for _ in 0..<110 {
+      calls[1].speak(frames: 10)
+      try await Task.sleep(nanoseconds: 10_000_000)
+    }
+    try await eventually("the first one's is gone") {
+      engine.lines().contains { $0.contains("af-test-1") && $0.contains("the oldest stream goes first") }
+    }
+    #expect(!engine.lines().contains { $0.contains("af-test-2") && $0.contains("spool_limit") })
+    _ = try await engine.stop()
+  }
+}
