@@ -105,6 +105,8 @@ let package = Package(
 
     // Tests and what they stand on. Never part of a product.
     .target(name: "AudioForkTestKit", dependencies: ["AudioForkCore"], swiftSettings: common),
+    // A TCP proxy that does to connections what networks and servers do.
+    .target(name: "AudioForkFaultKit", dependencies: [nioCore, nioPosix], swiftSettings: common),
     .target(
       name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
     .testTarget(
@@ -120,7 +122,7 @@ let package = Package(
       name: "AudioForkEngineTests",
       dependencies: [
         "AudioForkEngine", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap", "AudioForkCore",
-        "AudioForkOptions", "AudioForkTestKit", "AudioForkTLS", "CAudioForkABI", nioCore, nioEmbedded, nioPosix,
+        "AudioForkOptions", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkTLS", "CAudioForkABI", nioCore, nioEmbedded, nioPosix,
         nioHTTP1, nioWebSocket, nioTLS, nioSSL,
       ], swiftSettings: common),
     .testTarget(
