@@ -71,7 +71,7 @@ extension JSONValue {
     case .null: text += "null"
     case .bool(let isTrue): text += isTrue ? "true" : "false"
     case .number(let digits): text += digits
-    case .string(let string): JSONValue.append(string, to: &text)
+    case .string(let string): JSONValue.quote(string, into: &text)
     case .array(let values):
       text += "["
       for (index, value) in values.enumerated() {
@@ -83,7 +83,7 @@ extension JSONValue {
       text += "{"
       for (index, member) in members.enumerated() {
         if index > 0 { text += "," }
-        JSONValue.append(member.name, to: &text)
+        JSONValue.quote(member.name, into: &text)
         text += ":"
         member.value.append(to: &text)
       }
@@ -91,7 +91,8 @@ extension JSONValue {
     }
   }
 
-  private static func append(_ string: String, to text: inout String) {
+  /// Appends a string as JSON writes it; what would break a line or drive a terminal is escaped.
+  package static func quote(_ string: String, into text: inout String) {
     text += "\""
     for scalar in string.unicodeScalars {
       switch scalar {
@@ -100,7 +101,7 @@ extension JSONValue {
       case "\n": text += "\\n"
       case "\r": text += "\\r"
       case "\t": text += "\\t"
-      case _ where scalar.value < 0x20 || scalar.value == 0x7F:
+      case "\0"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}":
         let digits = String(scalar.value, radix: 16)
         text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
       default: text.unicodeScalars.append(scalar)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkDialects
 
 /// One JSON object on one line, keys in the order in which they are added.
 struct JSONLine {
@@ -6,7 +7,7 @@ struct JSONLine {
 
   mutating func add(_ key: String, _ value: String) {
     begin(key)
-    JSONLine.quote(value, into: &text)
+    JSONValue.quote(value, into: &text)
   }
 
   mutating func add(_ key: String, _ value: Int) {
@@ -25,7 +26,7 @@ struct JSONLine {
     text += "["
     for (index, value) in values.enumerated() {
       if index > 0 { text += "," }
-      JSONLine.quote(value, into: &text)
+      JSONValue.quote(value, into: &text)
     }
     text += "]"
   }
@@ -35,30 +36,8 @@ struct JSONLine {
 
   private mutating func begin(_ key: String) {
     if text.utf8.count > 1 { text += "," }
-    JSONLine.quote(key, into: &text)
+    JSONValue.quote(key, into: &text)
     text += ":"
-  }
-
-  private static func quote(_ value: String, into text: inout String) {
-    text += "\""
-    for scalar in value.unicodeScalars {
-      switch scalar {
-      case "\"": text += "\\\""
-      case "\\": text += "\\\\"
-      case "\n": text += "\\n"
-      case "\r": text += "\\r"
-      case "\t": text += "\\t"
-      case "\0"..." ", "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}":
-        if scalar == " " {
-          text += " "
-        } else {
-          let digits = String(scalar.value, radix: 16)
-          text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-        }
-      default: text.unicodeScalars.append(scalar)
-      }
-    }
-    text += "\""
   }
 }
 
