@@ -20,7 +20,7 @@ package struct ForkLimits: Sendable, Equatable {
 }
 
 /// Why a fork ended.
-package enum ForkEnding: Equatable, Sendable {
+package enum ForkEnding: Hashable, Sendable {
   /// All that was captured arrived: the peer acknowledged its last byte, or answered our Close behind it.
   case delivered
   /// The server closed with 1000: it wants no more.
@@ -89,16 +89,16 @@ package enum ForkStateName: String, Sendable, CaseIterable {
 /// What a fork does next (DESIGN §4): without I/O, clock and randomness are arguments.
 package struct ForkStateMachine: Sendable {
   /// A time without a good connection.
-  struct Outage: Equatable {
+  package struct Outage: Hashable, Sendable {
     /// Attempts that were begun in it.
-    var attempts = 0
-    var reason: String
+    package var attempts = 0
+    package var reason: String
     /// It has been reported as over; a connection that breaks again soon belongs to the same outage.
-    var wasReportedOver = false
+    package var wasReportedOver = false
   }
 
   /// What there is of a connection.
-  enum Link: Equatable {
+  package enum Link: Hashable, Sendable {
     /// An attempt is under way; no outage: the fork's first. Goes to: streaming, waiting, ended.
     case connecting(Outage?)
     /// Goes to: waiting, closing, ended.
@@ -114,7 +114,7 @@ package struct ForkStateMachine: Sendable {
     }
   }
 
-  enum State: Equatable {
+  package enum State: Hashable, Sendable {
     /// Goes to: active, ended.
     case created
     /// Capture goes on, or it has ended and the rest is being delivered. Goes to: closing, ended.
@@ -125,7 +125,7 @@ package struct ForkStateMachine: Sendable {
     case ended(ForkEnding)
   }
 
-  private(set) var state = State.created
+  package private(set) var state = State.created
   private let limits: ForkLimits
   private let backoff: Backoff
 
