@@ -109,6 +109,14 @@ let package = Package(
     .target(name: "AudioForkFaultKit", dependencies: [nioCore, nioPosix], swiftSettings: common),
     .target(
       name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
+    // Calls under faults, and the account of what became of their audio: `make chaos` and its like.
+    .target(
+      name: "AudioForkProof",
+      dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkCore"], swiftSettings: common),
+    .executableTarget(
+      name: "audiofork-proof", dependencies: ["AudioForkProof", arguments], swiftSettings: common),
+    .testTarget(
+      name: "AudioForkProofTests", dependencies: ["AudioForkProof", "AudioForkCore"], swiftSettings: common),
     .testTarget(
       name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions", "AudioForkReference"], swiftSettings: common),
     .testTarget(

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkFaultKit
+
+/// What is done to a running system. Each is over after a while; none but `longOutage` takes as long as the buffer.
+enum ChaosFault: String, CaseIterable, Sendable {
+  case engineKill = "engine killed"
+  case enginePause = "engine stopped for up to 2 s"
+  case engineHang = "engine stopped until it is replaced"
+  case engineRestart = "audiofork engine restart"
+  case moduleReload = "module reload"
+  case serverKill = "server killed, back after up to 2 s"
+  case serverPause = "server stopped for up to 3 s"
+  case serverDrain = "server ended with 1001, back after up to 2 s"
+  case latency = "latency 20-120 ms"
+  case slowLink = "24 kB/s each way"
+  case stall = "server reads nothing"
+  case freeze = "silence both ways, then reset"
+  case blackhole = "half-open connection, then reset"
+  case reset = "connections reset"
+  case halfClose = "connections half closed"
+  case cut = "connections cut inside of frames"
+  case refuse = "nobody listens"
+  case closeAtOnce = "closed as soon as accepted"
+  case busy = "503 with Retry-After"
+  case garbage = "bytes of no protocol"
+  case slowHandshake = "handshake byte by byte"
+  case longOutage = "nobody listens for longer than the buffer"
+
+  /// What a run of this length is made of; only the long ones have time for what costs audio.
+  static func mix(minutes: Double) -> [ChaosFault] { allCases.filter { $0 != .longOutage || minutes >= 5 } }
+
+  /// What it does to the connections on the way, if it does.
+  func onTheWay(_ random: inout some RandomNumberGenerator) -> (plan: Fault?, strike: Fault?) {
+    switch self {
+    case .latency:
+      let fault = Fault.latency(milliseconds: .random(in: 20...100, using: &random), jitter: 20)
+      return (fault, fault)
+    case .slowLink: return (.rate(bytesPerSecond: 24_000), .rate(bytesPerSecond: 24_000))
+    case .stall: return (.stall, .stall)
+    case .freeze: return (.freeze, .freeze)
+    case .blackhole: return (.blackhole, .blackhole)
+    case .reset: return (nil, .reset)
+    case .halfClose: return (nil, .halfClose)
+    case .cut:
+      let fault = Fault.cut(afterBytes: .random(in: 1...20_000, using: &random), resets: .random(using: &random))
+      return (fault, .reset)
+    case .refuse, .longOutage: return (.refuse, .reset)
+    case .closeAtOnce: return (.closeAtOnce, .reset)
+    case .busy: return (.status(503, retryAfter: 1), .reset)
+    case .garbage: return (.garbage(bytes: 300), .reset)
+    case .slowHandshake: return (.slowHandshake(millisecondsPerByte: 5), .reset)
+    default: return (nil, nil)
+    }
+  }
+
+  /// After it the connections that are there cannot be saved.
+  var needsReset: Bool { self == .freeze || self == .blackhole }
+}

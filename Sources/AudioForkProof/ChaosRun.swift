@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AsteriskTestKit
+internal import AudioForkCore
+internal import AudioForkFaultKit
+internal import AudioForkTestKit
+internal import Foundation
+internal import Synchronization
+
+/// Calls on a real Asterisk, one after the other in each of so many slots, while faults are injected. Each call's fork
+/// is accounted sample by sample when it has ended.
+package struct ChaosRun: Sendable {
+  package enum Plan: Sendable {
+    /// Random faults for so many minutes.
+    case mixed(minutes: Double)
+    /// So many kills of the engine and of the server each, in turns.
+    case kills(Int)
+  }
+
+  let seed: UInt64
+  let plan: Plan
+  let slots: Int
+  let say: @Sendable (String) -> Void
+
+  /// Seconds that the module keeps; the shortest outage that may cost audio.
+  static let buffer = 10.0
+  static let signalSeconds = 60
+
+  package init(seed: UInt64, plan: Plan, slots: Int = 20, say: @escaping @Sendable (String) -> Void) {
+    self.seed = seed
+    self.plan = plan
+    self.slots = slots
+    self.say = say
+  }
+
+  private static func dialplan(port: Int) -> String {
+    func fork(_ name: String, _ options: String) -> String {
+      """
+      exten => \(name),1,Answer()
+       same => n,AudioFork(ws://127.0.0.1:\(port)/${CALL},D(stereo)r(1000000)R(1)\(options))
+       same => n,Playback(${SOUNDS}/out-${SLOT})
+       same => n,Wait(600)
+
+      """
+    }
+    return "[test]\n" + fork("raw", "") + fork("v1", "w(audiofork)") + """
+      exten => party,1,Answer()
+       same => n,Wait(0.5)
+       same => n,Playback(${SOUNDS}/in-${SLOT})
+       same => n,Wait(600)
+
+      """
+  }
+
+  /// Runs it. What it found holds every violation; none means that every promise held.
+  package func run() async throws -> Findings {
+    let tally = Tally()
+    let server = try await RestartedReceiver()
+    let proxy = try await FaultProxy.start(to: server.port)
+    try await Sandbox.with(.asterisk22, dialplan: Self.dialplan(port: proxy.port)) { sandbox in
+      try await sandbox.cli("dialplan set global SOUNDS \(sandbox.folder.path)")
+      // The defaults (buffer of ten seconds) but for the drain: a call may end in the midst of an outage.
+      let settings = sandbox.folder.appending(path: "etc/audiofork.conf")
+      let given = (try? String(contentsOf: settings, encoding: .utf8)) ?? "[general]\n"
+      try given.replacing("[general]\n", with: "[general]\ndrain = 30\n").write(
+        to: settings, atomically: true, encoding: .utf8)
+      try await sandbox.cli("module reload app_audiofork.so")
+      let manager = try await ManagerConnection(sandbox)
+      var sources: [[SourceSignal]] = []
+      for slot in 0..<slots {
+        sources.append(
+          try Direction.allCases.map { direction in
+            let signal = SourceSignal(
+              seed: seed &* 1000 &+ UInt64(slot), direction: direction, seconds: Self.signalSeconds)
+            _ = try sandbox.sound("\(direction == .in ? "in" : "out")-\(slot)", signal.samples)
+            return signal
+          })
+      }
+      let scene = ChaosScene(sandbox: sandbox, manager: manager, server: server, proxy: proxy, tally: tally)
+      let isOver = Mutex(false)
+      let over: @Sendable () -> Bool = { isOver.withLock { $0 } }
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for slot in 0..<slots {
+          let signals = sources[slot]
+          group.addTask { try await calls(slot, signals, scene, until: over) }
+        }
+        // The faults come first: when they are over, no further call begins.
+        do {
+          try await scene.inject(plan, seed: seed, say: say)
+        } catch {
+          isOver.withLock { $0 = true }
+          throw error
+        }
+        isOver.withLock { $0 = true }
+        try await group.waitForAll()
+      }
+      await check(scene)
+      manager.end()
+    }
+    try await proxy.stop()
+    await server.remove()
+    return tally.now
+  }
+
+  /// Calls of one slot, one after the other.
+  private func calls(
+    _ slot: Int, _ sources: [SourceSignal], _ scene: ChaosScene, until isOver: @Sendable () -> Bool
+  ) async throws {
+    var random = SeededRandom(seed: seed &* 7919 &+ UInt64(slot))
+    var number = 0
+    // Not all at the same moment.
+    try await Task.sleep(for: .milliseconds(.random(in: 0...2000, using: &random)))
+    while !isOver() {
+      number += 1
+      let call = ChaosCall(name: "c\(slot)x\(number)", slot: slot, isV1: slot % 2 == 0, sources: sources)
+      let seconds = Double.random(in: 8...40, using: &random)
+      try await call.run(for: seconds, scene, unless: isOver)
+    }
+  }
+
+  /// What has to hold for the whole when the last call is over.
+  private func check(_ scene: ChaosScene) async {
+    let left = (try? await scene.sandbox.channels()) ?? ["?"]
+    if !left.isEmpty { scene.tally.wrong("channels are left: \(left)") }
+    if scene.sandbox.engines().count != 1 { scene.tally.wrong("engines at the end: \(scene.sandbox.engines())") }
+    if await !becomesTrue(within: 10, { scene.sandbox.runFiles().allSatisfy { !$0.contains(".") } }) {
+      scene.tally.wrong("files are left: \(scene.sandbox.runFiles())")
+    }
+    for line in scene.sandbox.logLines(["ERROR"]).prefix(5) { scene.tally.wrong("Asterisk's log: \(line)") }
+  }
+}
+
+/// What calls and faults work on.
+struct ChaosScene: Sendable {
+  let sandbox: Sandbox
+  let manager: ManagerConnection
+  let server: RestartedReceiver
+  let proxy: FaultProxy
+  let tally: Tally
+  /// When, in events of the manager, an outage longer than the buffer may have cost audio: from, and to if it is over.
+  let outages = OutageLog()
+
+  func inject(_ plan: ChaosRun.Plan, seed: UInt64, say: @Sendable (String) -> Void) async throws {
+    var random = SeededRandom(seed: seed)
+    switch plan {
+    case .kills(let count):
+      // Calls first.
+      try await Task.sleep(for: .seconds(4))
+      for number in 0..<(2 * count) {
+        try await inject(number % 2 == 0 ? .engineKill : .serverKill, &random)
+        try await Task.sleep(for: .milliseconds(.random(in: 500...1500, using: &random)))
+        if number % 40 == 39 { say("\(number + 1) kills, \(tally.now.calls) calls") }
+      }
+    case .mixed(let minutes):
+      let deadline = ContinuousClock.now + .seconds(minutes * 60)
+      // Each kind in turn, in another order each time, so that a short run has most of them.
+      var next: [ChaosFault] = []
+      var said = ContinuousClock.now
+      try await Task.sleep(for: .seconds(4))
+      while ContinuousClock.now < deadline {
+        if next.isEmpty { next = ChaosFault.mix(minutes: minutes).shuffled(using: &random) }
+        let fault = next.removeLast()
+        // Now and then the engine dies on top of it.
+        let isDouble = Bool.random(using: &random) && fault != .longOutage
+        async let second: Void = isDouble ? killEngineSoon() : ()
+        try await inject(fault, &random)
+        try await second
+        let calm = fault == .longOutage ? 5000 : Int.random(in: 300...2000, using: &random)
+        try await Task.sleep(for: .milliseconds(calm))
+        if ContinuousClock.now - said > .seconds(60) {
+          said = ContinuousClock.now
+          let now = tally.now
+          say("\(now.faults.values.reduce(0, +)) faults, \(now.calls) calls, \(now.unaccounted) samples unaccounted")
+        }
+      }
+    }
+  }
+
+  private func killEngineSoon() async throws {
+    try await Task.sleep(for: .milliseconds(300))
+    tally.note { $0.faults["engine killed in the midst of another fault", default: 0] += 1 }
+    for engine in sandbox.engines() { kill(engine, SIGKILL) }
+  }
+
+  private func inject(_ fault: ChaosFault, _ random: inout SeededRandom) async throws {
+    tally.note { $0.faults[fault.rawValue, default: 0] += 1 }
+    switch fault {
+    case .engineKill: for engine in sandbox.engines() { kill(engine, SIGKILL) }
+    case .enginePause:
+      let engines = sandbox.engines()
+      for engine in engines { kill(engine, SIGSTOP) }
+      try await Task.sleep(for: .milliseconds(.random(in: 200...2000, using: &random)))
+      for engine in engines { kill(engine, SIGCONT) }
+    case .engineHang:
+      let engines = sandbox.engines()
+      for engine in engines { kill(engine, SIGSTOP) }
+      if await !becomesTrue(within: 6, { !sandbox.engines().contains { engines.contains($0) } }) {
+        tally.wrong("an engine that hangs was not replaced within 6 s")
+        for engine in engines { kill(engine, SIGKILL) }
+      }
+    case .engineRestart: _ = try await manager.cli("audiofork engine restart")
+    case .moduleReload: _ = try await manager.cli("module reload app_audiofork.so")
+    case .serverKill: try await server.restart(by: SIGKILL, away: .random(in: 0...2, using: &random))
+    case .serverDrain: try await server.restart(by: SIGTERM, away: .random(in: 0...2, using: &random))
+    case .serverPause:
+      server.signal(SIGSTOP)
+      try await Task.sleep(for: .milliseconds(.random(in: 200...3000, using: &random)))
+      server.signal(SIGCONT)
+    default:
+      let (plan, strike) = fault.onTheWay(&random)
+      if fault == .longOutage { outages.begin() }
+      if let plan { try await proxy.plan(plan) }
+      if let strike { try await proxy.strike(strike) }
+      if plan != nil {
+        let long = Int(ChaosRun.buffer * 1000)
+        let milliseconds = fault == .longOutage ? Int.random(in: (long + 2000)...(long + 8000), using: &random)
+          : Int.random(in: 200...3500, using: &random)
+        try await Task.sleep(for: .milliseconds(milliseconds))
+        try await proxy.plan(.none)
+        try await proxy.strike(fault.needsReset ? .reset : .none)
+      }
+      if fault == .longOutage {
+        // What was overwritten is told as soon as there is a connection to send over.
+        try await Task.sleep(for: .seconds(6))
+        outages.end()
+      }
+    }
+  }
+}
+
+/// Times in which gaps have to be expected.
+final class OutageLog: Sendable {
+  private let spans = Mutex<[ClosedRange<ContinuousClock.Instant>]>([])
+  private let begun = Mutex<ContinuousClock.Instant?>(nil)
+  func begin() { begun.withLock { $0 = .now } }
+  func end() {
+    guard let from = begun.withLock({ instant in defer { instant = nil }; return instant }) else { return }
+    spans.withLock { $0.append(from...ContinuousClock.now) }
+  }
+  func explain(from: ContinuousClock.Instant) -> Bool {
+    begun.withLock { $0 != nil } || spans.withLock { $0.contains { $0.upperBound >= from } }
+  }
+}
+
+/// `audiofork serve` on one port and in one folder, over its restarts.
+final class RestartedReceiver: Sendable {
+  let port: Int
+  let folder: URL
+  private let current: Mutex<Receiver>
+
+  init() async throws {
+    let first = try await Receiver()
+    port = first.port
+    folder = first.folder
+    current = Mutex(first)
+  }
+
+  private var receiver: Receiver { current.withLock { $0 } }
+  func signal(_ number: Int32) { receiver.signal(number) }
+
+  func restart(by number: Int32, away seconds: Double) async throws {
+    let old = receiver
+    old.signal(number)
+    guard await old.ended() else { throw TestKitError("the receiver did not end") }
+    try await Task.sleep(for: .seconds(seconds))
+    let next = try await Receiver(port: port, folder: folder)
+    current.withLock { $0 = next }
+  }
+
+  /// The files for a path so far.
+  func files(_ path: String) -> [String] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+    return names.filter { $0.hasPrefix(path + "-") && $0.hasSuffix(".wav") }.sorted()
+      .map { folder.appending(path: $0).path }
+  }
+
+  func remove() async { await receiver.remove() }
+}
+
+/// One call: placed, forked, hung up, and accounted for.
+struct ChaosCall: Sendable {
+  let name: String
+  let slot: Int
+  let isV1: Bool
+  let sources: [SourceSignal]
+
+  func run(for seconds: Double, _ scene: ChaosScene, unless isOver: @Sendable () -> Bool) async throws {
+    let place = scene.manager.eventCount
+    let began = ContinuousClock.now
+    let reply = try await scene.manager.send(
+      "Originate",
+      [
+        ("Channel", "Local/\(isV1 ? "v1" : "raw")@test"), ("Exten", "party"), ("Context", "test"), ("Priority", "1"),
+        ("Async", "true"), ("Variable", "__CALL=\(name),__SLOT=\(slot)"),
+      ])
+    guard reply["Response"] == "Success" else { throw TestKitError("originate: \(reply)") }
+    let name = name
+    guard
+      let start = await scene.manager.event(
+        named: "AudioForkStart", from: place, within: 10, where: { $0["WsServer"]?.hasSuffix("/\(name)") == true }),
+      let channel = start["Channel"], let fork = start["AudioForkID"]
+    else {
+      scene.tally.wrong("\(name): no fork began")
+      return
+    }
+    let deadline = began + .seconds(seconds)
+    while ContinuousClock.now < deadline, !isOver() { try await Task.sleep(for: .milliseconds(200)) }
+    let isThere = try await scene.manager.send("Getvar", [("Channel", channel), ("Variable", "CALL")])["Value"] == name
+    scene.tally.note {
+      $0.calls += 1
+      if !isThere { $0.dropped += 1 }
+    }
+    _ = try await scene.manager.send("Hangup", [("Channel", channel)])
+    // Until its drain is over, and a hanging engine's successor has come.
+    guard
+      let stop = await scene.manager.event(
+        named: "AudioForkStop", from: place, within: 60, where: { $0["AudioForkID"] == fork })
+    else {
+      scene.tally.wrong("\(name): no AudioForkStop within 60 s of the hangup")
+      return
+    }
+    // The account comes with the gaps before it.
+    let gaps = scene.manager.events(named: "AudioForkGap", from: place).filter { $0["AudioForkID"] == fork }
+    try account(fork, stop, gaps, scene, began)
+  }
+
+  private func account(
+    _ fork: String, _ stop: [String: String], _ gaps: [[String: String]], _ scene: ChaosScene,
+    _ began: ContinuousClock.Instant
+  ) throws {
+    func number(_ name: String) -> Int { Int(stop[name] ?? "") ?? -1 }
+    let files = scene.server.files(name)
+    let recordings = files.map { (try? wavSamples($0)) ?? [] }
+    var wrong: [String] = []
+    if isV1, files.count > 1 { wrong.append("\(files.count) files of one fork") }
+    var ends = 0
+    for direction in Direction.allCases {
+      let word = direction == .in ? "in" : "out"
+      let reported = gaps.filter { $0["GapDirection"] == word }.map { gap in
+        let start = Int(gap["Start"] ?? "") ?? -1
+        let count = Int(gap["Count"] ?? "") ?? -1
+        return ReportedGap(
+          max(start, 0)..<max(start + count, max(start, 0)),
+          isUndelivered: gap["Reason"]?.hasPrefix("undelivered") == true)
+      }
+      let channel = Int(direction.rawValue)
+      let halves = recordings.map { file in stride(from: channel, to: file.count, by: 2).map { file[$0] } }
+      let account = DeliveryAccount(of: halves, source: sources[channel], gaps: reported)
+      ends += account.end
+      scene.tally.note {
+        $0.delivered += account.delivered
+        $0.inGaps += account.inGaps
+        $0.unaccounted += account.unaccounted
+        if isV1 { $0.repeatedV1 += account.repeated } else {
+          $0.repeatedRaw += account.repeated
+          $0.longestRepeat = max($0.longestRepeat, account.longestRepeat)
+        }
+      }
+      if account.unaccounted > 0 { wrong.append("\(word): \(account.unaccounted) samples are lost without a word") }
+      if account.foreign > 0 { wrong.append("\(word): \(account.foreign) foreign samples") }
+      if account.wentBack > 0 { wrong.append("\(word): the order goes back \(account.wentBack) times in a file") }
+      if account.contradicted > 0 { wrong.append("\(word): \(account.contradicted) samples in gaps have arrived") }
+      if isV1, account.repeated > 0 { wrong.append("\(word): \(account.repeated) samples came twice") }
+    }
+    let captured = number("Captured")
+    let told = gaps.reduce(0) { $0 + (Int($1["Count"] ?? "") ?? 0) }
+    if ends != captured {
+      wrong.append("files and gaps know of \(ends) samples, \(captured) were captured")
+      if ends < captured { scene.tally.note { $0.unaccounted += captured - ends } }
+    }
+    if number("Delivered") + number("Lost") != captured { wrong.append("Delivered and Lost are not Captured") }
+    if told != number("Lost") { wrong.append("gaps of \(told) samples were told, Lost says \(number("Lost"))") }
+    if isV1, stop["Reason"]?.hasPrefix("done") == true, let file = recordings.first, file.count / 2 != number("Position") {
+      wrong.append("the file has \(file.count / 2) sample frames, the stream \(number("Position"))")
+    }
+    let isExplained = scene.outages.explain(from: began)
+    scene.tally.note {
+      $0.captured += captured
+      $0.gaps += gaps.count
+      if !gaps.isEmpty, !isExplained { $0.unexplainedGaps += gaps.count }
+    }
+    if !gaps.isEmpty, !isExplained { wrong.append("gaps without an outage longer than the buffer: \(gaps)") }
+    for text in wrong { scene.tally.wrong("\(name) (\(fork), \(stop["Reason"] ?? "")): \(text)") }
+    // A long run would fill the disk; what is wrong is kept.
+    if wrong.isEmpty { for file in files { try? FileManager.default.removeItem(atPath: file) } }
+  }
+}

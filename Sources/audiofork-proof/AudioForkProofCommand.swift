@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import ArgumentParser
+internal import AudioForkProof
+internal import Foundation
+
+/// Runs that prove what delivery promises, on a real Asterisk 22. `make chaos` and its like call it.
+@main
+struct AudioForkProofCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "audiofork-proof", abstract: "Proves on a real Asterisk what delivery promises.",
+    subcommands: [Chaos.self, Kills.self])
+
+  static func report(_ findings: Findings, _ seed: UInt64, began: Date) throws {
+    print("| what | found |\n|---|---|\n\(findings.table)")
+    print("seed \(seed), \(Int(Date().timeIntervalSince(began))) s")
+    guard !findings.violations.isEmpty || findings.dropped > 0 || findings.calls == 0 else { return }
+    for text in findings.violations.prefix(40) { print("VIOLATION: \(text)") }
+    print("\(findings.violations.count) violations")
+    throw ExitCode(1)
+  }
+}
+
+/// Random faults.
+struct Chaos: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(abstract: "Random faults under calls.")
+  @Option(help: "What decides about faults and calls.") var seed: UInt64 = 1
+  @Option(help: "How long faults are injected.") var minutes = 1.0
+  @Option(help: "Calls at a time.") var calls = 20
+
+  func run() async throws {
+    let began = Date()
+    let run = ChaosRun(seed: seed, plan: .mixed(minutes: minutes), slots: calls) { print($0) }
+    try AudioForkProofCommand.report(await run.run(), seed, began: began)
+  }
+}
+
+/// Kills of the engine and of the server.
+struct Kills: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(abstract: "Kills of the engine and of the server under calls.")
+  @Option(help: "What decides about times and calls.") var seed: UInt64 = 1
+  @Option(help: "Kills of each of the two.") var kills = 200
+  @Option(help: "Calls at a time.") var calls = 20
+
+  func run() async throws {
+    let began = Date()
+    let run = ChaosRun(seed: seed, plan: .kills(kills), slots: calls) { print($0) }
+    try AudioForkProofCommand.report(await run.run(), seed, began: began)
+  }
+}
