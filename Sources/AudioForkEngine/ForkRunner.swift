@@ -48,6 +48,8 @@ final class ForkRunner {
   private var message: [UInt8] = []
   /// Acknowledged bytes are counted from the connection's beginning, sent ones from the upgrade's end.
   private var acknowledgedAtStart: UInt64?
+  /// What the server has acknowledged on this connection, at level app.
+  private var acknowledgedPosition: UInt64 = 0
   /// Sent bytes of this connection up to its last audio. Pongs behind it are not waited for.
   private var audioEnd: UInt64 = 0
   private var barrier = PingBarrier(isOn: false, now: 0)
@@ -163,6 +165,7 @@ final class ForkRunner {
     guard sendBlocks(over: session, now, blocksMax) else { return }
     takeGaps(now)
     if stream.isDrained { sayTheEnd() }
+    markTheEnd(over: session, now)
     ping(over: session, now)
     guard !isDead(session, now), machine.isStreaming else { return }
     confirm(now)
@@ -248,7 +251,17 @@ final class ForkRunner {
   private func acknowledged(_ position: UInt64, _ said: AcknowledgementLevel) {
     guard machine.isStreaming, level == .app else { return }
     guard position <= stream.position else { return refuse("an ack for audio that it was not sent") }
-    if said >= facts.stream.acknowledgement { stream.confirm(position: position) }
+    guard said >= facts.stream.acknowledgement else { return }
+    acknowledgedPosition = max(acknowledgedPosition, position)
+    stream.confirm(position: position)
+  }
+
+  /// Where nothing follows, the last position has to be one that can be confirmed; its ack may have come before that was
+  /// known, and does not come again.
+  private func markTheEnd(over session: WebSocketSession, _ now: Int64) {
+    guard level == .app, inFlight > 0, stream.isDrained || leavesAt != nil else { return }
+    stream.sent(now: now, offset: session.bytesWritten, audioBytes: 0, isBarrier: true)
+    stream.confirm(position: acknowledgedPosition)
   }
 
   /// Whether the server is gone without a word. Leaves the connection then.
@@ -441,6 +454,7 @@ final class ForkRunner {
   private func opened() {
     journal.endpoint = endpoint.shownText
     acknowledgedAtStart = nil
+    acknowledgedPosition = 0
     audioEnd = 0
     hasSaidTheEnd = false
     // The answer to the upgrade has acknowledged the request, so this is what audio is counted from.

@@ -26,10 +26,12 @@ struct Chaos: AsyncParsableCommand {
   @Option(help: "What decides about faults and calls.") var seed: UInt64 = 1
   @Option(help: "How long faults are injected.") var minutes = 1.0
   @Option(help: "Calls at a time.") var calls = 20
+  @Flag(help: "Print each fault as it comes.") var trace = false
 
   func run() async throws {
     let began = Date()
-    let run = ChaosRun(seed: seed, plan: .mixed(minutes: minutes), slots: calls) { print($0) }
+    let run = ChaosRun(
+      seed: seed, plan: .mixed(minutes: minutes), slots: calls, say: Progress.say, trace: trace ? Progress.say : Progress.nothing)
     try AudioForkProofCommand.report(await run.run(), seed, began: began)
   }
 }
@@ -40,10 +42,18 @@ struct Kills: AsyncParsableCommand {
   @Option(help: "What decides about times and calls.") var seed: UInt64 = 1
   @Option(help: "Kills of each of the two.") var kills = 200
   @Option(help: "Calls at a time.") var calls = 20
+  @Flag(help: "Print each fault as it comes.") var trace = false
 
   func run() async throws {
     let began = Date()
-    let run = ChaosRun(seed: seed, plan: .kills(kills), slots: calls) { print($0) }
+    let run = ChaosRun(
+      seed: seed, plan: .kills(kills), slots: calls, say: Progress.say, trace: trace ? Progress.say : Progress.nothing)
     try AudioForkProofCommand.report(await run.run(), seed, began: began)
   }
+}
+
+/// Progress goes to standard error, so that standard output is the table.
+enum Progress {
+  static let nothing: @Sendable (String) -> Void = { _ in }
+  static let say: @Sendable (String) -> Void = { FileHandle.standardError.write(Data(($0 + "\n").utf8)) }
 }

@@ -193,6 +193,25 @@ struct ConfirmationRealTimeTests {
     await server.stop()
   }
 
+  @Test("A call may end at any moment: its last block's acknowledgement counts like the others")
+  func lastBlock() async throws {
+    for round in 0..<6 {
+      let directory = try ScratchFolder()
+      let store = ForkStore()
+      let server = try await TestServer.start(.fork(store))
+      let engine = try await TestEngine(directory)
+      let call = try TestCall(in: directory, url: server.url, options: "D(stereo)w(audiofork)")
+      engine.tell(.fork(id: call.id, isClosed: false))
+      // Positions that can be confirmed lie some blocks apart; the last one need not be among them.
+      try await call.speak(untilMilliseconds: 400 + Int64(round) * 20)
+      call.hangUp()
+      let end = try await finish(engine, within: 3)
+      #expect(end.reason == "done: all audio was delivered")
+      #expect(end.counters.confirmed == end.counters.position)
+      await server.stop()
+    }
+  }
+
   @Test("A server that does not select the sub-protocol is passed over for the next URL")
   func notSelected() async throws {
     let directory = try ScratchFolder()
