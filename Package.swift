@@ -4,9 +4,15 @@ import PackageDescription
 
 // Warnings are errors wherever CI is set; a user's newer compiler may know warnings that we don't.
 let strict: [SwiftSetting] = Context.environment["CI"] != nil ? [.treatAllWarnings(as: .error)] : []
+/// For the sanitizers (scripts/sanitized): all but TLS, the program and the tests that need either, so that BoringSSL
+/// need not be compiled once more for each of them. Dependencies stay, or Package.resolved would change to and fro.
+let withoutTLS = Context.environment["AUDIOFORK_WITHOUT_TLS"] != nil
+/// For scripts/fuzz: the fuzzers too, and code that counts what an input reaches. The value is libFuzzer's path.
+let fuzzer = Context.environment["AUDIOFORK_FUZZER"]
+let counted: [SwiftSetting] = fuzzer != nil ? [.unsafeFlags(["-sanitize=fuzzer"])] : []
 let common: [SwiftSetting] =
   [.enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
-   .enableUpcomingFeature("MemberImportVisibility")] + strict
+   .enableUpcomingFeature("MemberImportVisibility")] + strict + counted
 /// Rooms where unsafe pointers may not be used without the word `unsafe` (docs/internals/ARCHITECTURE.md, "Rooms").
 let safe: [SwiftSetting] = common + [.strictMemorySafety()]
 
@@ -22,11 +28,56 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
+// The program and what needs TLS.
+let targetsOfProgram: [Target] = [
+  // The one room that knows TLS. The engine and the receiver are handed it, so that they can be built without.
+  .target(
+    name: "AudioForkTLS",
+    dependencies: ["AudioForkWebSocket", nioCore, nioPosix, nioTLS, nioSSL],
+    swiftSettings: common),
+  .executableTarget(
+    name: "audiofork",
+    dependencies: [
+      "AudioForkCore", "AudioForkOptions", "AudioForkEngine", "AudioForkReceiver", "AudioForkReference", "AudioForkRing",
+      "AudioForkTLS", arguments,
+      logging, lifecycle, signals,
+    ], swiftSettings: common,
+    // The product carries the Swift runtime inside. Here and not as --static-swift-stdlib, because that would
+    // compile everything a second time for the tests, which need the dynamic one.
+    linkerSettings: [
+      .unsafeFlags(["-static-stdlib"]), .linkedLibrary("_FoundationCShims"), .linkedLibrary("_FoundationCollections"),
+    ]),
+  .testTarget(
+    name: "AudioForkTLSTests",
+    dependencies: [
+      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore", "AudioForkTestKit", nioCore,
+      nioEmbedded, nioPosix, nioHTTP1, nioSSL,
+    ], swiftSettings: common),
+  .testTarget(
+    name: "IntegrationTests",
+    dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "AudioForkOptions", "CAudioForkABI"],
+    exclude: ["Fixtures"], swiftSettings: common),
+]
+
+let fuzzers: [Target] =
+  fuzzer.map { library in
+    [
+      .target(name: "CLibFuzzer", path: "Fuzz/CLibFuzzer"),
+      .executableTarget(
+        name: "audiofork-fuzz",
+        dependencies: [
+          "CLibFuzzer", "AudioForkCore", "AudioForkDialects", "AudioForkEngine", "AudioForkOptions", "AudioForkReceiver",
+          "AudioForkRing", "AudioForkTap", "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore, nioEmbedded,
+          nioHTTP1, nioWebSocket,
+        ],
+        path: "Fuzz/Targets", swiftSettings: common,
+        linkerSettings: [.unsafeFlags([library]), .linkedLibrary("stdc++")]),
+    ]
+  } ?? []
+
 let package = Package(
   name: "audiofork",
-  products: [
-    .executable(name: "audiofork", targets: ["audiofork"])
-  ],
+  products: withoutTLS ? [] : [.executable(name: "audiofork", targets: ["audiofork"])],
   dependencies: [
     // One line of reasoning for each: docs/decisions/0002-dependencies.md.
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -63,11 +114,6 @@ let package = Package(
         "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
         lifecycle, signals,
       ], swiftSettings: common),
-    // The one room that knows TLS. The engine and the receiver are handed it, so that they can be built without.
-    .target(
-      name: "AudioForkTLS",
-      dependencies: ["AudioForkWebSocket", nioCore, nioPosix, nioTLS, nioSSL],
-      swiftSettings: common),
     .target(
       name: "AudioForkReceiver",
       dependencies: [
@@ -76,19 +122,6 @@ let package = Package(
       ], swiftSettings: common),
     // The tables of AudioForkOptions as Asterisk's XML and as parts of the reference pages.
     .target(name: "AudioForkReference", dependencies: ["AudioForkOptions"], swiftSettings: safe),
-    .executableTarget(
-      name: "audiofork",
-      dependencies: [
-        "AudioForkCore", "AudioForkOptions", "AudioForkEngine", "AudioForkReceiver", "AudioForkReference", "AudioForkRing",
-        "AudioForkTLS", arguments,
-        logging, lifecycle, signals,
-      ], swiftSettings: common,
-      // The product carries the Swift runtime inside. Here and not as --static-swift-stdlib, because that would
-      // compile everything a second time for the tests, which need the dynamic one.
-      linkerSettings: [
-        .unsafeFlags(["-static-stdlib"]), .linkedLibrary("_FoundationCShims"), .linkedLibrary("_FoundationCollections"),
-      ]),
-
     // The capture side once more, against a faked Asterisk: what Swift Testing and the sanitizers exercise.
     .target(
       name: "CAsterisk", dependencies: ["CAudioForkABI"], path: "Tests/CAsterisk",
@@ -107,6 +140,13 @@ let package = Package(
     .target(name: "AudioForkTestKit", dependencies: ["AudioForkCore"], swiftSettings: common),
     // A TCP proxy that does to connections what networks and servers do.
     .target(name: "AudioForkFaultKit", dependencies: [nioCore, nioPosix], swiftSettings: common),
+    // The engine inside the test's process, calls for it and a server for them.
+    .target(
+      name: "AudioForkEngineTestKit",
+      dependencies: [
+        "AudioForkEngine", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit", "CAudioForkABI", nioCore,
+        nioPosix, nioHTTP1, nioWebSocket,
+      ], swiftSettings: common),
     .target(
       name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
     // Calls under faults, and the account of what became of their audio: `make chaos` and its like.
@@ -130,20 +170,24 @@ let package = Package(
       name: "AudioForkEngineTests",
       dependencies: [
         "AudioForkEngine", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap", "AudioForkCore",
-        "AudioForkOptions", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkTLS", "CAudioForkABI", nioCore, nioEmbedded, nioPosix,
-        nioHTTP1, nioWebSocket, nioTLS, nioSSL,
-      ], swiftSettings: common),
+        "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit", "CAudioForkABI", nioCore, nioEmbedded,
+        nioPosix, nioHTTP1, nioWebSocket,
+      ],
+      // It starts the program.
+      exclude: withoutTLS ? ["EngineProcessRealTimeTests.swift"] : [], swiftSettings: common),
     .testTarget(
       name: "AudioForkReceiverTests",
       dependencies: [
         "AudioForkReceiver", "AudioForkCore", "AudioForkTestKit", nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
       ],
+      // These start the program.
+      exclude: withoutTLS
+        ? [
+          "ForkRecordingRealTimeTests.swift", "ServeCommandRealTimeTests.swift", "ServeSecurelyRealTimeTests.swift",
+          "Support/ServeProcess.swift",
+        ] : [],
       swiftSettings: common),
-    .testTarget(
-      name: "IntegrationTests",
-      dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "AudioForkOptions", "CAudioForkABI"],
-      exclude: ["Fixtures"], swiftSettings: common),
-  ],
+  ] + (withoutTLS ? [] : targetsOfProgram) + fuzzers,
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11
 )

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkCore
-import AudioForkEngine
-import AudioForkTestKit
-import AudioForkWebSocket
-import NIOConcurrencyHelpers
-import NIOCore
-import NIOPosix
-import Testing
+package import AudioForkCore
+package import AudioForkEngine
+package import AudioForkTestKit
+package import AudioForkWebSocket
+internal import NIOConcurrencyHelpers
+package import NIOCore
+internal import NIOPosix
+internal import Testing
 
 /// The engine inside the test's process: its core on real event loops, without a link.
-final class TestEngine: Sendable {
+package final class TestEngine: Sendable {
   private struct Collector: EngineOutput {
     let messages = NIOLockedValueBox<[EngineMessage]>([])
     let reads = NIOLockedValueBox(true)
@@ -29,7 +29,7 @@ final class TestEngine: Sendable {
   private let exit: EventLoopFuture<EngineExit>
 
   /// On two loops of the process, or on others.
-  init(
+  package init(
     _ directory: ScratchFolder, tls: (any TLSProvider)? = nil,
     loops: [any EventLoop] = Array(MultiThreadedEventLoopGroup.singleton.makeIterator().prefix(2))
   ) async throws {
@@ -41,24 +41,24 @@ final class TestEngine: Sendable {
     exit = made.exit
   }
 
-  func tell(_ message: ModuleMessage) { core.onLoop { $0.handle(message) } }
+  package func tell(_ message: ModuleMessage) { core.onLoop { $0.handle(message) } }
 
   /// The module closes its end; returns when the engine would exit.
-  func moduleGone() async throws -> EngineExit {
+  package func moduleGone() async throws -> EngineExit {
     core.onLoop { $0.moduleGone() }
     return try await exit.get()
   }
 
   /// As on SIGTERM.
-  func stop() async throws -> EngineExit {
+  package func stop() async throws -> EngineExit {
     core.onLoop { $0.stop(.stopped) }
     return try await exit.get()
   }
 
-  var messages: [EngineMessage] { collector.messages.withLockedValue { $0 } }
+  package var messages: [EngineMessage] { collector.messages.withLockedValue { $0 } }
 
   /// The fork's end, once it has come.
-  func ended(_ id: String) -> (reason: String, counters: ForkCounters)? {
+  package func ended(_ id: String) -> (reason: String, counters: ForkCounters)? {
     for case .ended(id, let reason, let counters) in messages {
       // Whatever the end: every captured sample is delivered or lost.
       #expect(counters.delivered + counters.lost == counters.captured, "\(id): \(counters)")
@@ -68,29 +68,29 @@ final class TestEngine: Sendable {
   }
 
   /// What the module was told about the fork's state, once a second and when it changed.
-  func reports(_ id: String) -> [(state: ForkStateName, endpoint: String, counters: ForkCounters)] {
+  package func reports(_ id: String) -> [(state: ForkStateName, endpoint: String, counters: ForkCounters)] {
     messages.compactMap {
       if case .state(id, let state, _, let endpoint, let counters) = $0 { (state, endpoint, counters) } else { nil }
     }
   }
 
   /// The fork's gaps that the module was told.
-  func gaps(_ id: String) -> [Gap] {
+  package func gaps(_ id: String) -> [Gap] {
     messages.compactMap { if case .gap(id, let gap) = $0 { gap } else { nil } }
   }
 
   /// Whether the module reads its link.
-  func moduleReads(_ reads: Bool) { collector.reads.withLockedValue { $0 = reads } }
+  package func moduleReads(_ reads: Bool) { collector.reads.withLockedValue { $0 = reads } }
 
   /// The states that the fork went through; what was only said again is left out.
-  func states(_ id: String) -> [ForkStateName] {
+  package func states(_ id: String) -> [ForkStateName] {
     var states: [ForkStateName] = []
     for case .state(id, let state, _, _, _) in messages where state != states.last { states.append(state) }
     return states
   }
 
   /// Lines for Asterisk's log of at least this level.
-  func lines(_ level: LogLevel = .warning) -> [String] {
+  package func lines(_ level: LogLevel = .warning) -> [String] {
     messages.compactMap {
       if case .log(let found, _, let text) = $0, found.rawValue >= level.rawValue { text } else { nil }
     }

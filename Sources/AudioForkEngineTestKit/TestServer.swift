@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import NIOConcurrencyHelpers
-import NIOCore
-import NIOHTTP1
-import NIOPosix
-import NIOWebSocket
+internal import NIOConcurrencyHelpers
+package import NIOCore
+package import NIOHTTP1
+internal import NIOPosix
+package import NIOWebSocket
 
 /// A WebSocket server that writes down all it gets, and can be told to behave badly.
-final class TestServer: Sendable {
-  enum Behaviour: Sendable {
+package final class TestServer: Sendable {
+  package enum Behaviour: Sendable {
     case record
     /// Records, and closes with this code after so many bytes of audio.
     case closeAfter(bytes: Int, code: WebSocketErrorCode)
@@ -32,31 +32,31 @@ final class TestServer: Sendable {
   }
 
   /// What one connection brought.
-  struct Connection: Sendable {
-    var head: HTTPRequestHead?
-    var audio: [UInt8] = []
-    var messageSizes: [Int] = []
-    var pongs: [[UInt8]] = []
-    var texts: [String] = []
+  package struct Connection: Sendable {
+    package var head: HTTPRequestHead?
+    package var audio: [UInt8] = []
+    package var messageSizes: [Int] = []
+    package var pongs: [[UInt8]] = []
+    package var texts: [String] = []
     /// Payloads of the client's pings.
-    var pings: [[UInt8]] = []
-    var closeCode: UInt16?
-    var isOver = false
+    package var pings: [[UInt8]] = []
+    package var closeCode: UInt16?
+    package var isOver = false
     /// What went wrong in the server's eyes.
-    var errors: [String] = []
+    package var errors: [String] = []
 
     /// The audio as samples, s16le.
-    var samples: [Int16] {
+    package var samples: [Int16] {
       stride(from: 0, to: audio.count - 1, by: 2).map {
         Int16(truncatingIfNeeded: Int(audio[$0]) | Int(audio[$0 + 1]) << 8)
       }
     }
 
     /// Whether the audio is exactly this. A failed comparison of arrays would print them.
-    func carries(_ expected: [Int16]) -> Bool { samples == expected }
+    package func carries(_ expected: [Int16]) -> Bool { samples == expected }
   }
 
-  let port: Int
+  package let port: Int
   private let listener: any Channel
   private let log: NIOLockedValueBox<[Connection]>
   private let channels: NIOLockedValueBox<[any Channel]>
@@ -70,14 +70,14 @@ final class TestServer: Sendable {
     port = listener.localAddress?.port ?? 0
   }
 
-  var connections: [Connection] { log.withLockedValue { $0 } }
-  var url: String { "ws://127.0.0.1:\(port)/test" }
+  package var connections: [Connection] { log.withLockedValue { $0 } }
+  package var url: String { "ws://127.0.0.1:\(port)/test" }
   /// By name, where it was started with TLS.
-  var secureURL: String { "wss://localhost:\(port)/test" }
+  package var secureURL: String { "wss://localhost:\(port)/test" }
 
   /// Listens on the port, or on a free one. `keeping`: go on writing into another server's log. `security` makes the
   /// handler that does TLS.
-  static func start(
+  package static func start(
     port: Int = 0, _ behaviour: Behaviour = .record, pingEvery: TimeAmount? = nil, answersPings: Bool = true,
     selectsSubprotocol: Bool = true, keeping: TestServer? = nil, receiveBufferBytes: Int? = nil, security: (@Sendable () -> any ChannelHandler)? = nil
   ) async throws -> TestServer {
@@ -107,18 +107,18 @@ final class TestServer: Sendable {
   }
 
   /// Stops listening and drops every connection without a word.
-  func stop() async {
+  package func stop() async {
     try? await listener.close().get()
     for channel in channels.withLockedValue({ $0 }) { try? await channel.close().get() }
   }
 
   /// Drops every connection without a word, not even close_notify, and goes on listening.
-  func dropConnections() {
+  package func dropConnections() {
     for channel in channels.withLockedValue({ $0 }) { SocketCloser.close(channel) }
   }
 
   /// Lets stalled connections read on.
-  func resume() {
+  package func resume() {
     for channel in channels.withLockedValue({ $0 }) {
       channel.setOption(.autoRead, value: true).whenComplete { _ in channel.read() }
     }
@@ -157,32 +157,32 @@ final class TestServer: Sendable {
 }
 
 /// The server's side of audiofork.v1 for one fork, written from its page alone.
-final class ForkStore: Sendable {
-  struct State: Sendable {
+package final class ForkStore: Sendable {
+  package struct State: Sendable {
     /// The stream from position 0 on.
-    var samples: [Int16] = []
+    package var samples: [Int16] = []
     /// Sample frames that came although they were there, and positions that were left out.
-    var duplicates = 0
-    var holes = 0
+    package var duplicates = 0
+    package var holes = 0
     /// The client's text messages.
-    var texts: [String] = []
+    package var texts: [String] = []
     /// What is said instead of the right thing.
-    var resumesAt: Int?
-    var resumes = true
-    var acknowledges = true
-    var level = "received"
-    var acknowledged = 0
+    package var resumesAt: Int?
+    package var resumes = true
+    package var acknowledges = true
+    package var level = "received"
+    package var acknowledged = 0
   }
 
   private let state = NIOLockedValueBox(State())
 
-  init(_ change: (inout State) -> Void = { _ in }) { state.withLockedValue { change(&$0) } }
+  package init(_ change: (inout State) -> Void = { _ in }) { state.withLockedValue { change(&$0) } }
 
-  var now: State { state.withLockedValue { $0 } }
-  func change(_ change: (inout State) -> Void) { state.withLockedValue { change(&$0) } }
+  package var now: State { state.withLockedValue { $0 } }
+  package func change(_ change: (inout State) -> Void) { state.withLockedValue { change(&$0) } }
 
   /// Takes a frame; returns the texts to answer.
-  func received(_ opcode: WebSocketOpcode, _ payload: [UInt8]) -> [String] {
+  package func received(_ opcode: WebSocketOpcode, _ payload: [UInt8]) -> [String] {
     state.withLockedValue { state in
       switch opcode {
       case .text:

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkTap
-import AudioForkTestKit
-import CAudioForkABI
-import Glibc
-import Testing
+package import AudioForkTap
+package import AudioForkTestKit
+package import CAudioForkABI
+internal import Glibc
+internal import Testing
 
 /// The engine as the module starts it: a process at the other end of a socketpair on descriptor 3.
-final class SpawnedEngine {
-  let process: pid_t
+package final class SpawnedEngine {
+  package let process: pid_t
   private var link: CInt
   private var parser = LinkParser()
-  private(set) var messages: [LinkMessage] = []
+  package private(set) var messages: [LinkMessage] = []
   private var status: CInt?
 
   /// The product beside the test bundle.
@@ -22,7 +22,7 @@ final class SpawnedEngine {
   }
 
   /// `linkBufferBytes`: what the link holds of what the engine says, where it is less than usual.
-  init(_ directory: ScratchFolder, linkBufferBytes: CInt? = nil) throws {
+  package init(_ directory: ScratchFolder, linkBufferBytes: CInt? = nil) throws {
     var pair: [CInt] = [-1, -1]
     try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0)
     _ = fcntl(pair[0], F_SETFD, FD_CLOEXEC)
@@ -62,7 +62,7 @@ final class SpawnedEngine {
     return process
   }
 
-  func send(_ bytes: [UInt8]) {
+  package func send(_ bytes: [UInt8]) {
     var done = 0
     while done < bytes.count {
       let count = bytes[done...].withUnsafeBytes { Glibc.send(link, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL)) }
@@ -73,7 +73,7 @@ final class SpawnedEngine {
 
   /// Takes what has come. False: the engine closed its end.
   @discardableResult
-  func receive() -> Bool {
+  package func receive() -> Bool {
     var buffer = [UInt8](repeating: 0, count: 16_384)
     while true {
       let count = recv(link, &buffer, buffer.count, CInt(MSG_DONTWAIT))
@@ -84,29 +84,29 @@ final class SpawnedEngine {
     }
   }
 
-  func has(_ type: af_link_type) -> Bool {
+  package func has(_ type: af_link_type) -> Bool {
     receive()
     return messages.contains { UInt32($0.type) == type.rawValue }
   }
 
-  func text(_ type: af_link_type, _ field: af_field) -> String? {
+  package func text(_ type: af_link_type, _ field: af_field) -> String? {
     guard let message = messages.first(where: { UInt32($0.type) == type.rawValue }) else { return nil }
     return message.text(UInt16(field.rawValue)).map { String(decoding: $0, as: UTF8.self) }
   }
 
-  func signal(_ number: CInt) { kill(process, number) }
+  package func signal(_ number: CInt) { kill(process, number) }
 
   /// As Asterisk's death: nobody is there any more.
-  func closeLink() {
+  package func closeLink() {
     close(link)
     link = -1
   }
 
   /// As the module's unloading: it says no more, but listens.
-  func shutdownLink() { shutdown(link, CInt(SHUT_WR)) }
+  package func shutdownLink() { shutdown(link, CInt(SHUT_WR)) }
 
   /// The exit status, 128 + n after signal n; nil while it runs.
-  var exitStatus: CInt? {
+  package var exitStatus: CInt? {
     if let status { return status }
     var word: CInt = 0
     guard waitpid(process, &word, WNOHANG) == process else { return nil }
@@ -115,7 +115,7 @@ final class SpawnedEngine {
   }
 
   /// What the process's descriptors are, by number.
-  var descriptors: Set<Int> {
+  package var descriptors: Set<Int> {
     guard let folder = opendir("/proc/\(process)/fd") else { return [] }
     defer { closedir(folder) }
     var numbers: Set<Int> = []

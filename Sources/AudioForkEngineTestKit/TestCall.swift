@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkCore
-import AudioForkTap
-import AudioForkTestKit
-import CAudioForkABI
-import Glibc
-import Testing
+package import AudioForkCore
+internal import AudioForkTap
+package import AudioForkTestKit
+internal import CAudioForkABI
+internal import Glibc
+package import Testing
 
-let millisecond: Int64 = 1_000_000
+package let millisecond: Int64 = 1_000_000
 
 /// A call as the capture module sees it: frames of 20 ms at 8 kHz in both directions, written by the real tap. Every
 /// sample is a hash of its place. Frames carry the time at which they were due, so a late test writes the same call.
-final class TestCall {
-  static let frameSamples = 160
-  static let frameNanoseconds: Int64 = 20_000_000
+package final class TestCall {
+  package static let frameSamples = 160
+  package static let frameNanoseconds: Int64 = 20_000_000
 
-  let id: String
+  package let id: String
   private let tap: UnsafeMutablePointer<af_tap>
   private let epoch: Int64
   private let directions: DirectionSet
-  private(set) var framesWritten = 0
+  package private(set) var framesWritten = 0
 
   /// `settings`: lines of a profile. `age`: for how long the call has been going on already.
-  init(
+  package init(
     in directory: ScratchFolder, id: String = "af-test-1", url: String, furtherURLs: [String] = [],
     options: String = "D(both)", settings: [String] = [],
     directions: DirectionSet = .both, drainSeconds: UInt64 = 5, age: Int64 = 0, bufferSeconds: UInt32 = 10
@@ -54,12 +54,12 @@ final class TestCall {
   }
 
   /// Writes so many frames of each direction at once, as if each had come when it was due.
-  func speak(frames: Int) {
+  package func speak(frames: Int) {
     for _ in 0..<frames { speak(directions) }
   }
 
   /// The same of one direction; the other one says nothing meanwhile.
-  func speak(_ only: DirectionSet, frames: Int) {
+  package func speak(_ only: DirectionSet, frames: Int) {
     for _ in 0..<frames { speak(only) }
   }
 
@@ -80,7 +80,7 @@ final class TestCall {
   }
 
   /// Writes frames in real time until the call is this old, or until the task is cancelled.
-  func speak(untilMilliseconds end: Int64) async throws {
+  package func speak(untilMilliseconds end: Int64) async throws {
     while Int64(framesWritten) * 20 < end {
       let due = epoch + Int64(framesWritten + 1) * TestCall.frameNanoseconds
       let wait = due - af_now_ns()
@@ -90,19 +90,19 @@ final class TestCall {
   }
 
   /// Makes the entry nonsense that was written so many entries before the last one.
-  func damage(entryBeforeLast count: UInt64) throws {
+  package func damage(entryBeforeLast count: UInt64) throws {
     let direction = try #require(MemoryLayout<af_ring_entry>.offset(of: \.direction))
     let entry = (tap.pointee.sequence &- 1 &- count) & tap.pointee.index_mask
     tap.pointee.index[Int(entry) * MemoryLayout<af_ring_entry>.size + direction] = 7
   }
 
   /// Ends capture.
-  func hangUp() { closeTap(tap, now: epoch + Int64(framesWritten) * TestCall.frameNanoseconds) }
+  package func hangUp() { closeTap(tap, now: epoch + Int64(framesWritten) * TestCall.frameNanoseconds) }
 
   /// The stream that a server has to get: the sum of both directions, saturated.
-  var expected: [Int16] { TestCall.expected(frames: framesWritten, directions) }
+  package var expected: [Int16] { TestCall.expected(frames: framesWritten, directions) }
 
-  static func expected(frames: Int, _ directions: DirectionSet = .both) -> [Int16] {
+  package static func expected(frames: Int, _ directions: DirectionSet = .both) -> [Int16] {
     (0..<frames).flatMap { frame in
       let parts = Direction.allCases.filter { directions.contains($0) }.map { samples(of: $0, frame: frame) }
       return (0..<frameSamples).map { index in Int16(clamping: parts.reduce(0) { $0 + Int($1[index]) }) }
@@ -117,16 +117,16 @@ final class TestCall {
 }
 
 /// How the streams of a fork's connections fit together.
-struct Reception {
+package struct Reception {
   /// Samples that no connection got.
-  var missing = 0
+  package var missing = 0
   /// Samples that connections got again, per break.
-  var repeats: [Int] = []
+  package var repeats: [Int] = []
   /// Samples that are not what was said.
-  var isExact = true
+  package var isExact = true
 
   /// Looks for each connection's place in the expected stream, and for what is between them.
-  init(_ connections: [TestServer.Connection], expected: [Int16]) {
+  package init(_ connections: [TestServer.Connection], expected: [Int16]) {
     var reached = 0
     var isFirst = true
     for samples in connections.map(\.samples) where !samples.isEmpty {
@@ -151,7 +151,7 @@ struct Reception {
 }
 
 /// Waits until the condition holds; records an issue when it does not in time.
-func eventually(
+package func eventually(
   within seconds: Double = 10, _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation,
   _ condition: () async throws -> Bool
 ) async throws {
