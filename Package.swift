@@ -67,7 +67,7 @@ let fuzzers: [Target] =
         name: "audiofork-fuzz",
         dependencies: [
           "CLibFuzzer", "AudioForkCore", "AudioForkDialects", "AudioForkEngine", "AudioForkOptions", "AudioForkReceiver",
-          "AudioForkRing", "AudioForkTap", "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore, nioEmbedded,
+          "AudioForkResampling", "AudioForkRing", "AudioForkTap", "AudioForkWebSocket", "CAudioForkABI", nioCore, nioEmbedded,
           nioHTTP1, nioWebSocket,
         ],
         path: "Fuzz/Targets", swiftSettings: common,
