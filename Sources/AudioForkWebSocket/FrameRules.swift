@@ -11,18 +11,6 @@ package struct FrameViolation: Error, Equatable, Sendable {
     self.code = code
     self.reason = reason
   }
-
-  /// What NIO's frame decoder refused.
-  package init(_ error: NIOWebSocketError) {
-    switch error {
-    case .invalidFrameLength:
-      self.init(code: CloseCode.messageTooBig, reason: "a frame of more than \(FrameRules.messageBytesMax) bytes")
-    case .fragmentedControlFrame:
-      self.init(code: CloseCode.protocolError, reason: "a fragmented control frame")
-    case .multiByteControlFrameLength:
-      self.init(code: CloseCode.protocolError, reason: "a control frame of more than 125 bytes")
-    }
-  }
 }
 
 /// Close codes that this program sends or decides by (RFC 6455 section 7.4.1).
@@ -73,27 +61,42 @@ package struct FrameRules {
   private var fragmentsAreText: Bool?
   /// These fragments. Appended to in place: a second reference would make every fragment cost a copy of all.
   private var fragments = ByteBuffer()
+  /// Of a fragmented text: how far it is UTF-8.
+  private var characters = UTF8Progress()
 
   package init(sender: Sender) { self.sender = sender }
 
   package mutating func receive(_ frame: WebSocketFrame) -> Event {
-    if frame.rsv1 || frame.rsv2 || frame.rsv3 { return broken("a frame with reserved bits and no extension") }
-    switch (sender, frame.maskKey != nil) {
-    case (.server, true): return broken("a masked frame from a server")
-    case (.client, false): return broken("an unmasked frame from a client")
-    case (.server, false), (.client, true): break
-    }
-    if frame.opcode.isControlOpcode {
-      guard frame.fin else { return broken("a fragmented control frame") }
-      guard frame.length <= 125 else { return broken("a control frame of more than 125 bytes") }
-      return control(frame.opcode, frame.unmaskedData)
-    }
+    if let violation = FrameRules.violation(in: FrameHeader(frame), from: sender) { return .violation(violation) }
     switch frame.opcode {
     case .text: return start(isText: true, frame)
     case .binary: return start(isText: false, frame)
     case .continuation: return goOn(frame)
-    default: return broken("a frame with unknown opcode \(UInt8(webSocketOpcode: frame.opcode))")
+    default: return control(frame.opcode, frame.unmaskedData)
     }
+  }
+
+  /// What is wrong with a frame whatever came before it, so that nobody has to wait for its payload.
+  package static func violation(in header: FrameHeader, from sender: Sender) -> FrameViolation? {
+    func broken(_ reason: String) -> FrameViolation { FrameViolation(code: CloseCode.protocolError, reason: reason) }
+    if header.hasReservedBits { return broken("a frame with reserved bits and no extension") }
+    switch header.opcode {
+    case 0...2, 8...10: break
+    default: return broken("a frame with unknown opcode \(header.opcode)")
+    }
+    switch (sender, header.isMasked) {
+    case (.server, true): return broken("a masked frame from a server")
+    case (.client, false): return broken("an unmasked frame from a client")
+    case (.server, false), (.client, true): break
+    }
+    if header.isControl {
+      guard header.isFinal else { return broken("a fragmented control frame") }
+      guard header.length <= 125 else { return broken("a control frame of more than 125 bytes") }
+    }
+    guard header.isMinimal else { return broken("a length in more bytes than it needs") }
+    guard header.length <= UInt64(Int64.max) else { return broken("a length of 64 bits") }
+    guard header.length <= UInt64(FrameRules.messageBytesMax) else { return tooBig }
+    return nil
   }
 
   private func broken(_ reason: String) -> Event {
@@ -104,12 +107,13 @@ package struct FrameRules {
     guard fragmentsAreText == nil else { return broken("a new message inside a fragmented one") }
     if frame.fin { return whole(frame.unmaskedData, isText: isText) }
     fragmentsAreText = isText
-    return append(frame) ?? .nothing
+    characters = UTF8Progress()
+    return append(frame, isText: isText) ?? .nothing
   }
 
   private mutating func goOn(_ frame: WebSocketFrame) -> Event {
     guard let isText = fragmentsAreText else { return broken("a continuation without a message") }
-    if let violation = append(frame) { return violation }
+    if let violation = append(frame, isText: isText) { return violation }
     guard frame.fin else { return .nothing }
     defer {
       fragmentsAreText = nil
@@ -118,34 +122,33 @@ package struct FrameRules {
     return whole(fragments, isText: isText)
   }
 
-  private mutating func append(_ frame: WebSocketFrame) -> Event? {
+  private mutating func append(_ frame: WebSocketFrame, isText: Bool) -> Event? {
     var payload = frame.unmaskedData
-    guard fragments.readableBytes + payload.readableBytes <= FrameRules.messageBytesMax else { return tooBig }
+    guard fragments.readableBytes + payload.readableBytes <= FrameRules.messageBytesMax else {
+      return .violation(FrameRules.tooBig)
+    }
+    guard !isText || characters.take(payload.readableBytesView) else { return .violation(FrameRules.invalidText) }
     fragments.writeBuffer(&payload)
     return nil
   }
 
   private func whole(_ message: ByteBuffer, isText: Bool) -> Event {
-    guard message.readableBytes <= FrameRules.messageBytesMax else { return tooBig }
     guard isText else { return .binary(message) }
     guard let text = String(validating: message.readableBytesView, as: UTF8.self) else {
-      return .violation(FrameViolation(code: CloseCode.invalidText, reason: "text that is not UTF-8"))
+      return .violation(FrameRules.invalidText)
     }
     return .text(text)
   }
 
-  private var tooBig: Event {
-    .violation(
-      FrameViolation(
-        code: CloseCode.messageTooBig, reason: "a message of more than \(FrameRules.messageBytesMax) bytes"))
-  }
+  private static let tooBig = FrameViolation(
+    code: CloseCode.messageTooBig, reason: "a message of more than \(messageBytesMax) bytes")
+  private static let invalidText = FrameViolation(code: CloseCode.invalidText, reason: "text that is not UTF-8")
 
   private func control(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) -> Event {
     switch opcode {
     case .ping: return .ping(payload)
     case .pong: return .pong(payload)
-    case .connectionClose: return close(payload)
-    default: return broken("a frame with unknown opcode \(UInt8(webSocketOpcode: opcode))")
+    default: return close(payload)
     }
   }
 
@@ -158,5 +161,48 @@ package struct FrameRules {
       return .violation(FrameViolation(code: CloseCode.invalidText, reason: "a close reason that is not UTF-8"))
     }
     return .close(code: code, reason: reason)
+  }
+}
+
+extension FrameHeader {
+  /// The header of a frame that has been read already.
+  fileprivate init(_ frame: WebSocketFrame) {
+    let bits: UInt8 = (frame.fin ? 0x80 : 0) | (frame.rsv1 ? 0x40 : 0) | (frame.rsv2 ? 0x20 : 0) | (frame.rsv3 ? 0x10 : 0)
+    let length = UInt64(frame.length)
+    self.init(
+      first: bits | UInt8(webSocketOpcode: frame.opcode), isMasked: frame.maskKey != nil, length: length,
+      extendedBytes: length < 126 ? 0 : length <= UInt64(UInt16.max) ? 2 : 8)
+  }
+}
+
+/// How far a text that comes in pieces is UTF-8 (RFC 3629 section 4): what can become no character any more is noticed at its
+/// first wrong byte.
+struct UTF8Progress {
+  /// Bytes that the character begun last still lacks, and what the next of them may be.
+  private var missing = 0
+  private var next: ClosedRange<UInt8> = 0x80...0xBF
+
+  /// Takes the text's next bytes; false where it is none.
+  mutating func take(_ bytes: some Sequence<UInt8>) -> Bool {
+    for byte in bytes {
+      if missing > 0 {
+        guard next.contains(byte) else { return false }
+        missing -= 1
+        next = 0x80...0xBF
+        continue
+      }
+      switch byte {
+      case 0...0x7F: break
+      case 0xC2...0xDF: missing = 1
+      case 0xE0: (missing, next) = (2, 0xA0...0xBF)
+      case 0xED: (missing, next) = (2, 0x80...0x9F)
+      case 0xE1...0xEF: missing = 2
+      case 0xF0: (missing, next) = (3, 0x90...0xBF)
+      case 0xF1...0xF3: missing = 3
+      case 0xF4: (missing, next) = (3, 0x80...0x8F)
+      default: return false
+      }
+    }
+    return true
   }
 }

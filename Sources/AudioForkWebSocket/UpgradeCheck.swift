@@ -35,7 +35,11 @@ package struct UpgradeCheck: Sendable {
   /// The sub-protocol that the server chose; nil where it chose none, which every server may.
   package func check(_ head: HTTPResponseHead) throws(ConnectionFailure) -> String? {
     guard head.status == .switchingProtocols else { throw UpgradeCheck.refusal(head) }
-    guard hasToken(head.headers["Upgrade"], "websocket") else {
+    guard head.version == .http1_1 else {
+      throw ConnectionFailure("upgrade: the answer is HTTP/\(head.version.major).\(head.version.minor)")
+    }
+    // Nothing but this: another protocol beside it would be spoken first.
+    guard head.headers["Upgrade"].map({ trimmed($0[...]).lowercased() }) == ["websocket"] else {
       throw ConnectionFailure("upgrade: the answer has no header 'Upgrade: websocket'")
     }
     guard hasToken(head.headers["Connection"], "upgrade") else {

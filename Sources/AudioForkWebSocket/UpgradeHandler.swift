@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import NIOCore
 package import NIOHTTP1
-internal import NIOWebSocket
 
 /// Who wants a WebSocket connection. Called on the connection's event loop; holds the connection, not the reverse.
 package protocol WebSocketOwner: AnyObject {
@@ -131,8 +130,7 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
     do {
       let pipeline = context.pipeline.syncOperations
       try pipeline.addHandlers(
-        [ByteToMessageHandler(WebSocketFrameDecoder(maxFrameSize: FrameRules.messageBytesMax)), session],
-        position: .after(self))
+        [ByteToMessageHandler(FrameDecoder()), session], position: .after(self))
     } catch {
       owner.webSocketFailed(ConnectionFailure("upgrade: the connection closed"))
       return context.close(promise: nil)

@@ -18,12 +18,14 @@ package enum SessionEnd: Equatable, Sendable {
 ///  3. hands on what the server says, also while our Close is out: last words come then,
 ///  4. answers the server's Close and reports it,
 ///  5. closes the session on the server's violations,
-///  6. reports the end exactly once.
+///  6. reports the end exactly once,
+///  7. leaves it to the server to close the TCP connection, for a while (RFC 6455 section 7.1.1): what it has sent and nobody
+///     read would make our own closing a reset, which takes our Close frame away from it.
 package final class WebSocketSession: ChannelInboundHandler {
   package typealias InboundIn = WebSocketFrame
   package typealias OutboundOut = ByteBuffer
 
-  /// How long the server may take to answer our Close.
+  /// How long the server may take to answer our Close, and to close the TCP connection then.
   package static let closeWait = TimeAmount.milliseconds(1500)
 
   private enum Phase {
@@ -113,6 +115,8 @@ package final class WebSocketSession: ChannelInboundHandler {
   package func handlerRemoved(context: ChannelHandlerContext) {
     self.context = nil
     end(.lost("connection: closed"))
+    closeTimer?.cancel()
+    closeTimer = nil
   }
 
   package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -143,8 +147,8 @@ package final class WebSocketSession: ChannelInboundHandler {
   }
 
   package func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    if let error = error as? NIOWebSocketError {
-      refuse(FrameViolation(error), context: context)
+    if let violation = error as? FrameViolation {
+      refuse(violation, context: context)
     } else {
       end(.lost(connectionReason(error)))
     }
@@ -173,7 +177,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   private func peerClosed(_ code: UInt16?, _ reason: String, context: ChannelHandlerContext) {
     switch phase {
     case .open: end(.closedByServer(code: code, reason: reason), farewell: .code(code))
-    case .closing: end(.closedByUs(code: code))
+    case .closing: end(.closedByUs(code: code), farewell: .said)
     case .over: break
     }
   }
@@ -184,9 +188,12 @@ package final class WebSocketSession: ChannelInboundHandler {
 
   /// How the connection is left.
   private enum Farewell {
+    /// At once.
     case none
-    /// A Close frame, without a code where the server's had none.
+    /// With a Close frame, without a code where the server's had none.
     case code(UInt16?)
+    /// Both sides have said it.
+    case said
   }
 
   /// Ends the session and tells the owner, once. What happens on the way down (the channel's end, for one) finds it
@@ -199,17 +206,19 @@ package final class WebSocketSession: ChannelInboundHandler {
     closeTimer = nil
     let owner = owner
     self.owner = nil
-    if let context { leave(context: context, wasOpen ? farewell : .none) }
+    if let context { leave(context: context, farewell, wasOpen: wasOpen) }
     owner?.webSocketEnded(self, end)
   }
 
-  /// Closes the channel, behind a last Close frame: when it is written, or after a while when it cannot be.
-  private func leave(context: ChannelHandlerContext, _ farewell: Farewell) {
-    let channel = context.channel
-    guard case .code(let code) = farewell else { return channel.close(promise: nil) }
-    let buffer = writer.close(code: code)
-    bytesWritten &+= UInt64(buffer.readableBytes)
-    context.writeAndFlush(Self.wrapOutboundOut(buffer)).whenComplete { _ in channel.close(promise: nil) }
-    context.eventLoop.scheduleTask(in: WebSocketSession.closeWait) { channel.close(promise: nil) }
+  /// Leaves the channel behind the last Close frame; the server closes it, or we do after a while.
+  private func leave(context: ChannelHandlerContext, _ farewell: Farewell, wasOpen: Bool) {
+    switch farewell {
+    case .code(let code) where wasOpen:
+      write(writer.close(code: code), context: context)
+      context.flush()
+    case .said: break
+    case .none, .code: return context.close(promise: nil)
+    }
+    closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: WebSocketSession.closeWait) { context.close(promise: nil) }
   }
 }

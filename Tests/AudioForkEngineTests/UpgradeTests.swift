@@ -304,6 +304,8 @@ struct SessionTests {
     #expect(answered.channel.isActive)
     try answered.receive([0x88, 0x02, 0x03, 0xE8])
     #expect(answered.owner.ends == [.closedByUs(code: 1000)])
+    #expect(answered.channel.isActive, "the server closes the TCP connection")
+    answered.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1500))
     #expect(!answered.channel.isActive)
 
     let crossed = try Attempt.opened()
@@ -326,6 +328,8 @@ struct SessionTests {
     try attempt.receive([0x88, 0x06, 0x03, 0xE9, 0x62, 0x79, 0x65, 0x21])
     #expect(try attempt.sent().map(\.payload) == [[0x03, 0xE9]])
     #expect(attempt.owner.ends == [.closedByServer(code: 1001, reason: "bye!")])
+    #expect(attempt.channel.isActive, "the server closes the TCP connection")
+    attempt.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1500))
     #expect(!attempt.channel.isActive)
   }
 
@@ -339,6 +343,7 @@ struct SessionTests {
     dropped.channel.embeddedEventLoop.run()
     #expect(try dropped.sent().map(\.payload) == [[0x03, 0xE9]])
     #expect(dropped.owner.ends == [])
+    dropped.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1500))
     #expect(!dropped.channel.isActive)
   }
 
