@@ -23,7 +23,7 @@ class Stream:
         self.connection, self.name, self.number = connection, name, number
         self.code = int(name.partition("-")[2] or 0) if number == 1 else 0
         self.errors = self.pings = self.pongs = self.texts = self.said = self.bytes = 0
-        self.own_code = None
+        self.own_code = self.closing = None
 
     async def ping(self, length):
         # The library wants payloads that differ while they wait.
@@ -63,22 +63,23 @@ class Stream:
             self.bytes += len(message)
             if self.code and self.bytes >= 8000 and self.own_code is None:
                 self.own_code = self.code
-                return
+                self.closing = asyncio.ensure_future(self.close())
+
+    async def close(self):
+        await asyncio.wait([self.talking])
+        await self.connection.close(self.own_code, "enough")
 
     async def run(self):
-        talking = asyncio.ensure_future(self.talk())
+        self.talking = asyncio.ensure_future(self.talk())
         with open(os.path.join(folder, f"{self.name}.{self.number}"), "xb") as file:
             try:
                 await self.listen(file)
-                if self.own_code is not None:
-                    await asyncio.wait([talking])
-                    await self.connection.close(self.own_code, "enough")
             except websockets.ConnectionClosed as closed:
-                if closed.rcvd is None or (closed.sent is not None and closed.sent.code in REFUSALS):
+                sent = None if closed.sent is None else closed.sent.code
+                if closed.rcvd is None or (sent in REFUSALS and sent != self.own_code):
                     self.errors += 1
                     print(f"{self.name}.{self.number} error {closed}", flush=True)
-        talking.cancel()
-        await asyncio.wait([talking])
+        await asyncio.wait([task for task in (self.talking, self.closing) if task is not None])
         print(
             f"{self.name}.{self.number} closed {self.connection.close_code} errors {self.errors}"
             f" pongs {self.pongs} of {self.pings} texts {self.texts} said {self.said}",
@@ -86,8 +87,10 @@ class Stream:
         )
 
 
-async def serve(connection, path=None):
-    name = (path if path is not None else connection.request.path)[1:]
+async def serve(connection):
+    # In the interface of websockets 14 and later, or in the one before.
+    request = getattr(connection, "request", None)
+    name = (request.path if request is not None else connection.path)[1:]
     numbers[name] = numbers.get(name, 0) + 1
     await Stream(connection, name, numbers[name]).run()
 
