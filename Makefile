@@ -25,6 +25,10 @@ help:
 	@echo "make test-unit        tests that need no Asterisk"
 	@echo "make test-asterisk    tests on real Asterisk 22 and 16"
 	@echo "make check            what scripts can see: licences, imports, the module's symbols, the documents"
+	@echo "make chaos            20 calls on Asterisk 22 under random faults, every sample accounted for; SEED=n MINUTES=m"
+	@echo "make kills            20 calls under KILLS=n kills of the engine and as many of the server; SEED=n"
+	@echo "make soak             FORKS=n short forks and CYCLES=n starts and stops over AMI; nothing may be left of them"
+	@echo "make fuzz             arbitrary bytes at all that takes them from outside; SECONDS=n for each target"
 	@echo "make tsan             the ring's writer and reader under the thread sanitizer"
 	@echo "make install          what make built, into PREFIX ($(PREFIX)) and Asterisk's folders; DESTDIR is honoured"
 	@echo "make samples          audiofork.conf into Asterisk's configuration folder, unless there is one"
@@ -68,6 +72,26 @@ test-asterisk:
 check:
 	@scripts/test check
 
+# What docs/reliability.md holds against its promises.
+SEED ?= 1
+MINUTES ?= 1
+KILLS ?= 200
+FORKS ?= 10000
+CYCLES ?= 100000
+SECONDS ?= 10
+
+chaos:
+	@scripts/prove chaos --seed $(SEED) --minutes $(MINUTES)
+
+kills:
+	@scripts/prove kills --seed $(SEED) --kills $(KILLS)
+
+soak:
+	@scripts/prove soak --forks $(FORKS) --cycles $(CYCLES)
+
+fuzz:
+	@scripts/fuzz $(SECONDS)
+
 tsan:
 	@scripts/test-ring-tsan
 
@@ -85,4 +109,4 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check tsan install samples uninstall clean FORCE
+.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check chaos kills soak fuzz tsan install samples uninstall clean FORCE

@@ -86,7 +86,7 @@ package final class ManagerConnection: Sendable {
   private let inbox: Inbox
 
   /// Connects to the sandbox's manager interface and logs in with all privileges.
-  package init(_ sandbox: Sandbox) async throws {
+  package init(_ sandbox: Sandbox, hearsEvents: Bool = true) async throws {
     guard let port = UInt16(sandbox.facts["ami_port"] ?? ""), let secret = sandbox.facts["ami_secret"] else {
       throw TestKitError("the sandbox has no manager interface")
     }
@@ -108,7 +108,7 @@ package final class ManagerConnection: Sendable {
     let inbox = Inbox(descriptor)
     self.inbox = inbox
     Thread { inbox.read() }.start()
-    let reply = try await send("Login", [("Username", "audiofork"), ("Secret", secret)])
+    let reply = try await send("Login", [("Username", "audiofork"), ("Secret", secret), ("Events", hearsEvents ? "on" : "off")])
     guard reply["Response"] == "Success" else { throw TestKitError("the manager interface refuses us: \(reply)") }
   }
 
@@ -138,6 +138,23 @@ package final class ManagerConnection: Sendable {
       throw TestKitError("no reply to \(action)")
     }
     return reply
+  }
+
+  /// Sends actions at once and waits for all their replies, which it then forgets.
+  package func send(
+    _ actions: [(String, [(String, String)])], within seconds: Double = 10
+  ) async throws -> [ManagerMessage] {
+    let identifiers = try actions.map { try post($0.0, $0.1) }
+    let replies = await eventually(within: seconds) { () -> [ManagerMessage]? in
+      self.inbox.state.withLock { state in
+        let replies = identifiers.compactMap { state.replies[$0] }
+        guard replies.count == identifiers.count else { return nil }
+        for identifier in identifiers { state.replies[identifier] = nil }
+        return replies
+      }
+    }
+    guard let replies else { throw TestKitError("not all of \(actions.count) actions were answered") }
+    return replies
   }
 
   /// Sends an action that is answered by a list: its reply, and its items up to the one that ends it.

@@ -26,13 +26,14 @@ package final class FaultProxy: Sendable {
     self.core = core
   }
 
-  /// Listens on a free port for a server on 127.0.0.1.
-  package static func start(to serverPort: Int, plan: Fault = .none) async throws -> FaultProxy {
+  /// Listens for a server on 127.0.0.1. Port 0 is a free one; who plans `refuse` should choose one below the ephemeral
+  /// ports, which nobody's connection takes meanwhile.
+  package static func start(to serverPort: Int, port: Int = 0, plan: Fault = .none) async throws -> FaultProxy {
     let loop = MultiThreadedEventLoopGroup.singleton.next()
     let core = try await loop.submit {
       NIOLoopBound(ProxyCore(loop: loop, serverPort: serverPort, plan: plan), eventLoop: loop)
     }.get()
-    let port = try await loop.flatSubmit { core.value.listen(port: 0) }.get()
+    let port = try await loop.flatSubmit { core.value.listen(port: port) }.get()
     return FaultProxy(port: port, loop: loop, core: core)
   }
 

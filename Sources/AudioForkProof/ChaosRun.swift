@@ -60,7 +60,7 @@ package struct ChaosRun: Sendable {
   package func run() async throws -> Findings {
     let tally = Tally()
     let server = try await RestartedReceiver()
-    let proxy = try await FaultProxy.start(to: server.port)
+    let proxy = try await FaultProxy.start(to: server.port, port: lastingPort())
     try await Sandbox.with(.asterisk22, dialplan: Self.dialplan(port: proxy.port)) { sandbox in
       try await sandbox.cli("dialplan set global SOUNDS \(sandbox.folder.path)")
       // The defaults (buffer of ten seconds) but for the drain: a call may end in the midst of an outage.
@@ -258,7 +258,7 @@ final class RestartedReceiver: Sendable {
   private let current: Mutex<Receiver>
 
   init() async throws {
-    let first = try await Receiver()
+    let first = try await Receiver(port: lastingPort())
     port = first.port
     folder = first.folder
     current = Mutex(first)

@@ -8,7 +8,7 @@ internal import Foundation
 struct AudioForkProofCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audiofork-proof", abstract: "Proves on a real Asterisk what delivery promises.",
-    subcommands: [Chaos.self, Kills.self])
+    subcommands: [Chaos.self, Kills.self, Soak.self])
 
   static func report(_ findings: Findings, _ seed: UInt64, began: Date) throws {
     print("| what | found |\n|---|---|\n\(findings.table)")
@@ -49,6 +49,23 @@ struct Kills: AsyncParsableCommand {
     let run = ChaosRun(
       seed: seed, plan: .kills(kills), slots: calls, say: Progress.say, trace: trace ? Progress.say : Progress.nothing)
     try AudioForkProofCommand.report(await run.run(), seed, began: began)
+  }
+}
+
+/// Many forks, one after the other.
+struct Soak: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(abstract: "Many forks: nothing may be left of them in either process.")
+  @Option(help: "Short forks, started and ended by dialplans.") var forks = 10_000
+  @Option(help: "Forks started and ended over AMI, on one channel.") var cycles = 100_000
+
+  func run() async throws {
+    let began = Date()
+    let result = try await SoakRun(forks: forks, cycles: cycles, say: Progress.say).run()
+    print(result.table)
+    print("\(Int(Date().timeIntervalSince(began))) s")
+    guard !result.violations.isEmpty else { return }
+    for text in result.violations.prefix(40) { print("VIOLATION: \(text)") }
+    throw ExitCode(1)
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkEngine
+import AudioForkEngineTestKit
 import AudioForkTestKit
 import CAudioForkABI
 import NIOConcurrencyHelpers
