@@ -116,9 +116,9 @@ private var framingCases: [ConformanceCase] {
     ConformanceCase(group: .framing, what: what, section: section, acts: [.send(bytes)], outcome: .fails(code))
   }
   let sizes = [0, 1, 125, 126, 127, 128, 65_535, 65_536]
-  let texts = sizes.map { passes("a text of \($0) bytes", wireFrame(1, letters($0)), texts: [string(letters($0))]) }
+  let texts = sizes.map { passes("a text of \($0) byte\($0 == 1 ? "" : "s")", wireFrame(1, letters($0)), texts: [string(letters($0))]) }
   let binaries = (sizes + [messageBytesMax]).map {
-    passes("a binary message of \($0) bytes", wireFrame(2, [UInt8](repeating: 0xFE, count: $0)))
+    passes("a binary message of \($0) byte\($0 == 1 ? "" : "s")", wireFrame(2, [UInt8](repeating: 0xFE, count: $0)))
   }
   let half = [UInt8](repeating: 1, count: messageBytesMax / 2)
   return texts + binaries + [

@@ -46,7 +46,7 @@ struct StrictReader {
     if !isMasked { complaints.append("no mask") }
     if extended == 2 && length < 126 || extended == 8 && length < 65_536 { complaints.append("a length not minimal: \(length)") }
     if opcode >= 8 && length > 125 { complaints.append("a control frame of \(length) bytes") }
-    let key = Array(bytes[(header - 4)..<header])
+    let key = isMasked ? Array(bytes[(header - 4)..<header]) : [0, 0, 0, 0]
     if key == lastKey { complaints.append("the masking key of the frame before") }
     lastKey = key
     let payload = (0..<length).map { bytes[header + $0] ^ key[$0 % 4] }
@@ -87,16 +87,14 @@ final class ConformancePeer {
     let listener = Glibc.socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
     self.listener = listener
     guard listener >= 0 else { throw Failure(what: "no socket") }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let failure = withUnsafeMutablePointer(to: &address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(listener, $0, size) != 0 || listen(listener, 8) != 0 || getsockname(listener, $0, &size) != 0
-      }
+    // A sockaddr_in by hand: which module the C type's members belong to depends on who imported it first.
+    var address: [UInt8] = [UInt8(AF_INET), 0, 0, 0, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    var size = socklen_t(address.count)
+    let failure = address.withUnsafeMutableBytes { bytes in
+      let place = bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self)
+      return bind(listener, place, size) != 0 || listen(listener, 8) != 0 || getsockname(listener, place, &size) != 0
     }
-    port = UInt16(bigEndian: address.sin_port)
+    port = UInt16(address[2]) << 8 | UInt16(address[3])
     guard !failure else { throw Failure(what: "cannot listen") }
   }
 
