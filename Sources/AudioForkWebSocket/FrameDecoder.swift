@@ -35,7 +35,9 @@ package struct FrameHeader: Equatable, Sendable {
   /// Reads a header; nil, and nothing taken, where it is not whole.
   fileprivate init?(_ buffer: inout ByteBuffer) {
     var rest = buffer
-    guard let first = rest.readInteger(as: UInt8.self), let second = rest.readInteger(as: UInt8.self) else { return nil }
+    guard let first = rest.readInteger(as: UInt8.self), let second = rest.readInteger(as: UInt8.self) else {
+      return nil
+    }
     var length = UInt64(second & 0x7F)
     var extendedBytes = 0
     if length == 126 {
@@ -53,10 +55,10 @@ package struct FrameHeader: Equatable, Sendable {
 }
 
 /// Frames of a server out of bytes. Stricter than NIO's decoder, and earlier:
-///  1. a header that breaks the rules is thrown as `FrameViolation` before any of its payload has come; NIO's decoder does
-///     not tell how a length was written,
-///  2. a data frame whose payload has not come whole is passed on in pieces, each as a fragment of its message, so that the
-///     rules see what is wrong with a text as soon as it is there.
+///  1. a header that breaks the rules is thrown as `FrameViolation` before any of its payload has come; NIO's decoder
+///     does not tell how a length was written,
+///  2. a data frame whose payload has not come whole is passed on in pieces, each as a fragment of its message, so that
+///     the rules see what is wrong with a text as soon as it is there.
 package struct FrameDecoder: ByteToMessageDecoder {
   package typealias InboundOut = WebSocketFrame
 
@@ -94,7 +96,8 @@ package struct FrameDecoder: ByteToMessageDecoder {
     guard var frame = open else { return nil }
     let count = min(frame.bytesLeft, buffer.readableBytes)
     let isWhole = count == frame.bytesLeft
-    guard isWhole || !frame.isControl && (count > 0 || frame.isFresh), let payload = buffer.readSlice(length: count) else {
+    guard isWhole || !frame.isControl && (count > 0 || frame.isFresh), let payload = buffer.readSlice(length: count)
+    else {
       return nil
     }
     let piece = WebSocketFrame(fin: isWhole && frame.isFinal, opcode: frame.opcode, data: payload)

@@ -167,16 +167,16 @@ package struct FrameRules {
 extension FrameHeader {
   /// The header of a frame that has been read already.
   fileprivate init(_ frame: WebSocketFrame) {
-    let bits: UInt8 = (frame.fin ? 0x80 : 0) | (frame.rsv1 ? 0x40 : 0) | (frame.rsv2 ? 0x20 : 0) | (frame.rsv3 ? 0x10 : 0)
+    let reserved: UInt8 = (frame.rsv1 ? 0x40 : 0) | (frame.rsv2 ? 0x20 : 0) | (frame.rsv3 ? 0x10 : 0)
     let length = UInt64(frame.length)
     self.init(
-      first: bits | UInt8(webSocketOpcode: frame.opcode), isMasked: frame.maskKey != nil, length: length,
+      first: (frame.fin ? 0x80 : 0) | reserved | UInt8(webSocketOpcode: frame.opcode), isMasked: frame.maskKey != nil, length: length,
       extendedBytes: length < 126 ? 0 : length <= UInt64(UInt16.max) ? 2 : 8)
   }
 }
 
-/// How far a text that comes in pieces is UTF-8 (RFC 3629 section 4): what can become no character any more is noticed at its
-/// first wrong byte.
+/// How far a text that comes in pieces is UTF-8 (RFC 3629 section 4): what can become no character any more is noticed
+/// at its first wrong byte.
 struct UTF8Progress {
   /// Bytes that the character begun last still lacks, and what the next of them may be.
   private var missing = 0

@@ -19,8 +19,8 @@ package enum SessionEnd: Equatable, Sendable {
 ///  4. answers the server's Close and reports it,
 ///  5. closes the session on the server's violations,
 ///  6. reports the end exactly once,
-///  7. leaves it to the server to close the TCP connection, for a while (RFC 6455 section 7.1.1): what it has sent and nobody
-///     read would make our own closing a reset, which takes our Close frame away from it.
+///  7. leaves it to the server to close the TCP connection, for a while (RFC 6455 section 7.1.1): what it has sent and
+///     nobody read would make our own closing a reset, which takes our Close frame away from it.
 package final class WebSocketSession: ChannelInboundHandler {
   package typealias InboundIn = WebSocketFrame
   package typealias OutboundOut = ByteBuffer
@@ -219,6 +219,8 @@ package final class WebSocketSession: ChannelInboundHandler {
     case .said: break
     case .none, .code: return context.close(promise: nil)
     }
-    closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: WebSocketSession.closeWait) { context.close(promise: nil) }
+    closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: WebSocketSession.closeWait) {
+      context.close(promise: nil)
+    }
   }
 }

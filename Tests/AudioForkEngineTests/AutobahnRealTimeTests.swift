@@ -16,7 +16,9 @@ struct AutobahnRealTimeTests {
     let url = String(cString: try #require(getenv("AUTOBAHN_URL")))
     let place = try #require(url.split(separator: "/").last).split(separator: ":")
     let address = try SocketAddress(ipAddress: String(place[0]), port: try #require(Int(place[1])))
-    func ask(_ target: String, echoes: Bool) async throws -> String { try await EchoClient.run(address, target, echoes: echoes) }
+    func ask(_ target: String, echoes: Bool) async throws -> String {
+      try await EchoClient.run(address, target, echoes: echoes)
+    }
     let count = try #require(Int(try await ask("/getCaseCount", echoes: false)))
     #expect(count > 0)
     var verdicts: [String: Int] = [:]

@@ -116,16 +116,20 @@ private var framingCases: [ConformanceCase] {
     ConformanceCase(group: .framing, what: what, section: section, acts: [.send(bytes)], outcome: .fails(code))
   }
   let sizes = [0, 1, 125, 126, 127, 128, 65_535, 65_536]
-  let texts = sizes.map { passes("a text of \($0) byte\($0 == 1 ? "" : "s")", wireFrame(1, letters($0)), texts: [string(letters($0))]) }
+  let texts = sizes.map {
+    passes("a text of \($0) byte\($0 == 1 ? "" : "s")", wireFrame(1, letters($0)), texts: [string(letters($0))])
+  }
   let binaries = (sizes + [messageBytesMax]).map {
     passes("a binary message of \($0) byte\($0 == 1 ? "" : "s")", wireFrame(2, [UInt8](repeating: 0xFE, count: $0)))
   }
   let half = [UInt8](repeating: 1, count: messageBytesMax / 2)
   return texts + binaries + [
-    fails("a header of a message of \(messageBytesMax + 1) bytes, without payload", 1009,
+    fails(
+      "a header of a message of \(messageBytesMax + 1) bytes, without payload", 1009,
       wireFrame(2, length: UInt64(messageBytesMax) + 1), section: "7.4.1"),
     fails("a header of a text of 2^63 - 1 bytes", 1009, wireFrame(1, length: UInt64(Int64.max)), section: "7.4.1"),
-    fails("fragments of \(messageBytesMax + 1) bytes together", 1009,
+    fails(
+      "fragments of \(messageBytesMax + 1) bytes together", 1009,
       wireFrame(2, half, fin: false) + wireFrame(0, half, fin: false) + wireFrame(0, [1]), section: "7.4.1"),
     fails("a length of 64 bits with the highest one set", 1002, wireFrame(2, length: 1 << 63)),
     fails("all bits of a length of 64 bits", 1002, wireFrame(2, length: UInt64.max)),
@@ -149,7 +153,8 @@ private var pingCases: [ConformanceCase] {
       group: .pings, what: what, section: section, acts: [.send(bytes)], pongs: pongs, texts: texts, outcome: .goesOn)
   }
   func fails(_ what: String, _ bytes: [UInt8], pongs: [[UInt8]] = []) -> ConformanceCase {
-    ConformanceCase(group: .pings, what: what, section: "5.5", acts: [.send(bytes)], pongs: pongs, outcome: .fails(1002))
+    ConformanceCase(
+      group: .pings, what: what, section: "5.5", acts: [.send(bytes)], pongs: pongs, outcome: .fails(1002))
   }
   let hello = Array("Hello".utf8)
   let raw: [UInt8] = [0x00, 0xFF, 0xFE, 0xFD, 0xFC, 0xFB, 0x00, 0xFF]
@@ -160,7 +165,8 @@ private var pingCases: [ConformanceCase] {
     passes("a ping with bytes that are no text", wireFrame(9, raw), pongs: [raw]),
     passes("a ping of 125 bytes", wireFrame(9, letters(125)), pongs: [letters(125)]),
     passes("ten pings in one segment", numbered.flatMap { wireFrame(9, $0) }, pongs: numbered),
-    passes("a ping between two messages", text("a") + wireFrame(9, hello) + text("b"), pongs: [hello], texts: ["a", "b"]),
+    passes(
+      "a ping between two messages", text("a") + wireFrame(9, hello) + text("b"), pongs: [hello], texts: ["a", "b"]),
     passes("a pong that nobody asked for", wireFrame(10), section: "5.5.3"),
     passes("a pong of 125 bytes that nobody asked for", wireFrame(10, letters(125)), section: "5.5.3"),
     passes("such a pong, then a ping", wireFrame(10, raw) + wireFrame(9, hello), section: "5.5.3", pongs: [hello]),
@@ -168,7 +174,9 @@ private var pingCases: [ConformanceCase] {
     fails("the header of a ping of 126 bytes", wireFrame(9, length: 126)),
     fails("the header of a ping of 65536 bytes", wireFrame(9, length: 65_536)),
     fails("a pong of 126 bytes", wireFrame(10, letters(126))),
-    fails("a ping of 125 bytes, then one of 126", wireFrame(9, letters(125)) + wireFrame(9, letters(126)), pongs: [letters(125)]),
+    fails(
+      "a ping of 125 bytes, then one of 126", wireFrame(9, letters(125)) + wireFrame(9, letters(126)),
+      pongs: [letters(125)]),
   ]
 }
 
@@ -177,7 +185,8 @@ private var pingCases: [ConformanceCase] {
 private var reservedBitCases: [ConformanceCase] {
   func fails(_ what: String, _ bytes: [UInt8], pongs: [[UInt8]] = [], texts: [String] = []) -> ConformanceCase {
     ConformanceCase(
-      group: .reservedBits, what: what, section: "5.2", acts: [.send(bytes)], pongs: pongs, texts: texts, outcome: .fails(1002))
+      group: .reservedBits, what: what, section: "5.2", acts: [.send(bytes)], pongs: pongs, texts: texts,
+      outcome: .fails(1002))
   }
   let alone = (1...7).map { bits in
     fails("a text with reserved bits \(bits)", wireFrame(1, letters(3), reserved: UInt8(bits)))
@@ -195,11 +204,14 @@ private var reservedBitCases: [ConformanceCase] {
 private var opcodeCases: [ConformanceCase] {
   func fails(_ what: String, _ bytes: [UInt8], pongs: [[UInt8]] = [], texts: [String] = []) -> ConformanceCase {
     ConformanceCase(
-      group: .opcodes, what: what, section: "5.2", acts: [.send(bytes)], pongs: pongs, texts: texts, outcome: .fails(1002))
+      group: .opcodes, what: what, section: "5.2", acts: [.send(bytes)], pongs: pongs, texts: texts,
+      outcome: .fails(1002))
   }
   let opcodes: [UInt8] = [3, 4, 5, 6, 7, 11, 12, 13, 14, 15]
   return opcodes.map { fails("opcode \($0) without payload", wireFrame($0)) }
-    + opcodes.map { fails("a text, then opcode \($0) with payload", text("a") + wireFrame($0, letters(5)), texts: ["a"]) }
+    + opcodes.map {
+      fails("a text, then opcode \($0) with payload", text("a") + wireFrame($0, letters(5)), texts: ["a"])
+    }
     + [
       fails("a ping, then opcode 3 without FIN", wireFrame(9, [7]) + wireFrame(3, fin: false), pongs: [[7]]),
       fails("opcode 11 inside of a fragmented text", text("a", fin: false) + wireFrame(11)),
@@ -211,7 +223,8 @@ private var opcodeCases: [ConformanceCase] {
 private var fragmentationCases: [ConformanceCase] {
   func passes(_ what: String, _ bytes: [UInt8], pongs: [[UInt8]] = [], texts: [String] = []) -> ConformanceCase {
     ConformanceCase(
-      group: .fragmentation, what: what, section: "5.4", acts: [.send(bytes)], pongs: pongs, texts: texts, outcome: .goesOn)
+      group: .fragmentation, what: what, section: "5.4", acts: [.send(bytes)], pongs: pongs, texts: texts,
+      outcome: .goesOn)
   }
   func fails(_ what: String, _ bytes: [UInt8], section: String = "5.4", pongs: [[UInt8]] = [], texts: [String] = [])
     -> ConformanceCase
@@ -224,27 +237,36 @@ private var fragmentationCases: [ConformanceCase] {
   let middle = wireFrame(0, Array("two ".utf8), fin: false)
   let end = wireFrame(0, Array("three".utf8))
   let single = letters(1000)
-  let singles = wireFrame(1, [single[0]], fin: false) + single[1..<999].flatMap { wireFrame(0, [$0], fin: false) }
+  let singles =
+    wireFrame(1, [single[0]], fin: false) + single[1..<999].flatMap { wireFrame(0, [$0], fin: false) }
     + wireFrame(0, [single[999]])
   return [
     passes("a text in two fragments", begin + end, texts: ["one three"]),
     passes("a text in three fragments", begin + middle + end, texts: ["one two three"]),
     passes("a text in a thousand fragments of one byte", singles, texts: [string(single)]),
-    passes("a text in fragments of 126 and 65536 bytes", wireFrame(1, letters(126), fin: false)
-      + wireFrame(0, [UInt8](repeating: 98, count: 65_536 - 126)), texts: [string(letters(126)) + String(repeating: "b", count: 65_410)]),
+    passes(
+      "a text in fragments of 126 and 65536 bytes",
+      wireFrame(1, letters(126), fin: false)
+        + wireFrame(0, [UInt8](repeating: 98, count: 65_536 - 126)),
+      texts: [string(letters(126)) + String(repeating: "b", count: 65_410)]),
     passes("three empty fragments", wireFrame(1, fin: false) + wireFrame(0, fin: false) + wireFrame(0), texts: [""]),
-    passes("an empty fragment, one with the text, an empty one",
+    passes(
+      "an empty fragment, one with the text, an empty one",
       wireFrame(1, fin: false) + wireFrame(0, letters(3), fin: false) + wireFrame(0), texts: ["abc"]),
     passes("a ping between fragments", begin + wireFrame(9, [1]) + end, pongs: [[1]], texts: ["one three"]),
-    passes("pings of 0 and 125 bytes and a pong between fragments",
+    passes(
+      "pings of 0 and 125 bytes and a pong between fragments",
       begin + wireFrame(9) + middle + wireFrame(10, [5]) + wireFrame(9, letters(125)) + end, pongs: [[], letters(125)],
       texts: ["one two three"]),
-    passes("fragments of a binary message, a ping between",
+    passes(
+      "fragments of a binary message, a ping between",
       wireFrame(2, [1], fin: false) + wireFrame(9, [2]) + wireFrame(0, [3]), pongs: [[2]]),
-    passes("two fragmented texts and a whole one", begin + end + begin + middle + end + text("four"),
+    passes(
+      "two fragmented texts and a whole one", begin + end + begin + middle + end + text("four"),
       texts: ["one three", "one two three", "four"]),
     ConformanceCase(
-      group: .fragmentation, what: "a Close between fragments", section: "5.4", acts: [.send(begin + closeFrame(1001) + end)],
+      group: .fragmentation, what: "a Close between fragments", section: "5.4",
+      acts: [.send(begin + closeFrame(1001) + end)],
       outcome: .answersClose(1001)),
     fails("a continuation of nothing", wireFrame(0, letters(1))),
     fails("a continuation of nothing without FIN", wireFrame(0, letters(1), fin: false)),
@@ -259,7 +281,8 @@ private var fragmentationCases: [ConformanceCase] {
     fails("a ping in two fragments", wireFrame(9, [1], fin: false) + wireFrame(0, [2]), section: "5.5"),
     fails("a pong in two fragments", wireFrame(10, [1], fin: false) + wireFrame(0, [2]), section: "5.5"),
     fails("a Close in two fragments", wireFrame(8, [3], fin: false) + wireFrame(0, [0xE8]), section: "5.5"),
-    fails("the header of a ping without FIN, inside of a fragmented text", begin + wireFrame(9, fin: false, length: 5),
+    fails(
+      "the header of a ping without FIN, inside of a fragmented text", begin + wireFrame(9, fin: false, length: 5),
       section: "5.5"),
   ]
 }
@@ -282,14 +305,17 @@ private var utf8Cases: [ConformanceCase] {
   let greek = "κόσμε"
   let edges: [(String, String)] = [
     ("U+0000", "\u{0}"), ("U+007F", "\u{7F}"), ("U+0080", "\u{80}"), ("U+07FF", "\u{7FF}"), ("U+0800", "\u{800}"),
-    ("U+D7FF", "\u{D7FF}"), ("U+E000", "\u{E000}"), ("U+FFFD", "\u{FFFD}"), ("U+FFFE", "\u{FFFE}"), ("U+FFFF", "\u{FFFF}"),
+    ("U+D7FF", "\u{D7FF}"), ("U+E000", "\u{E000}"), ("U+FFFD", "\u{FFFD}"), ("U+FFFE", "\u{FFFE}"),
+    ("U+FFFF", "\u{FFFF}"),
     ("U+10000", "\u{10000}"), ("U+10FFFF", "\u{10FFFF}"),
   ]
   let wrong: [(String, [UInt8])] = [
     ("a continuation byte alone", [0x80]), ("the last continuation byte alone", [0xBF]),
     ("a byte that never occurs", [0xFE]), ("another one", [0xFF]),
-    ("'/' in two bytes", [0xC0, 0xAF]), ("'/' in three", [0xE0, 0x80, 0xAF]), ("'/' in four", [0xF0, 0x80, 0x80, 0xAF]),
-    ("U+007F in two bytes", [0xC1, 0xBF]), ("U+07FF in three", [0xE0, 0x9F, 0xBF]), ("U+FFFF in four", [0xF0, 0x8F, 0xBF, 0xBF]),
+    ("'/' in two bytes", [0xC0, 0xAF]), ("'/' in three", [0xE0, 0x80, 0xAF]),
+    ("'/' in four", [0xF0, 0x80, 0x80, 0xAF]),
+    ("U+007F in two bytes", [0xC1, 0xBF]), ("U+07FF in three", [0xE0, 0x9F, 0xBF]),
+    ("U+FFFF in four", [0xF0, 0x8F, 0xBF, 0xBF]),
     ("a form of five bytes", [0xF8, 0x88, 0x80, 0x80, 0x80]), ("a form of six", [0xFC, 0x84, 0x80, 0x80, 0x80, 0x80]),
     ("the first surrogate", [0xED, 0xA0, 0x80]), ("the last surrogate", [0xED, 0xBF, 0xBF]),
     ("a pair of surrogates", [0xED, 0xA0, 0x80, 0xED, 0xB0, 0x80]),
@@ -298,23 +324,38 @@ private var utf8Cases: [ConformanceCase] {
     ("one of four cut short", [0xF0, 0x9F, 0x98]), ("a letter inside of a character", [0xE2, 0x41, 0x82]),
   ]
   let bytes = Array(greek.utf8)
-  return [passes("'κόσμε'", text(greek), texts: [greek]), passes("'κόσμε', a fragment for each byte", single(bytes), texts: [greek]),
-    passes("a character cut by a ping", wireFrame(1, Array(bytes[0..<1]), fin: false) + wireFrame(9, [1])
-      + wireFrame(0, Array(bytes[1...])), pongs: [[1]], texts: [greek]),
-    passes("a binary message that is no UTF-8, then a text", wireFrame(2, [0xFF, 0xFE]) + text("a"), texts: ["a"])]
+  return [
+    passes("'κόσμε'", text(greek), texts: [greek]),
+    passes("'κόσμε', a fragment for each byte", single(bytes), texts: [greek]),
+    passes(
+      "a character cut by a ping",
+      wireFrame(1, Array(bytes[0..<1]), fin: false) + wireFrame(9, [1])
+        + wireFrame(0, Array(bytes[1...])), pongs: [[1]], texts: [greek]),
+    passes("a binary message that is no UTF-8, then a text", wireFrame(2, [0xFF, 0xFE]) + text("a"), texts: ["a"]),
+  ]
     + edges.map { passes("\($0.0)", text($0.1), texts: [$0.1]) }
-    + [passes("all of these, a fragment for each byte", single(edges.flatMap { Array($0.1.utf8) }), texts: [edges.map(\.1).joined()])]
+    + [
+      passes(
+        "all of these, a fragment for each byte", single(edges.flatMap { Array($0.1.utf8) }),
+        texts: [edges.map(\.1).joined()])
+    ]
     + wrong.map { fails("\($0.0): \(hex($0.1))", wireFrame(1, $0.1)) }
     + wrong.map { fails("\($0.0), a fragment for each byte behind 'κόσμε'", single(bytes + $0.1)) }
     + [
       fails("a text, then one that is no UTF-8", text("a") + wireFrame(1, [0xFF]), texts: ["a"]),
-      fails("a character that its message ends in, across fragments", wireFrame(1, [0xE2], fin: false) + wireFrame(0, [0x82])),
-      fails("an empty last fragment behind a character cut short", wireFrame(1, [0xE2, 0x82], fin: false) + wireFrame(0)),
+      fails(
+        "a character that its message ends in, across fragments",
+        wireFrame(1, [0xE2], fin: false) + wireFrame(0, [0x82])),
+      fails(
+        "an empty last fragment behind a character cut short", wireFrame(1, [0xE2, 0x82], fin: false) + wireFrame(0)),
       fails("a wrong byte in a fragment; nothing follows", wireFrame(1, bytes + [0xED, 0xA0], fin: false)),
-      fails("a wrong byte in a second fragment behind a ping; nothing follows",
+      fails(
+        "a wrong byte in a second fragment behind a ping; nothing follows",
         wireFrame(1, [0xF4], fin: false) + wireFrame(9, [1]) + wireFrame(0, [0x90], fin: false), pongs: [[1]]),
-      fails("a wrong byte in a frame of 1000 bytes whose rest does not come", wireFrame(1, bytes + [0xC0], length: 1000)),
-      fails("the beginning of U+110000 in a frame whose rest does not come", wireFrame(1, [0xF4, 0x90], length: 70_000)),
+      fails(
+        "a wrong byte in a frame of 1000 bytes whose rest does not come", wireFrame(1, bytes + [0xC0], length: 1000)),
+      fails(
+        "the beginning of U+110000 in a frame whose rest does not come", wireFrame(1, [0xF4, 0x90], length: 70_000)),
     ]
 }
 
@@ -322,7 +363,8 @@ private var utf8Cases: [ConformanceCase] {
 
 private var closingCases: [ConformanceCase] {
   func answers(
-    _ what: String, _ code: UInt16?, _ bytes: [UInt8], section: String = "5.5.1", pongs: [[UInt8]] = [], texts: [String] = []
+    _ what: String, _ code: UInt16?, _ bytes: [UInt8], section: String = "5.5.1", pongs: [[UInt8]] = [],
+    texts: [String] = []
   ) -> ConformanceCase {
     ConformanceCase(
       group: .closing, what: what, section: section, acts: [.send(bytes)], pongs: pongs, texts: texts,
@@ -331,11 +373,15 @@ private var closingCases: [ConformanceCase] {
   func fails(_ what: String, _ code: UInt16, _ section: String, _ bytes: [UInt8]) -> ConformanceCase {
     ConformanceCase(group: .closing, what: what, section: section, acts: [.send(bytes)], outcome: .fails(code))
   }
-  func first(_ what: String, _ section: String, texts: [String] = [], _ acts: [ConformanceCase.Act]) -> ConformanceCase {
+  func first(_ what: String, _ section: String, texts: [String] = [], _ acts: [ConformanceCase.Act]) -> ConformanceCase
+  {
     ConformanceCase(
-      group: .closing, what: what, section: section, acts: [.callEnds, .awaitClose] + acts, texts: texts, outcome: .closesFirst)
+      group: .closing, what: what, section: section, acts: [.callEnds, .awaitClose] + acts, texts: texts,
+      outcome: .closesFirst)
   }
-  let valid: [UInt16] = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]
+  let valid: [UInt16] = [
+    1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
+  ]
   let invalid: [UInt16] = [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535]
   return valid.map { answers("a Close with \($0)", $0, closeFrame($0), section: "7.4") }
     + invalid.map { fails("a Close with \($0)", 1002, "7.4", closeFrame($0)) }
@@ -347,7 +393,9 @@ private var closingCases: [ConformanceCase] {
       fails("a Close of 126 bytes", 1002, "5.5", closeFrame(1000, letters(124))),
       fails("a reason that is no UTF-8", 1007, "8.1", closeFrame(1000, [0xCE, 0xBA, 0xED, 0xA0, 0x80])),
       fails("a reason cut inside of a character", 1007, "8.1", closeFrame(1000, [0x61, 0xE2, 0x82])),
-      answers("a text and a ping, then a Close", 1000, text("a") + wireFrame(9, [1]) + closeFrame(1000), pongs: [[1]], texts: ["a"]),
+      answers(
+        "a text and a ping, then a Close", 1000, text("a") + wireFrame(9, [1]) + closeFrame(1000), pongs: [[1]],
+        texts: ["a"]),
       answers("a Close, then a text", 1000, closeFrame(1000) + text("late")),
       answers("a Close, then a ping", 1000, closeFrame(1000) + wireFrame(9, [1])),
       answers("a Close, then another", 1001, closeFrame(1001) + closeFrame(1000)),
@@ -363,10 +411,12 @@ private var closingCases: [ConformanceCase] {
         acts: [.send(wireFrame(3) + [UInt8](repeating: 0, count: 3 << 20))], outcome: .fails(1002)),
       first("the call ends; its Close is answered", "7.1.2", [.send(closeFrame(1000))]),
       first("the call ends; its Close is answered without a code", "7.1.2", [.send(wireFrame(8))]),
-      first("the call ends; a text comes before the answer", "7.1.2", texts: ["last words"],
+      first(
+        "the call ends; a text comes before the answer", "7.1.2", texts: ["last words"],
         [.send(text("last words") + closeFrame(1000))]),
       first("the call ends; a ping comes before the answer", "5.5.2", [.send(wireFrame(9, [1]) + closeFrame(1000))]),
-      first("the call ends; what breaks the rules comes instead of an answer", "7.1.7", [.send(wireFrame(3)), .awaitEnd]),
+      first(
+        "the call ends; what breaks the rules comes instead of an answer", "7.1.7", [.send(wireFrame(3)), .awaitEnd]),
       first("the call ends; no answer comes", "7.1.1", [.awaitEnd]),
       first("the call ends; its Close is answered, and TCP stays open", "7.1.1", [.send(closeFrame(1000)), .awaitEnd]),
     ]
@@ -388,7 +438,7 @@ private var maskingCases: [ConformanceCase] {
     fails("a masked ping", wireFrame(9, [1], key: key)),
     fails("a masked Close", wireFrame(8, codeBytes(1000), key: key)),
     fails("a masked continuation", text("a", fin: false) + wireFrame(0, letters(1), key: key)),
-    fails("the header of a masked text", wireFrame(1, [], length: 100) .enumerated().map { $0 == 1 ? $1 | 0x80 : $1 }),
+    fails("the header of a masked text", wireFrame(1, [], length: 100).enumerated().map { $0 == 1 ? $1 | 0x80 : $1 }),
   ]
 }
 
@@ -410,9 +460,11 @@ private var handshakeCases: [ConformanceCase] {
   let noAccept = "upgrade: the answer's Sec-WebSocket-Accept is missing or does not fit our key"
   return [
     opens("the right answer"),
-    opens("the right answer in other letter case", "4.1",
+    opens(
+      "the right answer in other letter case", "4.1",
       [right[0], "UPGRADE: WebSocket", "connection: upgrade", "sec-websocket-ACCEPT: {accept}"]),
-    opens("'Connection: keep-alive, Upgrade', and headers that mean nothing here", "4.1",
+    opens(
+      "'Connection: keep-alive, Upgrade', and headers that mean nothing here", "4.1",
       changed(2, "Connection: keep-alive, Upgrade") + ["Server: x", "Set-Cookie: a=b"]),
     opens("101 without a reason phrase", "4.1", changed(0, "HTTP/1.1 101 ")),
     opens("100 Continue before the right answer", "4.1", ["HTTP/1.1 100 Continue", ""] + right),
@@ -433,18 +485,26 @@ private var handshakeCases: [ConformanceCase] {
     refuses("'Connection: close'", noConnection, changed(2, "Connection: close")),
     refuses("no Sec-WebSocket-Accept", noAccept, changed(3, nil)),
     refuses("an empty Sec-WebSocket-Accept", noAccept, changed(3, "Sec-WebSocket-Accept:")),
-    refuses("the Sec-WebSocket-Accept of another key", noAccept, changed(3, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")),
+    refuses(
+      "the Sec-WebSocket-Accept of another key", noAccept,
+      changed(3, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")),
     refuses("Sec-WebSocket-Accept twice", noAccept, right + [right[3]]),
-    refuses("an extension", "upgrade: the server chose an extension that was not offered",
+    refuses(
+      "an extension", "upgrade: the server chose an extension that was not offered",
       right + ["Sec-WebSocket-Extensions: permessage-deflate"]),
-    refuses("a sub-protocol that was not offered", "upgrade: the server chose the sub-protocol 'chat', not offered",
+    refuses(
+      "a sub-protocol that was not offered", "upgrade: the server chose the sub-protocol 'chat', not offered",
       right + ["Sec-WebSocket-Protocol: chat"]),
-    refuses("two sub-protocols", "upgrade: the server chose more than one sub-protocol",
+    refuses(
+      "two sub-protocols", "upgrade: the server chose more than one sub-protocol",
       right + ["Sec-WebSocket-Protocol: echo", "Sec-WebSocket-Protocol: echo"]),
     refuses("HTTP/1.0", "upgrade: the answer is HTTP/1.0", changed(0, "HTTP/1.0 101 Switching Protocols")),
-    refuses("another version of the protocol", "http: 426 Upgrade Required",
+    refuses(
+      "another version of the protocol", "http: 426 Upgrade Required",
       ["HTTP/1.1 426 Upgrade Required", "Sec-WebSocket-Version: 8", "Content-Length: 0"]),
-    refuses("200 with all headers of the right answer", "http: 200 OK", changed(0, "HTTP/1.1 200 OK") + ["Content-Length: 0"]),
+    refuses(
+      "200 with all headers of the right answer", "http: 200 OK",
+      changed(0, "HTTP/1.1 200 OK") + ["Content-Length: 0"]),
     refuses("no HTTP", "http: the answer is not HTTP", ["SSH-2.0-OpenSSH_9.2"]),
   ]
 }

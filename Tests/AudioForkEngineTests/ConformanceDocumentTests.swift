@@ -31,8 +31,12 @@ struct ConformanceDocumentTests {
   /// What the client has to do.
   private func done(_ one: ConformanceCase) -> String {
     var parts: [String] = []
-    if !one.texts.isEmpty { parts.append(one.texts.count == 1 ? "delivers the text" : "delivers \(one.texts.count) texts") }
-    if !one.pongs.isEmpty { parts.append(one.pongs.count == 1 ? "answers the ping" : "answers \(one.pongs.count) pings") }
+    if !one.texts.isEmpty {
+      parts.append(one.texts.count == 1 ? "delivers the text" : "delivers \(one.texts.count) texts")
+    }
+    if !one.pongs.isEmpty {
+      parts.append(one.pongs.count == 1 ? "answers the ping" : "answers \(one.pongs.count) pings")
+    }
     switch one.outcome {
     case .goesOn: parts.append("goes on")
     case .answersClose(let code): parts.append(code.map { "answers with \($0)" } ?? "answers without a code")

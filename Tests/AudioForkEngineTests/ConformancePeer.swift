@@ -5,7 +5,7 @@ import CAudioForkABI
 import Glibc
 import Testing
 
-/// Frames as a strict server reads them from a client, byte by byte and by RFC 6455 alone. What is wrong is written down.
+/// Frames as a strict server reads them from a client, by RFC 6455 alone. What is wrong is written down.
 struct StrictReader {
   struct Frame: Equatable {
     var opcode: UInt8
@@ -44,7 +44,9 @@ struct StrictReader {
     if bytes[0] & 0x80 == 0 { complaints.append("no FIN: this client never makes fragments") }
     if ![1, 2, 8, 9, 10].contains(opcode) { complaints.append("opcode \(opcode)") }
     if !isMasked { complaints.append("no mask") }
-    if extended == 2 && length < 126 || extended == 8 && length < 65_536 { complaints.append("a length not minimal: \(length)") }
+    if extended == 2 && length < 126 || extended == 8 && length < 65_536 {
+      complaints.append("a length not minimal: \(length)")
+    }
     if opcode >= 8 && length > 125 { complaints.append("a control frame of \(length) bytes") }
     let key = isMasked ? Array(bytes[(header - 4)..<header]) : [0, 0, 0, 0]
     if key == lastKey { complaints.append("the masking key of the frame before") }
@@ -63,7 +65,9 @@ struct StrictReader {
     if !(1000...1003).contains(code) && !(1007...1014).contains(code) && !(3000...4999).contains(code) {
       complaints.append("a Close with code \(code)")
     }
-    if String(validating: payload.dropFirst(2), as: UTF8.self) == nil { complaints.append("a close reason that is not UTF-8") }
+    if String(validating: payload.dropFirst(2), as: UTF8.self) == nil {
+      complaints.append("a close reason that is not UTF-8")
+    }
   }
 }
 
@@ -84,7 +88,8 @@ final class ConformancePeer {
   private var pingsAnswered = 0
 
   init() throws {
-    let listener = Glibc.socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
+    let listener = Glibc.socket(
+      AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
     self.listener = listener
     guard listener >= 0 else { throw Failure(what: "no socket") }
     // A sockaddr_in by hand: which module the C type's members belong to depends on who imported it first.
@@ -133,7 +138,8 @@ final class ConformancePeer {
     let line = lines.first ?? ""
     if !line.hasPrefix("GET /") || !line.hasSuffix(" HTTP/1.1") { complaints.append("request line '\(line)'") }
     for (name, value) in [
-      ("host", "127.0.0.1:\(port)"), ("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-version", "13"),
+      ("host", "127.0.0.1:\(port)"), ("upgrade", "websocket"), ("connection", "Upgrade"),
+      ("sec-websocket-version", "13"),
     ] where values(name) != [value] { complaints.append("\(name): \(values(name))") }
     if !values("sec-websocket-extensions").isEmpty { complaints.append("offers extensions") }
     let keys = values("sec-websocket-key")
@@ -144,7 +150,7 @@ final class ConformancePeer {
     return keys[0]
   }
 
-  /// Sends in pieces of so many bytes, each for itself; nil: all at once. A client that has gone away is no failure here.
+  /// Sends in pieces of so many bytes, each for itself; nil: all at once. A client that has gone is no failure here.
   func send(_ bytes: [UInt8], pieces: Int? = nil) async throws {
     var done = 0
     while done < bytes.count {
@@ -219,9 +225,11 @@ final class ConformancePeer {
   }
 }
 
-/// A frame's bytes, right or wrong as asked. `length` instead of the payload's own; `lengthBytes` instead of as few as do.
+/// A frame's bytes, right or wrong as asked. `length` instead of the payload's own; `lengthBytes` instead of as few as
+/// do.
 func wireFrame(
-  _ opcode: UInt8, _ payload: [UInt8] = [], fin: Bool = true, reserved: UInt8 = 0, key: [UInt8]? = nil, length: UInt64? = nil,
+  _ opcode: UInt8, _ payload: [UInt8] = [], fin: Bool = true, reserved: UInt8 = 0, key: [UInt8]? = nil,
+  length: UInt64? = nil,
   lengthBytes: Int? = nil
 ) -> [UInt8] {
   let length = length ?? UInt64(payload.count)
@@ -256,7 +264,9 @@ private func sha1(_ message: [UInt8]) -> [UInt8] {
   for shift in (0..<8).reversed() { padded.append(UInt8(truncatingIfNeeded: (message.count * 8) >> (8 * shift))) }
   var state: [UInt32] = [0x6745_2301, 0xEFCD_AB89, 0x98BA_DCFE, 0x1032_5476, 0xC3D2_E1F0]
   for block in stride(from: 0, to: padded.count, by: 64) {
-    var words = stride(from: block, to: block + 64, by: 4).map { at in padded[at..<(at + 4)].reduce(0) { $0 << 8 | UInt32($1) } }
+    var words = stride(from: block, to: block + 64, by: 4).map { at in
+      padded[at..<(at + 4)].reduce(0) { $0 << 8 | UInt32($1) }
+    }
     for index in 16..<80 {
       words.append(rotated(words[index - 3] ^ words[index - 8] ^ words[index - 14] ^ words[index - 16], 1))
     }

@@ -12,7 +12,9 @@ struct ConformanceRealTimeTests {
   /// Cases at the same time. Most of a case's time is waiting.
   private static let together = 24
 
-  @Test("The client does what RFC 6455 says, whatever pieces the server's bytes come in", arguments: ConformanceGroup.allCases)
+  @Test(
+    "The client does what RFC 6455 says, whatever pieces the server's bytes come in",
+    arguments: ConformanceGroup.allCases)
   func conforms(group: ConformanceGroup) async throws {
     let directory = try ScratchFolder()
     let engine = try await TestEngine(directory)
@@ -99,7 +101,9 @@ private struct ConformanceRun: Sendable {
       answer += bytes
       acts = acts.dropFirst()
     }
-    if !peer.reader.frames.isEmpty || peer.reader.isInsideFrame { throw ConformancePeer.Failure(what: "frames before the answer") }
+    if !peer.reader.frames.isEmpty || peer.reader.isInsideFrame {
+      throw ConformancePeer.Failure(what: "frames before the answer")
+    }
     try await peer.send(answer, pieces: isChopped ? 1 : nil)
     if case .refuses = one.outcome {
       return try await peer.wait("the end of TCP", milliseconds: ConformanceRun.patience) {
@@ -152,7 +156,9 @@ private struct ConformanceRun: Sendable {
       return found
     }
     check(!peer.reader.isInsideFrame, "the last frame is not whole")
-    check(peer.reader.frames.filter { $0.opcode == 8 }.count == 1, "not one Close but \(peer.reader.frames.filter { $0.opcode == 8 }.count)")
+    check(
+      peer.reader.frames.filter { $0.opcode == 8 }.count == 1,
+      "not one Close but \(peer.reader.frames.filter { $0.opcode == 8 }.count)")
     let close = peer.reader.close ?? []
     let code: UInt16? = close.count >= 2 ? UInt16(close[0]) << 8 | UInt16(close[1]) : nil
     let wanted: (code: UInt16?, reason: String) =

@@ -45,7 +45,8 @@ struct FrameDecoderTests {
       case 0: bytes += wireFrame(1, payload)
       case 1: bytes += wireFrame(2, payload)
       case 2: bytes += wireFrame(9, Array(payload.prefix(125)))
-      default: bytes += wireFrame(1, payload, fin: false) + wireFrame(10) + wireFrame(0, fin: false) + wireFrame(0, payload)
+      default:
+        bytes += wireFrame(1, payload, fin: false) + wireFrame(10) + wireFrame(0, fin: false) + wireFrame(0, payload)
       }
     }
     // Something wrong at the end, or not.
@@ -60,7 +61,8 @@ struct FrameDecoderTests {
     var random = SeededRandom(seed: seed)
     // Bytes at the edges of what may follow what.
     let edges: [UInt8] = [
-      0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC, 0xED, 0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4,
+      0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC, 0xED, 0xEE, 0xEF, 0xF0, 0xF1,
+      0xF3, 0xF4,
       0xF5,
     ]
     var found: Set<Bool> = []
@@ -122,7 +124,8 @@ struct StrictReaderTests {
     #expect(complaints(wireFrame(2, [1], key: key, lengthBytes: 2)) == ["a length not minimal: 1"])
     #expect(complaints(wireFrame(9, [UInt8](repeating: 0, count: 126), key: key)) == ["a control frame of 126 bytes"])
     #expect(complaints(wireFrame(2, key: key) + wireFrame(2, key: key)) == ["the masking key of the frame before"])
-    #expect(complaints(wireFrame(8, key: key) + wireFrame(10, key: otherKey)) == ["a frame behind its Close: opcode 10"])
+    #expect(
+      complaints(wireFrame(8, key: key) + wireFrame(10, key: otherKey)) == ["a frame behind its Close: opcode 10"])
     #expect(complaints(wireFrame(1, [0xFF], key: key)) == ["a text that is not UTF-8"])
     #expect(complaints(wireFrame(8, [3], key: key)) == ["a Close of one byte"])
     #expect(complaints(wireFrame(8, [0x03, 0xED], key: key)) == ["a Close with code 1005"])

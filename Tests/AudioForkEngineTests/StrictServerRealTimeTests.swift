@@ -6,7 +6,7 @@ import AudioForkTestKit
 import Glibc
 import Testing
 
-/// The engine's client against servers on other people's libraries, while calls are spoken: what their parsers say about it.
+/// The engine's client against servers on other people's libraries, while calls are spoken: what their parsers say.
 @Suite("Strict servers over loopback", .serialized)
 struct StrictServerRealTimeTests {
   /// A fork, and what its server does and gets.
@@ -25,27 +25,33 @@ struct StrictServerRealTimeTests {
   }
 
   /// Messages of 160 to 3840 bytes; every form of length that 20 ms of audio can have.
-  private static let forks: [Fork] = [
-    Fork(name: "both", options: "D(both)") { linear(TestCall.expected(frames: $0)) },
-    Fork(name: "in", options: "D(in)", directions: .in) { linear(TestCall.expected(frames: $0, .in)) },
-    Fork(name: "stereo", options: "D(stereo)") { frames in
-      linear(zip(TestCall.expected(frames: frames, .in), TestCall.expected(frames: frames, .out)).flatMap { [$0, $1] })
-    },
-    Fork(name: "ulaw", options: "D(both)f(ulaw)") { TestCall.expected(frames: $0).map { G711.muLaw($0) } },
-    Fork(name: "alaw", options: "D(out)f(alaw)", directions: .out) { TestCall.expected(frames: $0, .out).map { G711.aLaw($0) } },
-    Fork(name: "slin16", options: "D(both)f(slin16)"),
-    Fork(name: "slin48", options: "D(both)f(slin48)"),
-    Fork(name: "slin48stereo", options: "D(stereo)f(slin48)"),
-  ] + [1000, 1001, 1008, 1011, 1012, 3000, 4999].map { (code: Int) in
-    Fork(name: "closed-\(code)", options: "D(both)", code: code) { linear(TestCall.expected(frames: $0)) }
-  }
+  private static let forks: [Fork] =
+    [
+      Fork(name: "both", options: "D(both)") { linear(TestCall.expected(frames: $0)) },
+      Fork(name: "in", options: "D(in)", directions: .in) { linear(TestCall.expected(frames: $0, .in)) },
+      Fork(name: "stereo", options: "D(stereo)") { frames in
+        linear(
+          zip(TestCall.expected(frames: frames, .in), TestCall.expected(frames: frames, .out)).flatMap { [$0, $1] })
+      },
+      Fork(name: "ulaw", options: "D(both)f(ulaw)") { TestCall.expected(frames: $0).map { G711.muLaw($0) } },
+      Fork(name: "alaw", options: "D(out)f(alaw)", directions: .out) {
+        TestCall.expected(frames: $0, .out).map { G711.aLaw($0) }
+      },
+      Fork(name: "slin16", options: "D(both)f(slin16)"),
+      Fork(name: "slin48", options: "D(both)f(slin48)"),
+      Fork(name: "slin48stereo", options: "D(stereo)f(slin48)"),
+    ]
+    + [1000, 1001, 1008, 1011, 1012, 3000, 4999].map { (code: Int) in
+      Fork(name: "closed-\(code)", options: "D(both)", code: code) { linear(TestCall.expected(frames: $0)) }
+    }
 
   private static let said = "{\"said\":\"κόσμε\"}"
 
   @Test("Node's ws and Python's websockets find nothing wrong, and get the audio whole")
   func strictServers() async throws {
     let servers = [
-      try PeerProcess("/usr/bin/env", ["node"], fixture: "strict-server.js", environment: ["NODE_PATH=/usr/share/nodejs"]),
+      try PeerProcess(
+        "/usr/bin/env", ["node"], fixture: "strict-server.js", environment: ["NODE_PATH=/usr/share/nodejs"]),
       try PeerProcess("/usr/bin/python3", [], fixture: "strict-server.py"),
     ]
     let directory = try ScratchFolder()
@@ -73,7 +79,9 @@ struct StrictServerRealTimeTests {
       let connections = Self.forks.reduce(0) { $0 + ($1.code == nil || $1.code == 1000 ? 1 : 2) }
       try await eventually("\(server.fixture) has seen all ends") { server.ends.count == connections }
       #expect(server.lines.count == 1 + connections, "no word of an error: \(server.lines)")
-      for fork in Self.forks { try judge(fork, server, engine, id: "\(index)-\(fork.name)", frames: calls[0].framesWritten) }
+      for fork in Self.forks {
+        try judge(fork, server, engine, id: "\(index)-\(fork.name)", frames: calls[0].framesWritten)
+      }
     }
     for fork in Self.forks where fork.expected == nil {
       let audio = servers.map { $0.file("\(fork.name).1") }
@@ -119,8 +127,8 @@ struct StrictServerRealTimeTests {
   }
 }
 
-/// A server in a process of its own, out of Tests/IntegrationTests/Fixtures. Its words and files are in a folder that is
-/// gone with it.
+/// A server in a process of its own, out of Tests/IntegrationTests/Fixtures. Its words and files are in a folder that
+/// is gone with it.
 final class PeerProcess {
   struct End {
     var name: String
