@@ -28,8 +28,10 @@ help:
 	@echo "make chaos            20 calls on Asterisk 22 under random faults, every sample accounted for; SEED=n MINUTES=m"
 	@echo "make kills            20 calls under KILLS=n kills of the engine and as many of the server; SEED=n"
 	@echo "make soak             FORKS=n short forks and CYCLES=n starts and stops over AMI; nothing may be left of them"
+	@echo "make jitter           RTP through Asterisk with forks to a stalled server and without, in interleaved pairs; PAIRS=n"
 	@echo "make fuzz             arbitrary bytes at all that takes them from outside; SECONDS=n for each target"
-	@echo "make tsan             the ring's writer and reader under the thread sanitizer"
+	@echo "make tsan             the ring's writer and reader, the unit tests and an engine under load: thread sanitizer"
+	@echo "make asan             the unit tests and an engine under load: address sanitizer"
 	@echo "make install          what make built, into PREFIX ($(PREFIX)) and Asterisk's folders; DESTDIR is honoured"
 	@echo "make samples          audiofork.conf into Asterisk's configuration folder, unless there is one"
 	@echo "make uninstall        takes away what install put there"
@@ -78,6 +80,7 @@ MINUTES ?= 1
 KILLS ?= 200
 FORKS ?= 10000
 CYCLES ?= 100000
+PAIRS ?= 3
 SECONDS ?= 10
 
 chaos:
@@ -89,11 +92,18 @@ kills:
 soak:
 	@scripts/prove soak --forks $(FORKS) --cycles $(CYCLES)
 
+jitter:
+	@scripts/prove jitter --pairs $(PAIRS)
+
 fuzz:
 	@scripts/fuzz $(SECONDS)
 
 tsan:
 	@scripts/test-ring-tsan
+	@scripts/sanitized thread
+
+asan:
+	@scripts/sanitized address
 
 # Builds nothing: as root there may be no compiler, and what root builds the user cannot build again.
 install:
@@ -109,4 +119,4 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check chaos kills soak fuzz tsan install samples uninstall clean FORCE
+.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check chaos kills soak jitter fuzz tsan asan install samples uninstall clean FORCE

@@ -170,7 +170,8 @@ let package = Package(
       name: "AudioForkEngineTests",
       dependencies: [
         "AudioForkEngine", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap", "AudioForkCore",
-        "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit", "CAudioForkABI", nioCore, nioEmbedded,
+        "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit", "CAudioForkABI",
+        "CAudioForkProcess", nioCore, nioEmbedded,
         nioPosix, nioHTTP1, nioWebSocket,
       ],
       // It starts the program.

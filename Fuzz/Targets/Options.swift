@@ -46,7 +46,8 @@ private func options(_ text: [UInt8]) {
     demand(once.direction == twice.direction && once.format == twice.format && once.dialect == twice.dialect, "given twice")
   }
   let shown = ForkOptions.shown(options: text)
-  for field in options.headers + options.parameters where field.value.count > 8 {
+  // A value that was given a second time, where no secret stands, is none.
+  for field in options.headers + options.parameters where field.value.count > 8 && occurrences(of: field.value, in: text) < 2 {
     demand(!contains(shown, field.value), "\(field) stands in \(shown)")
   }
   request(options)
@@ -114,6 +115,8 @@ private func check(_ request: UpgradeRequest) {
   }
 }
 
-private func contains(_ text: [UInt8], _ part: [UInt8]) -> Bool {
-  text.indices.contains { text[$0...].starts(with: part) }
+private func contains(_ text: [UInt8], _ part: [UInt8]) -> Bool { occurrences(of: part, in: text) > 0 }
+
+private func occurrences(of part: [UInt8], in text: [UInt8]) -> Int {
+  text.indices.count { text[$0...].starts(with: part) }
 }

@@ -55,6 +55,7 @@ struct af_counters {
 	uint64_t confirmed;          /*!< position up to which delivery is confirmed */
 	uint64_t captured;           /*!< captured samples, summed over the directions */
 	uint64_t delivered;          /*!< of these, those whose delivery is confirmed */
+	uint64_t accounted[2];       /*!< per direction, captured samples that the confirmed stream has passed, gaps included */
 	uint64_t bytes;              /*!< audio bytes written to sockets, repeats included */
 	uint64_t fill;               /*!< sample frames of fill, summed over the directions */
 	uint64_t gaps;

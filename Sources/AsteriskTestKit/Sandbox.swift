@@ -25,22 +25,39 @@ package final class Sandbox: Sendable {
     let configuration = folder.appending(path: "given")
     try FileManager.default.createDirectory(at: configuration, withIntermediateDirectories: true)
     try dialplan.write(to: configuration.appending(path: "extensions-test.conf"), atomically: true, encoding: .utf8)
-    var arguments = [
+    var options: [String] = []
+    if !loadsModule { options.append("--no-load") }
+    if let helpFile { options += ["--help-file", helpFile] }
+    let facts = try await launch(release, folder, engine: engine, options, runDirectory: settings["run_dir"])
+    return Sandbox(release: release, folder: folder, facts: facts)
+  }
+
+  /// Starts Asterisk again in the folder of this one, which has died: with the same run directory, module and dialplan,
+  /// and otherwise the configuration that a sandbox begins with. Process and ports are its own.
+  package func startAgain() async throws -> Sandbox {
+    let facts = try await Sandbox.launch(
+      release, folder, engine: Checkout.program, runDirectory: runDirectory.isEmpty ? nil : runDirectory)
+    return Sandbox(release: release, folder: folder, facts: facts)
+  }
+
+  /// Runs asterisk-sandbox for the folder, whose `given` holds configuration. Returns what it printed.
+  private static func launch(
+    _ release: AsteriskRelease, _ folder: URL, engine: String, _ options: [String] = [], runDirectory: String?
+  ) async throws -> [String: String] {
+    let arguments = [
       "start", "--suite", release.rawValue, "--run", folder.path, "--module", Checkout.module(release), "--engine",
-      engine, "--conf-dir", configuration.path,
+      engine, "--conf-dir", folder.appending(path: "given").path,
     ]
-    if !loadsModule { arguments.append("--no-load") }
-    if let helpFile { arguments += ["--help-file", helpFile] }
-    var environment: [String: String] = [:]
-    if let directory = settings["run_dir"] { environment["AUDIOFORK_RUN_DIR"] = directory }
-    let result = try await ChildProcess.run(Checkout.script("asterisk-sandbox"), arguments, environment: environment)
+    let environment = runDirectory.map { ["AUDIOFORK_RUN_DIR": $0] } ?? [:]
+    let result = try await ChildProcess.run(
+      Checkout.script("asterisk-sandbox"), arguments + options, environment: environment)
     guard result.status == 0 else { throw TestKitError("asterisk-sandbox: \(result.output)") }
     var facts: [String: String] = [:]
     for line in result.output.split(separator: "\n") {
       let parts = line.split(separator: "=", maxSplits: 1)
       if parts.count == 2 { facts[String(parts[0])] = String(parts[1]) }
     }
-    return Sandbox(release: release, folder: folder, facts: facts)
+    return facts
   }
 
   /// Runs `body` with a sandbox that is stopped and removed afterwards, whatever happens.

@@ -173,6 +173,7 @@ private func sweepTable(_ now: Int64) {
       engineProcess.forget(id)
       _ = withCString(instance.path(id, ".ring")) { unlink($0) }
       _ = withCString(instance.path(id, ".cursor")) { unlink($0) }
+      _ = withCString(instance.path(id, ".crashes")) { unlink($0) }
     }
     // Now and not with the channel's datastore, which may go hours later.
     unmap(fork)

@@ -18,6 +18,9 @@ struct EngineProcess {
   private var isReady = false
   private var spawnAt: Int64 = 0
   private var deathsBeforeReady = 0
+  /// Engines in a row that died soon after they were ready.
+  private var quickDeaths = 0
+  private var readyAt: Int64 = 0
   private var complained = false
   private var parser = LinkParser()
   private var output = Bytes()
@@ -33,6 +36,11 @@ struct EngineProcess {
   private static let heartbeatMax: Int64 = 3_000_000_000
   private static let restartDelay: Int64 = 20_000_000
   private static let restartDelayMax: Int64 = 10_000_000_000
+  /// An engine that dies so soon after it was ready may do so again: from the sixth in a row on each is waited for twice
+  /// as long as the one before, but never so long that a call would notice.
+  private static let quickDeath: Int64 = 2_000_000_000
+  private static let quickDeathsFree = 5
+  private static let quickRestartDelayMax: Int64 = 250_000_000
   /// Rows wait in the table while more than this waits for the socket.
   private static let outputMax = 65_536
 
@@ -204,6 +212,7 @@ struct EngineProcess {
     switch UInt32(message.type) {
     case AF_LINK_READY.rawValue:
       isReady = true
+      readyAt = af_now_ns()
       deathsBeforeReady = 0
       complained = false
       withTable {
@@ -297,6 +306,8 @@ struct EngineProcess {
     counters.confirmed = number(AF_FIELD_CONFIRMED, counters.confirmed)
     counters.captured = number(AF_FIELD_CAPTURED, counters.captured)
     counters.delivered = number(AF_FIELD_DELIVERED, counters.delivered)
+    counters.accounted.0 = number(AF_FIELD_ACCOUNTED_IN, counters.accounted.0)
+    counters.accounted.1 = number(AF_FIELD_ACCOUNTED_OUT, counters.accounted.1)
     counters.bytes = number(AF_FIELD_BYTES, counters.bytes)
     counters.fill = number(AF_FIELD_FILL, counters.fill)
     counters.gaps = number(AF_FIELD_GAPS, counters.gaps)
@@ -338,7 +349,14 @@ struct EngineProcess {
       log(
         AF_LEVEL_WARNING, "the AudioFork engine is gone; it is started again, ", .number(count),
         count == 1 ? " fork goes" : " forks go", " on from the ring")
-      spawnAt = now &+ EngineProcess.restartDelay
+      quickDeaths = now &- readyAt < EngineProcess.quickDeath ? quickDeaths &+ 1 : 0
+      var delay = EngineProcess.restartDelay
+      var more = quickDeaths &- EngineProcess.quickDeathsFree
+      while more > 0, delay < EngineProcess.quickRestartDelayMax {
+        delay &*= 2
+        more &-= 1
+      }
+      spawnAt = now &+ min(delay, EngineProcess.quickRestartDelayMax)
     } else {
       if !complained {
         complained = true

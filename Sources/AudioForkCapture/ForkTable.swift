@@ -165,15 +165,29 @@ func hangUpIfWanted(_ fork: ForkPointer, reason: Bytes) {
 }
 
 /// Where the engine has not ended the fork itself, or could not read its ring, the tap has the last word on what was
-/// captured, and what is not known to be delivered is lost.
+/// captured, and what is not known to be delivered is lost: a gap for each direction.
 private func closeAccounts(_ fork: ForkPointer) {
   guard let ring = fork.pointee.tap.ring else { return }
-  let captured = af_word_load_relaxed(af_ring_captured(ring, 0)) &+ af_word_load_relaxed(af_ring_captured(ring, 1))
+  let capturedIn = af_word_load_relaxed(af_ring_captured(ring, 0))
+  let capturedOut = af_word_load_relaxed(af_ring_captured(ring, 1))
   let told = fork.pointee.counters
   guard told.captured == 0 || told.delivered &+ told.lost != told.captured else { return }
-  fork.pointee.counters.captured = max(captured, told.captured)
+  fork.pointee.counters.captured = max(capturedIn &+ capturedOut, told.captured)
   fork.pointee.counters.lost = fork.pointee.counters.captured &- min(told.delivered, fork.pointee.counters.captured)
-  if fork.pointee.counters.lost > 0, told.gaps == 0 { fork.pointee.counters.gaps = 1 }
+  raiseLastGap(fork, "in", told.accounted.0, capturedIn)
+  raiseLastGap(fork, "out", told.accounted.1, capturedOut)
+}
+
+private func raiseLastGap(_ fork: ForkPointer, _ direction: StaticString, _ accounted: UInt64, _ captured: UInt64) {
+  guard captured > accounted else { return }
+  fork.pointee.counters.gaps &+= 1
+  var event = ForkEvent(.gap, ForkRow(fork, now: af_now_ns()))
+  event.gapDirection = Bytes(text: direction)
+  event.gapStart = Int(truncatingIfNeeded: accounted)
+  event.gapCount = Int(truncatingIfNeeded: captured &- accounted)
+  event.gapPosition = Int(truncatingIfNeeded: fork.pointee.counters.confirmed)
+  event.reason = Bytes(text: "undelivered")
+  Jobs.add(.raise(event))
 }
 
 /// Frees a fork that nobody owns.

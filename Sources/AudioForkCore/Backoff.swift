@@ -34,7 +34,7 @@ package struct Backoff: Sendable, Equatable {
   package func delay<Generator: RandomNumberGenerator>(asked: Duration, using generator: inout Generator) -> Duration {
     guard asked > .zero else { return .zero }
     let most = min(asked + asked / 4, cap)
-    let least = min(asked, most - most / 4)
+    let least = asked + asked / 4 <= cap ? asked : min(asked, most - most / 4)
     return .nanoseconds(
       Int64.random(in: Backoff.nanoseconds(least)...max(Backoff.nanoseconds(least), Backoff.nanoseconds(most)), using: &generator))
   }

@@ -22,7 +22,7 @@ struct RenderLedger {
   /// The stream passes over captured samples that it does not have.
   mutating func pass(_ direction: Direction, captured: UInt64, count: UInt64, missing reason: Gap.Reason) {
     switch reason {
-    case .overrun, .undelivered: counters[direction].overrun &+= count
+    case .overrun, .undelivered, .unconfirmed: counters[direction].overrun &+= count
     case .ahead: counters[direction].ahead &+= count
     }
     gaps.append(

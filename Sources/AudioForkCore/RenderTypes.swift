@@ -127,6 +127,8 @@ package struct Gap: Sendable, Hashable {
     case ahead = 1
     /// The fork has ended before their delivery was confirmed. Never while it lives.
     case undelivered = 2
+    /// Sent before a break, not confirmed, and not sent again: they may have arrived (`replay = none`).
+    case unconfirmed = 3
   }
   /// The direction that misses them.
   package var direction: Direction

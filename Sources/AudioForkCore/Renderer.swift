@@ -97,6 +97,10 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
     timeline.finish(captured: PerDirection(in: capturedIn, out: capturedOut))
   }
 
+  /// What follows gets higher positions: a gap that takes none lies before it, and the positions up to there are taken
+  /// by what was in the stream when it was rendered for the first time.
+  package mutating func advancePosition(by frames: UInt64) { timeline.ledger.counters.position &+= frames }
+
   /// Gaps passed since the last call, in the stream's order. Fetch them before using `checkpoint`: a stream resumed
   /// there does not report them again. Also fetch them after the last `nextBlock`.
   package mutating func takeGaps() -> [Gap] {
@@ -110,6 +114,9 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
     get { timeline.notesRanges }
     set { timeline.notesRanges = newValue }
   }
+
+  /// Whether there are any that nobody has taken.
+  package var hasRanges: Bool { !timeline.ledger.ranges.isEmpty }
 
   /// Fill and muted audio in the blocks since the last call; ranges of one kind and direction in the stream's order,
   /// joined where they touch.

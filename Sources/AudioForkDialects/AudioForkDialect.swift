@@ -124,6 +124,7 @@ extension Gap.Reason {
     case .overrun: "overrun"
     case .ahead: "ahead"
     case .undelivered: "undelivered"
+    case .unconfirmed: "unconfirmed"
     }
   }
 }

@@ -17,7 +17,7 @@ final class Adoption: Sendable {
 
     /// Removes the directory where nothing of value is left in it, and gives up the lock.
     func release() {
-      if DirectoryContents.names(path).allSatisfy({ $0 == "lock" || $0.hasSuffix(".cursor") }) {
+      if DirectoryContents.names(path).allSatisfy({ $0 == "lock" || $0.hasSuffix(".cursor") || $0.hasSuffix(".crashes") }) {
         for name in DirectoryContents.names(path) { unlink("\(path)/\(name)") }
         rmdir(path)
       }

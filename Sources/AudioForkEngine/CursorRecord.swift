@@ -19,11 +19,15 @@ package struct CursorRecord: Equatable, Sendable {
   package var reportedIn = ReportedGaps()
   package var reportedOut = ReportedGaps()
 
-  private static let version: UInt8 = 4
+  /// Captured samples that were sent, not confirmed before a break and not sent again; all lie before the checkpoint,
+  /// which counts them as rendered.
+  package var skipped: UInt64 = 0
+
+  private static let version: UInt8 = 5
 
   package init() {}
 
-  /// Version, five numbers, two lists of ranges, then the checkpoint; little-endian. The cursor file adds the
+  /// Version, six numbers, two lists of ranges, then the checkpoint; little-endian. The cursor file adds the
   /// checksum.
   package func encode() -> [UInt8] {
     var encoded: [UInt8] = [CursorRecord.version]
@@ -32,7 +36,7 @@ package struct CursorRecord: Equatable, Sendable {
         encoded.append(UInt8(truncatingIfNeeded: number &>> shift))
       }
     }
-    for number in [UInt64(bitPattern: completedAt), connections, bytes, textsDropped, gaps] { append(number) }
+    for number in [UInt64(bitPattern: completedAt), connections, bytes, textsDropped, gaps, skipped] { append(number) }
     for gaps in [reportedIn, reportedOut] {
       encoded.append(UInt8(clamping: gaps.ranges.count))
       for range in gaps.ranges {
@@ -49,7 +53,8 @@ package struct CursorRecord: Equatable, Sendable {
     var rest = bytes[...]
     guard rest.popFirst() == CursorRecord.version, let completed = CursorRecord.number(&rest),
       let connections = CursorRecord.number(&rest), let count = CursorRecord.number(&rest),
-      let dropped = CursorRecord.number(&rest), let gaps = CursorRecord.number(&rest), let gapsIn = CursorRecord.gaps(&rest),
+      let dropped = CursorRecord.number(&rest), let gaps = CursorRecord.number(&rest),
+      let skipped = CursorRecord.number(&rest), let gapsIn = CursorRecord.gaps(&rest),
       let gapsOut = CursorRecord.gaps(&rest)
     else { return nil }
     completedAt = Int64(bitPattern: completed)
@@ -58,11 +63,14 @@ package struct CursorRecord: Equatable, Sendable {
     self.bytes = count
     textsDropped = dropped
     self.gaps = gaps
+    self.skipped = skipped
     reportedIn = gapsIn
     reportedOut = gapsOut
     if !rest.isEmpty {
-      guard let checkpoint = Checkpoint(decoding: Array(rest)) else { return nil }
+      guard let checkpoint = Checkpoint(decoding: Array(rest)), skipped <= checkpoint.counters.rendered else { return nil }
       self.checkpoint = checkpoint
+    } else if skipped > 0 {
+      return nil
     }
   }
 

@@ -22,6 +22,8 @@ final class EndpointConnection: WebSocketOwner {
   /// Audio that may wait in the kernel: half a second and more, even at high rates, and not many seconds at 8 kHz,
   /// because it is lost with the connection.
   private static let sendBufferBytes = 65_536
+  /// How long an attempt waits for others to the same host where there is another endpoint to try.
+  private static let admissionWait = TimeAmount.milliseconds(500)
   /// Audio that may wait in the channel before the kernel takes it.
   private static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 16_384, high: 65_536)
   /// Sent bytes without acknowledgement for so long mean a dead connection, milliseconds.
@@ -52,6 +54,7 @@ final class EndpointConnection: WebSocketOwner {
   private let security: Security?
   private let names: NameResolution
   private let admission: AttemptAdmission
+  private let hasAlternative: Bool
   private var ticket: AttemptAdmission.Ticket?
   private var resolver: AttemptResolver?
   private var onEvent: ((Event) -> Void)?
@@ -65,7 +68,7 @@ final class EndpointConnection: WebSocketOwner {
 
   init(
     loop: any EventLoop, url: EndpointURL, request: UpgradeRequest, timeout: TimeAmount, security: Security?,
-    names: NameResolution, admission: AttemptAdmission, onEvent: @escaping (Event) -> Void
+    names: NameResolution, admission: AttemptAdmission, hasAlternative: Bool = false, onEvent: @escaping (Event) -> Void
   ) {
     self.loop = loop
     self.url = url
@@ -74,6 +77,7 @@ final class EndpointConnection: WebSocketOwner {
     self.security = security
     self.names = names
     self.admission = admission
+    self.hasAlternative = hasAlternative
     self.onEvent = onEvent
   }
 
@@ -81,11 +85,17 @@ final class EndpointConnection: WebSocketOwner {
   func start() {
     let ticket = admission.ask("\(host):\(url.port)", on: loop) { [weak self] in self?.begin() }
     self.ticket = ticket
-    if ticket.isAdmitted { begin() }
+    if ticket.isAdmitted { return begin() }
+    guard hasAlternative else { return }
+    deadline = loop.assumeIsolated().scheduleTask(in: EndpointConnection.admissionWait) { [weak self] in
+      guard let self, self.phase == .waiting else { return }
+      self.fail(ConnectionFailure("connection: \(AttemptAdmission.attemptsMax) other attempts to the host are under way"))
+    }
   }
 
   private func begin() {
     guard phase == .waiting else { return }
+    deadline?.cancel()
     deadline = loop.assumeIsolated().scheduleTask(in: timeout) { [weak self] in self?.timedOut() }
     guard url.isSecure else { return connect(with: nil) }
     phase = .preparing

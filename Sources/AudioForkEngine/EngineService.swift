@@ -48,7 +48,10 @@ package struct EngineService {
     if let at = arguments.firstIndex(of: "--link"), arguments.indices.contains(at + 1) {
       link = CInt(arguments[at + 1]) ?? -1
     }
-    if link >= 0, af_is_link(link) == 1 { af_process_prepare(link) }
+    if link >= 0, af_is_link(link) == 1 {
+      af_process_prepare(link)
+      af_crash_watch()
+    }
   }
 
   /// Serves until the module is gone and every fork has ended, or until SIGTERM. Returns the exit status.

@@ -43,14 +43,28 @@ struct ForkFailure: Error {
   }
 }
 
-/// A fork's two files in the instance's directory. The id was checked when the message was read.
+/// A fork's files in the instance's directory. The id was checked when the message was read.
 struct ForkFiles {
+  /// An engine that has crashed so often over one fork does no more work on it: other forks suffer.
+  static let crashesMax = 3
+
   private let ringPath: String
   private let cursorPath: String
+  /// Where an engine that crashes while it works on this fork leaves a byte.
+  let crashPath: String
 
   init(directory: String, id: String) {
     ringPath = "\(directory)/\(id).ring"
     cursorPath = "\(directory)/\(id).cursor"
+    crashPath = "\(directory)/\(id).crashes"
+  }
+
+  /// Throws where too many engines have crashed over this fork.
+  func checkCrashes() throws(ForkFailure) {
+    var status = stat()
+    guard lstat(crashPath, &status) == 0, status.st_size >= ForkFiles.crashesMax else { return }
+    throw ForkFailure(
+      reason: "engine: it has crashed \(status.st_size) times over this fork, which is a fault of audiofork's: please report it")
   }
 
   func openRing() throws(ForkFailure) -> RingReader {
@@ -77,10 +91,18 @@ struct ForkFiles {
     }
   }
 
-  /// Takes both away; that one is missing is no error.
+  /// Throws where the ring is gone, now that the cursor is ours: another engine has ended the fork meanwhile.
+  func checkRing() throws(ForkFailure) {
+    guard access(ringPath, F_OK) != 0, errno == ENOENT else { return }
+    Glibc.unlink(cursorPath)
+    throw ForkFailure(reason: "ring: another engine has ended the fork", kind: .missing)
+  }
+
+  /// Takes all of them away; that one is missing is no error.
   func unlink() {
     Glibc.unlink(ringPath)
     Glibc.unlink(cursorPath)
+    Glibc.unlink(crashPath)
   }
 }
 
@@ -160,6 +182,12 @@ struct ForkFacts {
   /// For how long a network may acknowledge nothing before the connection counts as dead: half of what the ring holds,
   /// so that what was sent can be sent again.
   var patienceMilliseconds: UInt64 { UInt64(min(max(options.bufferSeconds * 500, 2000), 20_000)) }
+
+  /// For how long a server that has spoken may say nothing, with audio on its way, before the connection counts as dead:
+  /// something between us may keep TCP alive. Short enough for the ring to hold what has to be sent again.
+  var silenceMaxNanoseconds: Int64 {
+    min(max(Int64(options.bufferSeconds) * 700_000_000, 3_000_000_000), PingBarrier.deadNanoseconds)
+  }
 
   func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)

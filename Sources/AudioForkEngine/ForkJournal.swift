@@ -88,6 +88,7 @@ package struct ForkJournal {
     }
     let causes = [
       reasonsDue.contains(.overrun) ? "overwritten in the ring before they could be sent (raise buffer)" : nil,
+      reasonsDue.contains(.unconfirmed) ? "sent before a break and not confirmed, perhaps there all the same (replay = none)" : nil,
       reasonsDue.contains(.ahead) ? "more than two seconds ahead of the clock" : nil,
     ].compactMap { $0 }.joined(separator: ", or ")
     return line(

@@ -124,7 +124,12 @@ final class ForkLoop {
   private func open(_ id: String) {
     guard let waiting = pending[id], !isStopping else { return }
     let files = ForkFiles(directory: waiting.directory, id: id)
+    CrashBlame(files.crashPath).during { open(id, waiting, files) }
+  }
+
+  private func open(_ id: String, _ waiting: Pending, _ files: ForkFiles) {
     do throws(ForkFailure) {
+      try files.checkCrashes()
       let runner = try ForkRunner(id: id, files: files, isAdopted: waiting.isAdopted, loop: loop, output: output, surroundings: surroundings) { [weak self] in
         self?.ended($0)
       }
@@ -141,7 +146,7 @@ final class ForkLoop {
       // Where capture has ended and the files are gone, an earlier engine was through and could not say so any more.
       let level: LogLevel = waiting.isClosed && error.kind == .missing ? .debug : .error
       output.send(.log(level, id: id, text: "AudioFork \(id): \(error.reason); the fork ends, the call goes on"))
-      output.send(.ended(id: id, reason: error.reason, ForkCounters()))
+      output.send(.ended(id: id, reason: error.reason, .unknown))
       onEnd(id)
     }
   }

@@ -30,6 +30,7 @@ final class ForkRunner {
 
   let id: String
   private let files: ForkFiles
+  private let blame: CrashBlame
   /// A dead Asterisk left it: no module has a row for it, so that the log has to say how it ended.
   private let isAdopted: Bool
   private let facts: ForkFacts
@@ -58,6 +59,8 @@ final class ForkRunner {
   private var resumeTimer: Scheduled<Void>?
   /// Endpoints that closed on their first ping, and those that answer none.
   private var offended: Set<Int> = []
+  /// Those that were lost without a Close when they were pinged first: once may be chance.
+  private var suspected: Set<Int> = []
   private var mute: Set<Int> = []
   private var askedAt: Int64 = 0
   private var probedAt: Int64 = 0
@@ -85,6 +88,7 @@ final class ForkRunner {
   ) throws(ForkFailure) {
     self.id = id
     self.files = files
+    blame = CrashBlame(files.crashPath)
     self.isAdopted = isAdopted
     self.loop = loop
     self.output = output
@@ -94,6 +98,7 @@ final class ForkRunner {
     facts = try ForkFacts(ring.facts, id: id, epochNanoseconds: ring.epochRealtime)
     dialect = facts.makeDialect()
     let cursor = try files.openCursor()
+    try files.checkRing()
     let news = SpoolNewsBox()
     let spool = facts.spool.map { settings in
       ForkSpool(
@@ -129,7 +134,9 @@ final class ForkRunner {
   // MARK: - Tick
 
   /// Looks at the ring and sends what there is to send, `blocksMax` blocks of it. `now` is CLOCK_MONOTONIC.
-  func tick(now: Int64, blocksMax: Int) {
+  func tick(now: Int64, blocksMax: Int) { blame.during { work(now, blocksMax) } }
+
+  private func work(_ now: Int64, _ blocksMax: Int) {
     if stream.isCaptureClosed, machine.name != .draining { handle(.captureClosed) }
     let sinceEpoch = now &- epochMonotonic
     stream.keepSpool(now: sinceEpoch)
@@ -198,18 +205,22 @@ final class ForkRunner {
       handle(.broken(error.reason))
       return false
     }
-    tellNotes(over: session)
-    for note in stream.takeRanges(all: stream.isDrained) { tell(note, over: session) }
+    let isLate = tellNotes(over: session)
+    for note in stream.takeRanges(all: stream.isDrained || leavesAt != nil) { tell(note, over: session) }
     guard blocks > 0 else { return true }
     audioEnd = session.bytesWritten
-    stream.sent(now: now, offset: audioEnd, audioBytes: bytes)
+    stream.sent(now: now, offset: audioEnd, audioBytes: bytes, isTold: !isLate)
     session.flush()
     // The flush may have found out that the connection is gone.
     return machine.isStreaming
   }
 
-  private func tellNotes(over session: WebSocketSession) {
-    for note in stream.takeNotes() { tell(note, over: session) }
+  /// Whether there were any.
+  @discardableResult
+  private func tellNotes(over session: WebSocketSession) -> Bool {
+    let notes = stream.takeNotes()
+    for note in notes { tell(note, over: session) }
+    return !notes.isEmpty
   }
 
   private func tell(_ note: StreamNote, over session: WebSocketSession) {
@@ -230,11 +241,12 @@ final class ForkRunner {
 
   // MARK: - Confirmation
 
-  /// At level app the server speaks for itself; pings only show that it lives.
+  /// At level app the server speaks for itself; pings only ask one that does not whether it lives.
   private func ping(over session: WebSocketSession, _ now: Int64) {
     let isWaitedFor = level < .app && (stream.isDrained || leavesAt != nil || inFlight >= inFlightMax / 2)
     guard session.isWritable,
-      barrier.isDue(position: stream.position, now: now, unconfirmed: inFlight > 0 && level < .app, isUrgent: isWaitedFor)
+      barrier.isDue(position: stream.position, now: now, unconfirmed: inFlight > 0 && (level < .app || barrier.isQuiet(now: now)),
+        isUrgent: isWaitedFor)
     else { return }
     stream.sent(now: now, offset: session.bytesWritten, audioBytes: 0, isBarrier: true)
     session.ping(PingBarrier.payload(stream.position))
@@ -250,7 +262,7 @@ final class ForkRunner {
 
   private func acknowledged(_ position: UInt64, _ said: AcknowledgementLevel) {
     guard machine.isStreaming, level == .app else { return }
-    guard position <= stream.position else { return refuse("an ack for audio that it was not sent") }
+    guard position <= stream.sentPosition else { return refuse("an ack for audio that it was not sent") }
     guard said >= facts.stream.acknowledgement else { return }
     acknowledgedPosition = max(acknowledgedPosition, position)
     stream.confirm(position: position)
@@ -267,8 +279,8 @@ final class ForkRunner {
   /// Whether the server is gone without a word. Leaves the connection then.
   private func isDead(_ session: WebSocketSession, _ now: Int64) -> Bool {
     barrier.heard(session.framesHeard, now: now)
-    if barrier.isDead(now: now) {
-      leave("connection: the server has not answered for \(PingBarrier.deadNanoseconds / 1_000_000_000) s")
+    if barrier.isDead(now: now, speaks: level == .app) {
+      leave("connection: the server has not answered for \(barrier.silenceMax / 1_000_000_000) s")
       return true
     }
     probe(now)
@@ -390,7 +402,7 @@ final class ForkRunner {
     let connection = EndpointConnection(
       loop: loop, url: endpoint, request: facts.request(to: endpoint, dialect), timeout: facts.attemptTimeout,
       security: surroundings.tls.map { EndpointConnection.Security($0, facts.options) }, names: surroundings.names,
-      admission: surroundings.admission
+      admission: surroundings.admission, hasAlternative: facts.endpoints.count > 1
     ) { [weak self] event in
       self?.connectionReported(event)
     }
@@ -398,7 +410,9 @@ final class ForkRunner {
     connection.start()
   }
 
-  private func connectionReported(_ event: EndpointConnection.Event) {
+  private func connectionReported(_ event: EndpointConnection.Event) { blame.during { take(event) } }
+
+  private func take(_ event: EndpointConnection.Event) {
     switch event {
     case .opened: opened()
     case .failed(let failure): attemptFailed(failure)
@@ -480,7 +494,8 @@ final class ForkRunner {
     tellIfNotVerified()
     level = position == nil ? .tcp : .app
     barrier = PingBarrier(
-      isOn: facts.options.pings && !offended.contains(choice.index), isHopeful: !mute.contains(choice.index), now: now)
+      isOn: facts.options.pings && !offended.contains(choice.index), isHopeful: !mute.contains(choice.index),
+      silenceMax: facts.silenceMaxNanoseconds, now: now)
     probedAt = now
     handle(.connected)
   }
@@ -517,9 +532,10 @@ final class ForkRunner {
     switch end {
     case .closedByServer(code: CloseCode.normal, _): handle(.closedByServer)
     // An answer repeats our code, or has none. Another one crossed our Close: that server has not read to the end.
-    case .closedByUs(code: let code?) where code != CloseCode.normal && machine.awaitsAnswer: broke(closed(with: code, ""))
+    case .closedByUs(code: let code?) where code != CloseCode.normal && machine.awaitsAnswer:
+      broke(closed(with: code, ""), hasClosed: true)
     case .closedByUs: handle(.closeCompleted)
-    case .closedByServer(let code, let reason): broke(closed(with: code, reason))
+    case .closedByServer(let code, let reason): broke(closed(with: code, reason), hasClosed: true)
     case .lost(let reason): broke(reason)
     }
   }
@@ -541,27 +557,38 @@ final class ForkRunner {
     "server: closed with \(code.map(String.init) ?? "no code")\(reason.isEmpty ? "" : " (\(reason))")"
   }
 
-  private func broke(_ reason: String) {
+  /// `hasClosed`: by a Close of the server's, and not by the network.
+  private func broke(_ reason: String, hasClosed: Bool = false) {
     lastReason = reason
     // Not while we wait for an answer to our Close and know that all has arrived.
     if machine.isStreaming || machine.awaitsAnswer {
-      stream.rewind()
       let now = monotonicNow()
+      leaveUnconfirmed()
+      takeGaps(now &- epochMonotonic)
       let wasStable = Duration.nanoseconds(now &- connectedAt) >= facts.limits.stableAfter
-      noteOffence(now, wasStable: wasStable)
+      noteOffence(now, wasStable: wasStable, hasClosed: hasClosed)
       choice.connectionLost(wasStable: wasStable)
     }
     handle(.disconnected(reason))
   }
 
+  /// The connection is gone with what was on its way: that is sent again, or not.
+  private func leaveUnconfirmed() {
+    if facts.options.replays || dialect.awaitsResume { stream.rewind() } else { stream.skipUnconfirmed() }
+  }
+
   /// A server that closes on the first ping of all is not pinged again; where it closes without one too, that was not
   /// why.
-  private func noteOffence(_ now: Int64, wasStable: Bool) {
+  private func noteOffence(_ now: Int64, wasStable: Bool, hasClosed: Bool) {
     if barrier.isMute(now: now &- epochMonotonic) { mute.insert(choice.index) }
-    if barrier.hasPonged { mute.remove(choice.index) }
+    if barrier.hasPonged {
+      mute.remove(choice.index)
+      suspected.remove(choice.index)
+    }
     if offended.contains(choice.index) {
       if !wasStable { offended.remove(choice.index) }
     } else if barrier.mayHaveOffended(now: now &- epochMonotonic) {
+      guard hasClosed || !suspected.insert(choice.index).inserted else { return }
       offended.insert(choice.index)
       output.send(journal.pingRefused())
     }
@@ -595,6 +622,8 @@ final class ForkRunner {
     resumeTimer?.cancel()
     let now = monotonicNow()
     if ending == .delivered { stream.confirmAll() }
+    // The next engine would send again what is on its way.
+    if ending == .shutdown, !facts.options.replays { leaveUnconfirmed() }
     // Those of the last blocks, where the connection was gone before they could be told.
     takeGaps(now &- epochMonotonic)
     tellGaps()
@@ -613,10 +642,11 @@ final class ForkRunner {
     }
     if connectedAt != 0 { final.confirmation = level }
     if ending == .shutdown { stream.save() }
+    // Before the lock on the cursor is given up: an engine that waits for it would find the fork once more.
+    if ending != .shutdown { files.unlink() }
     stream.close(isOver: ending != .shutdown)
     if ending != .shutdown {
       if let line = journal.gapsDueNow(now: now, isLast: true) { output.send(line) }
-      files.unlink()
       if let line = journal.ended(ending, undeliveredMilliseconds: undelivered) { output.send(line) }
       if isAdopted { output.send(journal.adoptedEnded(ending, undeliveredMilliseconds: undelivered, final)) }
       output.send(

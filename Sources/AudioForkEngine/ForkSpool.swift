@@ -50,6 +50,8 @@ package final class ForkSpool {
   private static let windowBytes = 2 * SpoolRecord.bytesMax
   /// After the disk has failed, or is full.
   private static let retryNanoseconds: Int64 = 5_000_000_000
+  /// How often an earlier engine's file is looked for; audio waits meanwhile.
+  private static let looksMax = 4
 
   private enum File {
     /// Nobody has looked yet whether an earlier engine left one.
@@ -67,6 +69,7 @@ package final class ForkSpool {
   private let loop: any EventLoop
   private let tell: (SpoolNews) -> Void
   private var file = File.unknown
+  private var looks = 0
   /// Something that changes the file is under way on a thread.
   private var isBusy = false
   private var mustEmpty = false
@@ -146,17 +149,31 @@ package final class ForkSpool {
           if end > SpoolFile.headerBytes, !reserve(end - SpoolFile.headerBytes) { mustEmpty = true }
         case .success(nil): file = .none
         case .failure(let error):
-          file = .none
-          if creates { failed(error, now) }
+          // What an earlier engine left there is not lost by that: it is looked for again, but not for ever.
+          looks += 1
+          if creates || looks >= ForkSpool.looksMax { file = .none } else { openLater() }
+          failed(error, now)
         }
         settle()
       }
   }
 
+  private func openLater() {
+    let spool = NIOLoopBound(self, eventLoop: loop)
+    loop.scheduleTask(in: .nanoseconds(ForkSpool.retryNanoseconds)) {
+      guard case .unknown = spool.value.file, !spool.value.closing.isDue else { return }
+      spool.value.open(creates: false, now: 0)
+    }
+  }
+
   /// What has become due while the file was busy.
   private func settle() {
     guard !isBusy else { return }
-    if closing.isDue { return closeNow() }
+    if closing.isDue {
+      // A thread may be reading the file.
+      if !isLoading { closeNow() }
+      return
+    }
     if mustEmpty { empty() }
   }
 
@@ -204,6 +221,10 @@ package final class ForkSpool {
 
   private func closeNow() {
     guard case .open(let file) = file else {
+      if case .unknown = file, !closing.keeps {
+        let path = path
+        _ = store.perform(on: loop) { SpoolFile.remove(path) }
+      }
       file = .closed
       return
     }
@@ -376,6 +397,7 @@ package final class ForkSpool {
     store.perform(on: loop) { try file.read(at: offset, count: ForkSpool.windowBytes) }
       .assumeIsolated().whenComplete { [self] result in
         isLoading = false
+        if closing.isDue { return settle() }
         guard generation == self.generation else { return }
         // Where that failed the empty window stands for what is damaged.
         window = (try? result.get()) ?? []

@@ -18,6 +18,8 @@ package final class ForkStream {
 
   /// Capture places no audio further ahead of the clock; one more for the rounding.
   private static let aheadSecondsMax: Int64 = 3
+  /// Blocks that the server has already and that one call goes over.
+  private static let passedMax = 200
 
   private let ring: RingReader
   private let cursor: CursorFile?
@@ -43,7 +45,9 @@ package final class ForkStream {
   /// Where the ranges were fetched last.
   private var rangesTakenAt: UInt64 = 0
   private var decisionsSaved: [ClockDecision] = []
+  /// Gaps that the renderer has come to, and those of them and others that nobody has heard of yet.
   private var gapsFound: [Gap] = []
+  private var gapsNew: [Gap] = []
   /// Samples of the block that `nextBlock` returned last.
   package private(set) var samples: [Int16] = []
   /// When the newest block taken became decidable.
@@ -99,13 +103,21 @@ package final class ForkStream {
   /// The next block, its samples in `samples`; nil where none is decidable yet, or ever (`isDrained`).
   package func nextBlock(now: Int64) throws(Broken) -> RenderedBlock? {
     var hasToldTime = false
+    var passed = 0
     while true {
-      if let block = renderer.nextBlock(into: &samples) {
+      if var block = renderer.nextBlock(into: &samples) {
         completedAt = max(completedAt, block.completedAt)
-        takeGaps()
+        if takeGaps(), !configuration.fill, block.position < passUntil {
+          // A gap takes no positions here: what lies behind one is not what the server has at them.
+          renderer.advancePosition(by: passUntil &- block.position)
+          block.position = passUntil
+        }
         guard let rest = passing(block) else {
           // The server has said so, and says it only once.
           window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: completedAt))
+          passed += 1
+          // Hours may lie before what it has said; the event loop has other forks.
+          guard passed < ForkStream.passedMax else { return nil }
           continue
         }
         return rest
@@ -151,7 +163,8 @@ package final class ForkStream {
   package func keepSpool(now: Int64) {
     guard let spool else { return }
     let confirmed = window.confirmed
-    let oldest = confirmed.checkpoint.sequence
+    // Entries that wait for the other direction, or are in the stream in part, are read again after a break.
+    let oldest = confirmed.checkpoint.oldestSequence
     spool.release(before: oldest)
     // A closed ring overwrites nothing any more.
     let age = ring.closedAt == nil && ring.published > oldest ? now &- confirmed.completedAt : 0
@@ -167,11 +180,14 @@ package final class ForkStream {
       .digit(digit.direction, position: position, digit: digit.digit, milliseconds: digit.milliseconds))
   }
 
-  private func takeGaps() {
+  /// Whether there were any.
+  @discardableResult
+  private func takeGaps() -> Bool {
     let gaps = renderer.takeGaps()
-    guard !gaps.isEmpty else { return }
+    guard !gaps.isEmpty else { return false }
     gapsFound += gaps
     if collectsNotes { notes += gaps.map { .gap($0) } }
+    return true
   }
 
   /// Gaps and digits for the server that belong before the block that was taken last, in the stream's order.
@@ -208,27 +224,34 @@ package final class ForkStream {
   /// Gaps that the stream has passed and nobody has heard of yet, even in an earlier engine: they are in the cursor
   /// before they are returned.
   package func takeNewGaps() -> [Gap] {
-    guard !gapsFound.isEmpty else { return [] }
-    defer { gapsFound = [] }
-    var new: [Gap] = []
-    for gap in gapsFound {
-      // After a break a gap is met again, and the writer may have made it longer at either end.
-      let missing = gap.start..<max(gap.start, gap.start &+ gap.count)
-      let parts =
-        switch gap.direction {
-        case .in: record.reportedIn.report(missing)
-        case .out: record.reportedOut.report(missing)
-        }
-      for part in parts {
-        var unheard = gap
-        unheard.start = part.lowerBound
-        unheard.count = part.upperBound &- part.lowerBound
-        new.append(unheard)
+    let found = gapsFound
+    gapsFound = []
+    var isNew = false
+    for gap in found where noteMissing(gap) > 0 { isNew = true }
+    if isNew { save() }
+    defer { gapsNew = [] }
+    return gapsNew
+  }
+
+  /// Enters a gap into the record, and what of it nobody has heard of among `gapsNew`. Returns the samples of that.
+  private func noteMissing(_ gap: Gap) -> UInt64 {
+    // After a break a gap is met again, and the writer may have made it longer at either end.
+    let missing = gap.start..<max(gap.start, gap.start &+ gap.count)
+    let parts =
+      switch gap.direction {
+      case .in: record.reportedIn.report(missing)
+      case .out: record.reportedOut.report(missing)
       }
+    var samples: UInt64 = 0
+    for part in parts {
+      var unheard = gap
+      unheard.start = part.lowerBound
+      unheard.count = part.upperBound &- part.lowerBound
+      gapsNew.append(unheard)
+      samples &+= unheard.count
     }
-    record.gaps &+= UInt64(new.count)
-    if !new.isEmpty { save() }
-    return new
+    record.gaps &+= UInt64(parts.count)
+    return samples
   }
 
   /// The fork ends here. What was captured and is not confirmed is missing: returns that, as gaps which nobody has heard
@@ -276,10 +299,11 @@ package final class ForkStream {
   package var isAllConfirmed: Bool { confirmedPosition == position }
 
   /// Everything taken so far has been sent: `offset` bytes of this connection. `isBarrier`: this very place must be one
-  /// that can be confirmed.
-  package func sent(now: Int64, offset: UInt64, audioBytes: Int, isBarrier: Bool = false) {
+  /// that can be confirmed. `isTold`: notes were sent before the audio that they belong to, so that who has that has them.
+  package func sent(now: Int64, offset: UInt64, audioBytes: Int, isTold: Bool = true, isBarrier: Bool = false) {
     record.bytes &+= UInt64(clamping: audioBytes)
-    guard isBarrier || window.wantsMark(now: now) else { return }
+    // No delivery begins before a place that is confirmed: what has not been told there is told before.
+    guard isBarrier || (window.wantsMark(now: now) && isTold && !renderer.hasRanges) else { return }
     window.record(
       Mark(checkpoint: renderer.checkpoint, completedAt: completedAt), position: position, now: now, offset: offset)
   }
@@ -334,6 +358,24 @@ package final class ForkStream {
     goBack()
   }
 
+  /// The connection is gone, and what it was sent is not sent again: the stream goes on behind it. What of it is not
+  /// confirmed is missing, as far as anybody knows.
+  package func skipUnconfirmed() {
+    // What is known to be missing for another reason is not missing for this one.
+    for gap in gapsFound { _ = noteMissing(gap) }
+    gapsFound = []
+    let confirmed = window.confirmed.checkpoint.counters
+    let sent = renderer.counters
+    for direction in [Direction.in, .out] where sent[direction].accounted > confirmed[direction].accounted {
+      let start = confirmed[direction].accounted
+      record.skipped &+= noteMissing(
+        Gap(
+          direction: direction, start: start, count: sent[direction].accounted &- start, reason: .unconfirmed,
+          position: confirmed.position))
+    }
+    confirmAll()
+  }
+
   /// A connection begins. A server that knows the fork says how far it has come, `position`: what is before it is not
   /// sent again. Nil: it can't say. Before the first block of the connection.
   package func resume(at position: UInt64?) {
@@ -344,6 +386,9 @@ package final class ForkStream {
     save()
     goBack()
   }
+
+  /// Up to where the server has been sent the stream, on this connection or before.
+  package var sentPosition: UInt64 { max(position, passUntil) }
 
   /// Whether the stream can have come so far by now: nothing is decided that lies further ahead than capture allows.
   package func canHaveReached(_ position: UInt64, now: Int64) -> Bool {
@@ -396,14 +441,16 @@ package final class ForkStream {
     counters.fill = rendered.fill
     // After a break what was reported stands, although the replay has not come to it again.
     counters.lost =
-      rendered.lost &+ record.reportedIn.count(from: rendered.in.accounted)
+      rendered.lost &+ record.skipped &+ record.reportedIn.count(from: rendered.in.accounted)
       &+ record.reportedOut.count(from: rendered.out.accounted)
     counters.gaps = record.gaps
     counters.reconnects = record.connections > 0 ? record.connections &- 1 : 0
     counters.bytes = record.bytes
     counters.lagMilliseconds = UInt64(clamping: lagMilliseconds(now: now))
     counters.confirmed = window.confirmed.checkpoint.position
-    counters.delivered = window.confirmed.checkpoint.counters.rendered
+    counters.delivered = window.confirmed.checkpoint.counters.rendered &- record.skipped
+    counters.accountedIn = window.confirmed.checkpoint.counters.in.accounted
+    counters.accountedOut = window.confirmed.checkpoint.counters.out.accounted
     for direction in [Direction.in, .out] where configuration.directions.contains(direction) {
       counters.captured &+= ring.captured(direction)
     }

@@ -108,6 +108,9 @@ package struct ForkCounters: Sendable, Equatable {
   /// Captured samples in the confirmed part of the stream, summed over the directions. At the fork's end this and `lost`
   /// together are `captured`.
   package var delivered: UInt64 = 0
+  /// Captured samples of each direction that the confirmed part of the stream has passed, gaps included.
+  package var accountedIn: UInt64 = 0
+  package var accountedOut: UInt64 = 0
   /// Captured audio that is not confirmed.
   package var undeliveredMilliseconds: UInt64 = 0
   /// By how much in is placed later than out, beyond their media times.
@@ -119,7 +122,17 @@ package struct ForkCounters: Sendable, Equatable {
   /// What `confirmed` stands on; nil where there has been no connection.
   package var confirmation: ConfirmationLevel?
 
+  /// False where the fork's ring could not be read: what was told before still holds.
+  package private(set) var isKnown = true
+
   package init() {}
+
+  /// Of a fork that could not be begun.
+  package static var unknown: ForkCounters {
+    var counters = ForkCounters()
+    counters.isKnown = false
+    return counters
+  }
 }
 
 /// What the engine says (af_link.h).
@@ -214,6 +227,7 @@ private struct FieldBytes {
   }
 
   mutating func append(_ counters: ForkCounters) {
+    guard counters.isKnown else { return }
     append(AF_FIELD_POSITION, number: counters.position)
     append(AF_FIELD_FILL, number: counters.fill)
     append(AF_FIELD_LOST, number: counters.lost)
@@ -224,6 +238,8 @@ private struct FieldBytes {
     append(AF_FIELD_CONFIRMED, number: counters.confirmed)
     append(AF_FIELD_CAPTURED, number: counters.captured)
     append(AF_FIELD_DELIVERED, number: counters.delivered)
+    append(AF_FIELD_ACCOUNTED_IN, number: counters.accountedIn)
+    append(AF_FIELD_ACCOUNTED_OUT, number: counters.accountedOut)
     append(AF_FIELD_UNDELIVERED, number: counters.undeliveredMilliseconds)
     append(AF_FIELD_SKEW, number: UInt64(bitPattern: counters.skewMilliseconds))
     append(AF_FIELD_DROPPED, number: counters.dropped)

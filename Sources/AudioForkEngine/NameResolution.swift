@@ -46,11 +46,11 @@ package final class NameResolution: Sendable {
       return waiting[question]?.count == 1
     }
     guard isFirst else { return promise.futureResult }
-    let mustStart = isStarted.withLock { started in
-      defer { started = true }
-      return !started
+    // Under the lock: another loop's question would meet a pool that does not run yet.
+    isStarted.withLock { started in
+      if !started { pool.start() }
+      started = true
     }
-    if mustStart { pool.start() }
     pool.submit { [self] state in
       let result = Result { () throws -> [SocketAddress] in
         guard state == .active else { throw NameFailure(reason: "dns: the engine is stopping") }

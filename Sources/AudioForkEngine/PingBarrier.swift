@@ -4,7 +4,7 @@
 /// before (RFC 6455 section 5.5.3, and the order of TCP). Of one connection; without I/O and clock.
 ///
 /// One ping is out at a time. A late pong is back-pressure and no death: the connection is dead only when a server
-/// that has ponged before says nothing at all for `deadNanoseconds` while a ping is out.
+/// that has spoken before says nothing at all for `silenceMax` while a ping is out.
 package struct PingBarrier: Sendable {
   /// Between two pings while audio is in flight.
   package static let intervalNanoseconds: Int64 = 250_000_000
@@ -12,7 +12,7 @@ package struct PingBarrier: Sendable {
   package static let idleNanoseconds: Int64 = 20_000_000_000
   /// How long a server may take for its first pong before it counts as one that does not pong.
   package static let firstAnswerNanoseconds: Int64 = 1_000_000_000
-  /// Silence of a server that has ponged, with a ping out, that means a dead connection.
+  /// The longest `silenceMax` that makes sense.
   package static let deadNanoseconds: Int64 = 20_000_000_000
 
   private struct Ping {
@@ -32,12 +32,17 @@ package struct PingBarrier: Sendable {
   package let isOn: Bool
   /// Whether the server may be one that pongs: an earlier connection to it has not shown the contrary.
   private let isHopeful: Bool
+  /// Silence of a server that has spoken, with a ping out, that means a dead connection, nanoseconds.
+  package let silenceMax: Int64
   /// Whether the server has answered one.
   package private(set) var hasPonged = false
 
   /// Begins with a connection. `isHopeful`: no earlier one has shown that this server does not pong.
-  package init(isOn: Bool, isHopeful: Bool = true, now: Int64) {
+  package init(
+    isOn: Bool, isHopeful: Bool = true, silenceMax: Int64 = PingBarrier.deadNanoseconds, now: Int64
+  ) {
     self.isOn = isOn
+    self.silenceMax = silenceMax
     self.isHopeful = isHopeful
     openedAt = now
     lastAt = now &- PingBarrier.intervalNanoseconds
@@ -89,11 +94,14 @@ package struct PingBarrier: Sendable {
   /// Whether it has turned out that the server does not pong.
   package func isMute(now: Int64) -> Bool { isOn && !hasPonged && firstAt != nil && !isUndecided(now: now) }
 
-  /// Whether the server has fallen silent for good.
-  package func isDead(now: Int64) -> Bool {
-    guard hasPonged, let outstanding else { return false }
-    return now &- max(outstanding.at, heardAt) >= PingBarrier.deadNanoseconds
+  /// Whether the server has fallen silent for good. `speaks`: it acknowledges by itself, whether it pongs or not.
+  package func isDead(now: Int64, speaks: Bool) -> Bool {
+    guard hasPonged || speaks, let outstanding else { return false }
+    return now &- max(outstanding.at, heardAt) >= silenceMax
   }
+
+  /// Whether a server that acknowledges by itself has said nothing for so long that it is asked.
+  package func isQuiet(now: Int64) -> Bool { now &- heardAt >= silenceMax / 2 }
 
   /// Whether the first ping of all is out, sent not long ago: a server that closes now may be one that cannot stand
   /// pings.

@@ -17,17 +17,20 @@ package final class TestCall {
   package let id: String
   private let tap: UnsafeMutablePointer<af_tap>
   private let epoch: Int64
+  private let phase: Int64
   private let directions: DirectionSet
   package private(set) var framesWritten = 0
 
-  /// `settings`: lines of a profile. `age`: for how long the call has been going on already.
+  /// `settings`: lines of a profile. `age`: for how long the call has been going on already. `phase`: by how much the
+  /// frames come later than the stream's blocks of 20 ms.
   package init(
     in directory: ScratchFolder, id: String = "af-test-1", url: String, furtherURLs: [String] = [],
     options: String = "D(both)", settings: [String] = [],
-    directions: DirectionSet = .both, drainSeconds: UInt64 = 5, age: Int64 = 0, bufferSeconds: UInt32 = 10
+    directions: DirectionSet = .both, drainSeconds: UInt64 = 5, age: Int64 = 0, phase: Int64 = 0, bufferSeconds: UInt32 = 10
   ) throws {
     self.id = id
     self.directions = directions
+    self.phase = phase
     epoch = af_now_ns() - age
     var fields = FieldWriter()
     fields.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
@@ -64,7 +67,7 @@ package final class TestCall {
   }
 
   private func speak(_ directions: DirectionSet) {
-    let arrival = epoch + Int64(framesWritten + 1) * TestCall.frameNanoseconds
+    let arrival = epoch + Int64(framesWritten + 1) * TestCall.frameNanoseconds + phase
     for direction in Direction.allCases where directions.contains(direction) {
       let samples = TestCall.samples(of: direction, frame: framesWritten)
       samples.withUnsafeBytes { bytes in
@@ -97,7 +100,7 @@ package final class TestCall {
   }
 
   /// Ends capture.
-  package func hangUp() { closeTap(tap, now: epoch + Int64(framesWritten) * TestCall.frameNanoseconds) }
+  package func hangUp() { closeTap(tap, now: epoch + Int64(framesWritten) * TestCall.frameNanoseconds + phase) }
 
   /// The stream that a server has to get: the sum of both directions, saturated.
   package var expected: [Int16] { TestCall.expected(frames: framesWritten, directions) }

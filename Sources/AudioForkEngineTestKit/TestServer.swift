@@ -170,6 +170,8 @@ package final class ForkStore: Sendable {
     package var resumesAt: Int?
     package var resumes = true
     package var acknowledges = true
+    /// Whether an ack follows `resume` at once.
+    package var acknowledgesResume = false
     package var level = "received"
     package var acknowledged = 0
   }
@@ -189,7 +191,9 @@ package final class ForkStore: Sendable {
         let text = String(decoding: payload, as: UTF8.self)
         state.texts.append(text)
         guard text.hasPrefix(#"{"type":"start""#), state.resumes else { return [] }
-        return [#"{"type":"resume","position":\#(state.resumesAt ?? state.samples.count)}"#]
+        let position = state.resumesAt ?? state.samples.count
+        let ack = #"{"type":"ack","position":\#(position),"level":"\#(state.level)"}"#
+        return [#"{"type":"resume","position":\#(position)}"#] + (state.acknowledgesResume ? [ack] : [])
       case .binary where payload.count >= 8:
         let position = payload[0..<8].reduce(0) { $0 << 8 | Int($1) }
         let samples = stride(from: 8, to: payload.count - 1, by: 2).map {

@@ -72,7 +72,7 @@ extension EventDefinition {
       EventField(name: "Position", kind: .gapPosition, help: "Where in the stream, in sample frames at the wire rate."),
       EventField(
         name: "Reason", kind: .reason,
-        help: "overrun: the buffer was full, the server away or slow for too long. ahead: the audio was more than two seconds ahead of its time. undelivered: the fork has ended before their delivery was confirmed."
+        help: "overrun: the buffer was full, the server away or slow for too long. ahead: the audio was more than two seconds ahead of its time. undelivered: the fork has ended before their delivery was confirmed. unconfirmed: they were sent before a break, and are not sent again (replay = none); they may have arrived."
       ),
     ])
 

@@ -102,6 +102,8 @@ package struct ForkOptions: Sendable, Equatable {
   package var spoolIsSynced = false
   /// Whether the server is pinged.
   package var pings = true
+  /// Whether what was sent and not confirmed is sent again after a break, by a dialect in which the server cannot say.
+  package var replays = true
   /// Whether only audio that the server has forced to its disk counts as delivered (`w(audiofork)`).
   package var wantsPersisted = false
 
@@ -265,17 +267,19 @@ extension ForkOptions {
 // MARK: - Without secrets
 
 extension ForkOptions {
-  /// An option string with `...` in place of what may be a secret.
+  /// An option string with `...` in place of what may be a secret. Where it stops being one the rest is left out: a
+  /// parenthesis inside a secret ends it too early, and what follows would be its other half.
   package static func shown(options text: Bytes) -> Bytes {
     var shown = Bytes()
     var index = 0
     while index < text.count {
       let letter = text[index]
+      let definition = OptionDefinition.all.first { $0.letter == letter }
+      guard definition != nil || letter == UInt8(ascii: " ") else { return shown + Bytes(text: "...") }
       shown.append(letter)
       index &+= 1
       guard index < text.count, text[index] == UInt8(ascii: "(") else { continue }
       let end = closingParenthesis(in: text, opening: index) ?? text.count
-      let definition = OptionDefinition.all.first { $0.letter == letter }
       if let definition, case .value(let kind) = definition.argument, !kind.isSecret {
         shown.append(UInt8(ascii: "("))
         shown += withoutInnerArguments(slice(text, index &+ 1, end))
@@ -408,6 +412,9 @@ extension ForkOptions {
     case .onFailure:
       guard let hangsUp = ForkOptions.policy(value) else { return false }
       hangsUpOnFailure = hangsUp
+    case .replay:
+      guard let isRepeated = ForkOptions.replay(value) else { return false }
+      replays = isRepeated
     case .acknowledge:
       guard let persisted = ForkOptions.acknowledgement(value) else { return false }
       wantsPersisted = persisted
@@ -510,6 +517,12 @@ extension ForkOptions {
   private static func acknowledgement(_ text: Bytes) -> Bool? {
     if equal(text, ignoringCase: "persisted") { return true }
     return equal(text, ignoringCase: "received") ? false : nil
+  }
+
+  /// Whether unconfirmed audio is sent again; nil for another word.
+  private static func replay(_ text: Bytes) -> Bool? {
+    if equal(text, ignoringCase: "unacked") { return true }
+    return equal(text, ignoringCase: "none") ? false : nil
   }
 
   private static func number(_ text: Bytes, _ range: ClosedRange<Int>) -> Int? {

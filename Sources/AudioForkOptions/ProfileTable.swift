@@ -11,7 +11,7 @@ package enum SettingKind: Sendable {
   case tls, verify, caFile, certificateFile, keyFile
   case reconnectMaxWait, reconnectAttempts, connectTimeout
   case buffer, drain
-  case ping, acknowledge, onFailure
+  case ping, acknowledge, replay, onFailure
   case spool, spoolTime, spoolLimit, spoolSync
 
   /// Whether the value may be a secret, so that messages don't show it.
@@ -76,6 +76,10 @@ extension ProfileKey {
     ProfileKey(
       name: "ping", kind: .ping, form: "yes or no",
       help: "Whether the server is pinged; its pongs confirm delivery. With no, or where it answers none, its kernel's acknowledgement has to do. Default: yes.",
+      isGeneral: true),
+    ProfileKey(
+      name: "replay", kind: .replay, form: "unacked or none",
+      help: "With dialect raw: what a server is sent again after a break. unacked: what it has not confirmed, so that nothing is missing and up to a second may come twice. none: nothing, so that nothing comes twice; what it has not confirmed is reported as a gap, although it may have arrived. After a crash of the engine it is unacked all the same. Default: unacked.",
       isGeneral: true),
     ProfileKey(
       name: "on_failure", kind: .onFailure, form: "continue or hangup",

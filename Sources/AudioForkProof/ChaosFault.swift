@@ -22,6 +22,10 @@ enum ChaosFault: String, CaseIterable, Sendable {
   case refuse = "nobody listens"
   case closeAtOnce = "closed as soon as accepted"
   case busy = "503 with Retry-After"
+  case tooMany = "429 with Retry-After"
+  case redirect = "302 to elsewhere"
+  case wrongAcceptKey = "upgrade with a wrong accept key"
+  case noDescriptors = "no descriptor left for the engine, connections reset"
   case garbage = "bytes of no protocol"
   case slowHandshake = "handshake byte by byte"
   case longOutage = "nobody listens for longer than the buffer"
@@ -47,6 +51,9 @@ enum ChaosFault: String, CaseIterable, Sendable {
     case .refuse, .longOutage: return (.refuse, .reset)
     case .closeAtOnce: return (.closeAtOnce, .reset)
     case .busy: return (.status(503, retryAfter: 1), .reset)
+    case .tooMany: return (.status(429, retryAfter: 1), .reset)
+    case .redirect: return (.redirect(to: "ws://127.0.0.1:9/"), .reset)
+    case .wrongAcceptKey: return (.wrongAcceptKey, .reset)
     case .garbage: return (.garbage(bytes: 300), .reset)
     case .slowHandshake: return (.slowHandshake(millisecondsPerByte: 5), .reset)
     default: return (nil, nil)

@@ -131,7 +131,10 @@ package struct ChaosRun: Sendable {
       scene.tally.wrong("files are left: \(scene.sandbox.runFiles())")
     }
     // An engine that hangs is an error that an administrator has to hear of; anything else at this level is none of ours.
-    let errors = scene.sandbox.logLines(["ERROR"]).filter { !$0.contains("has not given a sign of life") }
+    // So is one that has no descriptor for a new fork's files: it tries again.
+    let errors = scene.sandbox.logLines(["ERROR"]).filter {
+      !$0.contains("has not given a sign of life") && !$0.hasSuffix("it is tried again")
+    }
     for line in errors.prefix(5) { scene.tally.wrong("Asterisk's log: \(line)") }
   }
 }
@@ -211,6 +214,13 @@ struct ChaosScene: Sendable {
     case .moduleReload: _ = try await manager.cli("module reload app_audiofork.so")
     case .serverKill: try await server.restart(by: SIGKILL, away: .random(in: 0...2, using: &random))
     case .serverDrain: try await server.restart(by: SIGTERM, away: .random(in: 0...2, using: &random))
+    case .noDescriptors:
+      let engines = sandbox.engines()
+      for engine in engines { try await limitDescriptors(of: engine, to: 3) }
+      try await proxy.strike(.reset)
+      try await Task.sleep(for: .milliseconds(.random(in: 200...2000, using: &random)))
+      for engine in engines { try await limitDescriptors(of: engine, to: nil) }
+      try await proxy.strike(.none)
     case .serverPause:
       server.signal(SIGSTOP)
       try await Task.sleep(for: .milliseconds(.random(in: 200...3000, using: &random)))
@@ -235,6 +245,15 @@ struct ChaosScene: Sendable {
       }
     }
   }
+}
+
+/// What a process holds already it keeps; more than the limit it does not get. nil: as much as it may.
+private func limitDescriptors(of process: Int32, to limit: Int?) async throws {
+  let most = try? String(contentsOfFile: "/proc/\(process)/limits", encoding: .utf8)
+    .firstMatch(of: /Max open files +[0-9]+ +([0-9]+)/)?.1
+  let soft = limit.map(String.init) ?? most.map(String.init) ?? "4096"
+  // Of a process that has died meanwhile there is nothing to limit.
+  _ = try await ChildProcess.run("/usr/bin/prlimit", ["--pid", "\(process)", "--nofile=\(soft):"])
 }
 
 /// Times in which gaps have to be expected.
@@ -343,6 +362,7 @@ struct ChaosCall: Sendable {
     var wrong: [String] = []
     if isV1, files.count > 1 { wrong.append("\(files.count) files of one fork") }
     var ends = 0
+    var zeros = 0
     for direction in Direction.allCases {
       let word = direction == .in ? "in" : "out"
       let reported = gaps.filter { $0["GapDirection"] == word }.map { gap in
@@ -356,6 +376,7 @@ struct ChaosCall: Sendable {
       let halves = recordings.map { file in stride(from: channel, to: file.count, by: 2).map { file[$0] } }
       let account = DeliveryAccount(of: halves, source: sources[channel], gaps: reported)
       ends += account.end
+      zeros += account.zeros
       scene.tally.note {
         $0.delivered += account.delivered
         $0.inGaps += account.inGaps
@@ -382,6 +403,11 @@ struct ChaosCall: Sendable {
     if isV1, stop["Reason"]?.hasPrefix("done") == true, let file = recordings.first, file.count / 2 != number("Position") {
       wrong.append("the file has \(file.count / 2) sample frames, the stream \(number("Position"))")
     }
+    // No sample of the signals is zero: what is one was made up, and nothing that was made up is taken for audio.
+    if isV1, stop["Reason"]?.hasPrefix("done") == true, zeros != number("Fill") {
+      wrong.append("the file has \(zeros) samples of fill, the stream \(number("Fill"))")
+    }
+    if gaps.contains(where: { (Int($0["Count"] ?? "") ?? 0) < 1 }) { wrong.append("an empty gap") }
     let isExplained = scene.outages.explain(from: began)
     scene.tally.note {
       $0.captured += captured

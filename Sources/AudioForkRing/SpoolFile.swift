@@ -150,7 +150,10 @@ package struct SpoolFile: Sendable {
   }
 
   /// Takes the file away, and nothing may be called afterwards but `close`.
-  package func unlink() { Glibc.unlink(path) }
+  package func unlink() { SpoolFile.remove(path) }
+
+  /// The same of a file that could not be opened.
+  package static func remove(_ path: String) { Glibc.unlink(path) }
 
   package func close() { Glibc.close(descriptor) }
 

@@ -8,7 +8,7 @@ internal import Foundation
 struct AudioForkProofCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audiofork-proof", abstract: "Proves on a real Asterisk what delivery promises.",
-    subcommands: [Chaos.self, Kills.self, Soak.self])
+    subcommands: [Chaos.self, Kills.self, Soak.self, Jitter.self])
 
   static func report(_ findings: Findings, _ seed: UInt64, began: Date) throws {
     print("| what | found |\n|---|---|\n\(findings.table)")
@@ -61,6 +61,25 @@ struct Soak: AsyncParsableCommand {
   func run() async throws {
     let began = Date()
     let result = try await SoakRun(forks: forks, cycles: cycles, say: Progress.say).run()
+    print(result.table)
+    print("\(Int(Date().timeIntervalSince(began))) s")
+    guard !result.violations.isEmpty else { return }
+    for text in result.violations.prefix(40) { print("VIOLATION: \(text)") }
+    throw ExitCode(1)
+  }
+}
+
+/// Forwarding of RTP, with forks and without.
+struct Jitter: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "RTP between calls' peers, without forks and with forks whose server has stalled.")
+  @Option(help: "Calls at a time.") var calls = 20
+  @Option(help: "Seconds of each run that count.") var seconds = 60
+  @Option(help: "Pairs of runs, one without forks and one with.") var pairs = 3
+
+  func run() async throws {
+    let began = Date()
+    let result = try await JitterRun(calls: calls, seconds: seconds, pairs: pairs, say: Progress.say).run()
     print(result.table)
     print("\(Int(Date().timeIntervalSince(began))) s")
     guard !result.violations.isEmpty else { return }

@@ -367,6 +367,31 @@ struct JobsRealTimeTests {
 struct ChannelRealTimeTests {
   static let samples = [Int16](repeating: 7, count: 160)
 
+  @Test("Where the engine cannot read a ring, what it had not confirmed is a gap with its place, and the accounts agree")
+  func lastGap() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    let id = try #require(module.start(channel, "ws://x/"))
+    for _ in 0..<3 {
+      fake_frame(channel, AST_AUDIOHOOK_DIRECTION_READ, Self.samples, 160)
+      fake_frame(channel, AST_AUDIOHOOK_DIRECTION_WRITE, Self.samples, 160)
+    }
+    module.engine.tell(
+      AF_LINK_STATE, id, .text(AF_FIELD_STATE, "streaming"), .number(AF_FIELD_CAPTURED, 960), .number(AF_FIELD_DELIVERED, 480),
+      .number(AF_FIELD_ACCOUNTED_IN, 320), .number(AF_FIELD_ACCOUNTED_OUT, 160), .number(AF_FIELD_CONFIRMED, 320))
+    fake_hangup(channel)
+    // No counters: they stay what they were.
+    module.engine.tell(AF_LINK_ENDED, id, .text(AF_FIELD_REASON, "engine: it has crashed 3 times over this fork"))
+    #expect(soon { events.contains("AudioForkStop") })
+    for (direction, start, count) in [("in", 320, 160), ("out", 160, 320)] {
+      let gap = events.components(separatedBy: "\n\n").first { $0.contains("GapDirection: \(direction)\n") } ?? ""
+      #expect(gap.contains("Start: \(start)\n") && gap.contains("Count: \(count)\n"), "\(events)")
+      #expect(gap.contains("Reason: undelivered\n"))
+    }
+    #expect(events.contains("Captured: 960\n") && events.contains("Delivered: 480\n") && events.contains("Lost: 480\n"))
+    module.end([], [])
+  }
+
   @Test("With b nothing is captured while the channel is not bridged")
   func onlyBridged() throws {
     let module = try LoadedModule()

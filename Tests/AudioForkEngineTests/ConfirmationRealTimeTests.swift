@@ -2,6 +2,7 @@
 import AudioForkCore
 import AudioForkEngine
 import AudioForkEngineTestKit
+import AudioForkFaultKit
 import AudioForkTestKit
 import NIOCore
 import NIOHTTP1
@@ -138,6 +139,39 @@ struct ConfirmationRealTimeTests {
     await server.stop()
   }
 
+  @Test("A server that is gone behind something that keeps TCP alive is left while the ring still has its audio", arguments: [true, false])
+  func halfOpen(speaks: Bool) async throws {
+    let directory = try ScratchFolder()
+    let store = ForkStore()
+    let server = try await TestServer.start(speaks ? .fork(store) : .record)
+    let proxy = try await FaultProxy.start(to: server.port)
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(
+      in: directory, url: "ws://127.0.0.1:\(proxy.port)/", options: speaks ? "D(both)w(audiofork)" : "D(both)",
+      settings: ["buffer=5"], bufferSeconds: 5)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 1000)
+    // Everything is taken and acknowledged, nothing arrives, and nothing comes back: only for this connection.
+    try await proxy.strike(.blackhole)
+    try await call.speak(untilMilliseconds: 5600)
+    #expect(server.connections.count == 2, "within 3.5 s of silence, of the 5 s that the ring lasts")
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.lost == 0)
+    #expect(engine.lines().contains { $0.contains("the server has not answered for 3 s") })
+    if speaks {
+      #expect(store.now.samples == call.expected)
+      #expect(store.now.duplicates == 0)
+    } else {
+      let reception = Reception(server.connections, expected: call.expected)
+      #expect(reception.isExact && reception.missing == 0)
+      #expect(reception.repeats.allSatisfy { $0 <= 8000 })
+    }
+    try await proxy.stop()
+    await server.stop()
+  }
+
   @Test("An engine that is replaced leaves nothing unconfirmed behind: the next one repeats nothing")
   func handover() async throws {
     let directory = try ScratchFolder()
@@ -211,6 +245,33 @@ struct ConfirmationRealTimeTests {
       #expect(end.counters.confirmed == end.counters.position)
       await server.stop()
     }
+  }
+
+  @Test("An ack right behind resume, for audio of the connection before, is no offence")
+  func ackBehindResume() async throws {
+    let directory = try ScratchFolder()
+    let store = ForkStore()
+    let server = try await TestServer.start(.fork(store))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url, options: "D(both)w(audiofork)R(1)")
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 600)
+    // It has everything and says so only with its next connection.
+    store.change { $0.acknowledges = false }
+    try await call.speak(untilMilliseconds: 1200)
+    store.change {
+      $0.acknowledges = true
+      $0.acknowledgesResume = true
+    }
+    server.dropConnections()
+    try await call.speak(untilMilliseconds: 1800)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.reconnects == 1)
+    #expect(store.now.samples == call.expected)
+    #expect(store.now.duplicates == 0)
+    await server.stop()
   }
 
   @Test("A server that does not select the sub-protocol is passed over for the next URL")

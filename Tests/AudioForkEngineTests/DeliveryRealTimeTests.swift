@@ -70,6 +70,29 @@ struct DeliveryRealTimeTests {
     await server.stop()
   }
 
+  @Test("With replay = none nothing is sent twice: what was on its way when the connection broke is a gap")
+  func noReplay() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(.closeAfter(bytes: 16_000, code: .goingAway))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url, options: "D(both)R(1)", settings: ["replay=none"])
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 2500)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.reconnects >= 1)
+    let gaps = engine.gaps(call.id)
+    #expect(!gaps.isEmpty && gaps.allSatisfy { $0.reason == .unconfirmed })
+    #expect(end.counters.lost == gaps.reduce(0) { $0 + $1.count })
+    let reception = Reception(server.connections, expected: call.expected)
+    #expect(reception.isExact)
+    #expect(reception.repeats.allSatisfy { $0 == 0 })
+    // What is missing at the server was told; what was told may have arrived.
+    #expect(UInt64(reception.missing) <= end.counters.lost / 2)
+    await server.stop()
+  }
+
   @Test("A server that has all of it and drops the connection, or never answers our Close, got it delivered", arguments: [true, false])
   func noAnswer(drops: Bool) async throws {
     let directory = try ScratchFolder()

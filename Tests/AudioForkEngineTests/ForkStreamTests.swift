@@ -270,9 +270,12 @@ struct ForkStreamTests {
       fixture.stream.sent(now: now * millisecond, offset: 0, audioBytes: count * 320)
       told += fixture.stream.takeNewGaps().reduce(0) { $0 + $1.count }
       if Bool.random(using: &random) { fixture.stream.confirm(now: now * millisecond, acknowledged: nil) }
-      switch Int.random(in: 0..<4, using: &random) {
+      switch Int.random(in: 0..<5, using: &random) {
       case 0: fixture.stream.rewind()
       case 1: try fixture.restart()
+      case 2:
+        fixture.stream.skipUnconfirmed()
+        told += fixture.stream.takeNewGaps().reduce(0) { $0 + $1.count }
       default: break
       }
       let lost = fixture.stream.counters(now: now * millisecond).lost
@@ -321,6 +324,86 @@ struct ForkStreamTests {
     #expect(fill == (fixture.taken.count > expected.count))
   }
 
+  @Test("Without fill a server that has more than was confirmed gets all that follows a loss, behind what it has")
+  func resumesBehindALoss() throws {
+    let fixture = try StreamFixture(bufferSeconds: 1, fill: false)
+    fixture.call.speak(frames: 100)
+    try fixture.take(at: 2000)
+    fixture.stream.sent(now: 2000 * millisecond, offset: 1, audioBytes: 0)
+    _ = fixture.stream.takeNewGaps()
+    let reached = fixture.stream.position
+    #expect(reached > 0 && fixture.stream.confirmedPosition == 0)
+    fixture.stream.rewind()
+    // The server has all of it; what would be sent again to find that out is overwritten meanwhile.
+    fixture.call.speak(frames: 600)
+    fixture.stream.resume(at: reached - 1)
+    fixture.taken = []
+    let first = try #require(try fixture.stream.nextBlock(now: 14_000 * millisecond))
+    #expect(first.position == reached - 1)
+    fixture.taken = fixture.stream.samples
+    try fixture.take(at: 14_000)
+    fixture.call.hangUp()
+    try fixture.take(at: 14_020)
+    let end = try #require(fixture.stream.takeNewGaps().map { $0.start + $0.count }.max())
+    #expect(fixture.taken == Array(fixture.call.expected.dropFirst(Int(end))))
+  }
+
+  @Test("With replay = none a break loses what was not confirmed, says so once, and repeats nothing")
+  func skipsUnconfirmed() throws {
+    let fixture = try StreamFixture()
+    for moment in stride(from: 20 as Int64, through: 2000, by: 20) {
+      fixture.call.speak(frames: 1)
+      try fixture.deliver(from: moment, to: moment + 20)
+    }
+    let sent = fixture.taken.count
+    let before = fixture.stream.counters(now: 2000 * millisecond)
+    #expect(before.delivered < before.captured && before.lost == 0)
+    fixture.stream.skipUnconfirmed()
+    let gaps = fixture.stream.takeNewGaps()
+    #expect(gaps.map(\.direction) == [.in, .out])
+    for gap in gaps {
+      #expect(gap.reason == .unconfirmed)
+      #expect(gap.start == before.confirmed)
+      #expect(gap.start + gap.count == UInt64(sent))
+    }
+    // Another break right behind it finds nothing more, and a killed engine's successor knows.
+    fixture.stream.skipUnconfirmed()
+    #expect(fixture.stream.takeNewGaps() == [])
+    try fixture.restart()
+    fixture.call.speak(frames: 50)
+    fixture.call.hangUp()
+    try fixture.take(at: 3100)
+    #expect(fixture.taken == Array(fixture.call.expected.dropFirst(sent)), "what comes next is what was never sent")
+    fixture.stream.confirmAll()
+    let end = fixture.stream.counters(now: 3100 * millisecond)
+    #expect(end.lost == gaps.reduce(0) { $0 + $1.count })
+    #expect(end.gaps == 2)
+    #expect(end.delivered + end.lost == end.captured)
+    #expect(fixture.stream.abandonRest() == [])
+  }
+
+  @Test("With replay = none what was overwritten is not told again as unconfirmed")
+  func skipsBehindAnOverrun() throws {
+    let fixture = try StreamFixture(bufferSeconds: 1)
+    fixture.call.speak(frames: 600)
+    try fixture.take(at: 12_000)
+    fixture.stream.sent(now: 12_000 * millisecond, offset: 1, audioBytes: 0)
+    // The gaps have been found and nobody has fetched them.
+    fixture.stream.skipUnconfirmed()
+    let gaps = fixture.stream.takeNewGaps()
+    #expect(Set(gaps.map(\.reason)) == [.overrun, .unconfirmed])
+    for direction in Direction.allCases {
+      let parts = gaps.filter { $0.direction == direction }.sorted { $0.start < $1.start }
+      for (first, second) in zip(parts, parts.dropFirst()) { #expect(first.start + first.count <= second.start) }
+    }
+    fixture.call.hangUp()
+    try fixture.take(at: 12_100)
+    fixture.stream.confirmAll()
+    let end = fixture.stream.counters(now: 12_100 * millisecond)
+    #expect(end.lost == gaps.reduce(0) { $0 + $1.count })
+    #expect(end.delivered + end.lost == end.captured)
+  }
+
   @Test("A cursor record survives its encoding; anything else is refused without a trap")
   func cursorRecord() throws {
     let renderer = Renderer<NoConverter>(RenderConfiguration(directions: .both, wireRateHertz: 8000))
@@ -340,6 +423,9 @@ struct ForkStreamTests {
     for count in 0..<bytes.count where count != withoutCheckpoint {
       #expect(CursorRecord(decoding: Array(bytes.prefix(count))) == nil)
     }
+    var more = record
+    more.skipped = 1
+    #expect(CursorRecord(decoding: more.encode()) == nil, "more was skipped than was ever rendered")
     var random = SeededRandom(seed: 1)
     for _ in 0..<2000 {
       var broken = bytes

@@ -61,16 +61,17 @@ struct PingBarrierTests {
   func dead() {
     let long = PingBarrier.deadNanoseconds
     var barrier = asked()
-    #expect(!barrier.isDead(now: 10 * long))
+    #expect(!barrier.isDead(now: 10 * long, speaks: false))
+    #expect(barrier.isDead(now: 10 * long, speaks: true), "it acknowledges, and has stopped doing so")
     _ = barrier.pong(PingBarrier.payload(8000))
-    #expect(!barrier.isDead(now: 10 * long), "nothing is out")
+    #expect(!barrier.isDead(now: 10 * long, speaks: false), "nothing is out")
     barrier.sent(position: 16_000, now: long)
-    #expect(!barrier.isDead(now: 2 * long - 1))
-    #expect(barrier.isDead(now: 2 * long))
+    #expect(!barrier.isDead(now: 2 * long - 1, speaks: false))
+    #expect(barrier.isDead(now: 2 * long, speaks: false))
     barrier.heard(7, now: 2 * long - 1)
-    #expect(!barrier.isDead(now: 3 * long - 2), "a late pong of one who speaks is back-pressure")
+    #expect(!barrier.isDead(now: 3 * long - 2, speaks: false), "a late pong of one who speaks is back-pressure")
     barrier.heard(7, now: 3 * long - 2)
-    #expect(barrier.isDead(now: 3 * long - 1), "the same count is no news")
+    #expect(barrier.isDead(now: 3 * long - 1, speaks: false), "the same count is no news")
   }
 
   @Test("Whether a server pongs is open for a second; one that did not on an earlier connection gets none")

@@ -32,11 +32,12 @@ struct SpoolRealTimeTests {
   }
 
   private func call(
-    _ port: Int, id: String = "af-test-1", options: String = "D(both)w(audiofork)R(1)", more: [String] = [], spools: Bool = true
+    _ port: Int, id: String = "af-test-1", options: String = "D(both)w(audiofork)R(1)", more: [String] = [], spools: Bool = true,
+    phase: Int64 = 0
   ) throws -> TestCall {
     try TestCall(
       in: directory, id: id, url: "ws://127.0.0.1:\(port)/", options: options,
-      settings: ["buffer=1"] + (spools ? ["spool=\(folder.path)"] : []) + more, drainSeconds: 30, bufferSeconds: 1)
+      settings: ["buffer=1"] + (spools ? ["spool=\(folder.path)"] : []) + more, drainSeconds: 30, phase: phase, bufferSeconds: 1)
   }
 
   @Test("Eight seconds without a server, a buffer of one: nothing is lost, nothing twice, and the file is gone", arguments: ["no", "yes"])
@@ -62,6 +63,27 @@ struct SpoolRealTimeTests {
     #expect(store.now.duplicates == 0 && store.now.holes == 0)
     try await eventually("the file is gone") { folder.names.isEmpty }
     await server.stop()
+  }
+
+  @Test("A server that leaves in mid-call misses nothing either, wherever frames lie between the stream's blocks", arguments: [0, 7, 13])
+  func leavesInMidCall(phase: Int64) async throws {
+    let store = ForkStore()
+    let first = try await TestServer.start(.fork(store))
+    let engine = try await TestEngine(directory)
+    let call = try call(first.port, phase: phase * millisecond)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 1500)
+    await first.stop()
+    try await call.speak(untilMilliseconds: 5500)
+    let second = try await TestServer.start(port: first.port, .fork(store))
+    try await call.speak(untilMilliseconds: 6500)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.lost == 0 && end.counters.gaps == 0)
+    #expect(store.now.samples.dropFirst(Int(phase) * 8).prefix(call.expected.count).elementsEqual(call.expected))
+    #expect(store.now.duplicates == 0 && store.now.holes == 0)
+    await second.stop()
   }
 
   @Test("Without a spool the same outage loses audio, and says so while it does")

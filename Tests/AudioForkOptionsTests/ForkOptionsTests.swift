@@ -157,6 +157,9 @@ struct ForkOptionsTests {
     #expect(text(ForkOptions.shown(options: bytes("D(in)H(A: s3cret(x))nr(5)s(k=s3cret"))) == "D(in)H(...)nr(5)s(...)")
     #expect(text(ForkOptions.shown(options: bytes("r(5 H(A: s3cret))n"))) == "r(5 H(...))n")
     #expect(text(ForkOptions.shown(options: bytes("r(5"))) == "r(5")
+    // By a parenthesis of its own the secret was cut in two; its other half reads like options for a while.
+    #expect(text(ForkOptions.shown(options: bytes("H(A: s3)cret)D(in)"))) == "H(...)...")
+    #expect(text(ForkOptions.shown(options: bytes("D(in) s(k=a)b*cret"))) == "D(in) s(...)b...")
     #expect(text(ForkOptions.shown(setting: bytes("header=A: s3cret"))) == "header=...")
     #expect(text(ForkOptions.shown(setting: bytes("format=ulaw"))) == "format=ulaw")
     #expect(text(ForkOptions.shown(setting: bytes("later=s3cret"))) == "later=...")
@@ -192,6 +195,7 @@ private func example(_ kind: SettingKind) -> String {
   case .tls: "insecure"
   case .verify, .ping: "no"
   case .acknowledge: "persisted"
+  case .replay: "none"
   case .onFailure: "hangup"
   case .spool: "/var/spool/some"
   case .spoolTime, .spoolLimit: "60"

@@ -51,6 +51,9 @@ package final class Recording: Sendable {
     let (descriptor, path) = try folder.openOrCreate(stem: stem)
     do {
       let file = try WavFile(continuing: descriptor, rateHertz: fork.rateHertz, channelCount: fork.channelCount)
+      // `resume` says of all that is in the file that it need not be sent again: a receiver that was killed may have
+      // left some of it to the kernel.
+      if fork.wantsPersisted { try file.sync() }
       var begun = State(file: nil)
       begun.frameCount = file.frameCount
       begun.file = consume file

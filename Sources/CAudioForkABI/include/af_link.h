@@ -78,6 +78,8 @@ enum af_field {
 	AF_FIELD_CONFIRMATION = 49, /*!< what AF_FIELD_CONFIRMED stands on: tcp, pong, app */
 	AF_FIELD_DELIVERED = 50,  /*!< number: captured samples whose delivery is confirmed, summed over the directions */
 	AF_FIELD_LOSING = 51,     /*!< number: 1 while audio that was not sent is being overwritten in the ring */
+	AF_FIELD_ACCOUNTED_IN = 52, /*!< number: captured samples of "in" that the confirmed part of the stream has passed, gaps included */
+	AF_FIELD_ACCOUNTED_OUT = 53, /*!< the same of "out" */
 };
 
 /*! Levels of AF_LINK_LOG, in Asterisk's words. */

@@ -25,4 +25,20 @@ int af_is_link(int descriptor);
  */
 void af_process_prepare(int link);
 
+/*!
+ * \brief Has a crash (SIGILL and its like) leave a word about what its thread was working on.
+ *
+ * One byte is appended to the file that the thread has named with af_crash_blame(); then the process ends as it would
+ * have ended without. So the next process can tell what has ended this one, and how often.
+ */
+void af_crash_watch(void);
+
+/*!
+ * \brief Names the file that gets a byte if this thread crashes.
+ *
+ * \param path stays valid until the next call; NULL: the thread works on nothing in particular
+ * \return what it was before
+ */
+const char *af_crash_blame(const char *path);
+
 #endif /* AF_PROCESS_H */

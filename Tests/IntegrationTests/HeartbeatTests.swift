@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+import AsteriskTestKit
+import Foundation
+import Testing
+
+extension IntegrationTests {
+  @Suite("An engine is replaced in mid-call", .serialized)
+  struct HeartbeatTests {
+    @Test("One that hangs is killed within seconds, and the next one goes on", arguments: AsteriskRelease.tested)
+    func hang(release: AsteriskRelease) async throws {
+      try await DeliveryScene.with(release, hearing: KnownSignal(seed: 93, seconds: 14)) { scene in
+        #expect(await scene.isCaptured(16_000))
+        #expect(await scene.hasArrived(8000))
+        let old = try #require(scene.sandbox.engines().first)
+        #expect(Foundation.kill(old, SIGSTOP) == 0)
+        // The last heartbeat may be a second old; three without one are too many, and it is looked for once a second.
+        let isReplaced = await becomesTrue(within: 6) {
+          let engines = scene.sandbox.engines()
+          return engines.count == 1 && engines != [old]
+        }
+        #expect(isReplaced, "\(scene.sandbox.engines()), of which \(old) hangs")
+        if !isReplaced { _ = Foundation.kill(old, SIGKILL) }
+        #expect(try await scene.sandbox.channels().count == 2)
+        for fork in scene.forks { try await scene.expectDelivered(fork) }
+        let errors = scene.sandbox.logLines(["ERROR"])
+        #expect(errors.count == 1, "\(errors)")
+        #expect(errors.first?.contains("the AudioFork engine has not given a sign of life for 3 seconds") == true)
+        #expect(scene.manager.events(named: "AudioForkGap").isEmpty)
+        #expect(try await scene.sandbox.channels().count == 2)
+        #expect(scene.sandbox.engines().count == 1)
+        #expect(await becomesTrue(within: 5) { scene.sandbox.runFiles().allSatisfy { !$0.contains(".") } })
+      }
+    }
+
+    @Test("audiofork engine restart, three times in one call, costs nothing", arguments: AsteriskRelease.tested)
+    func restart(release: AsteriskRelease) async throws {
+      try await DeliveryScene.with(release, hearing: KnownSignal(seed: 94, seconds: 14)) { scene in
+        for round in 1...3 {
+          #expect(await scene.isCaptured(round * 24_000))
+          let old = try #require(scene.sandbox.engines().first)
+          #expect(try await scene.sandbox.cli("audiofork engine restart").contains("hand over to a new one"))
+          let isReplaced = await becomesTrue(within: 5) {
+            let engines = scene.sandbox.engines()
+            return engines.count == 1 && engines != [old]
+          }
+          #expect(isReplaced, "round \(round)")
+          for fork in scene.forks {
+            let isBack = await becomesTrue(within: 5) {
+              scene.server.events("started", path: fork.path).count == round + 1
+            }
+            #expect(isBack, "/\(fork.path), round \(round)")
+          }
+        }
+        for fork in scene.forks {
+          let stop = try await scene.expectDelivered(fork)
+          #expect(stop["Reconnects"] == "3", "/\(fork.path)")
+          guard fork.dialect == .v1 else { continue }
+          let recording = try #require(scene.server.recordings(fork.path).first)
+          #expect(stop["Position"] == "\(recording.count)")
+        }
+        let handovers = scene.sandbox.logLines(["NOTICE"], containing: "engine has left as it was asked to")
+        #expect(handovers.count == 3, "\(handovers)")
+        #expect(scene.manager.events(named: "AudioForkGap").isEmpty)
+        #expect(scene.sandbox.logLines() == [])
+      }
+    }
+  }
+}
