@@ -97,7 +97,9 @@ package struct PingBarrier: Sendable {
   /// Whether the server has fallen silent for good. `speaks`: it acknowledges by itself, whether it pongs or not.
   package func isDead(now: Int64, speaks: Bool) -> Bool {
     guard hasPonged || speaks, let outstanding else { return false }
-    return now &- max(outstanding.at, heardAt) >= silenceMax
+    // Who acknowledges by himself was silent before he was asked.
+    let asked = speaks ? outstanding.at &+ silenceMax / 2 : outstanding.at &+ silenceMax
+    return now >= max(asked, heardAt &+ silenceMax)
   }
 
   /// Whether a server that acknowledges by itself has said nothing for so long that it is asked.

@@ -63,6 +63,7 @@ struct PingBarrierTests {
     var barrier = asked()
     #expect(!barrier.isDead(now: 10 * long, speaks: false))
     #expect(barrier.isDead(now: 10 * long, speaks: true), "it acknowledges, and has stopped doing so")
+    #expect(!barrier.isDead(now: long - 1, speaks: true))
     _ = barrier.pong(PingBarrier.payload(8000))
     #expect(!barrier.isDead(now: 10 * long, speaks: false), "nothing is out")
     barrier.sent(position: 16_000, now: long)
