@@ -39,6 +39,10 @@ package final class ChildProcess: Sendable {
     var words: [UnsafeMutablePointer<CChar>?] = ([executable] + arguments).map { strdup($0) } + [nil]
     var settings: [UnsafeMutablePointer<CChar>?] = merged.map { strdup("\($0)=\($1)") } + [nil]
     defer { (words + settings).forEach { free($0) } }
+    // NIO's sockets outlive an exec: a child would keep a proxy's port in use.
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? [] {
+      if let descriptor = Int32(name), descriptor > 2 { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+    }
     var spawned: Int32 = 0
     let failure = posix_spawn(&spawned, executable, &actions, &attributes, &words, &settings)
     close(ends[1])

@@ -25,6 +25,8 @@ package struct ChaosRun: Sendable {
   /// Seconds that the module keeps; the shortest outage that may cost audio.
   static let buffer = 10.0
   static let signalSeconds = 60
+  /// What a server of dialect raw may get again at once: the two seconds that may be in flight, and a ping's interval.
+  static let repeatMax = 18_000
 
   package init(
     seed: UInt64, plan: Plan, slots: Int = 20, say: @escaping @Sendable (String) -> Void,
@@ -390,6 +392,9 @@ struct ChaosCall: Sendable {
       if account.foreign > 0 { wrong.append("\(word): \(account.foreign) foreign samples") }
       if account.wentBack > 0 { wrong.append("\(word): the order goes back \(account.wentBack) times in a file") }
       if account.contradicted > 0 { wrong.append("\(word): \(account.contradicted) samples in gaps have arrived") }
+      if account.longestRepeat > ChaosRun.repeatMax {
+        wrong.append("\(word): \(account.longestRepeat) samples came again at once")
+      }
       if isV1, account.repeated > 0 { wrong.append("\(word): \(account.repeated) samples came twice") }
     }
     let captured = number("Captured")
