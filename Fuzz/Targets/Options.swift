@@ -91,7 +91,8 @@ private func pattern(_ text: [UInt8]) {
   for place in places {
     // What climbs out of a path only a pattern without a path lets through.
     if pattern.allows(place), place.target.starts(with: Array("/..".utf8)) {
-      demand(!text.dropFirst(6).contains(47), "\(text) allows \(place)")
+      let scheme = text.indices.first { text[$0...].starts(with: Array("://".utf8)) } ?? 0
+      demand(!text.dropFirst(scheme + 3).contains(47), "\(text) allows \(place)")
     }
   }
 }
