@@ -17,6 +17,8 @@ let common: [SwiftSetting] =
 let safe: [SwiftSetting] = common + [.strictMemorySafety()]
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+// Its locks are pthread's, which the thread sanitizer sees; the standard library's Mutex it does not.
+let nioLocks = Target.Dependency.product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
@@ -111,7 +113,7 @@ let package = Package(
       name: "AudioForkEngine",
       dependencies: [
         "AudioForkCore", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
-        "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
+        "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
         lifecycle, signals,
       ], swiftSettings: common),
     .target(
@@ -144,8 +146,8 @@ let package = Package(
     .target(
       name: "AudioForkEngineTestKit",
       dependencies: [
-        "AudioForkEngine", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit", "CAudioForkABI", nioCore,
-        nioPosix, nioHTTP1, nioWebSocket,
+        "AudioForkEngine", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit", "CAudioForkABI", nioLocks,
+        nioCore, nioPosix, nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
     .target(
       name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),

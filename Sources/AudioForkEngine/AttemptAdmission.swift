@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkWebSocket
+internal import NIOConcurrencyHelpers
 internal import NIOCore
-internal import Synchronization
 
 /// How many attempts to connect to one host may be under way at the same time: when a server comes back, a thousand
 /// forks don't shake its hand at once. First come, first served. Shared by all loops.
@@ -35,9 +35,29 @@ package final class AttemptAdmission: Sendable {
     deinit { giveBack() }
   }
 
+  private struct Waiter {
+    let loop: any EventLoop
+    let begin: @Sendable () -> Void
+  }
+
+  /// Thousands may wait for one host: nothing here takes longer for that.
   private struct Host {
     var underWay: Set<UInt64> = []
-    var waiting: [(number: UInt64, loop: any EventLoop, begin: @Sendable () -> Void)] = []
+    var waiting: [UInt64: Waiter] = [:]
+    /// The numbers of those who wait, in order; of those who don't any more too. From `head` on.
+    var order: [UInt64] = []
+    var head = 0
+
+    mutating func next() -> (number: UInt64, waiter: Waiter)? {
+      while head < order.count {
+        let number = order[head]
+        head += 1
+        if let waiter = waiting.removeValue(forKey: number) { return (number, waiter) }
+      }
+      order = []
+      head = 0
+      return nil
+    }
   }
 
   private struct State {
@@ -45,7 +65,7 @@ package final class AttemptAdmission: Sendable {
     var numbers: UInt64 = 0
   }
 
-  private let state = Mutex(State())
+  private let state = NIOLockedValueBox(State())
   private let attemptsMax: Int
 
   package init(attemptsMax: Int = AttemptAdmission.attemptsMax) { self.attemptsMax = max(attemptsMax, 1) }
@@ -54,31 +74,32 @@ package final class AttemptAdmission: Sendable {
   /// when it may begin; it may have given its ticket back just then.
   func ask(_ host: String, on loop: any EventLoop, _ begin: @escaping () -> Void) -> Ticket {
     let bound = NIOLoopBound(begin, eventLoop: loop)
-    let (number, isIn) = state.withLock { state -> (UInt64, Bool) in
+    let (number, isIn) = state.withLockedValue { state -> (UInt64, Bool) in
       state.numbers &+= 1
       let number = state.numbers
       if state.hosts[host, default: Host()].underWay.count < attemptsMax {
         state.hosts[host, default: Host()].underWay.insert(number)
         return (number, true)
       }
-      state.hosts[host, default: Host()].waiting.append((number, loop, { bound.value() }))
+      state.hosts[host, default: Host()].waiting[number] = Waiter(loop: loop) { bound.value() }
+      state.hosts[host, default: Host()].order.append(number)
       return (number, false)
     }
     return Ticket(self, host, number, isAdmitted: isIn)
   }
 
   private func leave(_ host: String, _ number: UInt64) {
-    let next = state.withLock { state -> (loop: any EventLoop, begin: @Sendable () -> Void)? in
-      guard var entry = state.hosts[host] else { return nil }
-      defer { state.hosts[host] = entry.underWay.isEmpty && entry.waiting.isEmpty ? nil : entry }
-      guard entry.underWay.remove(number) != nil else {
-        entry.waiting.removeAll { $0.number == number }
+    let next = state.withLockedValue { state -> Waiter? in
+      guard state.hosts[host]?.underWay.remove(number) != nil else {
+        state.hosts[host]?.waiting[number] = nil
         return nil
       }
-      guard !entry.waiting.isEmpty else { return nil }
-      let next = entry.waiting.removeFirst()
-      entry.underWay.insert(next.number)
-      return (next.loop, next.begin)
+      guard let next = state.hosts[host]?.next() else {
+        if state.hosts[host]?.underWay.isEmpty == true { state.hosts[host] = nil }
+        return nil
+      }
+      state.hosts[host]?.underWay.insert(next.number)
+      return next.waiter
     }
     if let next { next.loop.execute(next.begin) }
   }

@@ -199,7 +199,8 @@ package final class EngineCore {
 
   private func forkEnded(_ id: String) {
     guard let work = forks.removeValue(forKey: id) else { return }
-    if !work.isForgotten { endedForks.insert(id) }
+    let isAdopted = adoptions.contains { $0.left.contains(id) }
+    if !work.isForgotten, !isAdopted { endedForks.insert(id) }
     for index in adoptions.indices.reversed() where adoptions[index].left.remove(id) != nil && adoptions[index].left.isEmpty {
       adoptions.remove(at: index).onEnd()
     }

@@ -51,7 +51,8 @@ package struct ForkJournal {
     case .closedByServer: return line(.notice, "\(reason); the fork ends")
     case .unreachable(_, let cause), .refused(let cause), .broken(let cause):
       return line(.error, "\(reason)\(ForkJournal.advice(cause)); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
-    case .drainExpired: return line(.warning, "\(reason); the time for draining is over, the fork ends")
+    case .drainExpired:
+      return line(undeliveredMilliseconds > 0 ? .warning : .notice, "\(reason); the time for draining is over, the fork ends")
     }
   }
 

@@ -26,6 +26,8 @@ final class ForkLoop {
   private let surroundings: EngineSurroundings
   private let onEnd: @Sendable (String) -> Void
   private var runners: [ForkRunner] = []
+  /// Where each stands among them.
+  private var places: [String: Int] = [:]
   /// A fork whose files cannot be opened at the moment: another engine still holds the cursor, or the system lacks
   /// something.
   private struct Pending {
@@ -119,7 +121,7 @@ final class ForkLoop {
     for id in waiting { onEnd(id) }
   }
 
-  private func runner(_ id: String) -> ForkRunner? { runners.first { $0.id == id } }
+  private func runner(_ id: String) -> ForkRunner? { places[id].map { runners[$0] } }
 
   private func open(_ id: String) {
     guard let waiting = pending[id], !isStopping else { return }
@@ -134,6 +136,7 @@ final class ForkLoop {
         self?.ended($0)
       }
       pending.removeValue(forKey: id)
+      places[id] = runners.count
       runners.append(runner)
       if waiting.isOrphaned { runner.orphan() }
       runner.start()
@@ -173,7 +176,11 @@ final class ForkLoop {
   }
 
   private func ended(_ runner: ForkRunner) {
-    runners.removeAll { $0 === runner }
+    // The last one takes its place: thousands may end in a second, and none of them moves all the others.
+    if let place = places.removeValue(forKey: runner.id), let last = runners.popLast(), last !== runner {
+      runners[place] = last
+      places[last.id] = place
+    }
     onEnd(runner.id)
   }
 
@@ -197,9 +204,13 @@ final class ForkLoop {
       ticks = false
       return
     }
-    // A fork that ends leaves the array while this copy is gone through.
     let share = min(max(ForkLoop.blocksPerTick / runners.count, ForkLoop.blocksPerForkMin), ForkLoop.blocksPerForkMax)
-    for runner in runners { runner.tick(now: monotonicNow(), blocksMax: share) }
+    // From behind: the place of one that ends is taken by one that had its turn.
+    var place = runners.count - 1
+    while place >= 0 {
+      if place < runners.count { runners[place].tick(now: monotonicNow(), blocksMax: share) }
+      place -= 1
+    }
     let now = monotonicNow()
     // After a stall no ticks are made up for: one of them sees all that came.
     if nextTick <= now { nextTick &+= ((now &- nextTick) / ForkLoop.tickNanoseconds &+ 1) &* ForkLoop.tickNanoseconds }

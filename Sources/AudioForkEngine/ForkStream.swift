@@ -27,6 +27,8 @@ package final class ForkStream {
   /// From which age of the oldest unconfirmed audio on the spool takes what the ring has; a third of what that holds.
   private let spoolAge: Int64
   private var isSpooling = false
+  /// When there was nothing that waits to be confirmed, last; never, for what an earlier engine left.
+  private var waitsSince: Int64 = 0
   private let configuration: RenderConfiguration
   private var renderer: Renderer<SpeexConverter>
   private var window: DeliveryWindow<Mark>
@@ -167,7 +169,9 @@ package final class ForkStream {
     let oldest = confirmed.checkpoint.oldestSequence
     spool.release(before: oldest)
     // A closed ring overwrites nothing any more.
-    let age = ring.closedAt == nil && ring.published > oldest ? now &- confirmed.completedAt : 0
+    // Nor is a silence an outage, although what was confirmed before it is old.
+    if ring.published <= oldest { waitsSince = now }
+    let age = ring.closedAt == nil && ring.published > oldest ? now &- max(confirmed.completedAt, waitsSince) : 0
     if age > spoolAge { isSpooling = true } else if age < spoolAge / 2 { isSpooling = false }
     if isSpooling { spool.copy(from: ring, oldest: oldest, now: now) }
     spool.tick(now: now)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
+internal import NIOConcurrencyHelpers
 package import NIOCore
 internal import NIOPosix
-internal import Synchronization
 
 /// Why a name could not be resolved.
 package struct NameFailure: Error, Equatable, Sendable {
@@ -30,8 +30,8 @@ package final class NameResolution: Sendable {
   package typealias LookUp = @Sendable (_ host: String, _ port: Int, _ family: CInt) throws -> [SocketAddress]
 
   private let pool = NIOThreadPool(numberOfThreads: NameResolution.threads)
-  private let isStarted = Mutex(false)
-  private let waiting = Mutex<[Question: [EventLoopPromise<[SocketAddress]>]]>([:])
+  private let isStarted = NIOLockedValueBox(false)
+  private let waiting = NIOLockedValueBox<[Question: [EventLoopPromise<[SocketAddress]>]]>([:])
   private let lookUp: LookUp
 
   /// With getaddrinfo, or with another way of looking up.
@@ -41,13 +41,13 @@ package final class NameResolution: Sendable {
   func addresses(of host: String, port: Int, family: CInt, on loop: any EventLoop) -> EventLoopFuture<[SocketAddress]> {
     let question = Question(host: host, port: port, family: family)
     let promise = loop.makePromise(of: [SocketAddress].self)
-    let isFirst = waiting.withLock { waiting in
+    let isFirst = waiting.withLockedValue { waiting in
       waiting[question, default: []].append(promise)
       return waiting[question]?.count == 1
     }
     guard isFirst else { return promise.futureResult }
     // Under the lock: another loop's question would meet a pool that does not run yet.
-    isStarted.withLock { started in
+    isStarted.withLockedValue { started in
       if !started { pool.start() }
       started = true
     }
@@ -56,7 +56,7 @@ package final class NameResolution: Sendable {
         guard state == .active else { throw NameFailure(reason: "dns: the engine is stopping") }
         return try lookUp(host, port, family)
       }
-      for promise in waiting.withLock({ $0.removeValue(forKey: question) ?? [] }) { promise.completeWith(result) }
+      for promise in waiting.withLockedValue({ $0.removeValue(forKey: question) ?? [] }) { promise.completeWith(result) }
     }
     return promise.futureResult
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import NIOConcurrencyHelpers
 internal import NIOCore
 internal import NIOPosix
-internal import Synchronization
 
 /// The spools of all forks: threads for their files, and what they take of the disk together. Shared by all loops.
 ///
@@ -24,7 +24,7 @@ package final class SpoolStore: Sendable {
     var isStarted = false
   }
 
-  private let state = Mutex(State())
+  private let state = NIOLockedValueBox(State())
   private let pool = NIOThreadPool(numberOfThreads: SpoolStore.threads)
 
   package init() {}
@@ -33,11 +33,11 @@ package final class SpoolStore: Sendable {
   func perform<Value: Sendable>(
     on loop: any EventLoop, _ work: @escaping @Sendable () throws -> Value
   ) -> EventLoopFuture<Value> {
-    let mustStart = state.withLock { state in
-      defer { state.isStarted = true }
-      return !state.isStarted
+    // Under the lock: another loop's work would meet a pool that does not run yet.
+    state.withLockedValue { state in
+      if !state.isStarted { pool.start() }
+      state.isStarted = true
     }
-    if mustStart { pool.start() }
     return pool.runIfActive(eventLoop: loop, work)
   }
 
@@ -46,7 +46,7 @@ package final class SpoolStore: Sendable {
   func reserve(
     _ bytes: Int, for id: String, in folder: String, limit: Int, evict: @escaping @Sendable () -> Void
   ) -> Bool {
-    let (isGranted, victims) = state.withLock { state -> (Bool, [@Sendable () -> Void]) in
+    let (isGranted, victims) = state.withLockedValue { state -> (Bool, [@Sendable () -> Void]) in
       if state.streams[id] == nil {
         state.numbers &+= 1
         state.streams[id] = Stream(folder: folder, number: state.numbers, evict: evict)
@@ -71,7 +71,7 @@ package final class SpoolStore: Sendable {
 
   /// What was reserved was not written after all.
   func giveBack(_ bytes: Int, of id: String) {
-    state.withLock { state in
+    state.withLockedValue { state in
       guard let had = state.streams[id]?.bytes else { return }
       state.streams[id]?.bytes = max(0, had - bytes)
     }
@@ -79,7 +79,7 @@ package final class SpoolStore: Sendable {
 
   /// The fork has nothing in its spool any more. `isOver`: it will not have again.
   func release(_ id: String, isOver: Bool) {
-    state.withLock { state in
+    state.withLockedValue { state in
       state.streams[id]?.bytes = 0
       if isOver { state.streams[id] = nil }
     }

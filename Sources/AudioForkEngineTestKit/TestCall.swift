@@ -82,6 +82,9 @@ package final class TestCall {
     framesWritten += 1
   }
 
+  /// Nobody says anything for so long, in whole frames.
+  package func pause(milliseconds: Int) { framesWritten += milliseconds / 20 }
+
   /// Writes frames in real time until the call is this old, or until the task is cancelled.
   package func speak(untilMilliseconds end: Int64) async throws {
     while Int64(framesWritten) * 20 < end {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import NIOCore
 internal import NIOPosix
-internal import Synchronization
 
 /// A TCP proxy on loopback between a client and a server, which does to the connections what it is told: to those that
 /// come (`plan`), and to those that are there (`strike`). All of it runs on one event loop; the methods may be called

@@ -83,6 +83,7 @@ package struct ChaosRun: Sendable {
           })
       }
       let scene = ChaosScene(sandbox: sandbox, manager: manager, server: server, proxy: proxy, tally: tally, trace: trace)
+      let before = ProcessFacts(of: sandbox.processIdentifier)
       let isOver = Mutex(false)
       let over: @Sendable () -> Bool = { isOver.withLock { $0 } }
       try await withThrowingTaskGroup(of: Void.self) { group in
@@ -100,7 +101,7 @@ package struct ChaosRun: Sendable {
         isOver.withLock { $0 = true }
         try await group.waitForAll()
       }
-      await check(scene)
+      await check(scene, before)
       manager.end()
     }
     try await proxy.stop()
@@ -125,12 +126,16 @@ package struct ChaosRun: Sendable {
   }
 
   /// What has to hold for the whole when the last call is over.
-  private func check(_ scene: ChaosScene) async {
+  private func check(_ scene: ChaosScene, _ before: ProcessFacts?) async {
     let left = (try? await scene.sandbox.channels()) ?? ["?"]
     if !left.isEmpty { scene.tally.wrong("channels are left: \(left)") }
     if scene.sandbox.engines().count != 1 { scene.tally.wrong("engines at the end: \(scene.sandbox.engines())") }
     if await !becomesTrue(within: 10, { scene.sandbox.runFiles().allSatisfy { !$0.contains(".") } }) {
       scene.tally.wrong("files are left: \(scene.sandbox.runFiles())")
+    }
+    let descriptors = { ProcessFacts(of: scene.sandbox.processIdentifier)?.descriptors ?? .max }
+    if let before, await !becomesTrue(within: 10, { descriptors() <= before.descriptors }) {
+      scene.tally.wrong("Asterisk has \(descriptors()) descriptors, had \(before.descriptors)")
     }
     // An engine that hangs is an error that an administrator has to hear of; anything else at this level is none of ours.
     // So is one that has no descriptor for a new fork's files: it tries again.
@@ -277,6 +282,8 @@ final class RestartedReceiver: Sendable {
   let port: Int
   let folder: URL
   private let current: Mutex<Receiver>
+  /// What those said of `stop` that are gone.
+  private let past = Mutex<[String]>([])
 
   init() async throws {
     let first = try await Receiver(port: lastingPort())
@@ -293,8 +300,19 @@ final class RestartedReceiver: Sendable {
     old.signal(number)
     guard await old.ended() else { throw TestKitError("the receiver did not end") }
     try await Task.sleep(for: .seconds(seconds))
+    let said = old.lines.filter { $0.hasPrefix(Self.stopEvent) }
+    past.withLock { $0 += said }
     let next = try await Receiver(port: port, folder: folder)
     current.withLock { $0 = next }
+  }
+
+  private static let stopEvent = #"{"event":"stop","#
+
+  /// The position that the fork's `stop` named; nil where none came, or its word died with the receiver.
+  func stopPosition(of fork: String) -> Int? {
+    func isIts(_ line: String) -> Bool { line.hasPrefix(Self.stopEvent) && line.contains(#""id":"\#(fork)""#) }
+    let line = receiver.lines.last(where: isIts) ?? past.withLock { $0.last(where: isIts) }
+    return line?.firstMatch(of: /"position":([0-9]+)/).flatMap { Int($0.1) }
   }
 
   /// The files for a path so far.
@@ -407,6 +425,9 @@ struct ChaosCall: Sendable {
     if told != number("Lost") { wrong.append("gaps of \(told) samples were told, Lost says \(number("Lost"))") }
     if isV1, stop["Reason"]?.hasPrefix("done") == true, let file = recordings.first, file.count / 2 != number("Position") {
       wrong.append("the file has \(file.count / 2) sample frames, the stream \(number("Position"))")
+    }
+    if isV1, let position = scene.server.stopPosition(of: fork), position != number("Position") {
+      wrong.append("stop named position \(position), the stream has \(number("Position"))")
     }
     // No sample of the signals is zero: what is one was made up, and nothing that was made up is taken for audio.
     if isV1, stop["Reason"]?.hasPrefix("done") == true, zeros != number("Fill") {

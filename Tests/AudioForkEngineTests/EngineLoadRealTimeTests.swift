@@ -15,6 +15,7 @@ struct EngineLoadRealTimeTests {
 
   @Test("Forty-six forks through resets, a stall and three engines: everything arrives, and the accounts agree")
   func load() async throws {
+    // Without fill: a sanitizer makes the callers late, and what the clock fills in for them would be in the way.
     let directory = try ScratchFolder()
     let server = try await TestServer.start()
     let proxy = try await FaultProxy.start(to: server.port)
@@ -23,7 +24,7 @@ struct EngineLoadRealTimeTests {
       calls.append(
         try TestCall(
           in: directory, id: "af-raw-\(number)", url: "ws://127.0.0.1:\(proxy.port)/\(number)",
-          options: "D(both)R(1)r(1000)", drainSeconds: 30))
+          options: "D(both)nR(1)r(1000)", drainSeconds: 120))
     }
     let stores = (0..<Self.speaking).map { _ in ForkStore() }
     var servers: [TestServer] = []
@@ -32,7 +33,7 @@ struct EngineLoadRealTimeTests {
       servers.append(own)
       calls.append(
         try TestCall(
-          in: directory, id: "af-v1-\(number)", url: own.url, options: "D(both)R(1)r(1000)w(audiofork)", drainSeconds: 30))
+          in: directory, id: "af-v1-\(number)", url: own.url, options: "D(both)nR(1)r(1000)w(audiofork)", drainSeconds: 120))
     }
     func engine() async throws -> TestEngine {
       let engine = try await TestEngine(directory)
@@ -66,7 +67,7 @@ struct EngineLoadRealTimeTests {
 
     let last = current
     for call in calls {
-      try await eventually(within: 40, "\(call.id) ends") { last.ended(call.id) != nil }
+      try await eventually(within: 150, "\(call.id) ends") { last.ended(call.id) != nil }
       let end = try #require(last.ended(call.id))
       #expect(end.reason == "done: all audio was delivered", "\(call.id)")
       #expect(end.counters.lost == 0)

@@ -86,6 +86,27 @@ struct SpoolRealTimeTests {
     await second.stop()
   }
 
+  @Test("Silence is no outage: what is said after it touches no disk")
+  func silence() async throws {
+    let server = try await TestServer.start()
+    let engine = try await TestEngine(directory)
+    let call = try call(server.port, options: "D(both)nR(1)")
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 500)
+    // Twice what makes a fork spool; the frames that follow are as late as their silence was long.
+    try await Task.sleep(nanoseconds: 1_000_000_000)
+    call.pause(milliseconds: 1000)
+    var touched: Set<String> = []
+    for moment in stride(from: 1500 as Int64, through: 2000, by: 20) {
+      try await call.speak(untilMilliseconds: moment)
+      touched.formUnion(folder.names)
+    }
+    call.hangUp()
+    _ = try await finish(engine)
+    #expect(touched == [])
+    await server.stop()
+  }
+
   @Test("Without a spool the same outage loses audio, and says so while it does")
   func withoutSpool() async throws {
     let port = try await freePort()

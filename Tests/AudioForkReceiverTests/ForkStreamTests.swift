@@ -151,6 +151,13 @@ struct ForkStreamTests {
     }
   }
 
+  @Test("Audio behind stop is refused: the stream is over")
+  func audioBehindStop() throws {
+    var machine = try resumed(at: 160)
+    #expect(!isRefused(machine.received(text(#"{"type":"stop","position":160,"reason":"ended"}"#))))
+    #expect(isRefused(machine.received(audio(160, frames: 160))))
+  }
+
   @Test("Without a start the connection ends after a while")
   func noStart() throws {
     var machine = StreamStateMachine(isForkStream: true)

@@ -339,6 +339,7 @@ package struct StreamStateMachine: Sendable {
     guard let start = fork?.start, let next = fork?.next, file != .opening, file != .awaited else {
       return refuse("audio came before the stream was resumed")
     }
+    guard fork?.stop == nil else { return refuse("audio came behind stop") }
     let frameBytes = start.encoding.bytesPerSample * start.channelCount
     guard let position = message.readInteger(as: UInt64.self), position <= ForkMessage.positionMax,
       message.readableBytes % frameBytes == 0
