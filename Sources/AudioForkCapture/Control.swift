@@ -104,14 +104,21 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
     engineProcess.spawnIfDue(now, path: Control.settings?.engine ?? [])
     sweepTable(now)
     engineProcess.send()
+    // Before the wait as well as after it: where the last fork has gone there is no end to the wait, and the time that it
+    // took must not count against the engine when the next one begins.
+    if !hasForksAtWork() { engineProcess.owesNothing() }
     waitForWork()
     engineProcess.receive()
-    engineProcess.checkHeartbeat(af_now_ns(), hasForks: withTable { forkTable.count } > 0)
+    engineProcess.checkHeartbeat(af_now_ns(), hasForks: hasForksAtWork())
     if Control.takeRestart() { engineProcess.restart() }
   }
   engineProcess.end()
   return nil
 }
+
+/// Whether there are forks that the engine has not ended. One that it has, on a channel whose hook is still to leave, is no
+/// work of its.
+private func hasForksAtWork() -> Bool { withTable { forkTable.first { $0.pointee.ended == 0 } != nil } }
 
 private func waitForWork() {
   var descriptors = [

@@ -166,16 +166,16 @@ struct EngineProcess {
   /// Whether a living engine may be stuck: no heartbeat, although it has forks. One that is being started counts too.
   /// After `receive`: what was said while we did not listen is said.
   mutating func checkHeartbeat(_ now: Int64, hasForks: Bool) {
-    guard link >= 0, hasForks else {
-      owesSince = 0
-      return
-    }
+    guard link >= 0, hasForks else { return owesNothing() }
     if owesSince == 0 { owesSince = now }
     guard now &- owesSince > EngineProcess.heartbeatMax else { return }
     log(
       AF_LEVEL_ERROR, "the AudioFork engine has not given a sign of life for 3 seconds; it is killed and started again")
     died()
   }
+
+  /// An engine without forks beats no more.
+  mutating func owesNothing() { owesSince = 0 }
 
   /// Asks the engine to save its cursors and go; the next one goes on where it stopped.
   mutating func restart() {

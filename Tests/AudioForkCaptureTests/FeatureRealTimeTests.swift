@@ -392,6 +392,26 @@ struct ChannelRealTimeTests {
     module.end([], [])
   }
 
+  @Test("An engine owes no heartbeat while it has no fork, however long that is, nor for one that it has ended")
+  func idleEngine() throws {
+    let module = try LoadedModule()
+    let first = fake_channel("PJSIP/100-1", 8000)
+    let id = try #require(module.start(first, "ws://x/"))
+    module.engine.send(FieldWriter(message: UInt16(AF_LINK_HEARTBEAT.rawValue)).message())
+    fake_hangup(first)
+    module.engine.sayEnded(id)
+    #expect(soon { fake_module_references() == 0 })
+    // Longer than a heartbeat may take.
+    usleep(3_300_000)
+    let second = fake_channel("PJSIP/100-2", 8000)
+    let other = try #require(module.start(second, "ws://x/"))
+    // The server wants no more, and the channel brings no frame with which the hook would leave.
+    module.engine.sayEnded(other)
+    #expect(!module.engine.isClosed(within: 3300))
+    #expect(!FakedAsterisk.log.contains("has not given a sign of life"))
+    module.end([second], [])
+  }
+
   @Test("With b nothing is captured while the channel is not bridged")
   func onlyBridged() throws {
     let module = try LoadedModule()
