@@ -160,7 +160,9 @@ private func sweepTable(_ now: Int64) {
       if isClosed, fork.pointee.ended != 0 || now &- fork.pointee.closed_at_ns > limit {
         let isFinished = fork.pointee.ended != 0
         if !isFinished {
-          endFork(fork, reason: text("engine: it did not finish the fork within ", .number(sweepSeconds(fork)), " seconds"))
+          endFork(
+            fork, reason: text("engine: it did not finish the fork within ", .number(sweepSeconds(fork)), " seconds"),
+            isAccounted: false)
         }
         forkTable.remove(fork)
         rememberEnded(ForkRow(fork, now: now))

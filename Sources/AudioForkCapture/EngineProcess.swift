@@ -248,7 +248,7 @@ struct EngineProcess {
       store(message, in: &fork.pointee.counters)
       let reason = message.text(UInt16(AF_FIELD_REASON.rawValue)) ?? []
       if isEnd {
-        endFork(fork, reason: reason)
+        endFork(fork, reason: reason, isAccounted: message.number(UInt16(AF_FIELD_CAPTURED.rawValue)) != nil)
         return true
       }
       if message.number(UInt16(AF_FIELD_LOSING.rawValue)) == 1 {

@@ -143,10 +143,10 @@ func unmap(_ fork: ForkPointer) {
 }
 
 /// The fork has ended, for this reason: that is told, its beeps end, its command is run. With the table's lock held;
-/// `Jobs.wake` follows.
-func endFork(_ fork: ForkPointer, reason: Bytes) {
+/// `Jobs.wake` follows. `isAccounted`: the engine has said what became of its audio.
+func endFork(_ fork: ForkPointer, reason: Bytes, isAccounted: Bool) {
   fork.pointee.ended = 1
-  closeAccounts(fork)
+  closeAccounts(fork, isAccounted: isAccounted)
   hangUpIfWanted(fork, reason: reason)
   replace(&fork.pointee.state, with: Bytes(text: "ended"))
   replace(&fork.pointee.reason, with: reason)
@@ -166,12 +166,12 @@ func hangUpIfWanted(_ fork: ForkPointer, reason: Bytes) {
 
 /// Where the engine has not ended the fork itself, or could not read its ring, the tap has the last word on what was
 /// captured, and what is not known to be delivered is lost: a gap for each direction.
-private func closeAccounts(_ fork: ForkPointer) {
+private func closeAccounts(_ fork: ForkPointer, isAccounted: Bool) {
   guard let ring = fork.pointee.tap.ring else { return }
   let capturedIn = af_word_load_relaxed(af_ring_captured(ring, 0))
   let capturedOut = af_word_load_relaxed(af_ring_captured(ring, 1))
   let told = fork.pointee.counters
-  guard told.captured == 0 || told.delivered &+ told.lost != told.captured else { return }
+  guard !isAccounted || told.captured == 0 || told.delivered &+ told.lost != told.captured else { return }
   fork.pointee.counters.captured = max(capturedIn &+ capturedOut, told.captured)
   fork.pointee.counters.lost = fork.pointee.counters.captured &- min(told.delivered, fork.pointee.counters.captured)
   raiseLastGap(fork, "in", told.accounted.0, capturedIn)

@@ -49,6 +49,10 @@ package final class AttemptAdmission: Sendable {
     var head = 0
 
     mutating func next() -> (number: UInt64, waiter: Waiter)? {
+      if head > 64, head > order.count / 2 {
+        order.removeFirst(head)
+        head = 0
+      }
       while head < order.count {
         let number = order[head]
         head += 1

@@ -23,11 +23,14 @@ package struct CursorRecord: Equatable, Sendable {
   /// which counts them as rendered.
   package var skipped: UInt64 = 0
 
-  private static let version: UInt8 = 5
+  /// Endpoints that have answered a ping, a bit each: their kernels' word is not taken for theirs.
+  package var ponged: UInt64 = 0
+
+  private static let version: UInt8 = 6
 
   package init() {}
 
-  /// Version, six numbers, two lists of ranges, then the checkpoint; little-endian. The cursor file adds the
+  /// Version, seven numbers, two lists of ranges, then the checkpoint; little-endian. The cursor file adds the
   /// checksum.
   package func encode() -> [UInt8] {
     var encoded: [UInt8] = [CursorRecord.version]
@@ -36,7 +39,7 @@ package struct CursorRecord: Equatable, Sendable {
         encoded.append(UInt8(truncatingIfNeeded: number &>> shift))
       }
     }
-    for number in [UInt64(bitPattern: completedAt), connections, bytes, textsDropped, gaps, skipped] { append(number) }
+    for number in [UInt64(bitPattern: completedAt), connections, bytes, textsDropped, gaps, skipped, ponged] { append(number) }
     for gaps in [reportedIn, reportedOut] {
       encoded.append(UInt8(clamping: gaps.ranges.count))
       for range in gaps.ranges {
@@ -54,7 +57,7 @@ package struct CursorRecord: Equatable, Sendable {
     guard rest.popFirst() == CursorRecord.version, let completed = CursorRecord.number(&rest),
       let connections = CursorRecord.number(&rest), let count = CursorRecord.number(&rest),
       let dropped = CursorRecord.number(&rest), let gaps = CursorRecord.number(&rest),
-      let skipped = CursorRecord.number(&rest), let gapsIn = CursorRecord.gaps(&rest),
+      let skipped = CursorRecord.number(&rest), let ponged = CursorRecord.number(&rest), let gapsIn = CursorRecord.gaps(&rest),
       let gapsOut = CursorRecord.gaps(&rest)
     else { return nil }
     completedAt = Int64(bitPattern: completed)
@@ -64,6 +67,7 @@ package struct CursorRecord: Equatable, Sendable {
     textsDropped = dropped
     self.gaps = gaps
     self.skipped = skipped
+    self.ponged = ponged
     reportedIn = gapsIn
     reportedOut = gapsOut
     if !rest.isEmpty {

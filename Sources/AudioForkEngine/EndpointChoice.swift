@@ -26,6 +26,11 @@ package struct EndpointChoice: Sendable {
     return refusals.count == count
   }
 
+  /// The next one in order, without a word against this one.
+  package mutating func passOver(now: Int64) {
+    index = (1...count).map { (index + $0) % count }.first { notBefore[$0, default: .min] <= now } ?? index
+  }
+
   /// How long the next attempt's endpoint wants to be left alone, nanoseconds.
   package func wait(now: Int64) -> Int64 { max(0, notBefore[index, default: now] &- now) }
 

@@ -7,11 +7,13 @@ internal import NIOPosix
 /// One attempt to connect and, where it succeeds, the session that comes of it. Lives on one event loop.
 ///
 /// The whole attempt, from the look-up of the name over TLS to the server's answer, has one time limit. Reports exactly one
-/// `opened` or `failed`, after `opened` exactly one `ended`, and nothing any more after `drop`.
+/// `opened`, `failed` or `crowded`, after `opened` exactly one `ended`, and nothing any more after `drop`.
 final class EndpointConnection: WebSocketOwner {
   enum Event {
     case opened
     case failed(ConnectionFailure)
+    /// Too many attempts to the host are under way, and there is another endpoint: nothing was tried.
+    case crowded
     /// A text message of the server.
     case text(String)
     /// A pong of the server, and its payload.
@@ -89,7 +91,9 @@ final class EndpointConnection: WebSocketOwner {
     guard hasAlternative else { return }
     deadline = loop.assumeIsolated().scheduleTask(in: EndpointConnection.admissionWait) { [weak self] in
       guard let self, self.phase == .waiting else { return }
-      self.fail(ConnectionFailure("connection: \(AttemptAdmission.attemptsMax) other attempts to the host are under way"))
+      let report = self.onEvent
+      self.drop()
+      report?(.crowded)
     }
   }
 

@@ -59,9 +59,12 @@ final class ForkRunner {
   private var resumeTimer: Scheduled<Void>?
   /// Endpoints that closed on their first ping, and those that answer none.
   private var offended: Set<Int> = []
-  /// Those that were lost without a Close when they were pinged first: once may be chance.
-  private var suspected: Set<Int> = []
+  /// How often in a row each was lost without a Close when it was pinged for the first time: that may be chance.
+  private var suspicions: [Int: Int] = [:]
+  private static let suspicionsMax = 3
   private var mute: Set<Int> = []
+  /// Since when there has been audio that was sent and not confirmed; nil: there is none.
+  private var flightSince: Int64?
   private var askedAt: Int64 = 0
   private var probedAt: Int64 = 0
   private var hasSaidTheEnd = false
@@ -206,7 +209,7 @@ final class ForkRunner {
       return false
     }
     let isLate = tellNotes(over: session)
-    for note in stream.takeRanges(all: stream.isDrained || leavesAt != nil) { tell(note, over: session) }
+    for note in stream.takeRanges(all: stream.isDrained || leavesAt != nil || isFull) { tell(note, over: session) }
     guard blocks > 0 else { return true }
     audioEnd = session.bytesWritten
     stream.sent(now: now, offset: audioEnd, audioBytes: bytes, isTold: !isLate)
@@ -230,9 +233,12 @@ final class ForkRunner {
   /// Sample frames that were sent and are not confirmed.
   private var inFlight: UInt64 { stream.position &- stream.confirmedPosition }
 
+  /// Whether nothing more is sent until something is confirmed.
+  private var isFull: Bool { inFlight >= inFlightMax }
+
   /// A server that cannot say how far it has come is held back by the socket's buffers alone.
   private var inFlightMax: UInt64 {
-    guard level > .tcp else { return .max }
+    guard level > .tcp || stream.hasPonged(choice.index) && facts.options.pings else { return .max }
     let seconds =
       level == .app && facts.stream.acknowledgement == .persisted
       ? ForkRunner.inFlightSecondsPersisted : ForkRunner.inFlightSeconds
@@ -245,10 +251,11 @@ final class ForkRunner {
   private func ping(over session: WebSocketSession, _ now: Int64) {
     let isWaitedFor = level < .app && (stream.isDrained || leavesAt != nil || inFlight >= inFlightMax / 2)
     guard session.isWritable,
-      barrier.isDue(position: stream.position, now: now, unconfirmed: inFlight > 0 && (level < .app || barrier.isQuiet(now: now)),
+      barrier.isDue(position: stream.position, now: now, unconfirmed: inFlight > 0 && (level < .app || barrier.isQuiet(now: now, since: flightSince ?? now)),
         isUrgent: isWaitedFor)
     else { return }
-    stream.sent(now: now, offset: session.bytesWritten, audioBytes: 0, isBarrier: true)
+    // A server that acknowledges confirms by that and not by its pong.
+    if level < .app { stream.sent(now: now, offset: session.bytesWritten, audioBytes: 0, isBarrier: true) }
     session.ping(PingBarrier.payload(stream.position))
     barrier.sent(position: stream.position, now: now)
     session.flush()
@@ -257,6 +264,7 @@ final class ForkRunner {
   private func pongCame(_ payload: ByteBuffer) {
     guard let position = barrier.pong(payload.readableBytesView), level < .app else { return }
     level = .pong
+    stream.ponged(choice.index)
     stream.confirm(position: position)
   }
 
@@ -268,10 +276,10 @@ final class ForkRunner {
     stream.confirm(position: position)
   }
 
-  /// Where nothing follows, the last position has to be one that can be confirmed; its ack may have come before that was
+  /// Where nothing follows, for good or until more is confirmed, the last position has to be one that can be confirmed; its ack may have come before that was
   /// known, and does not come again.
   private func markTheEnd(over session: WebSocketSession, _ now: Int64) {
-    guard level == .app, inFlight > 0, stream.isDrained || leavesAt != nil else { return }
+    guard level == .app, inFlight > 0, stream.isDrained || leavesAt != nil || isFull else { return }
     stream.sent(now: now, offset: session.bytesWritten, audioBytes: 0, isBarrier: true)
     stream.confirm(position: acknowledgedPosition)
   }
@@ -279,8 +287,10 @@ final class ForkRunner {
   /// Whether the server is gone without a word. Leaves the connection then.
   private func isDead(_ session: WebSocketSession, _ now: Int64) -> Bool {
     barrier.heard(session.framesHeard, now: now)
-    if barrier.isDead(now: now, speaks: level == .app) {
-      leave("connection: the server has not answered for \(barrier.silenceMax / 1_000_000_000) s")
+    flightSince = inFlight > 0 ? flightSince ?? now : nil
+    if barrier.isDead(now: now, speaks: level == .app, since: flightSince) {
+      let limit = flightSince == nil ? PingBarrier.deadNanoseconds : barrier.silenceMax
+      leave("connection: the server has not answered for \(limit / 1_000_000_000) s")
       return true
     }
     probe(now)
@@ -416,6 +426,10 @@ final class ForkRunner {
     switch event {
     case .opened: opened()
     case .failed(let failure): attemptFailed(failure)
+    case .crowded:
+      // No failure of anybody's: it counts as no attempt.
+      choice.passOver(now: monotonicNow())
+      connect()
     case .text(let text): understand(text)
     case .pong(let payload): pongCame(payload)
     case .ended(let end): sessionEnded(end)
@@ -487,6 +501,7 @@ final class ForkRunner {
     resumeTimer?.cancel()
     resumeTimer = nil
     connectedAt = monotonicNow()
+    flightSince = nil
     let now = connectedAt &- epochMonotonic
     choice.connected()
     stream.connectionOpened()
@@ -495,6 +510,7 @@ final class ForkRunner {
     level = position == nil ? .tcp : .app
     barrier = PingBarrier(
       isOn: facts.options.pings && !offended.contains(choice.index), isHopeful: !mute.contains(choice.index),
+      isKnown: stream.hasPonged(choice.index),
       silenceMax: facts.silenceMaxNanoseconds, now: now)
     probedAt = now
     handle(.connected)
@@ -583,12 +599,13 @@ final class ForkRunner {
     if barrier.isMute(now: now &- epochMonotonic) { mute.insert(choice.index) }
     if barrier.hasPonged {
       mute.remove(choice.index)
-      suspected.remove(choice.index)
+      suspicions[choice.index] = nil
     }
     if offended.contains(choice.index) {
       if !wasStable { offended.remove(choice.index) }
     } else if barrier.mayHaveOffended(now: now &- epochMonotonic) {
-      guard hasClosed || !suspected.insert(choice.index).inserted else { return }
+      suspicions[choice.index, default: 0] += 1
+      guard hasClosed || suspicions[choice.index, default: 0] >= ForkRunner.suspicionsMax else { return }
       offended.insert(choice.index)
       output.send(journal.pingRefused())
     }

@@ -80,6 +80,7 @@ package final class ForkStream {
       completedAt = found.completedAt
       notedBefore = checkpoint.sequence
     } else {
+      record.skipped = 0
       renderer = Renderer(configuration)
       window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: 0))
       completedAt = 0
@@ -349,6 +350,19 @@ package final class ForkStream {
     get { record.textsDropped }
     set { record.textsDropped = newValue }
   }
+
+  /// Whether this endpoint has ever answered a ping of the fork's, whatever engine sent it.
+  package func hasPonged(_ endpoint: Int) -> Bool { record.ponged & ForkStream.bit(endpoint) != 0 }
+
+  /// It has answered one.
+  package func ponged(_ endpoint: Int) {
+    guard !hasPonged(endpoint) else { return }
+    record.ponged |= ForkStream.bit(endpoint)
+    save()
+  }
+
+  /// Beyond the 63rd endpoint all have one bit in common.
+  private static func bit(_ endpoint: Int) -> UInt64 { 1 &<< UInt64(min(max(endpoint, 0), 63)) }
 
   /// A connection was opened.
   package func connectionOpened() { record.connections &+= 1 }

@@ -32,17 +32,21 @@ package struct PingBarrier: Sendable {
   package let isOn: Bool
   /// Whether the server may be one that pongs: an earlier connection to it has not shown the contrary.
   private let isHopeful: Bool
-  /// Silence of a server that has spoken, with a ping out, that means a dead connection, nanoseconds.
+  /// Whether an earlier connection has shown that this server pongs.
+  private let isKnown: Bool
+  /// Silence of a server that has spoken, with a ping out and audio that waits, that means a dead connection, nanoseconds.
   package let silenceMax: Int64
   /// Whether the server has answered one.
   package private(set) var hasPonged = false
 
-  /// Begins with a connection. `isHopeful`: no earlier one has shown that this server does not pong.
+  /// Begins with a connection. `isHopeful`: no earlier one has shown that this server does not pong; `isKnown`: one has
+  /// shown that it does.
   package init(
-    isOn: Bool, isHopeful: Bool = true, silenceMax: Int64 = PingBarrier.deadNanoseconds, now: Int64
+    isOn: Bool, isHopeful: Bool = true, isKnown: Bool = false, silenceMax: Int64 = PingBarrier.deadNanoseconds, now: Int64
   ) {
     self.isOn = isOn
     self.silenceMax = silenceMax
+    self.isKnown = isKnown
     self.isHopeful = isHopeful
     openedAt = now
     lastAt = now &- PingBarrier.intervalNanoseconds
@@ -88,27 +92,34 @@ package struct PingBarrier: Sendable {
 
   /// Whether it may still turn out that the server pongs: until then its kernel's word is not taken for its own.
   package func isUndecided(now: Int64) -> Bool {
-    isOn && isHopeful && !hasPonged && now &- (firstAt ?? openedAt) < PingBarrier.firstAnswerNanoseconds
+    isOn && !hasPonged
+      && (isKnown || isHopeful && now &- (firstAt ?? openedAt) < PingBarrier.firstAnswerNanoseconds)
   }
 
   /// Whether it has turned out that the server does not pong.
   package func isMute(now: Int64) -> Bool { isOn && !hasPonged && firstAt != nil && !isUndecided(now: now) }
 
   /// Whether the server has fallen silent for good. `speaks`: it acknowledges by itself, whether it pongs or not.
-  package func isDead(now: Int64, speaks: Bool) -> Bool {
-    guard hasPonged || speaks, let outstanding else { return false }
+  /// `since`: when audio began to wait for it; nil: none does, and there is more time.
+  package func isDead(now: Int64, speaks: Bool, since: Int64?) -> Bool {
+    guard let outstanding else { return false }
+    guard let since else {
+      return hasPonged && now &- max(outstanding.at, heardAt) >= PingBarrier.deadNanoseconds
+    }
+    guard hasPonged || isKnown || speaks else { return false }
     // Who acknowledges by himself was silent before he was asked.
     let asked = speaks ? outstanding.at &+ silenceMax / 2 : outstanding.at &+ silenceMax
-    return now >= max(asked, heardAt &+ silenceMax)
+    return now >= max(asked, max(heardAt, since) &+ silenceMax)
   }
 
-  /// Whether a server that acknowledges by itself has said nothing for so long that it is asked.
-  package func isQuiet(now: Int64) -> Bool { now &- heardAt >= silenceMax / 2 }
+  /// Whether a server that acknowledges by itself has said nothing for so long that it is asked. `since`: when audio began
+  /// to wait for it.
+  package func isQuiet(now: Int64, since: Int64) -> Bool { now &- max(heardAt, since) >= silenceMax / 2 }
 
   /// Whether the first ping of all is out, sent not long ago: a server that closes now may be one that cannot stand
   /// pings.
   package func mayHaveOffended(now: Int64) -> Bool {
-    guard isOn, !hasPonged, let outstanding else { return false }
+    guard isOn, !hasPonged, !isKnown, let outstanding else { return false }
     return now &- outstanding.at < 1_000_000_000
   }
 

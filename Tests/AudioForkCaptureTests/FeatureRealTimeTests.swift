@@ -380,7 +380,7 @@ struct ChannelRealTimeTests {
       AF_LINK_STATE, id, .text(AF_FIELD_STATE, "streaming"), .number(AF_FIELD_CAPTURED, 960), .number(AF_FIELD_DELIVERED, 480),
       .number(AF_FIELD_ACCOUNTED_IN, 320), .number(AF_FIELD_ACCOUNTED_OUT, 160), .number(AF_FIELD_CONFIRMED, 320))
     fake_hangup(channel)
-    // No counters: they stay what they were.
+    // No counters: they stay what they were, although more has been captured since.
     module.engine.tell(AF_LINK_ENDED, id, .text(AF_FIELD_REASON, "engine: it has crashed 3 times over this fork"))
     #expect(soon { events.contains("AudioForkStop") })
     for (direction, start, count) in [("in", 320, 160), ("out", 160, 320)] {

@@ -100,6 +100,45 @@ struct ConfirmationRealTimeTests {
     await server.stop()
   }
 
+  @Test("A server that pongs is believed nothing else, after losses at its first ping as after another engine's start")
+  func pongsOnceAlways() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let proxy = try await FaultProxy.start(to: server.port)
+    let call = try TestCall(in: directory, url: "ws://127.0.0.1:\(proxy.port)/", options: "D(both)R(1)r(1000)")
+    var engine = try await TestEngine(directory)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 500)
+    // Lost each time before the first pong: something on the way, and not the pings.
+    try await proxy.plan(.cut(afterBytes: 3000, resets: false))
+    for moment in stride(from: 600 as Int64, through: 1600, by: 200) {
+      try await proxy.strike(.reset)
+      try await call.speak(untilMilliseconds: moment)
+    }
+    try await proxy.plan(.none)
+    _ = try await engine.stop()
+    engine = try await TestEngine(directory)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    // Everything is acknowledged by the proxy's kernel, and dies there.
+    try await proxy.plan(.stall)
+    try await call.speak(untilMilliseconds: 1700)
+    try await proxy.plan(.none)
+    try await call.speak(untilMilliseconds: 2200)
+    try await proxy.strike(.blackhole)
+    try await call.speak(untilMilliseconds: 3600)
+    try await proxy.strike(.reset)
+    try await call.speak(untilMilliseconds: 4000)
+    call.hangUp()
+    let last = engine
+    try await eventually(within: 20, "the fork ends") { last.ended(call.id) != nil }
+    #expect(last.ended(call.id)?.counters.confirmation == .pong)
+    let reception = Reception(server.connections, expected: call.expected)
+    #expect(reception.isExact && reception.missing == 0, "\(reception)")
+    #expect(!last.lines(.notice).contains { $0.contains("it is not pinged again") })
+    try await proxy.stop()
+    await server.stop()
+  }
+
   @Test("A server killed with audio in its kernel's hands, moments after the start, has lost nothing for good")
   func killedEarly() async throws {
     let directory = try ScratchFolder()

@@ -414,6 +414,7 @@ struct ForkStreamTests {
     record.bytes = 1 << 40
     record.textsDropped = 9
     record.gaps = 4
+    record.ponged = 5
     for gap in [5..<7, 8..<9] as [Range<UInt64>] { _ = record.reportedIn.report(gap) }
     for place in 0..<UInt64(ReportedGaps.rangesMax) { _ = record.reportedOut.report((place * 2)..<(place * 2 + 1)) }
     let bytes = record.encode()

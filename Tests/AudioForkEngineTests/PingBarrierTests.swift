@@ -61,18 +61,48 @@ struct PingBarrierTests {
   func dead() {
     let long = PingBarrier.deadNanoseconds
     var barrier = asked()
-    #expect(!barrier.isDead(now: 10 * long, speaks: false))
-    #expect(barrier.isDead(now: 10 * long, speaks: true), "it acknowledges, and has stopped doing so")
-    #expect(!barrier.isDead(now: long - 1, speaks: true))
+    #expect(!barrier.isDead(now: 10 * long, speaks: false, since: 0))
+    #expect(barrier.isDead(now: 10 * long, speaks: true, since: 0), "it acknowledges, and has stopped doing so")
+    #expect(!barrier.isDead(now: long - 1, speaks: true, since: 0))
     _ = barrier.pong(PingBarrier.payload(8000))
-    #expect(!barrier.isDead(now: 10 * long, speaks: false), "nothing is out")
+    #expect(!barrier.isDead(now: 10 * long, speaks: false, since: 0), "nothing is out")
     barrier.sent(position: 16_000, now: long)
-    #expect(!barrier.isDead(now: 2 * long - 1, speaks: false))
-    #expect(barrier.isDead(now: 2 * long, speaks: false))
+    #expect(!barrier.isDead(now: 2 * long - 1, speaks: false, since: 0))
+    #expect(barrier.isDead(now: 2 * long, speaks: false, since: 0))
     barrier.heard(7, now: 2 * long - 1)
-    #expect(!barrier.isDead(now: 3 * long - 2, speaks: false), "a late pong of one who speaks is back-pressure")
+    #expect(!barrier.isDead(now: 3 * long - 2, speaks: false, since: 0), "a late pong of one who speaks is back-pressure")
     barrier.heard(7, now: 3 * long - 2)
-    #expect(barrier.isDead(now: 3 * long - 1, speaks: false), "the same count is no news")
+    #expect(barrier.isDead(now: 3 * long - 1, speaks: false, since: 0), "the same count is no news")
+  }
+
+  @Test("A server that has ponged on an earlier connection is waited for: its kernel's word is not taken, nor a loss for an offence")
+  func known() {
+    let limit: Int64 = 7_000_000_000
+    var barrier = PingBarrier(isOn: true, isHopeful: false, isKnown: true, silenceMax: limit, now: 0)
+    #expect(barrier.isUndecided(now: 100 * limit))
+    barrier.sent(position: 1, now: 0)
+    #expect(!barrier.mayHaveOffended(now: 1))
+    #expect(!barrier.isMute(now: 100 * limit))
+    #expect(!barrier.isDead(now: limit - 1, speaks: false, since: 0))
+    #expect(barrier.isDead(now: limit, speaks: false, since: 0))
+  }
+
+  @Test("A server that is sent nothing has more time, and silence before there was anything to say is none")
+  func idleSilence() {
+    let limit: Int64 = 7_000_000_000
+    var barrier = PingBarrier(isOn: true, silenceMax: limit, now: 0)
+    barrier.sent(position: 1, now: 0)
+    _ = barrier.pong(PingBarrier.payload(1))
+    barrier.sent(position: 1, now: limit)
+    #expect(!barrier.isDead(now: 3 * limit, speaks: false, since: nil))
+    #expect(barrier.isDead(now: limit + PingBarrier.deadNanoseconds, speaks: false, since: nil))
+    // One that never pongs, and has had nothing to acknowledge for a while.
+    var mute = PingBarrier(isOn: true, silenceMax: limit, now: 0)
+    mute.sent(position: 1, now: 0)
+    #expect(!mute.isDead(now: 100 * limit, speaks: true, since: nil))
+    #expect(!mute.isQuiet(now: 100 * limit, since: 100 * limit))
+    #expect(!mute.isDead(now: 101 * limit - 1, speaks: true, since: 100 * limit))
+    #expect(mute.isDead(now: 101 * limit, speaks: true, since: 100 * limit))
   }
 
   @Test("Whether a server pongs is open for a second; one that did not on an earlier connection gets none")
