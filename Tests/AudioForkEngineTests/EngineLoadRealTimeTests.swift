@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkEngine
 import AudioForkEngineTestKit
 import AudioForkFaultKit
@@ -15,7 +16,8 @@ struct EngineLoadRealTimeTests {
 
   @Test("Forty-six forks through resets, a stall and three engines: everything arrives, and the accounts agree")
   func load() async throws {
-    // Without fill: a sanitizer makes the callers late, and what the clock fills in for them would be in the way.
+    // One direction, without fill: a sanitizer makes the callers late, and what the clock decides for them meanwhile (fill,
+    // and one direction without the other) would be in the way.
     let directory = try ScratchFolder()
     let server = try await TestServer.start()
     let proxy = try await FaultProxy.start(to: server.port)
@@ -24,7 +26,8 @@ struct EngineLoadRealTimeTests {
       calls.append(
         try TestCall(
           in: directory, id: "af-raw-\(number)", url: "ws://127.0.0.1:\(proxy.port)/\(number)",
-          options: "D(both)nR(1)r(1000)", drainSeconds: 120))
+          options: "D(in)nR(1)r(1000)", directions: .in,
+          drainSeconds: 120))
     }
     let stores = (0..<Self.speaking).map { _ in ForkStore() }
     var servers: [TestServer] = []
@@ -33,7 +36,8 @@ struct EngineLoadRealTimeTests {
       servers.append(own)
       calls.append(
         try TestCall(
-          in: directory, id: "af-v1-\(number)", url: own.url, options: "D(both)nR(1)r(1000)w(audiofork)", drainSeconds: 120))
+          in: directory, id: "af-v1-\(number)", url: own.url, options: "D(in)nR(1)r(1000)w(audiofork)", directions: .in,
+          drainSeconds: 120))
     }
     func engine() async throws -> TestEngine {
       let engine = try await TestEngine(directory)
