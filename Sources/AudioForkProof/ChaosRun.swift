@@ -27,8 +27,9 @@ package struct ChaosRun: Sendable {
   /// Seconds that the module keeps; the shortest outage that may cost audio.
   static let buffer = 10.0
   static let signalSeconds = 60
-  /// What a server of dialect raw may get again at once: the two seconds that may be in flight, and a ping's interval.
-  static let repeatMax = 18_000
+  /// What a server of dialect raw may get again at once, sample frames: before its first pong what our socket's buffers
+  /// hold (128 KiB, four bytes a frame), later two seconds; and a ping's interval.
+  static let repeatMax = 35_000
 
   package init(
     seed: UInt64, plan: Plan, slots: Int = 20, only: String = "", say: @escaping @Sendable (String) -> Void,
@@ -144,7 +145,9 @@ package struct ChaosRun: Sendable {
     // An engine that hangs is an error that an administrator has to hear of; anything else at this level is none of ours.
     // So is one that has no descriptor for a new fork's files: it tries again.
     let errors = scene.sandbox.logLines(["ERROR"]).filter {
+      // Nor is an engine that was killed before it was ready anything but what this run has done.
       !$0.contains("has not given a sign of life") && !$0.hasSuffix("it is tried again")
+        && !$0.contains("ended before it was ready")
     }
     for line in errors.prefix(5) { scene.tally.wrong("Asterisk's log: \(line)") }
   }
