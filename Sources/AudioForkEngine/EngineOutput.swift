@@ -6,6 +6,10 @@ package protocol EngineOutput: Sendable {
   /// False where the message was dropped, because the module does not read.
   @discardableResult
   func send(_ message: EngineMessage) -> Bool
+
+  /// Sends a message that is never dropped, and does `work` once the module's end of the link has it, or cannot get it
+  /// any more: on whatever thread finds out.
+  func send(_ message: EngineMessage, then work: @escaping @Sendable () -> Void)
 }
 
 /// Sends messages over the link.
@@ -23,5 +27,10 @@ package struct LinkOutput: EngineOutput {
     }
     channel.writeAndFlush(message.encode(), promise: nil)
     return true
+  }
+
+  package func send(_ message: EngineMessage, then work: @escaping @Sendable () -> Void) {
+    // Written is what the kernel has: the module reads it even when we are dead by then.
+    channel.writeAndFlush(message.encode()).whenComplete { _ in work() }
   }
 }

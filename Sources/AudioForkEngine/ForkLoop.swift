@@ -144,13 +144,17 @@ final class ForkLoop {
     } catch {
       if retry(id, waiting, error) { return }
       pending.removeValue(forKey: id)
-      // A cursor that another engine holds is that engine's, and what the system could not open is still whole.
-      if error.kind == .useless { files.unlink() }
       // Where capture has ended and the files are gone, an earlier engine was through and could not say so any more.
       let level: LogLevel = waiting.isClosed && error.kind == .missing ? .debug : .error
       output.send(.log(level, id: id, text: "AudioFork \(id): \(error.reason); the fork ends, the call goes on"))
-      output.send(.ended(id: id, reason: error.reason, .unknown))
-      onEnd(id)
+      // A cursor that another engine holds is that engine's, and what the system could not open is still whole.
+      let isUseless = error.kind == .useless
+      let onEnd = onEnd
+      // The next engine finds out the same, should this one die before the module knows.
+      output.send(.ended(id: id, reason: error.reason, .unknown)) {
+        if isUseless { files.unlink() }
+        onEnd(id)
+      }
     }
   }
 

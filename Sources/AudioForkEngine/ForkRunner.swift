@@ -140,6 +140,7 @@ final class ForkRunner {
   func tick(now: Int64, blocksMax: Int) { blame.during { work(now, blocksMax) } }
 
   private func work(_ now: Int64, _ blocksMax: Int) {
+    guard !machine.isEnded else { return }
     if stream.isCaptureClosed, machine.name != .draining { handle(.captureClosed) }
     let sinceEpoch = now &- epochMonotonic
     stream.keepSpool(now: sinceEpoch)
@@ -195,7 +196,7 @@ final class ForkRunner {
     var blocks = 0
     var bytes = 0
     do throws(ForkStream.Broken) {
-      while leavesAt == nil, blocks < blocksMax, session.isWritable, inFlight < inFlightMax,
+      while leavesAt == nil, blocks < blocksMax, session.isWritable, inFlight < inFlightMax(now),
         let block = try stream.nextBlock(now: now)
       {
         tellNotes(over: session)
@@ -209,7 +210,7 @@ final class ForkRunner {
       return false
     }
     let isLate = tellNotes(over: session)
-    for note in stream.takeRanges(all: stream.isDrained || leavesAt != nil || isFull) { tell(note, over: session) }
+    for note in stream.takeRanges(all: stream.isDrained || leavesAt != nil || isFull(now)) { tell(note, over: session) }
     guard blocks > 0 else { return true }
     audioEnd = session.bytesWritten
     stream.sent(now: now, offset: audioEnd, audioBytes: bytes, isTold: !isLate)
@@ -234,11 +235,11 @@ final class ForkRunner {
   private var inFlight: UInt64 { stream.position &- stream.confirmedPosition }
 
   /// Whether nothing more is sent until something is confirmed.
-  private var isFull: Bool { inFlight >= inFlightMax }
+  private func isFull(_ now: Int64) -> Bool { inFlight >= inFlightMax(now) }
 
-  /// A server that cannot say how far it has come is held back by the socket's buffers alone.
-  private var inFlightMax: UInt64 {
-    guard level > .tcp || stream.hasPonged(choice.index) && facts.options.pings else { return .max }
+  /// A server that cannot say how far it has come is held back by the socket's buffers alone, once that is known of it.
+  private func inFlightMax(_ now: Int64) -> UInt64 {
+    guard level > .tcp || barrier.isUndecided(now: now) else { return .max }
     let seconds =
       level == .app && facts.stream.acknowledgement == .persisted
       ? ForkRunner.inFlightSecondsPersisted : ForkRunner.inFlightSeconds
@@ -249,7 +250,7 @@ final class ForkRunner {
 
   /// At level app the server speaks for itself; pings only ask one that does not whether it lives.
   private func ping(over session: WebSocketSession, _ now: Int64) {
-    let isWaitedFor = level < .app && (stream.isDrained || leavesAt != nil || inFlight >= inFlightMax / 2)
+    let isWaitedFor = level < .app && (stream.isDrained || leavesAt != nil || inFlight >= inFlightMax(now) / 2)
     guard session.isWritable,
       barrier.isDue(position: stream.position, now: now, unconfirmed: inFlight > 0 && (level < .app || barrier.isQuiet(now: now, since: flightSince ?? now)),
         isUrgent: isWaitedFor)
@@ -279,7 +280,7 @@ final class ForkRunner {
   /// Where nothing follows, for good or until more is confirmed, the last position has to be one that can be confirmed; its ack may have come before that was
   /// known, and does not come again.
   private func markTheEnd(over session: WebSocketSession, _ now: Int64) {
-    guard level == .app, inFlight > 0, stream.isDrained || leavesAt != nil || isFull else { return }
+    guard level == .app, inFlight > 0, stream.isDrained || leavesAt != nil || isFull(now) else { return }
     stream.sent(now: now, offset: session.bytesWritten, audioBytes: 0, isBarrier: true)
     stream.confirm(position: acknowledgedPosition)
   }
@@ -319,7 +320,8 @@ final class ForkRunner {
   /// All is sent: it is delivered when the server has confirmed it at the connection's level. Of a server that cannot
   /// say so, its kernel is asked at each tick.
   private func finishIfConfirmed(_ now: Int64) {
-    guard level == .tcp else {
+    // What nothing was sent for on this connection nobody will answer for.
+    guard level == .tcp, !stream.isAllConfirmed else {
       guard stream.isAllConfirmed else { return }
       stream.confirmAll()
       return handle(.drained(isAcknowledged: true))
@@ -658,17 +660,25 @@ final class ForkRunner {
       final.isLosing = false
     }
     if connectedAt != 0 { final.confirmation = level }
-    if ending == .shutdown { stream.save() }
-    // Before the lock on the cursor is given up: an engine that waits for it would find the fork once more.
-    if ending != .shutdown { files.unlink() }
-    stream.close(isOver: ending != .shutdown)
-    if ending != .shutdown {
-      if let line = journal.gapsDueNow(now: now, isLast: true) { output.send(line) }
-      if let line = journal.ended(ending, undeliveredMilliseconds: undelivered) { output.send(line) }
-      if isAdopted { output.send(journal.adoptedEnded(ending, undeliveredMilliseconds: undelivered, final)) }
-      output.send(
-        .ended(id: id, reason: ForkJournal.reason(ending, undeliveredMilliseconds: undelivered), final))
+    guard ending != .shutdown else {
+      stream.save()
+      stream.close(isOver: false)
+      return onEnd(self)
     }
+    if let line = journal.gapsDueNow(now: now, isLast: true) { output.send(line) }
+    if let line = journal.ended(ending, undeliveredMilliseconds: undelivered) { output.send(line) }
+    if isAdopted { output.send(journal.adoptedEnded(ending, undeliveredMilliseconds: undelivered, final)) }
+    let fork = NIOLoopBound(self, eventLoop: loop)
+    // An engine that dies before the module knows leaves the files to the next one, which finds out the same.
+    output.send(.ended(id: id, reason: ForkJournal.reason(ending, undeliveredMilliseconds: undelivered), final)) {
+      if fork.eventLoop.inEventLoop { fork.value.leaveFiles() } else { fork.onLoop { $0.leaveFiles() } }
+    }
+  }
+
+  private func leaveFiles() {
+    // Before the lock on the cursor is given up: an engine that waits for it would find the fork once more.
+    files.unlink()
+    stream.close(isOver: true)
     onEnd(self)
   }
 }

@@ -13,6 +13,7 @@ package final class TestEngine: Sendable {
   private struct Collector: EngineOutput {
     let messages = NIOLockedValueBox<[EngineMessage]>([])
     let reads = NIOLockedValueBox(true)
+    @discardableResult
     func send(_ message: EngineMessage) -> Bool {
       switch message {
       case .state, .log, .gap, .text: guard reads.withLockedValue({ $0 }) else { return false }
@@ -21,6 +22,18 @@ package final class TestEngine: Sendable {
       }
       messages.withLockedValue { $0.append(message) }
       return true
+    }
+
+    /// What waits for the link; nil: it takes everything at once.
+    let untaken = NIOLockedValueBox<[@Sendable () -> Void]?>(nil)
+    func send(_ message: EngineMessage, then work: @escaping @Sendable () -> Void) {
+      let isHeld = untaken.withLockedValue { untaken in
+        untaken?.append(work)
+        return untaken != nil
+      }
+      // Whoever sees the message finds the work done.
+      if !isHeld { work() }
+      send(message)
     }
   }
 
@@ -81,6 +94,15 @@ package final class TestEngine: Sendable {
 
   /// Whether the module reads its link.
   package func moduleReads(_ reads: Bool) { collector.reads.withLockedValue { $0 = reads } }
+
+  /// Whether the link takes what the engine says; what waited is done when it does again.
+  package func linkTakes(_ takes: Bool) {
+    let waiting = collector.untaken.withLockedValue { untaken in
+      defer { untaken = takes ? nil : [] }
+      return untaken ?? []
+    }
+    for work in waiting { work() }
+  }
 
   /// The states that the fork went through; what was only said again is left out.
   package func states(_ id: String) -> [ForkStateName] {

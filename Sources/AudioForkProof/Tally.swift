@@ -12,6 +12,9 @@ package struct Findings: Sendable {
   /// Gaps that no outage longer than the buffer explains.
   package var unexplainedGaps = 0
   package var unaccounted = 0
+  /// Samples of the signals that never came to the hook: as many arrived as were captured, and these were not among
+  /// them. A busy machine drops a frame of a Playback now and then.
+  package var notCaptured = 0
   package var repeatedRaw = 0
   package var longestRepeat = 0
   package var repeatedV1 = 0
@@ -26,7 +29,7 @@ package struct Findings: Sendable {
       ("samples captured", "\(captured)"), ("samples delivered", "\(delivered)"),
       ("samples reported as gap", "\(inGaps)"), ("gaps", "\(gaps)"),
       ("gaps without an outage longer than the buffer", "\(unexplainedGaps)"),
-      ("samples unaccounted", "\(unaccounted)"), ("samples twice, audiofork.v1", "\(repeatedV1)"),
+      ("samples that never came to the hook", "\(notCaptured)"), ("samples unaccounted", "\(unaccounted)"), ("samples twice, audiofork.v1", "\(repeatedV1)"),
       ("samples twice, raw", "\(repeatedRaw)"), ("longest repeat, raw", "\(longestRepeat)"),
     ]
     let width = rows.map(\.0.count).max() ?? 0

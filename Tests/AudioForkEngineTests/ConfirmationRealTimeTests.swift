@@ -21,6 +21,26 @@ struct ConfirmationRealTimeTests {
 
   // MARK: - Pings
 
+  @Test("Two seconds are sent to a server of which it is not known yet whether it pongs; the rest follows when that has shown")
+  func firstPong() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(answersPings: false)
+    let engine = try await TestEngine(directory)
+    // Eight seconds wait already: much more than that fits into the sockets.
+    let call = try TestCall(in: directory, url: server.url, age: 8000 * millisecond)
+    call.speak(frames: 400)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await eventually("the server got audio") { server.connections.first?.samples.isEmpty == false }
+    try await Task.sleep(for: .milliseconds(300))
+    let ahead = server.connections.first?.samples.count ?? 0
+    #expect((8000...17_000).contains(ahead), "\(ahead) sample frames were sent before the server could have answered")
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(server.connections.first?.carries(call.expected) == true)
+    await server.stop()
+  }
+
   @Test("A server that pongs confirms by its pongs, which carry positions, four times a second")
   func pongs() async throws {
     let directory = try ScratchFolder()
@@ -233,6 +253,28 @@ struct ConfirmationRealTimeTests {
     await server.stop()
   }
 
+  @Test("A fork of which everything is confirmed ends as soon as it is connected again, whatever its server can say")
+  func nothingLeft() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let call = try TestCall(in: directory, url: server.url, drainSeconds: 10)
+    let first = try await TestEngine(directory)
+    first.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 600)
+    try await eventually("all is confirmed") {
+      first.reports(call.id).last.map { $0.counters.delivered == $0.counters.captured && $0.counters.delivered > 0 } ?? false
+    }
+    #expect(try await first.stop() == .stopped)
+    call.hangUp()
+    let second = try await TestEngine(directory)
+    second.tell(.fork(id: call.id, isClosed: true))
+    // Nothing is sent that a pong or a kernel could confirm.
+    let end = try await finish(second, within: 2)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(server.connections.map(\.samples.count) == [4800, 0])
+    await server.stop()
+  }
+
   // MARK: - audiofork.v1
 
   @Test("With audiofork.v1 ten dropped connections and two engines leave every sample once")
@@ -274,7 +316,7 @@ struct ConfirmationRealTimeTests {
       let store = ForkStore()
       let server = try await TestServer.start(.fork(store))
       let engine = try await TestEngine(directory)
-      let call = try TestCall(in: directory, url: server.url, options: "D(stereo)w(audiofork)")
+      let call = try TestCall(in: directory, url: server.url, options: "D(both)w(audiofork)")
       engine.tell(.fork(id: call.id, isClosed: false))
       // Positions that can be confirmed lie some blocks apart; the last one need not be among them.
       try await call.speak(untilMilliseconds: 400 + Int64(round) * 20)
@@ -282,6 +324,7 @@ struct ConfirmationRealTimeTests {
       let end = try await finish(engine, within: 3)
       #expect(end.reason == "done: all audio was delivered")
       #expect(end.counters.confirmed == end.counters.position)
+      #expect(end.counters.reconnects == 0)
       await server.stop()
     }
   }

@@ -9,6 +9,7 @@ import Glibc
 import NIOCore
 import NIOPosix
 import NIOWebSocket
+import Synchronization
 import Testing
 
 /// What the engine says about delivery and when it lets a fork go, over real sockets.
@@ -184,6 +185,50 @@ struct DeliveryRealTimeTests {
     #expect(engine.gaps(call.id).reduce(0) { $0 + $1.count } == end.counters.lost)
     #expect(engine.lines().contains { $0.contains("captured samples lost in") })
     await server.stop()
+  }
+
+  @Test("The files of a fork stay until the module's end of the link has its end, so that an engine may die before that", arguments: [true, false])
+  func endIsTaken(isWhole: Bool) async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let engine = try await TestEngine(directory)
+    engine.linkTakes(false)
+    let call = try finishedCall(in: directory, url: server.url)
+    if !isWhole { truncate("\(directory.path)/\(call.id).ring", 100) }
+    engine.tell(.fork(id: call.id, isClosed: true))
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered" || !isWhole)
+    try await Task.sleep(for: .milliseconds(50))
+    #expect(directory.names.contains("\(call.id).ring"))
+    // Nor does the engine leave before it.
+    async let exit = engine.moduleGone()
+    try await Task.sleep(for: .milliseconds(50))
+    #expect(directory.names.contains("\(call.id).ring"))
+    engine.linkTakes(true)
+    #expect(try await exit == .finished)
+    #expect(directory.names == [])
+    #expect(engine.messages.filter { if case .ended = $0 { true } else { false } }.count == 1)
+    await server.stop()
+  }
+
+  @Test("What waits for the link to take a message is done when the kernel has it, or when nobody is there any more")
+  func linkTakes() async throws {
+    var ends: [CInt] = [-1, -1]
+    try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+    defer { close(ends[1]) }
+    var size: CInt = 4096
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<CInt>.size))
+    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).withConnectedSocket(ends[0]).get()
+    let output = LinkOutput(channel)
+    let done = Mutex(0)
+    let end = EngineMessage.ended(id: "af-test-1", reason: String(repeating: "x", count: 1000), ForkCounters())
+    let count = 200
+    for _ in 0..<count { output.send(end) { done.withLock { $0 += 1 } } }
+    try await Task.sleep(for: .milliseconds(100))
+    let taken = done.withLock { $0 }
+    #expect(taken > 0 && taken < count, "\(taken) of \(count): the kernel's buffer is full")
+    try await channel.close().get()
+    #expect(done.withLock { $0 } == count)
   }
 
   @Test("A cursor that another engine holds is waited for while the call goes on, with one line and nothing removed")

@@ -16,10 +16,16 @@ final class SurroundedEngine: Sendable {
     private let kept = Mutex<[EngineMessage]>([])
     var messages: [EngineMessage] { kept.withLock { $0 } }
 
+    @discardableResult
     func send(_ message: EngineMessage) -> Bool {
       if case .heartbeat = message { return true }
       kept.withLock { $0.append(message) }
       return true
+    }
+
+    func send(_ message: EngineMessage, then work: @escaping @Sendable () -> Void) {
+      work()
+      send(message)
     }
   }
 
