@@ -25,7 +25,7 @@ help:
 	@echo "make test-unit        tests that need no Asterisk"
 	@echo "make test-asterisk    tests on real Asterisk 22 and 16"
 	@echo "make check            what scripts can see: licences, imports, the module's symbols, the documents"
-	@echo "make chaos            20 calls on Asterisk 22 under random faults, every sample accounted for; SEED=n MINUTES=m"
+	@echo "make chaos            20 calls on Asterisk 22 under random faults, every sample accounted for; SEED=n MINUTES=m TLS=1"
 	@echo "make kills            20 calls under KILLS=n kills of the engine and as many of the server; SEED=n"
 	@echo "make soak             FORKS=n short forks and CYCLES=n starts and stops over AMI; nothing may be left of them"
 	@echo "make jitter           RTP through Asterisk with forks to a stalled server and without, in interleaved pairs; PAIRS=n"
@@ -84,7 +84,7 @@ PAIRS ?= 3
 SECONDS ?= 10
 
 chaos:
-	@scripts/prove chaos --seed $(SEED) --minutes $(MINUTES)
+	@scripts/prove chaos --seed $(SEED) --minutes $(MINUTES) $(if $(TLS),--tls)
 
 kills:
 	@scripts/prove kills --seed $(SEED) --kills $(KILLS)

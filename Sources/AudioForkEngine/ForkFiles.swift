@@ -135,7 +135,7 @@ struct ForkFacts {
     self.stream = stream
     limits = ForkLimits(
       attemptsMax: options.reconnectAttempts, waitMax: .seconds(options.reconnectWaitSeconds),
-      drain: .seconds(facts.drainSeconds))
+      drain: .seconds(facts.drainSeconds), endpointCount: endpoints.count)
   }
 
   /// Does what the module did with the same words: URLs, the profile's settings, then the options.

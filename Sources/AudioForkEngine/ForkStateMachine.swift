@@ -9,11 +9,14 @@ package struct ForkLimits: Sendable, Equatable {
   package var waitMax: Duration
   /// What may pass between the end of capture and the end of delivery.
   package var drain: Duration
+  /// Servers that are tried in turn: all of them before there is a wait.
+  package var endpointCount = 1
   /// A connection that held for so long was a good one: the next break is a new outage.
   package var stableAfter: Duration = .seconds(10)
 
-  package init(attemptsMax: Int, waitMax: Duration, drain: Duration) {
+  package init(attemptsMax: Int, waitMax: Duration, drain: Duration, endpointCount: Int = 1) {
     self.attemptsMax = attemptsMax
+    self.endpointCount = max(endpointCount, 1)
     self.waitMax = waitMax
     self.drain = drain
   }
@@ -291,7 +294,9 @@ package struct ForkStateMachine: Sendable {
     guard next.attempts < limits.attemptsMax else {
       return end(.unreachable(attempts: next.attempts, reason: reason))
     }
-    let delay = max(backoff.delay(attempt: next.attempts, using: &random), backoff.delay(asked: wait, using: &random))
+    let (round, place) = next.attempts.quotientAndRemainder(dividingBy: limits.endpointCount)
+    let own = place == 0 ? backoff.delay(attempt: round, using: &random) : .zero
+    let delay = max(own, backoff.delay(asked: wait, using: &random))
     next.attempts += 1
     state = .active(.waiting(next), isDraining: isDraining)
     let began: [ForkAction] = outage == nil ? [.outageBegan(reason: reason)] : []

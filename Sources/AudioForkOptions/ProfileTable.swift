@@ -41,7 +41,7 @@ extension ProfileKey {
   package static let all: [ProfileKey] = [
     ProfileKey(
       name: "url", kind: .url, form: "ws://host[:port][/path] or wss://host[:port][/path]",
-      help: "Where the audio goes. Further lines are tried in order when one fails.", isRepeatable: true),
+      help: "Where the audio goes. Further lines are tried in order when one fails, and there is a wait only when all have.", isRepeatable: true),
     ProfileKey(
       name: "header", kind: .header, form: "Name: value",
       help: "A header for the request that opens the connection. Channel variables and functions in it are evaluated when the fork starts.",

@@ -8,6 +8,7 @@ enum ChaosFault: String, CaseIterable, Sendable {
   case engineHang = "engine stopped until it is replaced"
   case engineRestart = "audiofork engine restart"
   case moduleReload = "module reload"
+  case transfer = "three calls redirected, connections reset"
   case serverKill = "server killed, back after up to 2 s"
   case serverPause = "server stopped for up to 3 s"
   case serverDrain = "server ended with 1001, back after up to 2 s"

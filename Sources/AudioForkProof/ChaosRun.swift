@@ -19,6 +19,8 @@ package struct ChaosRun: Sendable {
   let seed: UInt64
   let plan: Plan
   let slots: Int
+  /// wss:// instead of ws://.
+  let isSecure: Bool
   /// Only faults whose description contains this; empty: all.
   let only: String
   let say: @Sendable (String) -> Void
@@ -32,47 +34,78 @@ package struct ChaosRun: Sendable {
   static let repeatMax = 18_000
 
   package init(
-    seed: UInt64, plan: Plan, slots: Int = 20, only: String = "", say: @escaping @Sendable (String) -> Void,
+    seed: UInt64, plan: Plan, slots: Int = 20, isSecure: Bool = false, only: String = "", say: @escaping @Sendable (String) -> Void,
     trace: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     self.seed = seed
     self.plan = plan
     self.slots = slots
+    self.isSecure = isSecure
     self.only = only
     self.say = say
     self.trace = trace
   }
 
-  private static func dialplan(port: Int) -> String {
-    func fork(_ name: String, _ options: String) -> String {
+  private func dialplan(_ url: String) -> String {
+    // An authority of our own only a profile can name.
+    let options = "D(stereo)r(1000000)R(1)\(isSecure ? "T(insecure)" : "")"
+    func fork(_ name: String, _ target: String) -> String {
       """
       exten => \(name),1,Answer()
-       same => n,AudioFork(ws://127.0.0.1:\(port)/${CALL},D(stereo)r(1000000)R(1)\(options))
+       same => n,AudioFork(\(target))
        same => n,Playback(${SOUNDS}/out-${SLOT})
        same => n,Wait(600)
 
       """
     }
-    return "[test]\n" + fork("raw", "") + fork("v1", "w(audiofork)") + """
+    return "[test]\n" + fork("raw", "\(url)/${PLACE},\(options)")
+      + fork("v1", "\(url)/${PLACE},\(options)w(audiofork)") + fork("profile", "${PLACE}") + """
       exten => party,1,Answer()
        same => n,Wait(0.5)
        same => n,Playback(${SOUNDS}/in-${SLOT})
        same => n,Wait(600)
+      exten => elsewhere,1,Wait(600)
 
       """
+  }
+
+  /// A profile for each slot whose forks need one; the others' stand in the dialplan. `dead`: a port where nobody listens.
+  private func profiles(_ url: String, dead: Int, spool: String, authority: String?) -> String {
+    (0..<slots).map { slot in
+      let way = ChaosCall.Way(slot: slot)
+      guard way != .plain else { return "" }
+      let place = ChaosCall.place(slot, number: 0)
+      return """
+        [\(place)]
+        \(way == .list ? "url = \(isSecure ? "wss" : "ws")://127.0.0.1:\(dead)/\(place)" : "spool = \(spool)")
+        url = \(url)/\(place)
+        direction = stereo
+        dialect = \(ChaosCall.isV1(slot) ? "audiofork" : "raw")
+        reconnect_attempts = 1000000
+        reconnect_max_wait = 1
+        \(authority.map { "ca_file = \($0)" } ?? "")
+
+        """
+    }.joined()
   }
 
   /// Runs it. What it found holds every violation; none means that every promise held.
   package func run() async throws -> Findings {
     let tally = Tally()
-    let server = try await RestartedReceiver()
+    let certificates = isSecure ? try TestCertificates() : nil
+    let spool = try ScratchFolder()
+    let server = try await RestartedReceiver(certificate: certificates?.issued("server").pair)
     let proxy = try await FaultProxy.start(to: server.port, port: lastingPort())
-    try await Sandbox.with(.asterisk22, dialplan: Self.dialplan(port: proxy.port)) { sandbox in
+    let dead = try lastingPort()
+    let url = "\(isSecure ? "wss" : "ws")://127.0.0.1:\(proxy.port)"
+    try await Sandbox.with(.asterisk22, dialplan: dialplan(url)) { sandbox in
       try await sandbox.cli("dialplan set global SOUNDS \(sandbox.folder.path)")
       // The defaults (buffer of ten seconds) but for the drain: a call may end in the midst of an outage.
       let settings = sandbox.folder.appending(path: "etc/audiofork.conf")
       let given = (try? String(contentsOf: settings, encoding: .utf8)) ?? "[general]\n"
-      try given.replacing("[general]\n", with: "[general]\ndrain = 30\n").write(
+      let general = given.replacing("[general]\n", with: "[general]\ndrain = 30\n")
+      let authority = certificates?.authority.certificate
+      try (general + profiles(url, dead: dead, spool: spool.path, authority: authority)).write(
         to: settings, atomically: true, encoding: .utf8)
       try await sandbox.cli("module reload app_audiofork.so")
       let manager = try await ManagerConnection(sandbox)
@@ -107,6 +140,7 @@ package struct ChaosRun: Sendable {
         try await group.waitForAll()
       }
       await check(scene, before)
+      if await !becomesTrue(within: 10, { spool.names.isEmpty }) { tally.wrong("spools are left: \(spool.names)") }
       manager.end()
     }
     try await proxy.stop()
@@ -124,7 +158,7 @@ package struct ChaosRun: Sendable {
     try await Task.sleep(for: .milliseconds(.random(in: 0...2000, using: &random)))
     while !isOver() {
       number += 1
-      let call = ChaosCall(name: "c\(slot)x\(number)", slot: slot, isV1: slot % 2 == 0, sources: sources)
+      let call = ChaosCall(slot: slot, number: number, sources: sources)
       let seconds = Double.random(in: 8...40, using: &random)
       try await call.run(for: seconds, scene, unless: isOver)
     }
@@ -143,11 +177,11 @@ package struct ChaosRun: Sendable {
       scene.tally.wrong("Asterisk has \(descriptors()) descriptors, had \(before.descriptors)")
     }
     // An engine that hangs is an error that an administrator has to hear of; anything else at this level is none of ours.
-    // So is one that has no descriptor for a new fork's files: it tries again.
+    // Nor is one that has no descriptor for a new fork's files: it tries again.
     let errors = scene.sandbox.logLines(["ERROR"]).filter {
       // Nor is an engine that was killed before it was ready anything but what this run has done.
       !$0.contains("has not given a sign of life") && !$0.hasSuffix("it is tried again")
-        && !$0.contains("ended before it was ready")
+        && !$0.contains("ended before it was ready") && !$0.contains("Until then only the buffer keeps")
     }
     for line in errors.prefix(5) { scene.tally.wrong("Asterisk's log: \(line)") }
   }
@@ -163,6 +197,8 @@ struct ChaosScene: Sendable {
   let only: String
   /// When, in events of the manager, an outage longer than the buffer may have cost audio: from, and to if it is over.
   let outages = OutageLog()
+  /// Channels with a fork that is not to end yet.
+  let channels = LiveChannels()
   /// Told each fault as it comes.
   let trace: @Sendable (String) -> Void
 
@@ -231,6 +267,13 @@ struct ChaosScene: Sendable {
         for engine in engines { kill(engine, SIGKILL) }
       }
     case .engineRestart: _ = try await manager.cli("audiofork engine restart")
+    case .transfer:
+      // While nothing is delivered.
+      try await proxy.strike(.reset)
+      for channel in channels.some(3, &random) {
+        _ = try await manager.send(
+          "Redirect", [("Channel", channel), ("Context", "test"), ("Exten", "elsewhere"), ("Priority", "1")])
+      }
     case .moduleReload: _ = try await manager.cli("module reload app_audiofork.so")
     case .serverKill: try await server.restart(by: SIGKILL, away: .random(in: 0...2, using: &random))
     case .serverDrain: try await server.restart(by: SIGTERM, away: .random(in: 0...2, using: &random))
@@ -276,6 +319,16 @@ private func limitDescriptors(of process: Int32, to limit: Int?) async throws {
   _ = try await ChildProcess.run("/usr/bin/prlimit", ["--pid", "\(process)", "--nofile=\(soft):"])
 }
 
+/// Channels that a fault may do something to.
+final class LiveChannels: Sendable {
+  private let names = Mutex<[String]>([])
+  func add(_ name: String) { names.withLock { $0.append(name) } }
+  func remove(_ name: String) { names.withLock { $0.removeAll { $0 == name } } }
+  func some(_ count: Int, _ random: inout some RandomNumberGenerator) -> [String] {
+    Array(names.withLock { $0 }.sorted().shuffled(using: &random).prefix(count))
+  }
+}
+
 /// Times in which gaps have to be expected.
 final class OutageLog: Sendable {
   private let spans = Mutex<[ClosedRange<ContinuousClock.Instant>]>([])
@@ -294,12 +347,14 @@ final class OutageLog: Sendable {
 final class RestartedReceiver: Sendable {
   let port: Int
   let folder: URL
+  private let certificate: (certificate: String, key: String)?
   private let current: Mutex<Receiver>
   /// What those said of `stop` that are gone.
   private let past = Mutex<[String]>([])
 
-  init() async throws {
-    let first = try await Receiver(port: lastingPort())
+  init(certificate: (certificate: String, key: String)?) async throws {
+    let first = try await Receiver(port: lastingPort(), certificate: certificate)
+    self.certificate = certificate
     port = first.port
     folder = first.folder
     current = Mutex(first)
@@ -315,7 +370,7 @@ final class RestartedReceiver: Sendable {
     try await Task.sleep(for: .seconds(seconds))
     let said = old.lines.filter { $0.hasPrefix(Self.stopEvent) }
     past.withLock { $0 += said }
-    let next = try await Receiver(port: port, folder: folder)
+    let next = try await Receiver(port: port, folder: folder, certificate: certificate)
     current.withLock { $0 = next }
   }
 
@@ -340,32 +395,60 @@ final class RestartedReceiver: Sendable {
 
 /// One call: placed, forked, hung up, and accounted for.
 struct ChaosCall: Sendable {
-  let name: String
+  /// How a slot's forks are given their server.
+  enum Way {
+    case plain
+    /// By a profile with two URLs, of which nobody listens at the first.
+    case list
+    /// By a profile with a spool: no outage costs audio.
+    case spool
+
+    init(slot: Int) {
+      self = switch slot % 8 {
+      case 2, 3: .list
+      case 6, 7: .spool
+      default: .plain
+      }
+    }
+  }
+
   let slot: Int
-  let isV1: Bool
+  /// Of the slot's calls, from 1 on.
+  let number: Int
   let sources: [SourceSignal]
 
+  private var name: String { "c\(slot)x\(number)" }
+  private var way: Way { Way(slot: slot) }
+  private var isV1: Bool { ChaosCall.isV1(slot) }
+  static func isV1(_ slot: Int) -> Bool { slot % 2 == 0 }
+  /// The path at the server, and the files' names: a call's own, but for profiles, which are their slot's.
+  static func place(_ slot: Int, number: Int) -> String { Way(slot: slot) == .plain ? "c\(slot)x\(number)" : "s\(slot)" }
+  private var place: String { ChaosCall.place(slot, number: number) }
+
   func run(for seconds: Double, _ scene: ChaosScene, unless isOver: @Sendable () -> Bool) async throws {
-    let place = scene.manager.eventCount
+    let events = scene.manager.eventCount
     let began = ContinuousClock.now
     let reply = try await scene.manager.send(
       "Originate",
       [
-        ("Channel", "Local/\(isV1 ? "v1" : "raw")@test"), ("Exten", "party"), ("Context", "test"), ("Priority", "1"),
-        ("Async", "true"), ("Variable", "__CALL=\(name),__SLOT=\(slot)"),
+        ("Channel", "Local/\(way == .plain ? isV1 ? "v1" : "raw" : "profile")@test"), ("Exten", "party"), ("Context", "test"), ("Priority", "1"),
+        ("Async", "true"), ("Variable", "__CALL=\(name),__SLOT=\(slot),__PLACE=\(place)"),
       ])
     guard reply["Response"] == "Success" else { throw TestKitError("originate: \(reply)") }
-    let name = name
+    let suffix = "/\(place)"
     guard
       let start = await scene.manager.event(
-        named: "AudioForkStart", from: place, within: 10, where: { $0["WsServer"]?.hasSuffix("/\(name)") == true }),
+        named: "AudioForkStart", from: events, within: 10, where: { $0["WsServer"]?.hasSuffix(suffix) == true }),
       let channel = start["Channel"], let fork = start["AudioForkID"]
     else {
       scene.tally.wrong("\(name): no fork began")
       return
     }
+    scene.channels.add(channel)
+    defer { scene.channels.remove(channel) }
     let deadline = began + .seconds(seconds)
     while ContinuousClock.now < deadline, !isOver() { try await Task.sleep(for: .milliseconds(200)) }
+    scene.channels.remove(channel)
     let isThere = try await scene.manager.send("Getvar", [("Channel", channel), ("Variable", "CALL")])["Value"] == name
     scene.tally.note {
       $0.calls += 1
@@ -375,13 +458,13 @@ struct ChaosCall: Sendable {
     // Until its drain is over, and a hanging engine's successor has come.
     guard
       let stop = await scene.manager.event(
-        named: "AudioForkStop", from: place, within: 60, where: { $0["AudioForkID"] == fork })
+        named: "AudioForkStop", from: events, within: 60, where: { $0["AudioForkID"] == fork })
     else {
       scene.tally.wrong("\(name): no AudioForkStop within 60 s of the hangup")
       return
     }
     // The account comes with the gaps before it.
-    let gaps = scene.manager.events(named: "AudioForkGap", from: place).filter { $0["AudioForkID"] == fork }
+    let gaps = scene.manager.events(named: "AudioForkGap", from: events).filter { $0["AudioForkID"] == fork }
     try account(fork, stop, gaps, scene, began)
   }
 
@@ -390,14 +473,14 @@ struct ChaosCall: Sendable {
     _ began: ContinuousClock.Instant
   ) throws {
     func number(_ name: String) -> Int { Int(stop[name] ?? "") ?? -1 }
-    let files = scene.server.files(name)
+    let files = scene.server.files(place)
     let recordings = files.map { (try? wavSamples($0)) ?? [] }
     var wrong: [String] = []
     if isV1, files.count > 1 { wrong.append("\(files.count) files of one fork") }
     var ends = 0
     var zeros = 0
     var contradicted = 0
-    let isExplained = scene.outages.explain(from: began)
+    let isExplained = way != .spool && scene.outages.explain(from: began)
     let captured = number("Captured")
     var accounts: [(word: String, account: DeliveryAccount)] = []
     for direction in Direction.allCases {
@@ -477,6 +560,15 @@ struct ChaosCall: Sendable {
       scene.trace("\(name) (\(fork), \(stop["Reason"] ?? "")): \(text)")
     }
     // A long run would fill the disk; what is wrong is kept.
-    if wrong.isEmpty { for file in files { try? FileManager.default.removeItem(atPath: file) } }
+    for file in files {
+      if wrong.isEmpty {
+        try? FileManager.default.removeItem(atPath: file)
+      } else {
+        // Out of the way of the slot's next call.
+        let found = URL(fileURLWithPath: file)
+        try? FileManager.default.moveItem(
+          at: found, to: found.deletingLastPathComponent().appending(path: "wrong-\(name)-\(found.lastPathComponent)"))
+      }
+    }
   }
 }

@@ -26,13 +26,14 @@ struct Chaos: AsyncParsableCommand {
   @Option(help: "What decides about faults and calls.") var seed: UInt64 = 1
   @Option(help: "How long faults are injected.") var minutes = 1.0
   @Option(help: "Calls at a time.") var calls = 20
+  @Flag(help: "wss:// instead of ws://.") var tls = false
   @Option(help: "Only faults whose description contains this.") var only = ""
   @Flag(help: "Print each fault, and what is found wrong, as it comes.") var trace = false
 
   func run() async throws {
     let began = Date()
     let run = ChaosRun(
-      seed: seed, plan: .mixed(minutes: minutes), slots: calls, only: only, say: Progress.say, trace: trace ? Progress.say : Progress.nothing)
+      seed: seed, plan: .mixed(minutes: minutes), slots: calls, isSecure: tls, only: only, say: Progress.say, trace: trace ? Progress.say : Progress.nothing)
     try AudioForkProofCommand.report(await run.run(), seed, began: began)
   }
 }

@@ -9,8 +9,9 @@ struct DrivenMachine {
   var random = SeededRandom(seed: 7)
   var now: Int64 = 1_000_000_000_000
 
-  init(attempts: Int = 20, wait: Duration = .seconds(5), drain: Duration = .seconds(10)) {
-    machine = ForkStateMachine(ForkLimits(attemptsMax: attempts, waitMax: wait, drain: drain))
+  init(attempts: Int = 20, wait: Duration = .seconds(5), drain: Duration = .seconds(10), endpoints: Int = 1) {
+    machine = ForkStateMachine(
+      ForkLimits(attemptsMax: attempts, waitMax: wait, drain: drain, endpointCount: endpoints))
   }
 
   @discardableResult
@@ -81,6 +82,25 @@ struct ForkStateMachineTests {
     #expect(longest > .seconds(3))
     driven.handle(.retryTimerFired)
     #expect(driven.handle(.connected).contains(.outageOver(attempts: 41)))
+  }
+
+  @Test("Of several servers each is tried before there is a wait, which grows from round to round", arguments: [2, 3])
+  func rounds(endpoints: Int) {
+    var driven = DrivenMachine(attempts: 1000, endpoints: endpoints)
+    driven.handle(.started)
+    var waits: [Duration] = []
+    for _ in 0..<(30 * endpoints) {
+      for action in driven.handle(.attemptFailed("connection: refused", isPermanent: false)) {
+        if case .scheduleRetry(let delay) = action { waits.append(delay) }
+      }
+      driven.handle(.retryTimerFired)
+    }
+    #expect(waits.indices.filter { $0 % endpoints != 0 }.allSatisfy { waits[$0] == .zero })
+    let rounds = waits.indices.filter { $0 % endpoints == 0 }.map { waits[$0] }
+    #expect(rounds[0] == .zero)
+    #expect(rounds[1] > .zero && rounds[1] <= .milliseconds(250))
+    #expect(rounds[2] <= .milliseconds(500))
+    #expect(rounds.contains { $0 > .seconds(3) } && rounds.allSatisfy { $0 <= .seconds(5) })
   }
 
   @Test("A server that is absent at the start is an outage like any other")
