@@ -154,7 +154,9 @@ let package = Package(
     // Calls under faults, and the account of what became of their audio: `make chaos` and its like.
     .target(
       name: "AudioForkProof",
-      dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkCore"], swiftSettings: common),
+      dependencies: [
+        "AsteriskTestKit", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkTap", "AudioForkCore", "CAudioForkABI",
+      ], swiftSettings: common),
     .executableTarget(
       name: "audiofork-proof", dependencies: ["AudioForkProof", arguments], swiftSettings: common),
     .testTarget(

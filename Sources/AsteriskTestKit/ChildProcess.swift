@@ -17,8 +17,10 @@ package final class ChildProcess: Sendable {
   package let identifier: Int32
   private let state = Mutex(State())
 
-  /// Starts `executable`; standard output and standard error are both captured.
-  package init(_ executable: String, _ arguments: [String], environment: [String: String] = [:]) throws {
+  /// Starts `executable`; standard output and standard error are both captured. `link` becomes its descriptor 3.
+  package init(
+    _ executable: String, _ arguments: [String], environment: [String: String] = [:], link: Int32? = nil
+  ) throws {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0, ends.allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 }) else { throw TestKitError("no pipe") }
     var actions = posix_spawn_file_actions_t()
@@ -27,6 +29,7 @@ package final class ChildProcess: Sendable {
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
     posix_spawn_file_actions_adddup2(&actions, ends[1], 2)
+    if let link { posix_spawn_file_actions_adddup2(&actions, link, 3) }
     // The threads that Swift runs tasks on block most signals, and a child inherits that: SIGTERM would never arrive.
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)

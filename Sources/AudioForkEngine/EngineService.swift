@@ -89,12 +89,13 @@ package struct EngineService {
     adopter.cancel()
     // Close frames and last messages are on their way; they get a moment, not more.
     try? await first.scheduleTask(in: .milliseconds(50)) {}.futureResult.get()
-    if exit == .finished { await EngineService.empty(channel) }
-    try? await channel.close().get()
     switch exit {
     case .finished:
+      await EngineService.empty(channel)
+      try? await channel.close().get()
       removeDirectory()
       return 0
+    // Not closed: what the link has not taken stays untaken, and its forks' files stay for the next engine.
     case .stopped: return 0
     case .brokenLink: return 1
     }

@@ -6,8 +6,12 @@ internal import NIOCore
 ///
 /// A loop without forks has no timer.
 final class ForkLoop {
-  /// How often each fork's ring is looked at.
+  /// How often a fork's ring is looked at while a block is waited for.
   static let tickNanoseconds: Int64 = 5_000_000
+  /// Ticks in which every fork has its turn, whatever it has said.
+  private static let restMax: Int64 = 4
+  /// By how much a block may be later than the one before it was, and still be found by the first look for it.
+  private static let slackNanoseconds: Int64 = 500_000
   /// Blocks that all forks of the loop may send in one tick, and the least and the most for each: replay is faster than
   /// real time (up to 200 times; 8 times however many forks have a backlog), and never keeps live forks waiting for long.
   private static let blocksPerTick = 200
@@ -49,6 +53,12 @@ final class ForkLoop {
   private var ticks = false
   /// When the next tick is due: CLOCK_MONOTONIC, moved by the loop's share of a tick, so that loops take turns.
   private var nextTick: Int64 = 0
+  /// The forks by the tick at which they are looked at next; tick `n` has the place `n` modulo their count. Most forks have
+  /// a block in every fourth tick, and the others need not be touched.
+  private var wheel = [[ForkRunner]](repeating: [], count: Int(ForkLoop.restMax) + 1)
+  private var turn: Int64 = 0
+  private var missedTicks: Int64 = 0
+  private var due: [ForkRunner] = []
   private let phaseNanoseconds: Int64
 
   init(
@@ -138,6 +148,7 @@ final class ForkLoop {
       pending.removeValue(forKey: id)
       places[id] = runners.count
       runners.append(runner)
+      put(runner, in: 1)
       if waiting.isOrphaned { runner.orphan() }
       runner.start()
       startTicking()
@@ -208,16 +219,35 @@ final class ForkLoop {
       ticks = false
       return
     }
+    // After a stall no ticks are made up for: this one sees all that came meanwhile.
+    let missed = min(max(0, (monotonicNow() &- nextTick) / ForkLoop.tickNanoseconds) &+ missedTicks, Int64(wheel.count))
     let share = min(max(ForkLoop.blocksPerTick / runners.count, ForkLoop.blocksPerForkMin), ForkLoop.blocksPerForkMax)
-    // From behind: the place of one that ends is taken by one that had its turn.
-    var place = runners.count - 1
-    while place >= 0 {
-      if place < runners.count { runners[place].tick(now: monotonicNow(), blocksMax: share) }
-      place -= 1
-    }
+    for _ in 0...missed { look(share) }
+    nextTick &+= ForkLoop.tickNanoseconds
     let now = monotonicNow()
-    // After a stall no ticks are made up for: one of them sees all that came.
-    if nextTick <= now { nextTick &+= ((now &- nextTick) / ForkLoop.tickNanoseconds &+ 1) &* ForkLoop.tickNanoseconds }
+    missedTicks = 0
+    if nextTick <= now {
+      missedTicks = (now &- nextTick) / ForkLoop.tickNanoseconds &+ 1
+      nextTick &+= missedTicks &* ForkLoop.tickNanoseconds
+    }
     scheduleTick()
   }
+
+  /// Looks at the forks of the next place of the wheel.
+  private func look(_ share: Int) {
+    turn &+= 1
+    swap(&due, &wheel[place(turn)])
+    for runner in due where !runner.isOver {
+      let now = monotonicNow()
+      runner.tick(now: now, blocksMax: share)
+      guard !runner.isOver else { continue }
+      let rest = (runner.nextLook &- now &+ ForkLoop.slackNanoseconds &+ ForkLoop.tickNanoseconds &- 1) / ForkLoop.tickNanoseconds
+      put(runner, in: min(max(rest, 1), ForkLoop.restMax))
+    }
+    due.removeAll(keepingCapacity: true)
+  }
+
+  private func put(_ runner: ForkRunner, in ticks: Int64) { wheel[place(turn &+ ticks)].append(runner) }
+
+  private func place(_ turn: Int64) -> Int { Int(turn % Int64(wheel.count)) }
 }

@@ -25,6 +25,9 @@ final class ForkRunner {
   private static let askNanoseconds: Int64 = 50_000_000
   /// How long an engine that stops waits for what is in flight, so that the next one repeats nothing.
   private static let leaveNanoseconds: Int64 = 400_000_000
+  /// A fork that had no block for so long is looked at less often.
+  private static let idleNanoseconds: Int64 = 500_000_000
+  private static let idleLookNanoseconds: Int64 = 9_000_000
   /// What an engine that starts late is given for draining, even when the fork's own time is over.
   private static let drainMin = Duration.seconds(1)
 
@@ -63,6 +66,9 @@ final class ForkRunner {
   private var suspicions: [Int: Int] = [:]
   private static let suspicionsMax = 3
   private var mute: Set<Int> = []
+  /// On how many connections in a row an endpoint that has ponged before did not.
+  private var silences: [Int: Int] = [:]
+  private static let silencesMax = 2
   /// Since when there has been audio that was sent and not confirmed; nil: there is none.
   private var flightSince: Int64?
   private var askedAt: Int64 = 0
@@ -83,6 +89,10 @@ final class ForkRunner {
   private var hasToldNotVerified = false
   private var isAskingForTheEnd = false
   private let onEnd: (ForkRunner) -> Void
+  /// When the next block can be there, CLOCK_MONOTONIC; not after now: it is waited for.
+  private(set) var nextLook: Int64 = 0
+  /// Nothing more is to be done for it.
+  private(set) var isOver = false
 
   /// Opens the fork's files. Throws `ForkFailure` with the reason for ENDED.
   init(
@@ -136,10 +146,16 @@ final class ForkRunner {
 
   // MARK: - Tick
 
-  /// Looks at the ring and sends what there is to send, `blocksMax` blocks of it. `now` is CLOCK_MONOTONIC.
+  /// Looks at the ring and sends what there is to send, `blocksMax` blocks of it. `now` is CLOCK_MONOTONIC. Afterwards
+  /// `nextLook` says when that is worth it again.
   func tick(now: Int64, blocksMax: Int) { blame.during { work(now, blocksMax) } }
 
   private func work(_ now: Int64, _ blocksMax: Int) {
+    defer { if machine.isStreaming, machine.name == .draining || leavesAt != nil { nextLook = now } }
+    nextLook = now
+    if !machine.isStreaming || now &- stream.completedAt &- epochMonotonic > ForkRunner.idleNanoseconds {
+      nextLook &+= ForkRunner.idleLookNanoseconds
+    }
     guard !machine.isEnded else { return }
     if stream.isCaptureClosed, machine.name != .draining { handle(.captureClosed) }
     let sinceEpoch = now &- epochMonotonic
@@ -213,6 +229,10 @@ final class ForkRunner {
     for note in stream.takeRanges(all: stream.isDrained || leavesAt != nil || isFull(now)) { tell(note, over: session) }
     guard blocks > 0 else { return true }
     audioEnd = session.bytesWritten
+    // The next one comes a block's time after this one did: to look for it earlier only costs.
+    if blocks < blocksMax, !isFull(now) {
+      nextLook = epochMonotonic &+ stream.completedAt &+ RenderLimit.blockNanoseconds
+    }
     stream.sent(now: now, offset: audioEnd, audioBytes: bytes, isTold: !isLate)
     session.flush()
     // The flush may have found out that the connection is gone.
@@ -321,7 +341,7 @@ final class ForkRunner {
   /// say so, its kernel is asked at each tick.
   private func finishIfConfirmed(_ now: Int64) {
     // What nothing was sent for on this connection nobody will answer for.
-    guard level == .tcp, !stream.isAllConfirmed else {
+    guard level == .tcp, audioEnd > 0 || !stream.isAllConfirmed else {
       guard stream.isAllConfirmed else { return }
       stream.confirmAll()
       return handle(.drained(isAcknowledged: true))
@@ -599,7 +619,13 @@ final class ForkRunner {
   /// why.
   private func noteOffence(_ now: Int64, wasStable: Bool, hasClosed: Bool) {
     if barrier.isMute(now: now &- epochMonotonic) { mute.insert(choice.index) }
+    if barrier.hasFallenSilent(now: now &- epochMonotonic) {
+      silences[choice.index, default: 0] += 1
+      // Somebody else answers there now, who does not pong.
+      if silences[choice.index, default: 0] >= ForkRunner.silencesMax { stream.forgetPonged(choice.index) }
+    }
     if barrier.hasPonged {
+      silences[choice.index] = nil
       mute.remove(choice.index)
       suspicions[choice.index] = nil
     }
@@ -663,11 +689,13 @@ final class ForkRunner {
     guard ending != .shutdown else {
       stream.save()
       stream.close(isOver: false)
+      isOver = true
       return onEnd(self)
     }
     if let line = journal.gapsDueNow(now: now, isLast: true) { output.send(line) }
     if let line = journal.ended(ending, undeliveredMilliseconds: undelivered) { output.send(line) }
     if isAdopted { output.send(journal.adoptedEnded(ending, undeliveredMilliseconds: undelivered, final)) }
+    if undelivered == 0 { stream.dropSpool() }
     let fork = NIOLoopBound(self, eventLoop: loop)
     // An engine that dies before the module knows leaves the files to the next one, which finds out the same.
     output.send(.ended(id: id, reason: ForkJournal.reason(ending, undeliveredMilliseconds: undelivered), final)) {
@@ -679,6 +707,7 @@ final class ForkRunner {
     // Before the lock on the cursor is given up: an engine that waits for it would find the fork once more.
     files.unlink()
     stream.close(isOver: true)
+    isOver = true
     onEnd(self)
   }
 }

@@ -3,7 +3,7 @@ internal import AudioForkCore
 
 /// Limits of one fork's delivery.
 package struct ForkLimits: Sendable, Equatable {
-  /// `r(n)`: attempts to connect in one outage, not counting a fork's very first one.
+  /// `r(n)`: attempts to connect in one outage, not counting a fork's very first one; at each of several endpoints.
   package var attemptsMax: Int
   /// `R(s)`: longest wait between two attempts.
   package var waitMax: Duration
@@ -291,7 +291,7 @@ package struct ForkStateMachine: Sendable {
   ) -> [ForkAction] {
     var next = outage ?? Outage(reason: reason)
     next.reason = reason
-    guard next.attempts < limits.attemptsMax else {
+    guard next.attempts / limits.endpointCount < limits.attemptsMax else {
       return end(.unreachable(attempts: next.attempts, reason: reason))
     }
     let (round, place) = next.attempts.quotientAndRemainder(dividingBy: limits.endpointCount)

@@ -227,13 +227,13 @@ package final class ForkStream {
   }
 
   /// Gaps that the stream has passed and nobody has heard of yet, even in an earlier engine: they are in the cursor
-  /// before they are returned.
-  package func takeNewGaps() -> [Gap] {
+  /// before they are returned, unless told not to.
+  package func takeNewGaps(saves: Bool = true) -> [Gap] {
     let found = gapsFound
     gapsFound = []
     var isNew = false
     for gap in found where noteMissing(gap) > 0 { isNew = true }
-    if isNew { save() }
+    if isNew, saves { save() }
     defer { gapsNew = [] }
     return gapsNew
   }
@@ -260,7 +260,8 @@ package final class ForkStream {
   }
 
   /// The fork ends here. What was captured and is not confirmed is missing: returns that, as gaps which nobody has heard
-  /// of yet, and goes back to what is confirmed. From here on delivered and lost together are captured.
+  /// of yet, and goes back to what is confirmed. From here on delivered and lost together are captured. None of it is
+  /// saved: should this engine die before anybody has heard of the end, the next one goes on with the fork.
   package func abandonRest() -> [Gap] {
     rewind()
     let confirmed = window.confirmed.checkpoint.counters
@@ -273,7 +274,7 @@ package final class ForkStream {
           direction: direction, start: accounted, count: captured &- accounted, reason: .undelivered,
           position: confirmed.position))
     }
-    return takeNewGaps()
+    return takeNewGaps(saves: false)
   }
 
   /// Closed is looked at before `published` is: then what is published is all there will be.
@@ -434,6 +435,16 @@ package final class ForkStream {
     record.checkpoint = window.confirmed.checkpoint.withClockDecisions(decisionsSaved)
     record.completedAt = window.confirmed.completedAt
     if cursor?.save(record.encode()) != true { cursorFailed = true }
+  }
+
+  /// Everything is confirmed for good: nobody reads the spool again.
+  package func dropSpool() { spool?.close(keeps: false) }
+
+  /// This endpoint does not answer pings any more.
+  package func forgetPonged(_ endpoint: Int) {
+    guard hasPonged(endpoint) else { return }
+    record.ponged &= ~ForkStream.bit(endpoint)
+    save()
   }
 
   /// Gives the files back; nothing may be called afterwards but the totals. `isOver`: no other engine goes on with the

@@ -93,7 +93,21 @@ package struct PingBarrier: Sendable {
   /// Whether it may still turn out that the server pongs: until then its kernel's word is not taken for its own.
   package func isUndecided(now: Int64) -> Bool {
     isOn && !hasPonged
-      && (isKnown || isHopeful && now &- (firstAt ?? openedAt) < PingBarrier.firstAnswerNanoseconds)
+      && (isKnown && !speaksInstead(now: now) || isHopeful && now &- (firstAt ?? openedAt) < PingBarrier.firstAnswerNanoseconds)
+  }
+
+  /// Whether a server that has ponged on an earlier connection says all kinds of things, but has left this one's first
+  /// ping without an answer for too long: it is not the one that it was.
+  private func speaksInstead(now: Int64) -> Bool {
+    guard let outstanding else { return false }
+    return now &- outstanding.at >= silenceMax && heardAt > outstanding.at
+  }
+
+  /// Whether a server that has ponged on an earlier connection has left this one's first ping without an answer for too
+  /// long.
+  package func hasFallenSilent(now: Int64) -> Bool {
+    guard isKnown, !hasPonged, let outstanding else { return false }
+    return now &- outstanding.at >= silenceMax
   }
 
   /// Whether it has turned out that the server does not pong.

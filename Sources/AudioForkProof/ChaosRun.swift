@@ -181,7 +181,11 @@ package struct ChaosRun: Sendable {
     let errors = scene.sandbox.logLines(["ERROR"]).filter {
       // Nor is an engine that was killed before it was ready anything but what this run has done.
       !$0.contains("has not given a sign of life") && !$0.hasSuffix("it is tried again")
-        && !$0.contains("ended before it was ready") && !$0.contains("Until then only the buffer keeps")
+        && !$0.contains("ended before it was ready")
+    }
+    .filter {
+      // Only where we have taken its descriptors.
+      !($0.contains("Until then only the buffer keeps") && scene.tally.now.faults[ChaosFault.noDescriptors.rawValue] != nil)
     }
     for line in errors.prefix(5) { scene.tally.wrong("Asterisk's log: \(line)") }
   }
@@ -413,6 +417,9 @@ struct ChaosCall: Sendable {
   }
 
   let slot: Int
+  /// Samples of a call that may be missing before the hook.
+  private static let notCapturedMax = 800
+
   /// Of the slot's calls, from 1 on.
   let number: Int
   let sources: [SourceSignal]
@@ -501,6 +508,8 @@ struct ChaosCall: Sendable {
     if gaps.isEmpty, arrived == captured {
       for index in accounts.indices {
         let missing = accounts[index].account.unaccounted
+        // Whole frames, and few: more would be a fault between Asterisk's frames and the ring.
+        guard missing % 160 == 0, missing <= Self.notCapturedMax else { continue }
         scene.tally.note { $0.notCaptured += missing }
         accounts[index].account.end -= missing
         accounts[index].account.unaccounted = 0

@@ -8,7 +8,7 @@ internal import Foundation
 struct AudioForkProofCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audiofork-proof", abstract: "Proves on a real Asterisk what delivery promises.",
-    subcommands: [Chaos.self, Kills.self, Soak.self, Jitter.self])
+    subcommands: [Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self])
 
   static func report(_ findings: Findings, _ seed: UInt64, began: Date) throws {
     print("| what | found |\n|---|---|\n\(findings.table)")
@@ -87,6 +87,23 @@ struct Jitter: AsyncParsableCommand {
     guard !result.violations.isEmpty else { return }
     for text in result.violations.prefix(40) { print("VIOLATION: \(text)") }
     throw ExitCode(1)
+  }
+}
+
+/// The engine beside the least that a sender can do.
+struct EngineCost: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "engine", abstract: "The engine's cost and latency on synthetic calls, beside a bare sender's.")
+  @Option(help: "Forks, several numbers with commas between them.") var forks = "50,200,500,1000,2000,4000"
+  @Option(help: "Forks of each row with another format, direction or TLS; 0 leaves them out.") var others = 500
+  @Option(help: "Seconds of each measurement.") var seconds = 10.0
+  @Option(help: "Measurements of each row.") var turns = 3
+
+  func run() async throws {
+    let bench = EngineBench(seconds: seconds, say: Progress.say)
+    var rows = forks.split(separator: ",").compactMap { Int($0) }.map { EngineBench.Row.plain($0) }
+    if others > 0 { rows += EngineBench.Row.others(others) }
+    print(EngineBench.table(try await bench.run(rows, turns: turns)))
   }
 }
 

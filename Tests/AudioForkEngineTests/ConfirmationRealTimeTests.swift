@@ -198,6 +198,30 @@ struct ConfirmationRealTimeTests {
     await server.stop()
   }
 
+  @Test("A server that does not pong any more is believed its kernel after two connections without an answer")
+  func pongsNoMore() async throws {
+    let directory = try ScratchFolder()
+    let first = try await TestServer.start()
+    let engine = try await TestEngine(directory)
+    // What counts as silence is short, and the ring holds what waits meanwhile.
+    let call = try TestCall(in: directory, url: first.url, settings: ["buffer=5"], bufferSeconds: 20)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 800)
+    #expect(engine.reports(call.id).last?.counters.confirmation == .pong || first.connections.first?.pings.isEmpty == false)
+    await first.stop()
+    let second = try await TestServer.start(port: first.port, answersPings: false)
+    try await call.speak(untilMilliseconds: 9500)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.lost == 0)
+    #expect(end.counters.confirmation == .tcp)
+    #expect(second.connections.count == 3)
+    let reception = Reception(first.connections + second.connections, expected: call.expected)
+    #expect(reception.isExact && reception.missing == 0)
+    await second.stop()
+  }
+
   @Test("A server that is gone behind something that keeps TCP alive is left while the ring still has its audio", arguments: [true, false])
   func halfOpen(speaks: Bool) async throws {
     let directory = try ScratchFolder()

@@ -175,6 +175,30 @@ struct EngineProcessRealTimeTests {
     #expect(engine.exitStatus == 0)
   }
 
+  @Test("What the link had not taken when the engine was told to stop is left to the next one, files and all")
+  func untaken() async throws {
+    let directory = try ScratchFolder()
+    let engine = try await spawn(directory, linkBufferBytes: 4608)
+    // Nobody listens, and one attempt is all: each ends at once.
+    let calls = try (0..<60).map {
+      try TestCall(in: directory, id: "af-\($0)", url: "ws://127.0.0.1:1/", options: "D(both)r(0)", bufferSeconds: 1)
+    }
+    for call in calls { engine.send(ModuleWriter.fork(call.id)) }
+    engine.send(ModuleWriter.tableEnd())
+    try await Task.sleep(nanoseconds: 1_000_000_000)
+    engine.signal(SIGTERM)
+    try await eventually("it leaves") { engine.exitStatus != nil }
+    #expect(engine.exitStatus == 0)
+    engine.receive()
+    let ended = engine.messages.filter { UInt32($0.type) == AF_LINK_ENDED.rawValue }
+      .compactMap { $0.text(UInt16(AF_FIELD_ID.rawValue)).map { String(decoding: $0, as: UTF8.self) } }
+    #expect(!ended.isEmpty && ended.count < calls.count, "\(ended.count)")
+    let rings = directory.names.filter { $0.hasSuffix(".ring") }.map { String($0.dropLast(5)) }
+    // What was in the midst of being written when it left counts as untaken too.
+    #expect(Set(rings).union(ended) == Set(calls.map(\.id)))
+    #expect(Set(rings).intersection(ended).count <= 1)
+  }
+
   @Test("A module that unloads is answered at once, and keeps its locked directory")
   func unloaded() async throws {
     let directory = try ScratchFolder()

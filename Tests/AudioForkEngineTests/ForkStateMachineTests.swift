@@ -113,6 +113,19 @@ struct ForkStateMachineTests {
       ])
   }
 
+  @Test("Each of several servers is given r attempts", arguments: [(0, 2), (1, 2), (20, 4)])
+  func unreachable(attempts: Int, endpoints: Int) {
+    var driven = DrivenMachine(attempts: attempts, endpoints: endpoints)
+    driven.handle(.started)
+    for _ in 0..<(attempts * endpoints) {
+      driven.handle(.attemptFailed("connection: refused", isPermanent: false))
+      #expect(!driven.machine.isEnded)
+      driven.handle(.retryTimerFired)
+    }
+    driven.handle(.attemptFailed("connection: refused", isPermanent: false))
+    #expect(driven.machine.isEnded)
+  }
+
   @Test("After r attempts in one outage the fork ends with the last reason", arguments: [0, 1, 3])
   func unreachable(attempts: Int) {
     var driven = DrivenMachine(attempts: attempts)

@@ -87,6 +87,23 @@ struct PingBarrierTests {
     #expect(barrier.isDead(now: limit, speaks: false, since: 0))
   }
 
+  @Test("One that has ponged on an earlier connection, speaks and leaves the first ping alone is another one now")
+  func another() {
+    let limit: Int64 = 7_000_000_000
+    var barrier = PingBarrier(isOn: true, isKnown: true, silenceMax: limit, now: 0)
+    #expect(!barrier.hasFallenSilent(now: 2 * limit), "it was not asked")
+    barrier.sent(position: 1, now: 0)
+    #expect(!barrier.hasFallenSilent(now: limit - 1))
+    #expect(barrier.hasFallenSilent(now: limit))
+    #expect(barrier.isUndecided(now: limit), "nothing at all is a dead connection and no word about pings")
+    barrier.heard(1, now: limit - 1)
+    #expect(barrier.isUndecided(now: limit - 1))
+    #expect(!barrier.isUndecided(now: limit))
+    #expect(barrier.isMute(now: limit))
+    _ = barrier.pong(PingBarrier.payload(1))
+    #expect(!barrier.hasFallenSilent(now: 2 * limit))
+  }
+
   @Test("A server that is sent nothing has more time, and silence before there was anything to say is none")
   func idleSilence() {
     let limit: Int64 = 7_000_000_000

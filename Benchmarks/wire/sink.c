@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Usage: bench-sink [CERTIFICATE KEY]
+ *
+ * A WebSocket server on a free port of 127.0.0.1 that takes what comes, answers pings and counts: messages of audio, and
+ * how long after its capture (wire.h) each was here. With a certificate it takes TLS. Prints "port N". SIGUSR1 begins to
+ * count anew; SIGUSR2 prints one line:
+ *
+ *   connections N messages N bytes N p50 US p99 US p999 US max US late N
+ *
+ * where late are messages that took longer than 100 ms.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "wire.h"
+
+enum { BUFFER = 16384, SLOTS = 400000, LATE_US = 100000, EVENTS = 256 };
+
+struct connection {
+	int descriptor;
+	int is_open;
+	SSL *tls;
+	size_t count;
+	unsigned char bytes[BUFFER];
+};
+
+static SSL_CTX *context;
+static int queue;
+static uint64_t connections, messages, byte_count, late, longest;
+/* Messages by latency, in steps of 10 us up to 4 s. */
+static uint32_t slots[SLOTS];
+
+static void reset(void)
+{
+	messages = byte_count = late = longest = 0;
+	memset(slots, 0, sizeof slots);
+}
+
+static unsigned long long percentile(double share)
+{
+	uint64_t total = 0, sum = 0;
+	for (int i = 0; i < SLOTS; i++)
+		total += slots[i];
+	for (int i = 0; i < SLOTS; i++) {
+		sum += slots[i];
+		if (sum && (double)sum >= share * (double)total)
+			return (unsigned long long)i * 10 + 10;
+	}
+	return 0;
+}
+
+static void report(void)
+{
+	printf("connections %llu messages %llu bytes %llu p50 %llu p99 %llu p999 %llu max %llu late %llu\n",
+		(unsigned long long)connections, (unsigned long long)messages, (unsigned long long)byte_count, percentile(0.5),
+		percentile(0.99), percentile(0.999), (unsigned long long)longest, (unsigned long long)late);
+	fflush(stdout);
+}
+
+static void leave(struct connection *it)
+{
+	if (it->is_open)
+		connections--;
+	if (it->tls)
+		SSL_free(it->tls);
+	close(it->descriptor);
+	free(it);
+}
+
+static int put(struct connection *it, const void *bytes, size_t count)
+{
+	if (it->tls)
+		return SSL_write(it->tls, bytes, (int)count) == (int)count;
+	return send(it->descriptor, bytes, count, MSG_NOSIGNAL) == (ssize_t)count;
+}
+
+/* Answers the request that opens the connection; its bytes are dropped. */
+static int upgrade(struct connection *it)
+{
+	it->bytes[it->count < BUFFER ? it->count : BUFFER - 1] = 0;
+	char *text = (char *)it->bytes;
+	char *end = strstr(text, "\r\n\r\n");
+	if (!end)
+		return it->count < BUFFER - 1;
+	char *key = strcasestr(text, "\r\nSec-WebSocket-Key:");
+	if (!key || key > end)
+		return 0;
+	key += strlen("\r\nSec-WebSocket-Key:");
+	key += strspn(key, " ");
+	char joined[128], answer[256];
+	unsigned char digest[SHA_DIGEST_LENGTH], encoded[64];
+	snprintf(joined, sizeof joined, "%.*s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", (int)strcspn(key, "\r\n "), key);
+	SHA1((unsigned char *)joined, strlen(joined), digest);
+	EVP_EncodeBlock(encoded, digest, sizeof digest);
+	int length = snprintf(answer, sizeof answer,
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		encoded);
+	size_t used = (size_t)(end + 4 - text);
+	memmove(it->bytes, it->bytes + used, it->count - used);
+	it->count -= used;
+	it->is_open = 1;
+	connections++;
+	return put(it, answer, (size_t)length);
+}
+
+static void count_audio(const unsigned char *payload, const unsigned char *key, size_t count)
+{
+	unsigned char plain[8];
+	int16_t samples[4];
+	messages++;
+	byte_count += count;
+	if (count < sizeof plain)
+		return;
+	for (size_t i = 0; i < sizeof plain; i++)
+		plain[i] = payload[i] ^ key[i & 3];
+	memcpy(samples, plain, sizeof samples);
+	uint64_t now = wire_now() / 1000, stamp = wire_stamp(samples);
+	/* Other formats carry no stamp that anybody could read. */
+	if (stamp > now || now - stamp > 60000000u)
+		return;
+	uint64_t latency = now - stamp;
+	if (latency > longest)
+		longest = latency;
+	if (latency > LATE_US)
+		late++;
+	slots[latency / 10 < SLOTS ? latency / 10 : SLOTS - 1]++;
+}
+
+/* Takes whole frames off the front. False where the peer is to be left. */
+static int take_frames(struct connection *it)
+{
+	size_t at = 0;
+	for (;;) {
+		const unsigned char *frame = it->bytes + at;
+		size_t left = it->count - at, header = 6, length;
+		if (left < 2)
+			break;
+		length = frame[1] & 0x7f;
+		if (length == 126) {
+			header = 8;
+			if (left < header)
+				break;
+			length = (size_t)frame[2] << 8 | frame[3];
+		} else if (length == 127) {
+			return 0;
+		}
+		if (header + length > BUFFER)
+			return 0;
+		if (left < header + length)
+			break;
+		const unsigned char *key = frame + header - 4;
+		switch (frame[0] & 0x0f) {
+		case 2:
+			count_audio(frame + header, key, length);
+			break;
+		case 9: {
+			unsigned char pong[2 + 125];
+			pong[0] = 0x8a;
+			pong[1] = (unsigned char)length;
+			for (size_t i = 0; i < length && i < 125; i++)
+				pong[2 + i] = frame[header + i] ^ key[i & 3];
+			if (length > 125 || !put(it, pong, 2 + length))
+				return 0;
+			break;
+		}
+		case 8:
+			return 0;
+		}
+		at += header + length;
+	}
+	memmove(it->bytes, it->bytes + at, it->count - at);
+	it->count -= at;
+	return 1;
+}
+
+/* 1: some bytes, 0: none at the moment, -1: the end. */
+static int get(struct connection *it)
+{
+	/* One byte of room for the string's end while the request is read. */
+	size_t room = BUFFER - 1 - it->count;
+	ssize_t count;
+	if (it->tls) {
+		count = SSL_read(it->tls, it->bytes + it->count, (int)room);
+		if (count <= 0) {
+			int why = SSL_get_error(it->tls, (int)count);
+			return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? 0 : -1;
+		}
+	} else {
+		count = recv(it->descriptor, it->bytes + it->count, room, 0);
+		if (count <= 0)
+			return count < 0 && errno == EAGAIN ? 0 : -1;
+	}
+	it->count += (size_t)count;
+	return 1;
+}
+
+static int serve(struct connection *it)
+{
+	for (;;) {
+		int got = get(it);
+		if (got <= 0)
+			return got == 0;
+		if (!it->is_open && !upgrade(it))
+			return 0;
+		if (it->is_open && !take_frames(it))
+			return 0;
+		/* A plain socket has no more than it says; TLS may keep what it has decrypted. */
+		if (!it->tls)
+			return 1;
+	}
+}
+
+static void accept_all(int listener)
+{
+	for (;;) {
+		int descriptor = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (descriptor < 0)
+			return;
+		struct connection *it = calloc(1, sizeof *it);
+		if (!it) {
+			close(descriptor);
+			return;
+		}
+		it->descriptor = descriptor;
+		if (context) {
+			it->tls = SSL_new(context);
+			SSL_set_fd(it->tls, descriptor);
+			SSL_set_accept_state(it->tls);
+		}
+		struct epoll_event event = {.events = EPOLLIN, .data.ptr = it};
+		epoll_ctl(queue, EPOLL_CTL_ADD, descriptor, &event);
+	}
+}
+
+static int make_listener(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	socklen_t length = sizeof address;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) < 0 || listen(listener, 4096) < 0
+		|| getsockname(listener, (struct sockaddr *)&address, &length) < 0) {
+		perror("bench-sink: listen");
+		exit(1);
+	}
+	printf("port %d\n", ntohs(address.sin_port));
+	fflush(stdout);
+	return listener;
+}
+
+int main(int count, char **words)
+{
+	if (count == 3) {
+		context = SSL_CTX_new(TLS_server_method());
+		if (!context || SSL_CTX_use_certificate_chain_file(context, words[1]) != 1
+			|| SSL_CTX_use_PrivateKey_file(context, words[2], SSL_FILETYPE_PEM) != 1) {
+			fprintf(stderr, "bench-sink: certificate or key cannot be used\n");
+			return 1;
+		}
+	} else if (count != 1) {
+		fprintf(stderr, "usage: bench-sink [CERTIFICATE KEY]\n");
+		return 2;
+	}
+	sigset_t signals;
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGUSR1);
+	sigaddset(&signals, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	int orders = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+	queue = epoll_create1(EPOLL_CLOEXEC);
+	int listener = make_listener();
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = &listener};
+	epoll_ctl(queue, EPOLL_CTL_ADD, listener, &event);
+	event.data.ptr = &orders;
+	epoll_ctl(queue, EPOLL_CTL_ADD, orders, &event);
+	for (;;) {
+		struct epoll_event events[EVENTS];
+		int found = epoll_wait(queue, events, EVENTS, -1);
+		for (int i = 0; i < found; i++) {
+			if (events[i].data.ptr == &listener) {
+				accept_all(listener);
+			} else if (events[i].data.ptr == &orders) {
+				struct signalfd_siginfo order;
+				while (read(orders, &order, sizeof order) == sizeof order) {
+					if (order.ssi_signo == SIGUSR1)
+						reset();
+					else
+						report();
+				}
+			} else if (!serve(events[i].data.ptr)) {
+				leave(events[i].data.ptr);
+			}
+		}
+	}
+}
