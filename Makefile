@@ -30,6 +30,7 @@ help:
 	@echo "make soak             FORKS=n short forks and CYCLES=n starts and stops over AMI; nothing may be left of them"
 	@echo "make jitter           RTP through Asterisk with forks to a stalled server and without, in interleaved pairs; PAIRS=n"
 	@echo "make bench-engine     what the engine costs and how late audio is on synthetic calls, beside a bare sender; FORKS_EACH=n,n"
+	@echo "make bench-asterisk   what forks cost Asterisk 22 beside MixMonitor, AudioSocket and nothing; CALLS_EACH=n,n"
 	@echo "make fuzz             arbitrary bytes at all that takes them from outside; SECONDS=n for each target"
 	@echo "make tsan             the ring's writer and reader, the unit tests and an engine under load: thread sanitizer"
 	@echo "make asan             the unit tests and an engine under load: address sanitizer"
@@ -92,7 +93,11 @@ kills:
 
 FORKS_EACH ?= 50,200,500,1000,2000
 bench-engine:
-	@scripts/bench --forks $(FORKS_EACH)
+	@scripts/bench engine --forks $(FORKS_EACH)
+
+CALLS_EACH ?= 25,50,100,200
+bench-asterisk:
+	@scripts/bench asterisk --calls $(CALLS_EACH)
 
 soak:
 	@scripts/prove soak --forks $(FORKS) --cycles $(CYCLES)
@@ -124,4 +129,4 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check bench-engine chaos kills soak jitter fuzz tsan asan install samples uninstall clean FORCE
+.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check bench-engine bench-asterisk chaos kills soak jitter fuzz tsan asan install samples uninstall clean FORCE

@@ -2,7 +2,8 @@
 /*
  * Usage: bench-sink [CERTIFICATE KEY]
  *
- * A WebSocket server on a free port of 127.0.0.1 that takes what comes, answers pings and counts: messages of audio, and
+ * A WebSocket server on a free port of 127.0.0.1 that takes what comes, answers pings and counts: messages of audio
+ * (AudioSocket's too: which of the two a client speaks shows in its first byte), and
  * how long after its capture (wire.h) each was here. With a certificate it takes TLS. Prints "port N". SIGUSR1 begins to
  * count anew; SIGUSR2 prints one line:
  *
@@ -33,6 +34,8 @@ enum { BUFFER = 16384, SLOTS = 400000, LATE_US = 100000, EVENTS = 256 };
 struct connection {
 	int descriptor;
 	int is_open;
+	/* AudioSocket instead of a WebSocket: kind, length in two bytes, payload. */
+	int is_audiosocket;
 	SSL *tls;
 	size_t count;
 	unsigned char bytes[BUFFER];
@@ -187,6 +190,25 @@ static int take_frames(struct connection *it)
 	return 1;
 }
 
+/* The same of AudioSocket. */
+static void take_packets(struct connection *it)
+{
+	size_t at = 0;
+	while (it->count - at >= 3) {
+		const unsigned char *packet = it->bytes + at;
+		size_t length = (size_t)packet[1] << 8 | packet[2];
+		if (it->count - at < 3 + length)
+			break;
+		if (packet[0] == 0x10) {
+			messages++;
+			byte_count += length;
+		}
+		at += 3 + length;
+	}
+	memmove(it->bytes, it->bytes + at, it->count - at);
+	it->count -= at;
+}
+
 /* 1: some bytes, 0: none at the moment, -1: the end. */
 static int get(struct connection *it)
 {
@@ -214,9 +236,15 @@ static int serve(struct connection *it)
 		int got = get(it);
 		if (got <= 0)
 			return got == 0;
+		if (!it->is_open && it->bytes[0] == 1) {
+			it->is_open = it->is_audiosocket = 1;
+			connections++;
+		}
 		if (!it->is_open && !upgrade(it))
 			return 0;
-		if (it->is_open && !take_frames(it))
+		if (it->is_audiosocket)
+			take_packets(it);
+		else if (it->is_open && !take_frames(it))
 			return 0;
 		/* A plain socket has no more than it says; TLS may keep what it has decrypted. */
 		if (!it->tls)

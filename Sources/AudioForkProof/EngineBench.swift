@@ -209,7 +209,7 @@ extension Checkout {
 }
 
 /// Benchmarks/wire/sink.c.
-private final class Sink {
+final class Sink {
   struct Report {
     var connections = 0
     var messages = 0

@@ -2,7 +2,7 @@
 internal import Foundation
 
 /// What a process has used so far, from /proc; two of them make a cost.
-package struct ProcessCost: Equatable, Sendable {
+package struct ProcessCost: Equatable, Codable, Sendable {
   /// Processor time of all threads that there are, nanoseconds.
   package var processorNanoseconds: UInt64 = 0
   /// Voluntary and involuntary, of all threads that there are.

@@ -8,7 +8,7 @@ internal import Foundation
 struct AudioForkProofCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audiofork-proof", abstract: "Proves on a real Asterisk what delivery promises.",
-    subcommands: [Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self])
+    subcommands: [Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self, AsteriskCost.self])
 
   static func report(_ findings: Findings, _ seed: UInt64, began: Date) throws {
     print("| what | found |\n|---|---|\n\(findings.table)")
@@ -104,6 +104,22 @@ struct EngineCost: AsyncParsableCommand {
     var rows = forks.split(separator: ",").compactMap { Int($0) }.map { EngineBench.Row.plain($0) }
     if others > 0 { rows += EngineBench.Row.others(others) }
     print(EngineBench.table(try await bench.run(rows, turns: turns)))
+  }
+}
+
+/// Calls on a real Asterisk with a fork, with its alternatives, and with nothing.
+struct AsteriskCost: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "asterisk", abstract: "What forks cost a real Asterisk 22, beside MixMonitor and AudioSocket.")
+  @Option(help: "Calls, several numbers with commas between them.") var calls = "25,50,100,200,400"
+  @Option(help: "Seconds of each measurement.") var seconds = 10.0
+  @Option(help: "Measurements of each row.") var turns = 3
+
+  func run() async throws {
+    let bench = AsteriskBench(seconds: seconds, say: Progress.say)
+    let numbers = calls.split(separator: ",").compactMap { Int($0) }
+    let rows = AsteriskBench.Row.allCases.filter { $0 != .nothing }
+    print(AsteriskBench.table(try await bench.run(rows, calls: numbers, turns: turns)))
   }
 }
 

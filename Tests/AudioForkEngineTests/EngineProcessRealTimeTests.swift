@@ -192,7 +192,7 @@ struct EngineProcessRealTimeTests {
     engine.receive()
     let ended = engine.messages.filter { UInt32($0.type) == AF_LINK_ENDED.rawValue }
       .compactMap { $0.text(UInt16(AF_FIELD_ID.rawValue)).map { String(decoding: $0, as: UTF8.self) } }
-    #expect(!ended.isEmpty && ended.count < calls.count, "\(ended.count)")
+    #expect(ended.count < calls.count, "the link took everything: nothing was tried here")
     let rings = directory.names.filter { $0.hasSuffix(".ring") }.map { String($0.dropLast(5)) }
     // What was in the midst of being written when it left counts as untaken too.
     #expect(Set(rings).union(ended) == Set(calls.map(\.id)))
