@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AsteriskTestKit
+internal import AudioForkTestKit
+internal import Foundation
+
+/// What a call costs a real Asterisk 22 with nothing beside it, recorded by MixMonitor, sent by AudioSocket, and forked: on
+/// the same machine, in turns.
+///
+/// Calls are Local channels in signed linear with somebody who speaks on both sides, so that no codec is part of the cost.
+package struct AsteriskBench: Sendable {
+  /// What is done with each call.
+  package enum Row: String, CaseIterable, Sendable {
+    case nothing = "nothing"
+    case mixMonitor = "MixMonitor to tmpfs"
+    case audioSocket = "AudioSocket (in; it takes the call's place in the dialplan)"
+    case forkIn = "AudioFork D(in)"
+    case forkBoth = "AudioFork D(both)"
+    case forkStereo = "AudioFork D(stereo)"
+    case forkSecure = "AudioFork D(both), wss"
+
+    fileprivate var exten: String { "\(self)" }
+    var isForked: Bool { [.forkIn, .forkBoth, .forkStereo, .forkSecure].contains(self) }
+  }
+
+  /// One measurement of `calls` calls.
+  package struct Sample: Codable, Sendable {
+    package var asterisk = ProcessCost()
+    package var engine = ProcessCost()
+    package var seconds = 0.0
+    /// Percent of the audio that was due and arrived (of MixMonitor: is in its files).
+    package var arrived = 0.0
+  }
+
+  /// A row at a number of calls: its measurements, and those with nothing beside the calls.
+  package struct Result: Codable, Sendable {
+    package let row: String
+    package let calls: Int
+    package var samples: [Sample] = []
+    package var baseline: [Sample] = []
+
+    private func median(_ value: (Sample) -> Double) -> Double { EngineBench.median(samples.map(value)) }
+
+    /// More than without, for each call, of each turn: the median.
+    private func marginal(_ value: (Sample) -> Double) -> Double {
+      EngineBench.median(zip(samples, baseline).map { (value($0) - value($1)) / Double(calls) })
+    }
+
+    /// Percent of a core for each call.
+    package var asteriskPercent: Double { marginal { Double($0.asterisk.processorNanoseconds) / 1e7 / $0.seconds } }
+    package var enginePercent: Double { median { Double($0.engine.processorNanoseconds) / 1e7 / $0.seconds } / Double(calls) }
+    package var togetherPercent: Double { asteriskPercent + enginePercent }
+    package var switches: Double {
+      marginal { Double($0.asterisk.contextSwitches) / $0.seconds }
+        + median { Double($0.engine.contextSwitches) / $0.seconds } / Double(calls)
+    }
+    /// kB for each call, in both processes.
+    package var memory: Double {
+      marginal { Double($0.asterisk.residentKilobytes) } + median { Double($0.engine.residentKilobytes) } / Double(calls)
+    }
+    package var threads: Double { marginal { Double($0.asterisk.threads) } }
+    package var arrived: Double { median { $0.arrived } }
+  }
+
+  let seconds: Double
+  let say: @Sendable (String) -> Void
+
+  package init(seconds: Double, say: @escaping @Sendable (String) -> Void) {
+    self.seconds = seconds
+    self.say = say
+  }
+
+  private static func dialplan(_ sink: Int, _ secure: Int) -> String {
+    func fork(_ row: Row, _ port: Int, _ options: String) -> String {
+      "exten => \(row.exten),1,Answer()\n same => n,AudioFork(\(row == .forkSecure ? "wss" : "ws")://127.0.0.1:\(port)/b,"
+        + "\(options)R(1))\n same => n,Goto(talk,1)\n"
+    }
+    return "[test]\n" + fork(.forkIn, sink, "D(in)") + fork(.forkBoth, sink, "D(both)") + fork(.forkStereo, sink, "D(stereo)")
+      + fork(.forkSecure, secure, "D(both)T(insecure)") + """
+      exten => nothing,1,Answer()
+       same => n,Goto(talk,1)
+      exten => mixMonitor,1,Answer()
+       same => n,MixMonitor(${FILES}/${UNIQUEID}.sln)
+       same => n,Goto(talk,1)
+      exten => audioSocket,1,Answer()
+       same => n,AudioSocket(${UUID()},127.0.0.1:\(sink))
+       same => n,Hangup()
+      exten => talk,1,Playback(${SOUND})
+       same => n,Goto(talk,1)
+
+      """
+  }
+
+  /// Measures each row at each number of calls, `turns` times.
+  package func run(_ rows: [Row], calls: [Int], turns: Int) async throws -> [Result] {
+    let sink = try await Sink(isSecure: false)
+    let secure = try await Sink(isSecure: true)
+    let files = try ScratchFolder()
+    var results: [Result] = []
+    try await Sandbox.with(.asterisk22, dialplan: Self.dialplan(sink.port, secure.port)) { sandbox in
+      let manager = try await ManagerConnection(sandbox, hearsEvents: false)
+      for module in ["func_uuid", "app_mixmonitor", "res_audiosocket", "app_audiosocket"] {
+        try await sandbox.cli("module load \(module).so")
+      }
+      let speech = (0..<480_000).map { Int16(truncatingIfNeeded: ($0 &* 2_654_435_761) >> 16) / 4 | 1 }
+      let sound = try sandbox.sound("speech", speech)
+      try await sandbox.cli("dialplan set global SOUND \(sound)")
+      try await sandbox.cli("dialplan set global FILES \(files.path)")
+      // Everything has been used once before it counts.
+      for row in rows { _ = try await measure(row, 5, sandbox, manager, sink, secure, files, seconds: 1) }
+      for count in calls {
+        var found = rows.map { Result(row: $0.rawValue, calls: count) }
+        for turn in 1...max(turns, 1) {
+          let baseline = try await measure(.nothing, count, sandbox, manager, sink, secure, files, seconds: seconds)
+          for (index, row) in rows.enumerated() {
+            let sample = try await measure(row, count, sandbox, manager, sink, secure, files, seconds: seconds)
+            found[index].samples.append(sample)
+            found[index].baseline.append(baseline)
+            say(
+              "turn \(turn), \(count) calls, \(row.rawValue): Asterisk \(sample.asterisk.processorNanoseconds / 1_000_000) ms "
+                + "(\(baseline.asterisk.processorNanoseconds / 1_000_000) without), engine "
+                + "\(sample.engine.processorNanoseconds / 1_000_000) ms in \(sample.seconds.rounded(1)) s; "
+                + "\(sample.arrived.rounded(2)) % arrived")
+          }
+        }
+        results += found
+      }
+      manager.end()
+    }
+    await sink.end()
+    await secure.end()
+    return withExtendedLifetime(files) { results }
+  }
+
+  private func measure(
+    _ row: Row, _ count: Int, _ sandbox: Sandbox, _ manager: ManagerConnection, _ sink: Sink, _ secure: Sink,
+    _ files: ScratchFolder, seconds: Double
+  ) async throws -> Sample {
+    for _ in 0..<count {
+      let reply = try await manager.send(
+        "Originate",
+        [
+          ("Channel", "Local/\(row.exten)@test"), ("Exten", "talk"), ("Context", "test"), ("Priority", "1"),
+          ("Async", "true"),
+        ])
+      guard reply["Response"] == "Success" else { throw BenchError("originate: \(reply)") }
+    }
+    guard try await holds(within: 30, { try await sandbox.channels().count >= 2 * count }) else {
+      throw BenchError("\(row.rawValue): \(try await sandbox.channels().count) channels for \(count) calls")
+    }
+    let receiver = row == .forkSecure ? secure : sink
+    if row.isForked || row == .audioSocket, await !receiver.has(count, within: 30) {
+      throw BenchError("\(row.rawValue): \(count) connections do not stand")
+    }
+    try await Task.sleep(for: .seconds(2))
+    var sample = Sample()
+    let engine = sandbox.engines().first
+    guard let asteriskBefore = ProcessCost(of: sandbox.processIdentifier) else { throw BenchError("Asterisk is gone") }
+    let engineBefore = engine.flatMap { ProcessCost(of: $0) }
+    let bytesBefore = size(of: files)
+    receiver.reset()
+    let began = ContinuousClock.now
+    try await Task.sleep(for: .seconds(seconds))
+    guard let asteriskAfter = ProcessCost(of: sandbox.processIdentifier) else { throw BenchError("Asterisk is gone") }
+    let engineAfter = engine.flatMap { ProcessCost(of: $0) }
+    sample.seconds = (ContinuousClock.now - began) / .seconds(1)
+    let bytes = size(of: files) - bytesBefore
+    let report = try await receiver.report()
+    sample.asterisk = asteriskAfter.since(asteriskBefore)
+    if row.isForked, let engineBefore, let engineAfter { sample.engine = engineAfter.since(engineBefore) }
+    let due = sample.seconds * 50 * Double(count)
+    sample.arrived =
+      switch row {
+      case .nothing: 100
+      case .mixMonitor: min(100, Double(bytes) / 320 / due * 100)
+      default: min(100, Double(report.messages) / due * 100)
+      }
+    try await sandbox.cli("channel request hangup all")
+    guard try await holds(within: 30, { try await sandbox.channels().isEmpty }) else { throw BenchError("channels are left") }
+    guard try await holds(within: 60, { try await sandbox.forks().isEmpty }) else { throw BenchError("forks are left") }
+    for name in files.names { try? FileManager.default.removeItem(atPath: files.file(name)) }
+    return sample
+  }
+
+  private func size(of files: ScratchFolder) -> Int {
+    files.names.reduce(0) { sum, name in
+      let attributes = try? FileManager.default.attributesOfItem(atPath: files.file(name))
+      return sum + (attributes?[.size] as? Int ?? 0)
+    }
+  }
+
+  /// What a run is shown as.
+  package static func table(_ results: [Result]) -> String {
+    var lines = [
+      "| row | calls | Asterisk, % of a core a call | engine, % | together, % | switches/s a call | memory, kB a call "
+        + "| threads a call | arrived % |",
+      "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for result in results {
+      let cells = [
+        result.row, "\(result.calls)", "\(result.asteriskPercent.rounded(4))", "\(result.enginePercent.rounded(4))",
+        "\(result.togetherPercent.rounded(4))", "\(result.switches.rounded(1))", "\(result.memory.rounded(0))",
+        "\(result.threads.rounded(2))", "\(result.arrived.rounded(2))",
+      ]
+      lines.append("| " + cells.joined(separator: " | ") + " |")
+    }
+    return lines.joined(separator: "\n")
+  }
+}
