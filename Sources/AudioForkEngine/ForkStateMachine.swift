@@ -10,7 +10,7 @@ package struct ForkLimits: Sendable, Equatable {
   /// What may pass between the end of capture and the end of delivery.
   package var drain: Duration
   /// Servers that are tried in turn: all of them before there is a wait.
-  package var endpointCount = 1
+  package let endpointCount: Int
   /// A connection that held for so long was a good one: the next break is a new outage.
   package var stableAfter: Duration = .seconds(10)
 
