@@ -115,8 +115,14 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
     set { timeline.notesRanges = newValue }
   }
 
-  /// Whether there are any that nobody has taken.
-  package var hasRanges: Bool { !timeline.ledger.ranges.isEmpty }
+  /// Those that nobody has taken; a replay gets them back.
+  package var ranges: [StreamRange] {
+    get { timeline.ledger.ranges }
+    set { timeline.ledger.ranges = newValue }
+  }
+
+  /// Whether there are any.
+  package var hasRanges: Bool { !ranges.isEmpty }
 
   /// Fill and muted audio in the blocks since the last call; ranges of one kind and direction in the stream's order,
   /// joined where they touch.

@@ -3,8 +3,9 @@
 /// What is known about the way of one connection's audio: which checkpoints were sent when, and which of them counts
 /// as delivered.
 ///
-/// A mark (the renderer's checkpoint in the engine) is taken at a block boundary, at most every `spacing`, and behind
-/// each ping. What confirms it depends on what the server can say (`ConfirmationLevel`): `confirm(position:)` is its
+/// A mark (the renderer's checkpoint in the engine) is taken at a block boundary, at most every `spacing`, behind each
+/// ping, and behind each block for a server that says how far it came: the stream goes on at exactly that place, even
+/// when what lies before it is not in the ring any more. What confirms a mark depends on what the server can say (`ConfirmationLevel`): `confirm(position:)` is its
 /// own word, a pong or an `ack`; `confirm(now:acknowledged:)` is the peer's kernel's, and age on a connection that
 /// still lives. After a break the stream goes on from the confirmed mark.
 package struct DeliveryWindow<Mark> {
@@ -15,12 +16,14 @@ package struct DeliveryWindow<Mark> {
     var at: Int64
     /// Bytes of the connection up to and with this mark.
     var offset: UInt64
+    var isWhole: Bool
   }
 
   package static var spacingNanoseconds: Int64 { 50_000_000 }
   package static var ageNanoseconds: Int64 { 200_000_000 }
-  /// More than a socket's buffers hold; beyond it marks get coarser, so that memory stays bounded.
-  package static var sentMax: Int { 128 }
+  /// More than a socket's buffers hold, and than five seconds of blocks; beyond it marks get coarser, so that memory stays
+  /// bounded.
+  package static var sentMax: Int { 256 }
 
   /// The newest mark that counts as delivered.
   package private(set) var confirmed: Mark
@@ -38,11 +41,15 @@ package struct DeliveryWindow<Mark> {
   }
 
   /// Notes that all before `mark`, at `position` of the stream, has been sent: `offset` bytes on this connection, at
-  /// `now` nanoseconds. One at the same position as the last replaces nothing.
-  package mutating func record(_ mark: Mark, position: UInt64, now: Int64, offset: UInt64) {
-    if let last = sent.last, last.position == position { return }
+  /// `now` nanoseconds. One at the same position as the last replaces nothing. `isWhole`: the server has also been told
+  /// what belongs to the audio before it; only such a mark counts as delivered, and the others serve to resume at.
+  package mutating func record(_ mark: Mark, position: UInt64, now: Int64, offset: UInt64, isWhole: Bool = true) {
+    if let last = sent.last, last.position == position {
+      guard isWhole, !last.isWhole else { return }
+      sent.removeLast()
+    }
     if sent.count >= Self.sentMax { sent.removeLast() }
-    sent.append(Sent(mark: mark, position: position, at: now, offset: offset))
+    sent.append(Sent(mark: mark, position: position, at: now, offset: offset, isWhole: isWhole))
   }
 
   /// Whether the oldest mark is old enough, so that it is worth asking what was acknowledged.
@@ -69,9 +76,9 @@ package struct DeliveryWindow<Mark> {
   }
 
   private mutating func confirm(first count: Int) -> Bool {
-    guard count > 0 else { return false }
-    confirmed = sent[count - 1].mark
-    sent.removeFirst(count)
+    guard let last = sent.prefix(count).lastIndex(where: \.isWhole) else { return false }
+    confirmed = sent[last].mark
+    sent.removeFirst(last + 1)
     return true
   }
 

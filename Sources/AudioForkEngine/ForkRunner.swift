@@ -217,23 +217,26 @@ final class ForkRunner {
       {
         tellNotes(over: session)
         dialect.encode(stream.samples, at: block.position, into: &message)
-        bytes += message.count - dialect.audioHeaderBytes
+        let audio = message.count - dialect.audioHeaderBytes
         session.send(binary: &message)
         blocks += 1
+        if level == .app { stream.sentBlock(now: now, offset: session.bytesWritten, audioBytes: audio) } else { bytes += audio }
       }
     } catch {
       handle(.broken(error.reason))
       return false
     }
     let isLate = tellNotes(over: session)
-    for note in stream.takeRanges(all: stream.isDrained || leavesAt != nil || isFull(now)) { tell(note, over: session) }
+    let ranges = stream.takeRanges(all: stream.isDrained || leavesAt != nil || isFull(now))
+    for note in ranges { tell(note, over: session) }
     guard blocks > 0 else { return true }
     audioEnd = session.bytesWritten
+    if level == .app, !ranges.isEmpty, !isLate { stream.sent(now: now, offset: audioEnd, audioBytes: 0, isBarrier: true) }
     // The next one comes a block's time after this one did: to look for it earlier only costs.
     if blocks < blocksMax, !isFull(now) {
       nextLook = epochMonotonic &+ stream.completedAt &+ RenderLimit.blockNanoseconds
     }
-    stream.sent(now: now, offset: audioEnd, audioBytes: bytes, isTold: !isLate)
+    if level < .app { stream.sent(now: now, offset: audioEnd, audioBytes: bytes, isTold: !isLate) }
     session.flush()
     // The flush may have found out that the connection is gone.
     return machine.isStreaming

@@ -14,6 +14,8 @@ package final class ForkStream {
   private struct Mark {
     var checkpoint: Checkpoint
     var completedAt: Int64
+    /// What the server had not been told of the stream before it.
+    var ranges: [StreamRange] = []
   }
 
   /// Capture places no audio further ahead of the clock; one more for the rounding.
@@ -117,7 +119,7 @@ package final class ForkStream {
         }
         guard let rest = passing(block) else {
           // The server has said so, and says it only once.
-          window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: completedAt))
+          window = DeliveryWindow(confirmed: mark)
           passed += 1
           // Hours may lie before what it has said; the event loop has other forks.
           guard passed < ForkStream.passedMax else { return nil }
@@ -310,8 +312,18 @@ package final class ForkStream {
     record.bytes &+= UInt64(clamping: audioBytes)
     // No delivery begins before a place that is confirmed: what has not been told there is told before.
     guard isBarrier || (window.wantsMark(now: now) && isTold && !renderer.hasRanges) else { return }
-    window.record(
-      Mark(checkpoint: renderer.checkpoint, completedAt: completedAt), position: position, now: now, offset: offset)
+    window.record(mark, position: position, now: now, offset: offset)
+  }
+
+  /// The block taken last has been sent, to a server that says how far it came: it may come back and say this place.
+  package func sentBlock(now: Int64, offset: UInt64, audioBytes: Int) {
+    record.bytes &+= UInt64(clamping: audioBytes)
+    window.record(mark, position: position, now: now, offset: offset, isWhole: !renderer.hasRanges)
+  }
+
+  /// The place behind the block taken last.
+  private var mark: Mark {
+    Mark(checkpoint: renderer.checkpoint, completedAt: completedAt, ranges: renderer.ranges)
   }
 
   /// Whether `confirm` could do something.
@@ -333,7 +345,7 @@ package final class ForkStream {
 
   /// Everything taken so far has been acknowledged by the server's side.
   package func confirmAll() {
-    window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: completedAt))
+    window = DeliveryWindow(confirmed: mark)
     forgetConfirmed()
     save()
   }
@@ -420,6 +432,7 @@ package final class ForkStream {
     renderer = Renderer(
       configuration, resumingAt: from.checkpoint.withClockDecisions(renderer.clockDecisions))
     renderer.notesRanges = collectsNotes
+    renderer.ranges = from.ranges
     notedBefore = from.checkpoint.sequence
     notes = []
     rangesTakenAt = from.checkpoint.position

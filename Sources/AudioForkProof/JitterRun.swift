@@ -60,9 +60,10 @@ package struct JitterRun: Sendable {
     package let strangers: Int
     /// From just before a peer sends to the moment at which the other peer's kernel has the packet.
     package let delay: Times
-    /// By how much the time between two packets that come differs from 20 ms.
+    /// By how much a packet was longer or shorter under way than the one before it: the difference D of RFC 3550, section
+    /// 6.4.1. Where a peer sends unevenly, Asterisk forwards that and does not count for it.
     package let jitter: Times
-    /// The same of the packets as our side sent them: no work of Asterisk's.
+    /// By how much the time between two packets differs from 20 ms, as our side sent them: no work of Asterisk's.
     package let ownJitter: Times
     package var wrong: [String] = []
 
@@ -83,7 +84,7 @@ package struct JitterRun: Sendable {
           }
           delays.append(arrived - passage.sent[place])
           let before = passage.arrived[place - 1]
-          if before > 0 { jitters.append(abs(arrived - before - RTPProbe.packetNanoseconds)) }
+          if before > 0 { jitters.append(abs((arrived - before) - (passage.sent[place] - passage.sent[place - 1]))) }
         }
       }
       delay = Times(delays)

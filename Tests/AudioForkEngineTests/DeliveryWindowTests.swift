@@ -90,6 +90,26 @@ struct DeliveryWindowTests {
     #expect(silent.confirmed == 0)
   }
 
+  @Test("A mark that the server was told too little before is none to confirm, but one to resume at")
+  func incomplete() {
+    var window = DeliveryWindow(confirmed: 0)
+    for (mark, isWhole) in [true, false, false].enumerated() {
+      window.record(mark + 1, position: UInt64(mark + 1) * 400, now: 0, offset: 0, isWhole: isWhole)
+    }
+    #expect(confirm(&window, 1200))
+    #expect(window.confirmed == 1)
+    #expect(!confirm(&window, 1200))
+    // It is told the rest there.
+    window.record(33, position: 1200, now: 0, offset: 0)
+    window.record(34, position: 1200, now: 0, offset: 0, isWhole: false)
+    #expect(confirm(&window, 1200))
+    #expect(window.confirmed == 33)
+    window.record(4, position: 1600, now: 0, offset: 0, isWhole: false)
+    window.reset()
+    #expect(resume(&window, 1600))
+    #expect(window.confirmed == 4)
+  }
+
   @Test("An attempt between that sent nothing does not forget what the connection before it was sent")
   func resumedLater() {
     var window = sent(marks: 8)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
+import AudioForkDialects
 import AudioForkEngine
 import AudioForkEngineTestKit
 import AudioForkRing
@@ -19,19 +20,20 @@ private final class StreamFixture {
   /// Samples taken since the stream was made or rewound.
   var taken: [Int16] = []
 
-  init(bufferSeconds: UInt32 = 10, fill: Bool = true) throws {
+  init(bufferSeconds: UInt32 = 10, fill: Bool = true, collectsNotes: Bool = false) throws {
     directory = try ScratchFolder()
     call = try TestCall(in: directory, url: "ws://x/", bufferSeconds: bufferSeconds)
     configuration = RenderConfiguration(directions: .both, wireRateHertz: 8000, fill: fill)
-    stream = try StreamFixture.open(directory, call, configuration)
+    stream = try StreamFixture.open(directory, call, configuration, collectsNotes: collectsNotes)
   }
 
   private static func open(
-    _ directory: ScratchFolder, _ call: TestCall, _ configuration: RenderConfiguration
+    _ directory: ScratchFolder, _ call: TestCall, _ configuration: RenderConfiguration, collectsNotes: Bool = false
   ) throws -> ForkStream {
     ForkStream(
       ring: try RingReader(path: "\(directory.path)/\(call.id).ring"),
-      cursor: try CursorFile(path: "\(directory.path)/\(call.id).cursor"), configuration: configuration)
+      cursor: try CursorFile(path: "\(directory.path)/\(call.id).cursor"), configuration: configuration,
+      collectsNotes: collectsNotes)
   }
 
   /// As an engine that was killed and started again.
@@ -346,6 +348,46 @@ struct ForkStreamTests {
     try fixture.take(at: 14_020)
     let end = try #require(fixture.stream.takeNewGaps().map { $0.start + $0.count }.max())
     #expect(fixture.taken == Array(fixture.call.expected.dropFirst(Int(end))))
+  }
+
+  @Test("What a server says it has is not missing, to the block, although the ring has lost it", arguments: [61, 62, 63])
+  func resumesAtAnyBlock(count: Int) throws {
+    let fixture = try StreamFixture(bufferSeconds: 2)
+    fixture.call.speak(frames: 100)
+    // Sent within a moment, and acknowledged up to the first half second only.
+    var blocks = 0
+    while blocks < count, let block = try fixture.stream.nextBlock(now: 2000 * millisecond) {
+      blocks += 1
+      fixture.stream.sentBlock(now: 2000 * millisecond, offset: 0, audioBytes: 320)
+      if blocks == 25 { fixture.stream.confirm(position: block.position + UInt64(block.frameCount)) }
+    }
+    let reached = fixture.stream.position
+    #expect(reached == UInt64(count) * 160)
+    fixture.stream.rewind()
+    fixture.call.speak(frames: 600)
+    fixture.stream.resume(at: reached)
+    #expect(fixture.stream.confirmedPosition == reached)
+    try fixture.take(at: 14_000)
+    let gaps = fixture.stream.takeNewGaps()
+    #expect(gaps.map(\.direction).contains(.in) && gaps.map(\.direction).contains(.out))
+    #expect(gaps.allSatisfy { $0.reason == .overrun && $0.start >= reached }, "\(gaps)")
+    #expect(gaps.contains { $0.start == reached }, "\(gaps)")
+  }
+
+  @Test("Fill that the server was not told before a break is told behind it")
+  func fillUntoldIsTold() throws {
+    let fixture = try StreamFixture(collectsNotes: true)
+    fixture.call.speak(.in, frames: 10)
+    try fixture.take(at: 2000)
+    fixture.stream.sentBlock(now: 2000 * millisecond, offset: 0, audioBytes: 320)
+    let reached = fixture.stream.position
+    fixture.stream.confirm(position: reached)
+    #expect(reached > 0 && fixture.stream.confirmedPosition == 0, "nothing is confirmed of which it was not told all")
+    fixture.stream.rewind()
+    fixture.stream.resume(at: reached)
+    #expect(fixture.stream.confirmedPosition == reached)
+    let told = fixture.stream.takeRanges(all: true)
+    #expect(told == [.fill(.out, position: 0, frames: reached)], "\(told)")
   }
 
   @Test("With replay = none a break loses what was not confirmed, says so once, and repeats nothing")
