@@ -29,8 +29,8 @@ help:
 	@echo "make kills            20 calls under KILLS=n kills of the engine and as many of the server; SEED=n"
 	@echo "make soak             FORKS=n short forks and CYCLES=n starts and stops over AMI; nothing may be left of them"
 	@echo "make jitter           RTP through Asterisk with forks to a stalled server and without, in interleaved pairs; PAIRS=n"
-	@echo "make bench-engine     what the engine costs and how late audio is on synthetic calls, beside a bare sender; FORKS_EACH=n,n"
-	@echo "make bench-asterisk   what forks cost Asterisk 22 beside MixMonitor, AudioSocket and nothing; CALLS_EACH=n,n"
+	@echo "make bench            what forks cost, beside their alternatives and a bare sender: tables, Benchmarks/results, half an hour"
+	@echo "make bench-quick      the ratios alone, in two minutes; and what single steps allocate"
 	@echo "make fuzz             arbitrary bytes at all that takes them from outside; SECONDS=n for each target"
 	@echo "make tsan             the ring's writer and reader, the unit tests and an engine under load: thread sanitizer"
 	@echo "make asan             the unit tests and an engine under load: address sanitizer"
@@ -91,13 +91,19 @@ chaos:
 kills:
 	@scripts/prove kills --seed $(SEED) --kills $(KILLS)
 
-FORKS_EACH ?= 50,200,500,1000,2000
-bench-engine:
-	@scripts/bench engine --forks $(FORKS_EACH)
+# What docs/performance.md shows: tables, and the files of Benchmarks/results.
+bench: bench-engine bench-asterisk
 
-CALLS_EACH ?= 25,50,100,200
+bench-engine:
+	@scripts/bench engine --out Benchmarks/results
+
 bench-asterisk:
-	@scripts/bench asterisk --calls $(CALLS_EACH)
+	@scripts/bench asterisk --out Benchmarks/results
+
+# The ratios alone, with room for a busy machine; and what single steps allocate.
+bench-quick:
+	@scripts/bench quick
+	@scripts/benchmark check
 
 soak:
 	@scripts/prove soak --forks $(FORKS) --cycles $(CYCLES)
@@ -129,4 +135,4 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check bench-engine bench-asterisk chaos kills soak jitter fuzz tsan asan install samples uninstall clean FORCE
+.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check bench bench-engine bench-asterisk bench-quick chaos kills soak jitter fuzz tsan asan install samples uninstall clean FORCE

@@ -77,6 +77,21 @@ let fuzzers: [Target] =
     ]
   } ?? []
 
+/// For scripts/benchmark: what single steps cost. A part of this package, since nothing of it is public.
+let measures = Context.environment["AUDIOFORK_BENCHMARKS"] != nil
+let benchmarks: [Target] =
+  measures
+  ? [
+    .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
+    .executableTarget(
+      name: "audiofork-benchmarks",
+      dependencies: [
+        "AudioForkCore", "AudioForkDialects", "AudioForkResampling", "AudioForkRing", "AudioForkTap", "AudioForkTestKit",
+        "AudioForkWebSocket", "CAllocationCount", "CAudioForkABI", nioCore, .product(name: "Benchmark", package: "benchmark"),
+      ],
+      path: "Benchmarks/Micro", swiftSettings: common, plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
+  ] : []
+
 let package = Package(
   name: "audiofork",
   products: withoutTLS ? [] : [.executable(name: "audiofork", targets: ["audiofork"])],
@@ -87,7 +102,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
-  ],
+  ] + (measures ? [.package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: [])] : []),
   targets: [
     // What capture module and engine share: nothing of Asterisk, nothing of Swift.
     .target(name: "CAudioForkABI"),
@@ -192,7 +207,7 @@ let package = Package(
           "Support/ServeProcess.swift",
         ] : [],
       swiftSettings: common),
-  ] + (withoutTLS ? [] : targetsOfProgram) + fuzzers,
+  ] + (withoutTLS ? [] : targetsOfProgram) + fuzzers + benchmarks,
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11
 )

@@ -4,7 +4,8 @@
  *
  * A WebSocket server on a free port of 127.0.0.1 that takes what comes, answers pings and counts: messages of audio
  * (AudioSocket's too: which of the two a client speaks shows in its first byte), and
- * how long after its capture (wire.h) each was here. With a certificate it takes TLS. Prints "port N". SIGUSR1 begins to
+ * how long after its capture (wire.h) each was here; where the audio carries no stamp, by how much it was later than the
+ * message of its connection that came earliest for its number, one being due each 20 ms. With a certificate it takes TLS. Prints "port N". SIGUSR1 begins to
  * count anew; SIGUSR2 prints one line:
  *
  *   connections N messages N bytes N p50 US p99 US p999 US max US late N
@@ -29,7 +30,7 @@
 
 #include "wire.h"
 
-enum { BUFFER = 16384, SLOTS = 400000, LATE_US = 100000, EVENTS = 256 };
+enum { BUFFER = 16384, SLOTS = 400000, LATE_US = 100000, PERIOD_US = 20000, EVENTS = 256 };
 
 struct connection {
 	int descriptor;
@@ -37,19 +38,23 @@ struct connection {
 	/* AudioSocket instead of a WebSocket: kind, length in two bytes, payload. */
 	int is_audiosocket;
 	SSL *tls;
+	/* Since the last SIGUSR1: which one, how many messages, and the least of arrival less number, us. */
+	uint64_t round, number;
+	int64_t earliest;
 	size_t count;
 	unsigned char bytes[BUFFER];
 };
 
 static SSL_CTX *context;
 static int queue;
-static uint64_t connections, messages, byte_count, late, longest;
+static uint64_t connections, messages, byte_count, late, longest, current_round = 1;
 /* Messages by latency, in steps of 10 us up to 4 s. */
 static uint32_t slots[SLOTS];
 
 static void reset(void)
 {
 	messages = byte_count = late = longest = 0;
+	current_round++;
 	memset(slots, 0, sizeof slots);
 }
 
@@ -120,27 +125,46 @@ static int upgrade(struct connection *it)
 	return put(it, answer, (size_t)length);
 }
 
-static void count_audio(const unsigned char *payload, const unsigned char *key, size_t count)
+static void note_latency(uint64_t latency)
 {
-	unsigned char plain[8];
-	int16_t samples[4];
-	messages++;
-	byte_count += count;
-	if (count < sizeof plain)
-		return;
-	for (size_t i = 0; i < sizeof plain; i++)
-		plain[i] = payload[i] ^ key[i & 3];
-	memcpy(samples, plain, sizeof samples);
-	uint64_t now = wire_now() / 1000, stamp = wire_stamp(samples);
-	/* Other formats carry no stamp that anybody could read. */
-	if (stamp > now || now - stamp > 60000000u)
-		return;
-	uint64_t latency = now - stamp;
 	if (latency > longest)
 		longest = latency;
 	if (latency > LATE_US)
 		late++;
 	slots[latency / 10 < SLOTS ? latency / 10 : SLOTS - 1]++;
+}
+
+/* How late a message was against the others of its connection. */
+static uint64_t lateness(struct connection *it, uint64_t now)
+{
+	if (it->round != current_round) {
+		it->round = current_round;
+		it->number = 0;
+		it->earliest = INT64_MAX;
+	}
+	int64_t offset = (int64_t)now - (int64_t)(it->number++ * PERIOD_US);
+	if (offset < it->earliest)
+		it->earliest = offset;
+	return (uint64_t)(offset - it->earliest);
+}
+
+static void count_audio(struct connection *it, const unsigned char *payload, const unsigned char *key, size_t count)
+{
+	unsigned char plain[8];
+	int16_t samples[4];
+	uint64_t now = wire_now() / 1000, late_by = lateness(it, now);
+	messages++;
+	byte_count += count;
+	if (count >= sizeof plain) {
+		for (size_t i = 0; i < sizeof plain; i++)
+			plain[i] = payload[i] ^ key[i & 3];
+		memcpy(samples, plain, sizeof samples);
+		uint64_t stamp = wire_stamp(samples);
+		/* Real speech, and other formats, carry no stamp that anybody could read. */
+		if (stamp <= now && now - stamp <= 60000000u)
+			late_by = now - stamp;
+	}
+	note_latency(late_by);
 }
 
 /* Takes whole frames off the front. False where the peer is to be left. */
@@ -168,7 +192,7 @@ static int take_frames(struct connection *it)
 		const unsigned char *key = frame + header - 4;
 		switch (frame[0] & 0x0f) {
 		case 2:
-			count_audio(frame + header, key, length);
+			count_audio(it, frame + header, key, length);
 			break;
 		case 9: {
 			unsigned char pong[2 + 125];
@@ -200,8 +224,8 @@ static void take_packets(struct connection *it)
 		if (it->count - at < 3 + length)
 			break;
 		if (packet[0] == 0x10) {
-			messages++;
-			byte_count += length;
+			static const unsigned char no_key[4];
+			count_audio(it, packet + 3, no_key, length);
 		}
 		at += 3 + length;
 	}

@@ -27,7 +27,7 @@ final class Conversation: WebSocketOwner {
     var request = UpgradeRequest(host: Array("example.org".utf8), target: Array("/".utf8))
     request.subprotocols = ["echo", "audiofork.v1"]
     request.needsSubprotocol = needsSubprotocol
-    try UpgradeHandler.install(in: channel, request: request, key: Conversation.key, owner: self)
+    try UpgradeHandler.install(in: channel, request: request, key: Conversation.key, owner: self, isPlain: true)
     try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).wait()
     while try channel.readOutbound(as: ByteBuffer.self) != nil {}
   }

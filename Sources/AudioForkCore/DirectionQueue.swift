@@ -204,6 +204,12 @@ struct DirectionQueue {
       } else {
         for index in from..<(from + length) { output.append(gain.applied(to: samples.storage[index])) }
       }
+    case .added where gain == .none && offset == 0 && length == output.count:
+      // The usual block: two spans of one length, known before the loop, so that the compiler adds many at once.
+      let added = samples.storage.span.extracting(from..<(from + length))
+      var sums = output.mutableSpan
+      guard added.count == sums.count else { break }
+      for index in sums.indices { sums[index] = Int16(clamping: Int32(sums[index]) + Int32(added[index])) }
     case .added:
       for index in 0..<length {
         output[offset + index] = Int16(

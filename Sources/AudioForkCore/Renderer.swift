@@ -13,9 +13,12 @@
 /// Audio of another rate than the wire's is converted by `Converter`; a run is converted as a whole, and every run
 /// (and every loss inside one) starts it clean. Audio at the wire's rate is copied bit by bit. The converter's
 /// constant delay (`SpeexConverter`: at most 3 ms) is not compensated, since that would take look-ahead.
+///
+/// Only a label for the converter: nothing in here is laid out by it, and what works is not generic, since a generic
+/// function of another module is not specialized.
 package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
   private var timeline: RenderTimeline
-  private var conversions = PerDirection<Conversion<Converter>?>(in: nil, out: nil)
+  private var conversions = PerDirection<Conversion?>(in: nil, out: nil)
 
   /// Starts a stream at the epoch.
   package init(_ configuration: RenderConfiguration) {
@@ -33,7 +36,7 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
       guard let end = part.historyEnd, end.runIndex >= UInt64(part.history.count) else { continue }
       var start = end
       start.runIndex &-= UInt64(part.history.count)
-      var conversion = Conversion<Converter>(at: start, wireRateHertz: configuration.wireRateHertz)
+      var conversion = Conversion(at: start, wireRateHertz: configuration.wireRateHertz, by: Converter.self)
       conversion?.prime(part.history)
       conversions[direction] = conversion
     }
@@ -45,35 +48,7 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
   /// Takes the entry with number `nextSequence` (a later one means that those between are lost). Its samples are the
   /// first `entry.count` of `samples`.
   package mutating func consume(_ entry: CapturedEntry, samples: [Int16]) {
-    guard let placement = timeline.admit(entry, available: samples.count) else { return }
-    let wireRate = timeline.configuration.wireRateHertz
-    switch entry.direction {
-    case .in:
-      Renderer.queue(entry, samples, placement, wireRate, conversion: &conversions.in, queue: &timeline.queues.in)
-    case .out:
-      Renderer.queue(entry, samples, placement, wireRate, conversion: &conversions.out, queue: &timeline.queues.out)
-    }
-  }
-
-  /// Brings an admitted entry's samples to the wire rate and queues them.
-  private static func queue(
-    _ entry: CapturedEntry, _ samples: [Int16], _ placement: RenderTimeline.Placement, _ wireRate: Int,
-    conversion: inout Conversion<Converter>?, queue: inout DirectionQueue
-  ) {
-    var queued = QueuedEntry(
-      sequence: entry.sequence, start: placement.start, frames: placement.frames, count: UInt64(entry.count),
-      captured: entry.captured, gap: nil, run: RunPoint(entry), historyMax: 0, isMuted: entry.isMuted)
-    if entry.rateHertz == wireRate {
-      conversion = nil
-      queue.samples.storage.append(contentsOf: samples[placement.rendered..<entry.count])
-    } else {
-      guard Conversion.bring(&conversion, to: queued.run, wireRateHertz: wireRate) else { return }
-      queued.historyMax = conversion?.historySamples ?? 0
-      conversion?.convert(samples, count: entry.count, frames: placement.frames, into: &queue.samples.storage)
-      // Only the first entry after a break has frames that were passed before: the queue holds nothing else then.
-      queue.samples.dropFirst(placement.rendered)
-    }
-    queue.push(queued, rendered: placement.rendered, inputs: samples)
+    timeline.consume(entry, samples: samples, conversions: &conversions, by: Converter.self)
   }
 
   /// Goes on at a later entry: the one before has no audio, or the reader was lapped.
@@ -149,4 +124,41 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
 
   /// How far the last audio of a direction was placed behind its media time, in wire-rate frames.
   package func shift(of direction: Direction) -> Int64 { timeline.shift[direction] }
+}
+
+extension RenderTimeline {
+  /// Places an entry, brings its samples to the wire rate, and queues them.
+  fileprivate mutating func consume(
+    _ entry: CapturedEntry, samples: [Int16], conversions: inout PerDirection<Conversion?>,
+    by kind: any SampleRateConverter.Type
+  ) {
+    guard let placement = admit(entry, available: samples.count) else { return }
+    let wireRate = configuration.wireRateHertz
+    switch entry.direction {
+    case .in: queues.in.take(entry, samples, placement, wireRate, conversion: &conversions.in, by: kind)
+    case .out: queues.out.take(entry, samples, placement, wireRate, conversion: &conversions.out, by: kind)
+    }
+  }
+}
+
+extension DirectionQueue {
+  fileprivate mutating func take(
+    _ entry: CapturedEntry, _ input: [Int16], _ placement: RenderTimeline.Placement, _ wireRate: Int,
+    conversion: inout Conversion?, by kind: any SampleRateConverter.Type
+  ) {
+    var queued = QueuedEntry(
+      sequence: entry.sequence, start: placement.start, frames: placement.frames, count: UInt64(entry.count),
+      captured: entry.captured, gap: nil, run: RunPoint(entry), historyMax: 0, isMuted: entry.isMuted)
+    if entry.rateHertz == wireRate {
+      conversion = nil
+      samples.storage.append(contentsOf: input[placement.rendered..<entry.count])
+    } else {
+      guard Conversion.bring(&conversion, to: queued.run, wireRateHertz: wireRate, by: kind) else { return }
+      queued.historyMax = conversion?.historySamples ?? 0
+      conversion?.convert(input, count: entry.count, frames: placement.frames, into: &samples.storage)
+      // Only the first entry after a break has frames that were passed before: the queue holds nothing else then.
+      samples.dropFirst(placement.rendered)
+    }
+    push(queued, rendered: placement.rendered, inputs: input)
+  }
 }

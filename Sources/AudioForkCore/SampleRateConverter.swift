@@ -51,16 +51,16 @@ package struct RunPoint: Sendable, Equatable {
 }
 
 /// One direction's conversion and the place in the run that it has reached.
-struct Conversion<Converter: SampleRateConverter> {
+struct Conversion {
   private(set) var next: RunPoint
-  private var converter: Converter
+  private var converter: any SampleRateConverter
   private let wireRateHertz: Int
 
   var historySamples: Int { converter.historySamples }
 
   /// A conversion that starts clean at `point`: silence stands before it.
-  init?(at point: RunPoint, wireRateHertz: Int) {
-    guard let converter = Converter(from: point.rateHertz, to: wireRateHertz) else { return nil }
+  init?(at point: RunPoint, wireRateHertz: Int, by kind: any SampleRateConverter.Type) {
+    guard let converter = kind.init(from: point.rateHertz, to: wireRateHertz) else { return nil }
     self.converter = converter
     self.wireRateHertz = wireRateHertz
     next = point
@@ -69,12 +69,14 @@ struct Conversion<Converter: SampleRateConverter> {
 
   /// Makes `conversion` one that goes on at `point`: as it is where it has come that far in the same run, else clean.
   /// False when this rate cannot be converted.
-  static func bring(_ conversion: inout Conversion?, to point: RunPoint, wireRateHertz: Int) -> Bool {
+  static func bring(
+    _ conversion: inout Conversion?, to point: RunPoint, wireRateHertz: Int, by kind: any SampleRateConverter.Type
+  ) -> Bool {
     if conversion?.next == point { return true }
     if conversion?.next.rateHertz == point.rateHertz {
       conversion?.restart(at: point)
     } else {
-      conversion = Conversion(at: point, wireRateHertz: wireRateHertz)
+      conversion = Conversion(at: point, wireRateHertz: wireRateHertz, by: kind)
     }
     return conversion != nil
   }

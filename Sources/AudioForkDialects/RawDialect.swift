@@ -69,10 +69,14 @@ extension WireEncoding {
     message.reserveCapacity(message.count + samples.count * bytesPerSample)
     switch self {
     case .linear:
-      for sample in samples {
-        message.append(UInt8(truncatingIfNeeded: sample))
-        message.append(UInt8(truncatingIfNeeded: sample &>> 8))
-      }
+      #if _endian(little)
+        unsafe samples.withUnsafeBytes { unsafe message.append(contentsOf: $0) }
+      #else
+        for sample in samples {
+          message.append(UInt8(truncatingIfNeeded: sample))
+          message.append(UInt8(truncatingIfNeeded: sample &>> 8))
+        }
+      #endif
     case .muLaw: for sample in samples { message.append(G711.muLaw(sample)) }
     case .aLaw: for sample in samples { message.append(G711.aLaw(sample)) }
     }

@@ -207,6 +207,8 @@ final class EndpointConnection: WebSocketOwner {
       .channelOption(.writeBufferWaterMark, value: waterMark)
       .channelOption(.socketOption(.so_sndbuf), value: sendBufferBytes)
       .channelOption(.socketOption(.so_keepalive), value: 1)
+      // Pongs and acks come one at a time: a second read would find nothing.
+      .channelOption(.maxMessagesPerRead, value: 1)
       .channelOption(.tcpOption(.tcp_nodelay), value: 1)
       .channelOption(.tcpOption(.tcp_user_timeout), value: userTimeoutMilliseconds)
   }
@@ -239,7 +241,7 @@ final class EndpointConnection: WebSocketOwner {
     var random = SystemRandomNumberGenerator()
     do {
       try UpgradeHandler.install(
-        in: channel, request: request, key: UpgradeRequest.makeKey(using: &random), owner: self)
+        in: channel, request: request, key: UpgradeRequest.makeKey(using: &random), owner: self, isPlain: gate == nil)
       if !channel.isActive { fail(ConnectionFailure("connection: closed")) }
     } catch {
       fail(ConnectionFailure(connectionReason(error)))

@@ -194,7 +194,9 @@ final class ForkRunner {
     if stream.isDrained { sayTheEnd() }
     markTheEnd(over: session, now)
     ping(over: session, now)
-    guard !isDead(session, now), machine.isStreaming else { return }
+    // All of it with one system call. It may find out that the connection is gone.
+    session.flush()
+    guard machine.isStreaming, !isDead(session, now), machine.isStreaming else { return }
     confirm(now)
     if stream.cursorFailed, !hasToldCursorFailure {
       hasToldCursorFailure = true
@@ -207,7 +209,7 @@ final class ForkRunner {
     }
   }
 
-  /// False where the fork has left the connection meanwhile.
+  /// False where the fork has ended meanwhile.
   private func sendBlocks(over session: WebSocketSession, _ now: Int64, _ blocksMax: Int) -> Bool {
     var blocks = 0
     var bytes = 0
@@ -227,7 +229,8 @@ final class ForkRunner {
       return false
     }
     let isLate = tellNotes(over: session)
-    let ranges = stream.takeRanges(all: stream.isDrained || leavesAt != nil || isFull(now))
+    // At half of what may be in flight too: only a place at which all is told is confirmed.
+    let ranges = stream.takeRanges(all: stream.isDrained || leavesAt != nil || inFlight >= inFlightMax(now) / 2)
     for note in ranges { tell(note, over: session) }
     guard blocks > 0 else { return true }
     audioEnd = session.bytesWritten
@@ -237,9 +240,7 @@ final class ForkRunner {
       nextLook = epochMonotonic &+ stream.completedAt &+ RenderLimit.blockNanoseconds
     }
     if level < .app { stream.sent(now: now, offset: audioEnd, audioBytes: bytes, isTold: !isLate) }
-    session.flush()
-    // The flush may have found out that the connection is gone.
-    return machine.isStreaming
+    return true
   }
 
   /// Whether there were any.
@@ -282,7 +283,6 @@ final class ForkRunner {
     if level < .app { stream.sent(now: now, offset: session.bytesWritten, audioBytes: 0, isBarrier: true) }
     session.ping(PingBarrier.payload(stream.position))
     barrier.sent(position: stream.position, now: now)
-    session.flush()
   }
 
   private func pongCame(_ payload: ByteBuffer) {
@@ -512,9 +512,17 @@ final class ForkRunner {
     hasSaidTheEnd = false
     // The answer to the upgrade has acknowledged the request, so this is what audio is counted from.
     connection?.acknowledgedBytes { [self] in acknowledgedAtStart = $0 }
+    // Armed before anything is sent: sending may find out that the connection is gone, which fails this attempt.
+    if dialect.awaitsResume { awaitResume() }
     for opening in dialect.opening(facts.stream, position: stream.confirmedPosition) { send(opening) }
-    guard dialect.awaitsResume else { return begin(at: nil) }
+    guard !dialect.awaitsResume, connection?.session != nil else { return }
+    begin(at: nil)
+  }
+
+  private func awaitResume() {
+    let asked = connection
     resumeTimer = schedule(after: .nanoseconds(facts.attemptTimeout.nanoseconds)) { fork in
+      guard fork.connection === asked else { return }
       fork.connection?.drop()
       fork.attemptFailed(
         ConnectionFailure("server: no answer to start within \(fork.facts.options.attemptSeconds) s"))

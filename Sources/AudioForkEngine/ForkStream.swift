@@ -14,7 +14,7 @@ package final class ForkStream {
   private struct Mark {
     var checkpoint: Checkpoint
     var completedAt: Int64
-    /// What the server had not been told of the stream before it.
+    /// What the server has perhaps not been told of the stream before it.
     var ranges: [StreamRange] = []
   }
 
@@ -48,6 +48,8 @@ package final class ForkStream {
   private var notedBefore: UInt64 = 0
   /// Where the ranges were fetched last.
   private var rangesTakenAt: UInt64 = 0
+  /// What was fetched there: told behind the audio, so that a server may have that and not these.
+  private var rangesTold: [StreamRange] = []
   private var decisionsSaved: [ClockDecision] = []
   /// Gaps that the renderer has come to, and those of them and others that nobody has heard of yet.
   private var gapsFound: [Gap] = []
@@ -208,7 +210,8 @@ package final class ForkStream {
   package func takeRanges(all: Bool) -> [StreamNote] {
     guard collectsNotes, all || position &- rangesTakenAt >= UInt64(configuration.wireRateHertz) else { return [] }
     rangesTakenAt = position
-    return renderer.takeRanges().map { range in
+    rangesTold = renderer.takeRanges()
+    return rangesTold.map { range in
       switch range.kind {
       case .fill: .fill(range.direction, position: range.position, frames: range.frames)
       case .muted: .mute(range.direction, position: range.position, frames: range.frames)
@@ -323,7 +326,8 @@ package final class ForkStream {
 
   /// The place behind the block taken last.
   private var mark: Mark {
-    Mark(checkpoint: renderer.checkpoint, completedAt: completedAt, ranges: renderer.ranges)
+    let ranges = rangesTold.isEmpty || position != rangesTakenAt ? renderer.ranges : rangesTold + renderer.ranges
+    return Mark(checkpoint: renderer.checkpoint, completedAt: completedAt, ranges: ranges)
   }
 
   /// Whether `confirm` could do something.
@@ -412,6 +416,7 @@ package final class ForkStream {
   package func resume(at position: UInt64?) {
     passUntil = position ?? 0
     rangesTakenAt = self.position
+    rangesTold = []
     guard window.resume(at: position) else { return }
     forgetConfirmed()
     save()
@@ -436,6 +441,7 @@ package final class ForkStream {
     notedBefore = from.checkpoint.sequence
     notes = []
     rangesTakenAt = from.checkpoint.position
+    rangesTold = []
     completedAt = from.completedAt
     isFinished = false
     isDrained = false

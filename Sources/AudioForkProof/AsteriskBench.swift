@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AsteriskTestKit
+internal import AudioForkCore
 internal import AudioForkTestKit
 internal import Foundation
 
 /// What a call costs a real Asterisk 22 with nothing beside it, recorded by MixMonitor, sent by AudioSocket, and forked: on
 /// the same machine, in turns.
 ///
-/// Calls are Local channels in signed linear with somebody who speaks on both sides, so that no codec is part of the cost.
+/// Somebody speaks on both sides of each call.
 package struct AsteriskBench: Sendable {
+  /// What calls are made of.
+  package enum Kind: String, CaseIterable, Sendable {
+    /// Local channels in signed linear: no codec, no network.
+    case local
+    /// Phones of sipp that speak G.711 over RTP.
+    case sip
+  }
+
   /// What is done with each call.
   package enum Row: String, CaseIterable, Sendable {
     case nothing = "nothing"
@@ -27,16 +36,28 @@ package struct AsteriskBench: Sendable {
     package var asterisk = ProcessCost()
     package var engine = ProcessCost()
     package var seconds = 0.0
-    /// Percent of the audio that was due and arrived (of MixMonitor: is in its files).
+    /// Percent of the audio that was due and arrived within 100 ms of its time (of MixMonitor: is in its files).
     package var arrived = 0.0
+    /// How late messages were against the earliest of their connection, milliseconds; nil where nothing is sent.
+    package var latenessP99: Double?
+
+    package init() {}
   }
 
   /// A row at a number of calls: its measurements, and those with nothing beside the calls.
   package struct Result: Codable, Sendable {
     package let row: String
+    /// What the calls are made of.
+    package let kind: String
     package let calls: Int
     package var samples: [Sample] = []
     package var baseline: [Sample] = []
+
+    package init(row: String, kind: String, calls: Int) {
+      self.row = row
+      self.kind = kind
+      self.calls = calls
+    }
 
     private func median(_ value: (Sample) -> Double) -> Double { EngineBench.median(samples.map(value)) }
 
@@ -58,6 +79,10 @@ package struct AsteriskBench: Sendable {
       marginal { Double($0.asterisk.residentKilobytes) } + median { Double($0.engine.residentKilobytes) } / Double(calls)
     }
     package var threads: Double { marginal { Double($0.asterisk.threads) } }
+    package var lateness: Double? {
+      let found = samples.compactMap(\.latenessP99)
+      return found.isEmpty ? nil : EngineBench.median(found)
+    }
     package var arrived: Double { median { $0.arrived } }
   }
 
@@ -74,7 +99,7 @@ package struct AsteriskBench: Sendable {
       "exten => \(row.exten),1,Answer()\n same => n,AudioFork(\(row == .forkSecure ? "wss" : "ws")://127.0.0.1:\(port)/b,"
         + "\(options)R(1))\n same => n,Goto(talk,1)\n"
     }
-    return "[test]\n" + fork(.forkIn, sink, "D(in)") + fork(.forkBoth, sink, "D(both)") + fork(.forkStereo, sink, "D(stereo)")
+    return "[phones]\ninclude => test\n[test]\n" + fork(.forkIn, sink, "D(in)") + fork(.forkBoth, sink, "D(both)") + fork(.forkStereo, sink, "D(stereo)")
       + fork(.forkSecure, secure, "D(both)T(insecure)") + """
       exten => nothing,1,Answer()
        same => n,Goto(talk,1)
@@ -91,7 +116,7 @@ package struct AsteriskBench: Sendable {
   }
 
   /// Measures each row at each number of calls, `turns` times.
-  package func run(_ rows: [Row], calls: [Int], turns: Int) async throws -> [Result] {
+  package func run(_ rows: [Row], kind: Kind, calls: [Int], turns: Int) async throws -> [Result] {
     let sink = try await Sink(isSecure: false)
     let secure = try await Sink(isSecure: true)
     let files = try ScratchFolder()
@@ -102,21 +127,24 @@ package struct AsteriskBench: Sendable {
         try await sandbox.cli("module load \(module).so")
       }
       let speech = (0..<480_000).map { Int16(truncatingIfNeeded: ($0 &* 2_654_435_761) >> 16) / 4 | 1 }
-      let sound = try sandbox.sound("speech", speech)
-      try await sandbox.cli("dialplan set global SOUND \(sound)")
+      try await sandbox.cli("dialplan set global SOUND \(try sandbox.sound("speech", speech))")
       try await sandbox.cli("dialplan set global FILES \(files.path)")
+      let scene = Scene(
+        sandbox: sandbox, manager: manager, sink: sink, secure: secure, files: files,
+        phones: kind == .sip ? try await Phones(sandbox, saying: speech.map { G711.muLaw($0) }) : nil)
       // Everything has been used once before it counts.
-      for row in rows { _ = try await measure(row, 5, sandbox, manager, sink, secure, files, seconds: 1) }
+      for row in [.nothing] + rows { _ = try await measure(row, 5, scene, seconds: 1) }
       for count in calls {
-        var found = rows.map { Result(row: $0.rawValue, calls: count) }
+        var found = rows.map { Result(row: $0.rawValue, kind: kind.rawValue, calls: count) }
         for turn in 1...max(turns, 1) {
-          let baseline = try await measure(.nothing, count, sandbox, manager, sink, secure, files, seconds: seconds)
+          let baseline = try await measure(.nothing, count, scene, seconds: seconds)
           for (index, row) in rows.enumerated() {
-            let sample = try await measure(row, count, sandbox, manager, sink, secure, files, seconds: seconds)
+            let sample = try await measure(row, count, scene, seconds: seconds)
             found[index].samples.append(sample)
             found[index].baseline.append(baseline)
             say(
-              "turn \(turn), \(count) calls, \(row.rawValue): Asterisk \(sample.asterisk.processorNanoseconds / 1_000_000) ms "
+              "turn \(turn), \(count) \(kind.rawValue) calls, \(row.rawValue): Asterisk "
+                + "\(sample.asterisk.processorNanoseconds / 1_000_000) ms "
                 + "(\(baseline.asterisk.processorNanoseconds / 1_000_000) without), engine "
                 + "\(sample.engine.processorNanoseconds / 1_000_000) ms in \(sample.seconds.rounded(1)) s; "
                 + "\(sample.arrived.rounded(2)) % arrived")
@@ -131,24 +159,38 @@ package struct AsteriskBench: Sendable {
     return withExtendedLifetime(files) { results }
   }
 
-  private func measure(
-    _ row: Row, _ count: Int, _ sandbox: Sandbox, _ manager: ManagerConnection, _ sink: Sink, _ secure: Sink,
-    _ files: ScratchFolder, seconds: Double
-  ) async throws -> Sample {
-    for _ in 0..<count {
-      let reply = try await manager.send(
-        "Originate",
-        [
-          ("Channel", "Local/\(row.exten)@test"), ("Exten", "talk"), ("Context", "test"), ("Priority", "1"),
-          ("Async", "true"),
-        ])
-      guard reply["Response"] == "Success" else { throw BenchError("originate: \(reply)") }
+  /// What measurements have in common.
+  private struct Scene {
+    let sandbox: Sandbox
+    let manager: ManagerConnection
+    let sink: Sink
+    let secure: Sink
+    /// Where MixMonitor records.
+    let files: ScratchFolder
+    let phones: Phones?
+  }
+
+  private func measure(_ row: Row, _ count: Int, _ scene: Scene, seconds: Double) async throws -> Sample {
+    let sandbox = scene.sandbox
+    let load = try await scene.phones?.call(row.exten, count)
+    if load == nil {
+      for _ in 0..<count {
+        let reply = try await scene.manager.send(
+          "Originate",
+          [
+            ("Channel", "Local/\(row.exten)@test"), ("Exten", "talk"), ("Context", "test"), ("Priority", "1"),
+            ("Async", "true"),
+          ])
+        guard reply["Response"] == "Success" else { throw BenchError("originate: \(reply)") }
+      }
     }
-    guard try await holds(within: 30, { try await sandbox.channels().count >= 2 * count }) else {
+    let channels = load == nil ? 2 * count : count
+    guard try await holds(within: 60, { try await sandbox.channels().count >= channels }) else {
       throw BenchError("\(row.rawValue): \(try await sandbox.channels().count) channels for \(count) calls")
     }
-    let receiver = row == .forkSecure ? secure : sink
-    if row.isForked || row == .audioSocket, await !receiver.has(count, within: 30) {
+    let receiver = row == .forkSecure ? scene.secure : scene.sink
+    let isSent = row.isForked || row == .audioSocket
+    if isSent, await !receiver.has(count, within: 30) {
       throw BenchError("\(row.rawValue): \(count) connections do not stand")
     }
     try await Task.sleep(for: .seconds(2))
@@ -156,28 +198,30 @@ package struct AsteriskBench: Sendable {
     let engine = sandbox.engines().first
     guard let asteriskBefore = ProcessCost(of: sandbox.processIdentifier) else { throw BenchError("Asterisk is gone") }
     let engineBefore = engine.flatMap { ProcessCost(of: $0) }
-    let bytesBefore = size(of: files)
+    let bytesBefore = size(of: scene.files)
     receiver.reset()
     let began = ContinuousClock.now
     try await Task.sleep(for: .seconds(seconds))
     guard let asteriskAfter = ProcessCost(of: sandbox.processIdentifier) else { throw BenchError("Asterisk is gone") }
     let engineAfter = engine.flatMap { ProcessCost(of: $0) }
     sample.seconds = (ContinuousClock.now - began) / .seconds(1)
-    let bytes = size(of: files) - bytesBefore
+    let bytes = size(of: scene.files) - bytesBefore
     let report = try await receiver.report()
     sample.asterisk = asteriskAfter.since(asteriskBefore)
     if row.isForked, let engineBefore, let engineAfter { sample.engine = engineAfter.since(engineBefore) }
     let due = sample.seconds * 50 * Double(count)
+    if isSent { sample.latenessP99 = Double(report.p99) / 1000 }
     sample.arrived =
       switch row {
       case .nothing: 100
       case .mixMonitor: min(100, Double(bytes) / 320 / due * 100)
-      default: min(100, Double(report.messages) / due * 100)
+      default: min(100, Double(report.messages - report.late) / due * 100)
       }
     try await sandbox.cli("channel request hangup all")
     guard try await holds(within: 30, { try await sandbox.channels().isEmpty }) else { throw BenchError("channels are left") }
     guard try await holds(within: 60, { try await sandbox.forks().isEmpty }) else { throw BenchError("forks are left") }
-    for name in files.names { try? FileManager.default.removeItem(atPath: files.file(name)) }
+    await load?.end()
+    for name in scene.files.names { try? FileManager.default.removeItem(atPath: scene.files.file(name)) }
     return sample
   }
 
@@ -188,21 +232,71 @@ package struct AsteriskBench: Sendable {
     }
   }
 
+  /// Processor time of both processes together against the number of calls.
+  package static func chart(_ results: [Result], _ kind: Kind) -> Chart {
+    let found = results.filter { $0.kind == kind.rawValue }
+    let rows = Row.allCases.map(\.rawValue).filter { row in found.contains { $0.row == row } }
+    let lines = rows.map { row in
+      Chart.Line(row, found.filter { $0.row == row }.map { (x: Double($0.calls), y: $0.togetherPercent) })
+    }
+    return Chart(
+      kind == .local ? "What a call costs more: Local channels" : "What a call costs more: SIP, G.711",
+      horizontal: "calls", vertical: "% of a core for each call", lines: lines)
+  }
+
   /// What a run is shown as.
   package static func table(_ results: [Result]) -> String {
     var lines = [
-      "| row | calls | Asterisk, % of a core a call | engine, % | together, % | switches/s a call | memory, kB a call "
-        + "| threads a call | arrived % |",
-      "|---|---|---|---|---|---|---|---|---|",
+      "| calls | row | number | Asterisk, % of a core a call | engine, % | together, % | switches/s a call | memory, kB a call "
+        + "| threads a call | late p99, ms | arrived % |",
+      "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results {
       let cells = [
-        result.row, "\(result.calls)", "\(result.asteriskPercent.rounded(4))", "\(result.enginePercent.rounded(4))",
+        result.kind, result.row, "\(result.calls)", "\(result.asteriskPercent.rounded(4))", "\(result.enginePercent.rounded(4))",
         "\(result.togetherPercent.rounded(4))", "\(result.switches.rounded(1))", "\(result.memory.rounded(0))",
-        "\(result.threads.rounded(2))", "\(result.arrived.rounded(2))",
+        "\(result.threads.rounded(2))", result.lateness.map { "\($0.rounded(1))" } ?? "-", "\(result.arrived.rounded(2))",
       ]
       lines.append("| " + cells.joined(separator: " | ") + " |")
     }
     return lines.joined(separator: "\n")
+  }
+}
+
+/// Phones of sipp that call Asterisk and speak G.711.
+private struct Phones {
+  private let sandbox: Sandbox
+  private let port: Int
+  private let speech: String
+
+  init(_ sandbox: Sandbox, saying codes: [UInt8]) async throws {
+    self.sandbox = sandbox
+    let endpoint = """
+      [anonymous]
+      type=endpoint
+      context=phones
+      disallow=all
+      allow=ulaw
+      direct_media=no
+
+      """
+    try endpoint.write(to: sandbox.folder.appending(path: "etc/pjsip-test.conf"), atomically: true, encoding: .utf8)
+    try await sandbox.cli("module reload res_pjsip.so")
+    guard let port = sandbox.facts["sip_port"].flatMap({ Int($0) }) else { throw BenchError("the sandbox has no SIP port") }
+    self.port = port
+    let file = sandbox.folder.appending(path: "said.ulaw")
+    try Data(codes).write(to: file)
+    speech = file.path
+  }
+
+  /// That many at once; they end when Asterisk has hung up.
+  func call(_ exten: String, _ count: Int) async throws -> ChildProcess {
+    let scenario = Checkout.root.appending(path: "Benchmarks/sip/caller.xml").path
+    return try ChildProcess(
+      "/usr/bin/sipp",
+      [
+        "127.0.0.1:\(port)", "-sf", scenario, "-s", exten, "-m", "\(count)", "-l", "\(count)", "-r", "50", "-i", "127.0.0.1",
+        "-mi", "127.0.0.1", "-p", "\(try freeUDPPort())", "-key", "speech", speech, "-nostdin", "-timeout", "300",
+      ])
   }
 }

@@ -47,6 +47,8 @@ package struct EngineBench: Sendable {
     package var onTime = 0.0
     /// How late the calls themselves were written at worst, milliseconds.
     package var generatorLate = 0.0
+
+    package init(microsecondsPerMessage: Double = 0) { self.microsecondsPerMessage = microsecondsPerMessage }
   }
 
   /// A row's measurements, in turns.
@@ -93,6 +95,17 @@ package struct EngineBench: Sendable {
     let sorted = values.sorted()
     guard let middle = sorted.isEmpty ? nil : sorted.count / 2 else { return .nan }
     return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+  }
+
+  /// Processor time of a message against the number of forks, beside the floor's.
+  package static func chart(_ results: [Result]) -> Chart {
+    let plain = results.filter { $0.name == Row.plain(0).name }
+    func line(_ name: String, _ samples: (Result) -> [Sample]) -> Chart.Line {
+      Chart.Line(name, plain.map { (x: Double($0.forks), y: median(samples($0).map(\.microsecondsPerMessage))) })
+    }
+    return Chart(
+      "What one message of 20 ms costs", horizontal: "forks", vertical: "processor time, µs",
+      lines: [line("engine, ws://, D(both)", \.engine), line("a bare sender in C", \.floor)])
   }
 
   /// What a run is shown as. A row counts where at least 99.9 % of the audio was on time.

@@ -1,41 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Glibc
 package import NIOCore
 internal import NIOWebSocket
 
-/// Frames of a client, each as one buffer: header and masked payload together cost one write.
+/// Frames of a client, appended to a buffer: header and masked payload together, and all that leaves at once, cost one
+/// write.
 package struct FrameWriter<Random: RandomNumberGenerator> {
   private var random: Random
   /// Half of the last random number, not used yet.
   private var spareKey: UInt32?
+  private static var headerBytesMax: Int { 14 }
 
   /// `random` must not be predictable for the peer's users (RFC 6455 section 10.3): the system's outside of tests.
   package init(_ random: Random) { self.random = random }
 
   /// A whole message in one binary frame. Masks `payload` in place, so that its storage can be used again and again.
-  package mutating func binary(masking payload: inout [UInt8]) -> ByteBuffer {
-    frame(.binary, masking: &payload)
+  package mutating func binary(masking payload: inout [UInt8], into buffer: inout ByteBuffer) {
+    frame(.binary, masking: &payload, into: &buffer)
   }
 
   /// A whole message in one text frame.
-  package mutating func text(_ text: String) -> ByteBuffer {
+  package mutating func text(_ text: String, into buffer: inout ByteBuffer) {
     var payload = [UInt8](text.utf8)
-    return frame(.text, masking: &payload)
+    frame(.text, masking: &payload, into: &buffer)
   }
 
   /// A ping; its payload has at most 125 bytes.
-  package mutating func ping(_ payload: [UInt8]) -> ByteBuffer {
+  package mutating func ping(_ payload: [UInt8], into buffer: inout ByteBuffer) {
     var bytes = Array(payload.prefix(125))
-    return frame(.ping, masking: &bytes)
+    frame(.ping, masking: &bytes, into: &buffer)
   }
 
   /// The answer to a ping: its payload, which the rules have held to 125 bytes.
-  package mutating func pong(_ payload: ByteBuffer) -> ByteBuffer {
+  package mutating func pong(_ payload: ByteBuffer, into buffer: inout ByteBuffer) {
     var bytes = [UInt8](payload.readableBytesView.prefix(125))
-    return frame(.pong, masking: &bytes)
+    frame(.pong, masking: &bytes, into: &buffer)
   }
 
   /// A Close frame; without a code it has no payload. The reason is cut to what a control frame can carry.
-  package mutating func close(code: UInt16?, reason: String = "") -> ByteBuffer {
+  package mutating func close(code: UInt16?, reason: String = "", into buffer: inout ByteBuffer) {
     var payload: [UInt8] = []
     if let code {
       payload = [UInt8(truncatingIfNeeded: code &>> 8), UInt8(truncatingIfNeeded: code)]
@@ -47,38 +50,43 @@ package struct FrameWriter<Random: RandomNumberGenerator> {
         payload += bytes
       }
     }
-    return frame(.connectionClose, masking: &payload)
+    frame(.connectionClose, masking: &payload, into: &buffer)
   }
 
-  private mutating func frame(_ opcode: WebSocketOpcode, masking payload: inout [UInt8]) -> ByteBuffer {
+  private mutating func frame(_ opcode: WebSocketOpcode, masking payload: inout [UInt8], into buffer: inout ByteBuffer) {
     let key = nextKey()
     let count = payload.count
-    var buffer = ByteBufferAllocator().buffer(capacity: count + 14)
-    buffer.writeInteger(0x80 | UInt8(webSocketOpcode: opcode))
+    buffer.reserveCapacity(minimumWritableBytes: count + FrameWriter.headerBytesMax)
+    let first = 0x80 | UInt8(webSocketOpcode: opcode)
     if count < 126 {
-      buffer.writeInteger(0x80 | UInt8(truncatingIfNeeded: count))
+      buffer.writeMultipleIntegers(first, 0x80 | UInt8(truncatingIfNeeded: count), key)
     } else if count <= Int(UInt16.max) {
-      buffer.writeInteger(0x80 | 126 as UInt8)
-      buffer.writeInteger(UInt16(truncatingIfNeeded: count))
+      buffer.writeMultipleIntegers(first, 0x80 | 126 as UInt8, UInt16(truncatingIfNeeded: count), key)
     } else {
-      buffer.writeInteger(0x80 | 127 as UInt8)
-      buffer.writeInteger(UInt64(count))
+      buffer.writeMultipleIntegers(first, 0x80 | 127 as UInt8, UInt64(count), key)
     }
-    buffer.writeInteger(key)
     mask(&payload, key)
     buffer.writeBytes(payload)
-    return buffer
   }
 
+  /// RFC 6455 section 5.3: byte i with byte i modulo 4 of the key. Eight at a time, and the rest one by one.
   private func mask(_ payload: inout [UInt8], _ key: UInt32) {
+    let word = UInt64(key.bigEndian) | UInt64(key.bigEndian) &<< 32
     var rotating = key.bigEndian
-    for index in payload.indices {
-      payload[index] ^= UInt8(truncatingIfNeeded: rotating)
-      rotating = rotating &>> 8 | rotating &<< 24
+    unsafe payload.withUnsafeMutableBytes { bytes in
+      let words = bytes.count & ~7
+      for index in stride(from: 0, to: words, by: 8) {
+        let plain = unsafe UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+        unsafe bytes.storeBytes(of: (plain ^ word).littleEndian, toByteOffset: index, as: UInt64.self)
+      }
+      for index in words..<bytes.count {
+        unsafe bytes[index] ^= UInt8(truncatingIfNeeded: rotating)
+        rotating = rotating &>> 8 | rotating &<< 24
+      }
     }
   }
 
-  /// One system call gives two keys.
+  /// One random number gives two keys.
   private mutating func nextKey() -> UInt32 {
     if let key = spareKey {
       spareKey = nil
@@ -87,5 +95,26 @@ package struct FrameWriter<Random: RandomNumberGenerator> {
     let number = random.next()
     spareKey = UInt32(truncatingIfNeeded: number &>> 32)
     return UInt32(truncatingIfNeeded: number)
+  }
+}
+
+/// The system's random numbers, fetched many at a time: one system call for the keys of 32 frames.
+package struct SystemRandomBlock: RandomNumberGenerator {
+  private var numbers: [UInt64] = []
+  private static let count = 16
+
+  package init() {}
+
+  package mutating func next() -> UInt64 {
+    if let number = numbers.popLast() { return number }
+    var fetched = [UInt64](repeating: 0, count: SystemRandomBlock.count)
+    let failed = unsafe fetched.withUnsafeMutableBytes { bytes in unsafe getentropy(bytes.baseAddress, bytes.count) != 0 }
+    // It waits or traps, which getentropy does not.
+    if failed {
+      var system = SystemRandomNumberGenerator()
+      return system.next()
+    }
+    numbers = fetched
+    return numbers.removeLast()
   }
 }

@@ -47,12 +47,14 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
   private var phase = Phase.idle
   private let request: UpgradeRequest
   private let check: UpgradeCheck
+  private let isPlain: Bool
   private weak var owner: (any WebSocketOwner)?
   private let encoder = HTTPRequestEncoder()
   private let decoder: ByteToMessageHandler<HTTPResponseDecoder>
 
-  private init(_ request: UpgradeRequest, key: String, owner: any WebSocketOwner) {
+  private init(_ request: UpgradeRequest, key: String, owner: any WebSocketOwner, isPlain: Bool) {
     self.request = request
+    self.isPlain = isPlain
     self.owner = owner
     check = UpgradeCheck(
       key: key, subprotocolsOffered: request.subprotocols, needsSubprotocol: request.needsSubprotocol)
@@ -65,11 +67,12 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
         leftOverBytesStrategy: .forwardBytes, informationalResponseStrategy: .drop, limitConfiguration: limits))
   }
 
-  /// Puts all that is needed into a fresh channel's pipeline. On the channel's event loop.
+  /// Puts all that is needed into a fresh channel's pipeline. On the channel's event loop. `isPlain`: nothing below
+  /// encrypts.
   package static func install(
-    in channel: any Channel, request: UpgradeRequest, key: String, owner: any WebSocketOwner
+    in channel: any Channel, request: UpgradeRequest, key: String, owner: any WebSocketOwner, isPlain: Bool
   ) throws {
-    let handler = UpgradeHandler(request, key: key, owner: owner)
+    let handler = UpgradeHandler(request, key: key, owner: owner, isPlain: isPlain)
     try channel.pipeline.syncOperations.addHandlers([handler.encoder, handler.decoder, handler])
   }
 
@@ -126,7 +129,7 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
   private func finish(context: ChannelHandlerContext) {
     guard case .switching(let leftover) = phase, let owner else { return context.close(promise: nil) }
     phase = .over
-    let session = WebSocketSession(owner: owner)
+    let session = WebSocketSession(owner: owner, isPlain: isPlain)
     do {
       let pipeline = context.pipeline.syncOperations
       try pipeline.addHandlers(

@@ -13,7 +13,7 @@ package enum SessionEnd: Equatable, Sendable {
 }
 
 /// An open WebSocket connection, client side. Lives on one event loop and is called there only:
-///  1. sends binary messages, each in one masked frame and one buffer; nothing leaves before `flush`,
+///  1. sends binary messages, each in one masked frame; nothing leaves before `flush`, and then all of it with one call,
 ///  2. answers every ping, also while idle; while the server does not read, only the latest one,
 ///  3. hands on what the server says, also while our Close is out: last words come then,
 ///  4. answers the server's Close and reports it,
@@ -27,6 +27,10 @@ package final class WebSocketSession: ChannelInboundHandler {
 
   /// How long the server may take to answer our Close, and to close the TCP connection then.
   package static let closeWait = TimeAmount.milliseconds(1500)
+  /// More than a tick's frames of live audio need.
+  private static let bytesKept = 4096
+  /// So much may wait for a flush: as much as may wait in the channel.
+  private static let outgoingMax = 65_536
 
   private enum Phase {
     case open
@@ -39,59 +43,95 @@ package final class WebSocketSession: ChannelInboundHandler {
   private weak var owner: (any WebSocketOwner)?
   private var context: ChannelHandlerContext?
   private var rules = FrameRules(sender: .server)
-  private var writer = FrameWriter(SystemRandomNumberGenerator())
+  private var writer = FrameWriter(SystemRandomBlock())
   /// Payload of the latest ping that could not be answered yet.
   private var pongDue: ByteBuffer?
   private var closeTimer: Scheduled<Void>?
 
+  /// What was written since the last flush. Its storage is used again and again.
+  private var outgoing = ByteBuffer()
+  /// The socket, where nothing is encrypted above it.
+  private var socket: DirectSocket?
+  private let isPlain: Bool
+  /// The channel may have bytes queued: what follows has to queue behind them.
+  private var mayBeQueued = true
+
   /// Frames of the server so far.
   package private(set) var framesHeard: UInt64 = 0
-  /// Bytes given to the channel since the upgrade, frame headers included.
+  /// Bytes sent since the upgrade, those that wait for a flush and frame headers included.
   package private(set) var bytesWritten: UInt64 = 0
   /// The channel, for what only the room below NIO's sockets knows.
   package var channel: (any Channel)? { context?.channel }
 
-  init(owner: any WebSocketOwner) { self.owner = owner }
+  /// `isPlain`: what is written goes over the wire as it is.
+  init(owner: any WebSocketOwner, isPlain: Bool) {
+    self.owner = owner
+    self.isPlain = isPlain
+  }
 
   /// Whether the server and the kernel keep up: more may be sent.
   package var isWritable: Bool {
-    guard let context, case .open = phase else { return false }
+    guard let context, case .open = phase, outgoing.readableBytes < WebSocketSession.outgoingMax else { return false }
     return context.channel.isWritable
   }
 
   /// Whether the kernel has taken everything that was sent.
   package var isFlushed: Bool {
-    guard let context else { return false }
-    return (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) == 0
+    guard let context, outgoing.readableBytes == 0 else { return false }
+    return isQueueEmpty(context)
+  }
+
+  private func isQueueEmpty(_ context: ChannelHandlerContext) -> Bool {
+    (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) == 0
   }
 
   /// Sends a binary message; `payload` is masked in place and worth nothing afterwards.
   package func send(binary payload: inout [UInt8]) {
-    guard let context, case .open = phase else { return }
-    write(writer.binary(masking: &payload), context: context)
+    guard context != nil, case .open = phase else { return }
+    write { writer, buffer in writer.binary(masking: &payload, into: &buffer) }
   }
 
   /// Sends a text message.
   package func send(text: String) {
-    guard let context, case .open = phase else { return }
-    write(writer.text(text), context: context)
+    guard context != nil, case .open = phase else { return }
+    write { writer, buffer in writer.text(text, into: &buffer) }
   }
 
   /// Sends a ping with at most 125 bytes; its pong is reported with the same bytes.
   package func ping(_ payload: [UInt8]) {
-    guard let context, case .open = phase else { return }
-    write(writer.ping(payload), context: context)
+    guard context != nil, case .open = phase else { return }
+    write { writer, buffer in writer.ping(payload, into: &buffer) }
   }
 
   /// Lets go what was sent since the last flush.
-  package func flush() { context?.flush() }
+  package func flush() {
+    guard outgoing.readableBytes > 0, let context else { return }
+    if let socket, isQueueEmptyNow(context) {
+      socket.send(&outgoing)
+      guard outgoing.readableBytes > 0 else { return reuse() }
+    }
+    let rest = outgoing
+    outgoing = ByteBuffer()
+    mayBeQueued = true
+    context.writeAndFlush(Self.wrapOutboundOut(rest), promise: nil)
+  }
+
+  /// What a replay needed is not kept: there may be thousands of connections.
+  private func reuse() {
+    if outgoing.capacity > WebSocketSession.bytesKept { outgoing = ByteBuffer() } else { outgoing.clear() }
+  }
+
+  private func isQueueEmptyNow(_ context: ChannelHandlerContext) -> Bool {
+    if mayBeQueued { mayBeQueued = !isQueueEmpty(context) }
+    return !mayBeQueued
+  }
 
   /// Begins the closing handshake. `closedByUs` follows, or `lost` when the server does not answer in time.
   package func close(code: UInt16, reason: String = "") {
     guard let context, case .open = phase else { return }
     phase = .closing
-    write(writer.close(code: code, reason: reason), context: context)
-    context.flush()
+    write { writer, buffer in writer.close(code: code, reason: reason, into: &buffer) }
+    flush()
     closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: WebSocketSession.closeWait) {
       self.end(.lost("close: no answer to our Close frame"))
     }
@@ -110,10 +150,14 @@ package final class WebSocketSession: ChannelInboundHandler {
     end(.closedByUs(code: nil), farewell: .code(code))
   }
 
-  package func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+  package func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    if isPlain { socket = DirectSocket(context.channel) }
+  }
 
   package func handlerRemoved(context: ChannelHandlerContext) {
     self.context = nil
+    socket = nil
     end(.lost("connection: closed"))
     closeTimer?.cancel()
     closeTimer = nil
@@ -133,7 +177,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   }
 
   package func channelReadComplete(context: ChannelHandlerContext) {
-    context.flush()
+    flush()
     context.fireChannelReadComplete()
   }
 
@@ -141,7 +185,7 @@ package final class WebSocketSession: ChannelInboundHandler {
     if context.channel.isWritable, let payload = pongDue {
       pongDue = nil
       answer(payload, context: context)
-      context.flush()
+      flush()
     }
     context.fireChannelWritabilityChanged()
   }
@@ -159,9 +203,10 @@ package final class WebSocketSession: ChannelInboundHandler {
     context.fireChannelInactive()
   }
 
-  private func write(_ buffer: ByteBuffer, context: ChannelHandlerContext) {
-    bytesWritten &+= UInt64(buffer.readableBytes)
-    context.write(Self.wrapOutboundOut(buffer), promise: nil)
+  private func write(_ append: (inout FrameWriter<SystemRandomBlock>, inout ByteBuffer) -> Void) {
+    let before = outgoing.readableBytes
+    append(&writer, &outgoing)
+    bytesWritten &+= UInt64(outgoing.readableBytes - before)
   }
 
   /// Flushed with the end of the read.
@@ -171,7 +216,7 @@ package final class WebSocketSession: ChannelInboundHandler {
       pongDue = ping
       return
     }
-    write(writer.pong(ping), context: context)
+    write { writer, buffer in writer.pong(ping, into: &buffer) }
   }
 
   private func peerClosed(_ code: UInt16?, _ reason: String, context: ChannelHandlerContext) {
@@ -214,8 +259,8 @@ package final class WebSocketSession: ChannelInboundHandler {
   private func leave(context: ChannelHandlerContext, _ farewell: Farewell, wasOpen: Bool) {
     switch farewell {
     case .code(let code) where wasOpen:
-      write(writer.close(code: code), context: context)
-      context.flush()
+      write { writer, buffer in writer.close(code: code, into: &buffer) }
+      flush()
     case .said: break
     case .none, .code: return context.close(promise: nil)
     }

@@ -8,7 +8,7 @@ internal import Foundation
 struct AudioForkProofCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audiofork-proof", abstract: "Proves on a real Asterisk what delivery promises.",
-    subcommands: [Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self, AsteriskCost.self])
+    subcommands: [Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self, AsteriskCost.self, QuickCost.self])
 
   static func report(_ findings: Findings, _ seed: UInt64, began: Date) throws {
     print("| what | found |\n|---|---|\n\(findings.table)")
@@ -98,12 +98,17 @@ struct EngineCost: AsyncParsableCommand {
   @Option(help: "Forks of each row with another format, direction or TLS; 0 leaves them out.") var others = 500
   @Option(help: "Seconds of each measurement.") var seconds = 10.0
   @Option(help: "Measurements of each row.") var turns = 3
+  @Option(help: "A folder for engine.json and engine.svg.") var out: String?
 
   func run() async throws {
     let bench = EngineBench(seconds: seconds, say: Progress.say)
     var rows = forks.split(separator: ",").compactMap { Int($0) }.map { EngineBench.Row.plain($0) }
     if others > 0 { rows += EngineBench.Row.others(others) }
-    print(EngineBench.table(try await bench.run(rows, turns: turns)))
+    let results = try await bench.run(rows, turns: turns)
+    print(EngineBench.table(results))
+    guard let out else { return }
+    try BenchReport(results, secondsEach: seconds).write(to: "\(out)/engine.json")
+    try EngineBench.chart(results).write(to: "\(out)/engine.svg")
   }
 }
 
@@ -111,15 +116,41 @@ struct EngineCost: AsyncParsableCommand {
 struct AsteriskCost: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "asterisk", abstract: "What forks cost a real Asterisk 22, beside MixMonitor and AudioSocket.")
-  @Option(help: "Calls, several numbers with commas between them.") var calls = "25,50,100,200,400"
+  @Option(help: "Local calls, several numbers with commas between them.") var calls = "25,50,100,200,400"
+  @Option(help: "Calls over SIP with G.711, likewise.") var sip = "25,50,100"
   @Option(help: "Seconds of each measurement.") var seconds = 10.0
   @Option(help: "Measurements of each row.") var turns = 3
+  @Option(help: "A folder for asterisk.json and the plots.") var out: String?
 
   func run() async throws {
     let bench = AsteriskBench(seconds: seconds, say: Progress.say)
-    let numbers = calls.split(separator: ",").compactMap { Int($0) }
     let rows = AsteriskBench.Row.allCases.filter { $0 != .nothing }
-    print(AsteriskBench.table(try await bench.run(rows, calls: numbers, turns: turns)))
+    var results: [AsteriskBench.Result] = []
+    for (kind, numbers) in [(AsteriskBench.Kind.local, calls), (.sip, sip)] {
+      let numbers = numbers.split(separator: ",").compactMap { Int($0) }.filter { $0 > 0 }
+      guard !numbers.isEmpty else { continue }
+      results += try await bench.run(rows, kind: kind, calls: numbers, turns: turns)
+    }
+    print(AsteriskBench.table(results))
+    guard let out else { return }
+    try BenchReport(results, secondsEach: seconds).write(to: "\(out)/asterisk.json")
+    for kind in AsteriskBench.Kind.allCases where results.contains(where: { $0.kind == kind.rawValue }) {
+      try AsteriskBench.chart(results, kind).write(to: "\(out)/asterisk-\(kind.rawValue).svg")
+    }
+  }
+}
+
+/// The ratios of both, with limits.
+struct QuickCost: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "quick", abstract: "The benchmarks' ratios in two minutes; exit status 1 where one is too high.")
+
+  func run() async throws {
+    let findings = try await QuickBench(say: Progress.say).run()
+    for finding in findings {
+      print("\(finding.holds ? "ok" : "TOO HIGH"): \(finding.what): \(finding.value), at most \(finding.limit)")
+    }
+    guard findings.allSatisfy(\.holds) else { throw ExitCode(1) }
   }
 }
 

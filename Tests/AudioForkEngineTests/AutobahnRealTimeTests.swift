@@ -58,7 +58,8 @@ private final class EchoClient: WebSocketOwner {
             let host = "127.0.0.1:\(address.port ?? 0)"
             let request = UpgradeRequest(host: Array(host.utf8), target: Array(target.utf8))
             try UpgradeHandler.install(
-              in: channel, request: request, key: UpgradeRequest.makeKey(using: &random), owner: bound.value)
+              in: channel, request: request, key: UpgradeRequest.makeKey(using: &random), owner: bound.value,
+              isPlain: true)
           }
         }
         .connect(to: address).cascadeFailure(to: over)

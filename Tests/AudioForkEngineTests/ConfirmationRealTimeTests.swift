@@ -406,6 +406,31 @@ struct ConfirmationRealTimeTests {
     await server.stop()
   }
 
+  @Test("A reset right behind the upgrade fails that attempt alone: its time limit does not cut the next connection")
+  func resetBehindUpgrade() async throws {
+    let directory = try ScratchFolder()
+    let peer = try ConformancePeer()
+    let store = ForkStore()
+    let server = try await TestServer.start(.fork(store))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(
+      in: directory, url: "ws://127.0.0.1:\(peer.port)/", furtherURLs: [server.url], options: "D(both)w(audiofork)",
+      settings: ["connect_timeout=1"])
+    engine.tell(.fork(id: call.id, isClosed: false))
+    let key = try await peer.request()
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      + "Sec-WebSocket-Accept: \(acceptValue(key))\r\nSec-WebSocket-Protocol: audiofork.v1\r\n\r\n"
+    try await peer.send(Array(answer.utf8))
+    peer.closeSocket(resets: true)
+    try await call.speak(untilMilliseconds: 2500)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(store.now.samples == call.expected)
+    #expect(server.connections.count == 1)
+    await server.stop()
+  }
+
   @Test("Without another URL it ends the fork, with that reason")
   func notSelectedAlone() async throws {
     let directory = try ScratchFolder()

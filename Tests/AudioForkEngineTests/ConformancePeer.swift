@@ -108,8 +108,12 @@ final class ConformancePeer {
     closeSocket()
   }
 
-  /// Closes the TCP connection.
-  func closeSocket() {
+  /// Closes the TCP connection; with a reset, what was sent and not read is lost.
+  func closeSocket(resets: Bool = false) {
+    if resets {
+      var atOnce = linger(l_onoff: 1, l_linger: 0)
+      setsockopt(socket, SOL_SOCKET, SO_LINGER, &atOnce, socklen_t(MemoryLayout<linger>.size))
+    }
     if socket >= 0 { close(socket) }
     socket = -1
   }

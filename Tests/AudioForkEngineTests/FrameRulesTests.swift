@@ -153,7 +153,9 @@ struct FrameWriterTests {
     var writer = FrameWriter(SeededRandom(seed: 3))
     let payload = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
     var scratch = payload
-    let frame = try read(writer.binary(masking: &scratch))
+    var buffer = ByteBuffer()
+    writer.binary(masking: &scratch, into: &buffer)
+    let frame = try read(buffer)
     #expect(frame.opcode == 2)
     #expect(frame.payload == payload)
   }
@@ -164,16 +166,32 @@ struct FrameWriterTests {
     var keys: Set<UInt32> = []
     for _ in 0..<1000 {
       var payload: [UInt8] = []
-      let frame = writer.binary(masking: &payload)
+      var frame = ByteBuffer()
+      writer.binary(masking: &payload, into: &frame)
       keys.insert(frame.getInteger(at: 2, as: UInt32.self) ?? 0)
     }
     #expect(keys.count == 1000)
   }
 
+  @Test("Frames that leave together stand one behind the other")
+  func together() throws {
+    var writer = FrameWriter(SeededRandom(seed: 3))
+    var buffer = ByteBuffer()
+    var first: [UInt8] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    writer.binary(masking: &first, into: &buffer)
+    writer.ping([42], into: &buffer)
+    let frames = [ClientFrame(&buffer), ClientFrame(&buffer)].compactMap { $0 }
+    #expect(frames.map(\.opcode) == [2, 9])
+    #expect(frames.map(\.payload) == [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], [42]])
+    #expect(buffer.readableBytes == 0)
+  }
+
   @Test("A close reason is cut at a character so that the frame stays a control frame")
   func closeReason() throws {
     var writer = FrameWriter(SeededRandom(seed: 3))
-    let frame = try read(writer.close(code: 1002, reason: String(repeating: "é", count: 200)))
+    var buffer = ByteBuffer()
+    writer.close(code: 1002, reason: String(repeating: "é", count: 200), into: &buffer)
+    let frame = try read(buffer)
     #expect(frame.opcode == 8)
     #expect(Array(frame.payload.prefix(2)) == [0x03, 0xEA])
     #expect(frame.payload.count == 2 + 122)

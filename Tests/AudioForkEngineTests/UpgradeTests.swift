@@ -35,7 +35,7 @@ private struct Attempt {
     var request = UpgradeRequest(host: Array("example.org".utf8), target: Array("/x?y=z".utf8))
     request.subprotocols = ["echo"]
     configure(&request)
-    try UpgradeHandler.install(in: channel, request: request, key: key, owner: owner)
+    try UpgradeHandler.install(in: channel, request: request, key: key, owner: owner, isPlain: true)
     try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).wait()
     var text = ""
     while let bytes = try channel.readOutbound(as: ByteBuffer.self) { text += String(buffer: bytes) }
@@ -52,8 +52,10 @@ private struct Attempt {
   func sent() throws -> [ClientFrame] {
     var frames: [ClientFrame] = []
     while var buffer = try channel.readOutbound(as: ByteBuffer.self) {
-      let frame = ClientFrame(&buffer)
-      frames.append(try #require(frame))
+      while buffer.readableBytes > 0 {
+        let frame = ClientFrame(&buffer)
+        frames.append(try #require(frame))
+      }
     }
     return frames
   }
