@@ -3,8 +3,9 @@
 /// Places captured entries on the fork's timeline and decides blocks: everything of rendering but the conversion of
 /// rates (`Renderer` does that between `admit` and `queues[d].push`).
 ///
-/// All frames are counted at the wire rate from the epoch. What was decided once is never changed.
-struct RenderTimeline {
+/// All frames are counted at the wire rate from the epoch. What was decided once is never changed. Not copyable: it is large,
+/// and a copy would be made for each call that does not change it.
+struct RenderTimeline: ~Copyable {
   /// An entry's place, as `admit` found it.
   struct Placement {
     var start: Int64

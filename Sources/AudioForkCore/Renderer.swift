@@ -107,6 +107,9 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
     return timeline.ledger.ranges
   }
 
+  /// Position of the next block's first sample frame.
+  package var position: UInt64 { timeline.ledger.counters.position }
+
   /// Totals as of the current block boundary.
   package var counters: RenderCounters { timeline.ledger.counters }
 

@@ -27,12 +27,17 @@ package struct DeliveryWindow<Mark> {
 
   /// The newest mark that counts as delivered.
   package private(set) var confirmed: Mark
+  /// Its position: asked for with each block, where the whole mark would be copied.
+  package private(set) var confirmedPosition: UInt64
   private var sent: [Sent] = []
   /// Marks of a connection that is gone; a server that says how far it came makes use of them.
   private var left: [Sent] = []
 
   /// Begins at a mark that counts as delivered: the fork's start, or what an earlier engine left.
-  package init(confirmed: Mark) { self.confirmed = confirmed }
+  package init(confirmed: Mark, position: UInt64 = 0) {
+    self.confirmed = confirmed
+    confirmedPosition = position
+  }
 
   /// Whether a mark sent now would be far enough from the last one to be worth keeping.
   package func wantsMark(now: Int64) -> Bool {
@@ -78,6 +83,7 @@ package struct DeliveryWindow<Mark> {
   private mutating func confirm(first count: Int) -> Bool {
     guard let last = sent.prefix(count).lastIndex(where: \.isWhole) else { return false }
     confirmed = sent[last].mark
+    confirmedPosition = sent[last].position
     sent.removeFirst(last + 1)
     return true
   }
@@ -94,6 +100,7 @@ package struct DeliveryWindow<Mark> {
     defer { left = [] }
     guard let position, let last = left.last(where: { $0.position <= position }) else { return false }
     confirmed = last.mark
+    confirmedPosition = last.position
     return true
   }
 }

@@ -26,7 +26,11 @@ package final class EngineCore {
   private let loops: [NIOLoopBound<ForkLoop>]
   private let output: any EngineOutput
   private let exit: EventLoopPromise<EngineExit>
-  private var nextLoop = 0
+  /// Forks on each loop.
+  private var loads: [Int]
+  /// A loop gets so many forks before the next one gets any: those that it sends for in one go keep its code, and the
+  /// kernel's, and the receiver awake. Beyond that all are filled evenly.
+  private static let forksBeforeNextLoop = 600
   /// A fork at work.
   private struct Work {
     /// Index of its loop.
@@ -57,6 +61,7 @@ package final class EngineCore {
   ) {
     self.loop = loop
     self.loops = loops
+    loads = loops.map { _ in 0 }
     self.output = output
     self.exit = exit
   }
@@ -142,10 +147,16 @@ package final class EngineCore {
   }
 
   private func begin(_ id: String, _ start: @escaping @Sendable (ForkLoop) -> Void) {
-    forks[id] = Work(loop: nextLoop)
-    loops[nextLoop].onLoop(start)
-    nextLoop = (nextLoop + 1) % loops.count
+    let place = emptiest()
+    forks[id] = Work(loop: place)
+    loads[place] += 1
+    loops[place].onLoop(start)
     startBeating()
+  }
+
+  private func emptiest() -> Int {
+    if let open = loads.firstIndex(where: { $0 < EngineCore.forksBeforeNextLoop }) { return open }
+    return loads.indices.min { loads[$0] < loads[$1] } ?? 0
   }
 
   /// Takes over what a dead Asterisk left in a directory: `files` are the forks', whose capture is over. `onEnd` is
@@ -199,6 +210,7 @@ package final class EngineCore {
 
   private func forkEnded(_ id: String) {
     guard let work = forks.removeValue(forKey: id) else { return }
+    loads[work.loop] -= 1
     let isAdopted = adoptions.contains { $0.left.contains(id) }
     if !work.isForgotten, !isAdopted { endedForks.insert(id) }
     for index in adoptions.indices.reversed() where adoptions[index].left.remove(id) != nil && adoptions[index].left.isEmpty {

@@ -59,6 +59,7 @@ final class ForkLoop {
   private var turn: Int64 = 0
   private var missedTicks: Int64 = 0
   private var due: [ForkRunner] = []
+  private let room = RenderRoom()
   private let phaseNanoseconds: Int64
 
   init(
@@ -142,7 +143,7 @@ final class ForkLoop {
   private func open(_ id: String, _ waiting: Pending, _ files: ForkFiles) {
     do throws(ForkFailure) {
       try files.checkCrashes()
-      let runner = try ForkRunner(id: id, files: files, isAdopted: waiting.isAdopted, loop: loop, output: output, surroundings: surroundings) { [weak self] in
+      let runner = try ForkRunner(id: id, files: files, isAdopted: waiting.isAdopted, loop: loop, room: room, output: output, surroundings: surroundings) { [weak self] in
         self?.ended($0)
       }
       pending.removeValue(forKey: id)
@@ -237,9 +238,10 @@ final class ForkLoop {
   private func look(_ share: Int) {
     turn &+= 1
     swap(&due, &wheel[place(turn)])
+    for runner in due where !runner.isOver { runner.tick(now: monotonicNow(), blocksMax: share) }
     for runner in due where !runner.isOver {
       let now = monotonicNow()
-      runner.tick(now: now, blocksMax: share)
+      runner.sendMessages(now: now)
       guard !runner.isOver else { continue }
       let rest = (runner.nextLook &- now &+ ForkLoop.slackNanoseconds &+ ForkLoop.tickNanoseconds &- 1) / ForkLoop.tickNanoseconds
       put(runner, in: min(max(rest, 1), ForkLoop.restMax))

@@ -46,10 +46,12 @@ final class ForkRunner {
   private var machine: ForkStateMachine
   private var random = SystemRandomNumberGenerator()
   private var journal: ForkJournal
-  private var connection: EndpointConnection?
+  private var connection: EndpointConnection? { didSet { session = nil } }
+  /// The connection's, once it is open.
+  private var session: WebSocketSession?
   private var retryTimer: Scheduled<Void>?
   private var drainTimer: Scheduled<Void>?
-  private var message: [UInt8] = []
+  private let room: RenderRoom
   /// Acknowledged bytes are counted from the connection's beginning, sent ones from the upgrade's end.
   private var acknowledgedAtStart: UInt64?
   /// What the server has acknowledged on this connection, at level app.
@@ -96,7 +98,8 @@ final class ForkRunner {
 
   /// Opens the fork's files. Throws `ForkFailure` with the reason for ENDED.
   init(
-    id: String, files: ForkFiles, isAdopted: Bool = false, loop: any EventLoop, output: any EngineOutput, surroundings: EngineSurroundings,
+    id: String, files: ForkFiles, isAdopted: Bool = false, loop: any EventLoop, room: RenderRoom, output: any EngineOutput,
+    surroundings: EngineSurroundings,
     onEnd: @escaping (ForkRunner) -> Void
   ) throws(ForkFailure) {
     self.id = id
@@ -104,6 +107,7 @@ final class ForkRunner {
     blame = CrashBlame(files.crashPath)
     self.isAdopted = isAdopted
     self.loop = loop
+    self.room = room
     self.output = output
     self.surroundings = surroundings
     self.onEnd = onEnd
@@ -121,13 +125,14 @@ final class ForkRunner {
     }
     stream = ForkStream(
       ring: ring, cursor: cursor, configuration: facts.rendering, collectsNotes: dialect.tellsNotes, spool: spool,
-      bufferSeconds: facts.options.bufferSeconds)
+      bufferSeconds: facts.options.bufferSeconds, room: room)
     choice = EndpointChoice(count: facts.endpoints.count)
     texts = ServerTexts(dropped: stream.textsDropped)
     epochMonotonic = ring.epochMonotonic
     machine = ForkStateMachine(facts.limits)
     journal = ForkJournal(id: id, channel: facts.stream.channel, endpoint: facts.endpoints[0].shownText)
-    news.owner = self
+    // A weak reference makes every other one slower.
+    if spool != nil { news.owner = self }
   }
 
   func start() { handle(.started) }
@@ -137,7 +142,7 @@ final class ForkRunner {
 
   /// The engine stops and the next one goes on from the cursor: once what is in flight has arrived, or a little later.
   func shutdown() {
-    guard machine.isStreaming, connection?.session != nil, !stream.isAllConfirmed else { return handle(.shutdown) }
+    guard machine.isStreaming, session != nil, !stream.isAllConfirmed else { return handle(.shutdown) }
     leavesAt = monotonicNow() &+ ForkRunner.leaveNanoseconds
   }
 
@@ -146,21 +151,32 @@ final class ForkRunner {
 
   // MARK: - Tick
 
-  /// Looks at the ring and sends what there is to send, `blocksMax` blocks of it. `now` is CLOCK_MONOTONIC. Afterwards
-  /// `nextLook` says when that is worth it again.
+  /// Looks at the ring and makes messages of what there is to send, `blocksMax` blocks of it. `now` is CLOCK_MONOTONIC.
+  /// Afterwards `nextLook` says when that is worth it again, and `sendMessages` is to be called.
   func tick(now: Int64, blocksMax: Int) { blame.during { work(now, blocksMax) } }
 
+  /// Sends them. Apart from `tick`, so that the messages of all forks leave one behind the other: the kernel's code stays
+  /// warm, and a receiver on this machine need not be woken for each.
+  func sendMessages(now: Int64) { blame.during { finishWork(now) } }
+
   private func work(_ now: Int64, _ blocksMax: Int) {
-    defer { if machine.isStreaming, machine.name == .draining || leavesAt != nil { nextLook = now } }
     nextLook = now
     if !machine.isStreaming || now &- stream.completedAt &- epochMonotonic > ForkRunner.idleNanoseconds {
       nextLook &+= ForkRunner.idleLookNanoseconds
     }
     guard !machine.isEnded else { return }
-    if stream.isCaptureClosed, machine.name != .draining { handle(.captureClosed) }
     let sinceEpoch = now &- epochMonotonic
     stream.keepSpool(now: sinceEpoch)
-    if machine.isStreaming, let session = connection?.session { send(over: session, sinceEpoch, blocksMax) }
+    var hasBlocks = false
+    if machine.isStreaming, let session { hasBlocks = prepare(session, sinceEpoch, blocksMax) }
+    // Where there was a block the call was alive a moment ago.
+    if !hasBlocks, stream.isCaptureClosed, machine.name != .draining { handle(.captureClosed) }
+  }
+
+  private func finishWork(_ now: Int64) {
+    defer { if machine.isStreaming, machine.name == .draining || leavesAt != nil { nextLook = now } }
+    guard !machine.isEnded else { return }
+    if machine.isStreaming, let session { send(over: session, now &- epochMonotonic) }
     if let line = journal.gapsDueNow(now: now, isLast: false) { output.send(line) }
     reportIfMoved(now)
   }
@@ -188,12 +204,17 @@ final class ForkRunner {
   /// The endpoint of the current or next attempt.
   private var endpoint: EndpointURL { facts.endpoints[min(choice.index, facts.endpoints.count - 1)] }
 
-  private func send(over session: WebSocketSession, _ now: Int64, _ blocksMax: Int) {
-    guard sendBlocks(over: session, now, blocksMax) else { return }
+  /// Whether there was any block. What is written here leaves with `send`.
+  private func prepare(_ session: WebSocketSession, _ now: Int64, _ blocksMax: Int) -> Bool {
+    guard let blocks = makeBlocks(for: session, now, blocksMax) else { return false }
     takeGaps(now)
     if stream.isDrained { sayTheEnd() }
     markTheEnd(over: session, now)
     ping(over: session, now)
+    return blocks > 0
+  }
+
+  private func send(over session: WebSocketSession, _ now: Int64) {
     // All of it with one system call. It may find out that the connection is gone.
     session.flush()
     guard machine.isStreaming, !isDead(session, now), machine.isStreaming else { return }
@@ -209,38 +230,44 @@ final class ForkRunner {
     }
   }
 
-  /// False where the fork has ended meanwhile.
-  private func sendBlocks(over session: WebSocketSession, _ now: Int64, _ blocksMax: Int) -> Bool {
+  /// How many there were; nil where the fork has ended meanwhile.
+  private func makeBlocks(for session: WebSocketSession, _ now: Int64, _ blocksMax: Int) -> Int? {
     var blocks = 0
     var bytes = 0
+    let inFlightMax = inFlightMax(now)
     do throws(ForkStream.Broken) {
-      while leavesAt == nil, blocks < blocksMax, session.isWritable, inFlight < inFlightMax(now),
-        let block = try stream.nextBlock(now: now)
+      while leavesAt == nil, blocks < blocksMax, session.isWritable, inFlight < inFlightMax,
+        let block = try stream.nextBlock(now: now, isFurther: blocks > 0)
       {
-        tellNotes(over: session)
-        dialect.encode(stream.samples, at: block.position, into: &message)
-        let audio = message.count - dialect.audioHeaderBytes
-        session.send(binary: &message)
+        if dialect.tellsNotes { tellNotes(over: session) }
+        dialect.encode(stream.samples, at: block.position, into: &room.message)
+        let audio = room.message.count - dialect.audioHeaderBytes
+        session.send(binary: &room.message)
         blocks += 1
         if level == .app { stream.sentBlock(now: now, offset: session.bytesWritten, audioBytes: audio) } else { bytes += audio }
       }
     } catch {
       handle(.broken(error.reason))
-      return false
+      return nil
     }
-    let isLate = tellNotes(over: session)
+    let isLate = dialect.tellsNotes && tellNotes(over: session)
     // At half of what may be in flight too: only a place at which all is told is confirmed.
-    let ranges = stream.takeRanges(all: stream.isDrained || leavesAt != nil || inFlight >= inFlightMax(now) / 2)
+    let ranges = dialect.tellsNotes
+      ? stream.takeRanges(all: stream.isDrained || leavesAt != nil || inFlight >= inFlightMax / 2) : []
     for note in ranges { tell(note, over: session) }
-    guard blocks > 0 else { return true }
+    guard blocks > 0 else { return 0 }
     audioEnd = session.bytesWritten
     if level == .app, !ranges.isEmpty, !isLate { stream.sent(now: now, offset: audioEnd, audioBytes: 0, isBarrier: true) }
     // The next one comes a block's time after this one did: to look for it earlier only costs.
-    if blocks < blocksMax, !isFull(now) {
+    if blocks < blocksMax, inFlight < inFlightMax {
       nextLook = epochMonotonic &+ stream.completedAt &+ RenderLimit.blockNanoseconds
     }
-    if level < .app { stream.sent(now: now, offset: audioEnd, audioBytes: bytes, isTold: !isLate) }
-    return true
+    switch level {
+    case .app: break
+    case .pong: stream.sentBetweenPings(audioBytes: bytes)
+    case .tcp: stream.sent(now: now, offset: audioEnd, audioBytes: bytes, isTold: !isLate)
+    }
+    return blocks
   }
 
   /// Whether there were any.
@@ -324,7 +351,8 @@ final class ForkRunner {
   /// A dead network: nothing is acknowledged although it is sent again and again. (A server that does not read is alive:
   /// its kernel answers.) Found out while the ring still holds what was sent.
   private func probe(_ now: Int64) {
-    guard inFlight > 0, now &- probedAt >= ForkRunner.probeNanoseconds, let connection else { return }
+    guard inFlight > 0, now &- probedAt >= ForkRunner.probeNanoseconds, !barrier.isAnswered(now: now), let connection
+    else { return }
     probedAt = now
     connection.transport { [self] state in
       guard let state, machine.isStreaming, self.connection === connection,
@@ -427,10 +455,8 @@ final class ForkRunner {
   }
 
   private func schedule(after delay: Duration, _ work: @escaping (ForkRunner) -> Void) -> Scheduled<Void> {
-    loop.assumeIsolated().scheduleTask(in: TimeAmount(delay)) { [weak self] in
-      guard let self else { return }
-      work(self)
-    }
+    // All timers are cancelled at the end.
+    loop.assumeIsolated().scheduleTask(in: TimeAmount(delay)) { [self] in work(self) }
   }
 
   private func connect() {
@@ -438,9 +464,7 @@ final class ForkRunner {
       loop: loop, url: endpoint, request: facts.request(to: endpoint, dialect), timeout: facts.attemptTimeout,
       security: surroundings.tls.map { EndpointConnection.Security($0, facts.options) }, names: surroundings.names,
       admission: surroundings.admission, hasAlternative: facts.endpoints.count > 1
-    ) { [weak self] event in
-      self?.connectionReported(event)
-    }
+    ) { [self] event in connectionReported(event) }  // until it has ended, or is dropped
     self.connection = connection
     connection.start()
   }
@@ -506,6 +530,7 @@ final class ForkRunner {
 
   private func opened() {
     journal.endpoint = endpoint.shownText
+    session = connection?.session
     acknowledgedAtStart = nil
     acknowledgedPosition = 0
     audioEnd = 0

@@ -4,6 +4,18 @@ package import AudioForkDialects
 internal import AudioForkResampling
 package import AudioForkRing
 
+/// Arrays that streams of one event loop use one after the other: what is used again at once is still in the processor's
+/// cache. Not Sendable.
+package final class RenderRoom {
+  /// Samples of an entry, and of a block.
+  fileprivate var entry: [Int16] = []
+  fileprivate(set) var samples: [Int16] = []
+  /// A block as a message.
+  var message: [UInt8] = []
+
+  package init() {}
+}
+
 /// A fork's audio on its way from the ring to the connection, and the cursor that follows it. Knows no network.
 ///
 /// The owner takes blocks as long as the connection takes them (not connected: none, so that the ring stays the only
@@ -35,8 +47,7 @@ package final class ForkStream {
   private var renderer: Renderer<SpeexConverter>
   private var window: DeliveryWindow<Mark>
   private var record: CursorRecord
-  /// Samples of the entry just read; reused.
-  private var entrySamples: [Int16] = []
+  private let room: RenderRoom
   private var isFinished = false
   /// Up to here the server has the stream already: what is rendered before it is not sent again.
   private var passUntil: UInt64 = 0
@@ -54,8 +65,9 @@ package final class ForkStream {
   /// Gaps that the renderer has come to, and those of them and others that nobody has heard of yet.
   private var gapsFound: [Gap] = []
   private var gapsNew: [Gap] = []
-  /// Samples of the block that `nextBlock` returned last.
-  package private(set) var samples: [Int16] = []
+  /// Samples of the block that `nextBlock` returned last; they hold until it, or another stream in the same room, is asked
+  /// for the next one.
+  package var samples: [Int16] { room.samples }
   /// When the newest block taken became decidable.
   package private(set) var completedAt: Int64
   /// Capture has ended and every block has been taken.
@@ -68,8 +80,9 @@ package final class ForkStream {
   /// Goes on where the cursor says, or begins at the epoch.
   package init(
     ring: RingReader, cursor: CursorFile?, configuration: RenderConfiguration, collectsNotes: Bool = false,
-    spool: ForkSpool? = nil, bufferSeconds: Int = 10
+    spool: ForkSpool? = nil, bufferSeconds: Int = 10, room: RenderRoom = RenderRoom()
   ) {
+    self.room = room
     self.ring = ring
     self.cursor = cursor
     self.spool = spool
@@ -80,7 +93,8 @@ package final class ForkStream {
     record = found
     if let checkpoint = found.checkpoint, checkpoint.configuration == configuration {
       renderer = Renderer(configuration, resumingAt: checkpoint)
-      window = DeliveryWindow(confirmed: Mark(checkpoint: checkpoint, completedAt: found.completedAt))
+      window = DeliveryWindow(
+        confirmed: Mark(checkpoint: checkpoint, completedAt: found.completedAt), position: checkpoint.position)
       completedAt = found.completedAt
       notedBefore = checkpoint.sequence
     } else {
@@ -108,11 +122,13 @@ package final class ForkStream {
   // MARK: - Taking blocks
 
   /// The next block, its samples in `samples`; nil where none is decidable yet, or ever (`isDrained`).
-  package func nextBlock(now: Int64) throws(Broken) -> RenderedBlock? {
+  ///
+  /// `isFurther`: one has just been taken at this time, so that nothing has to be looked for but what is published.
+  package func nextBlock(now: Int64, isFurther: Bool = false) throws(Broken) -> RenderedBlock? {
     var hasToldTime = false
     var passed = 0
     while true {
-      if var block = renderer.nextBlock(into: &samples) {
+      if var block = renderer.nextBlock(into: &room.samples) {
         completedAt = max(completedAt, block.completedAt)
         if takeGaps(), !configuration.fill, block.position < passUntil {
           // A gap takes no positions here: what lies behind one is not what the server has at them.
@@ -121,7 +137,7 @@ package final class ForkStream {
         }
         guard let rest = passing(block) else {
           // The server has said so, and says it only once.
-          window = DeliveryWindow(confirmed: mark)
+          window = DeliveryWindow(confirmed: mark, position: position)
           passed += 1
           // Hours may lie before what it has said; the event loop has other forks.
           guard passed < ForkStream.passedMax else { return nil }
@@ -138,7 +154,7 @@ package final class ForkStream {
       let sequence = renderer.nextSequence
       switch read(sequence) {
       case nil: return nil
-      case .entry(let entry): renderer.consume(entry, samples: entrySamples)
+      case .entry(let entry): renderer.consume(entry, samples: room.entry)
       case .digit(let digit):
         note(digit, sequence)
         renderer.skip(to: sequence &+ 1)
@@ -146,6 +162,7 @@ package final class ForkStream {
       case .lapped(let oldest): renderer.skip(to: max(oldest, sequence &+ 1))
       case .broken(let reason): throw Broken(reason: reason)
       case .notYet:
+        guard !isFurther else { return nil }
         if finishIfClosed() { continue }
         guard !hasToldTime else { return nil }
         hasToldTime = true
@@ -156,9 +173,9 @@ package final class ForkStream {
 
   /// An entry from the ring, or from the spool where the ring has overwritten it. Nil: it is being fetched.
   private func read(_ sequence: UInt64) -> RingRead? {
-    let found = ring.read(sequence, into: &entrySamples)
+    let found = ring.read(sequence, into: &room.entry)
     guard case .lapped(let oldest) = found, let spool else { return found }
-    switch spool.read(sequence, into: &entrySamples) {
+    switch spool.read(sequence, into: &room.entry) {
     case .entry(.audio(let entry)): return .entry(entry)
     case .entry(.digit(let digit)): return .digit(digit)
     case .loading: return nil
@@ -227,7 +244,7 @@ package final class ForkStream {
     var rest = block
     rest.position = passUntil
     rest.frameCount -= Int(passed)
-    samples.removeFirst(min(Int(passed) * configuration.channelCount, samples.count))
+    room.samples.removeFirst(min(Int(passed) * configuration.channelCount, room.samples.count))
     return rest
   }
 
@@ -301,10 +318,10 @@ package final class ForkStream {
   // MARK: - Delivery
 
   /// Position of the next block.
-  package var position: UInt64 { renderer.counters.position }
+  package var position: UInt64 { renderer.position }
 
   /// Position up to which delivery is confirmed.
-  package var confirmedPosition: UInt64 { window.confirmed.checkpoint.position }
+  package var confirmedPosition: UInt64 { window.confirmedPosition }
 
   /// Whether everything taken so far is confirmed.
   package var isAllConfirmed: Bool { confirmedPosition == position }
@@ -317,6 +334,9 @@ package final class ForkStream {
     guard isBarrier || (window.wantsMark(now: now) && isTold && !renderer.hasRanges) else { return }
     window.record(mark, position: position, now: now, offset: offset)
   }
+
+  /// The same to a server that answers pings: nothing but its answers confirms anything.
+  package func sentBetweenPings(audioBytes: Int) { record.bytes &+= UInt64(clamping: audioBytes) }
 
   /// The block taken last has been sent, to a server that says how far it came: it may come back and say this place.
   package func sentBlock(now: Int64, offset: UInt64, audioBytes: Int) {
@@ -349,7 +369,7 @@ package final class ForkStream {
 
   /// Everything taken so far has been acknowledged by the server's side.
   package func confirmAll() {
-    window = DeliveryWindow(confirmed: mark)
+    window = DeliveryWindow(confirmed: mark, position: position)
     forgetConfirmed()
     save()
   }

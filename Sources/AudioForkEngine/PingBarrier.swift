@@ -65,6 +65,11 @@ package struct PingBarrier: Sendable {
     return isUrgent || now &- lastAt >= PingBarrier.intervalNanoseconds
   }
 
+  /// Whether the server pongs, and owes no answer for longer than usual: nobody need ask how the connection is.
+  package func isAnswered(now: Int64) -> Bool {
+    hasPonged && now &- (outstanding?.at ?? now) < 2 &* PingBarrier.intervalNanoseconds
+  }
+
   /// A ping was sent behind all audio up to `position`.
   package mutating func sent(position: UInt64, now: Int64) {
     outstanding = Ping(position: position, at: now)

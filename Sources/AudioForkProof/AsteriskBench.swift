@@ -186,41 +186,43 @@ package struct AsteriskBench: Sendable {
     }
     let channels = load == nil ? 2 * count : count
     guard try await holds(within: 60, { try await sandbox.channels().count >= channels }) else {
-      throw BenchError("\(row.rawValue): \(try await sandbox.channels().count) channels for \(count) calls")
+      throw BenchError(
+        "\(row.rawValue): \(try await sandbox.channels().count) channels for \(count) calls; \(load?.lines.suffix(8) ?? [])")
     }
     let receiver = row == .forkSecure ? scene.secure : scene.sink
     let isSent = row.isForked || row == .audioSocket
     if isSent, await !receiver.has(count, within: 30) {
       throw BenchError("\(row.rawValue): \(count) connections do not stand")
     }
+    let up = ContinuousClock.now
     try await Task.sleep(for: .seconds(2))
     var sample = Sample()
     let engine = sandbox.engines().first
     guard let asteriskBefore = ProcessCost(of: sandbox.processIdentifier) else { throw BenchError("Asterisk is gone") }
     let engineBefore = engine.flatMap { ProcessCost(of: $0) }
-    let bytesBefore = size(of: scene.files)
     receiver.reset()
     let began = ContinuousClock.now
     try await Task.sleep(for: .seconds(seconds))
     guard let asteriskAfter = ProcessCost(of: sandbox.processIdentifier) else { throw BenchError("Asterisk is gone") }
     let engineAfter = engine.flatMap { ProcessCost(of: $0) }
     sample.seconds = (ContinuousClock.now - began) / .seconds(1)
-    let bytes = size(of: scene.files) - bytesBefore
     let report = try await receiver.report()
     sample.asterisk = asteriskAfter.since(asteriskBefore)
     if row.isForked, let engineBefore, let engineAfter { sample.engine = engineAfter.since(engineBefore) }
     let due = sample.seconds * 50 * Double(count)
     if isSent { sample.latenessP99 = Double(report.p99) / 1000 }
-    sample.arrived =
-      switch row {
-      case .nothing: 100
-      case .mixMonitor: min(100, Double(bytes) / 320 / due * 100)
-      default: min(100, Double(report.messages - report.late) / due * 100)
-      }
+    // Files are written in blocks of seconds: how long they should be shows at the end.
+    let whole = (ContinuousClock.now - up) / .seconds(1) * 50 * Double(count)
     try await sandbox.cli("channel request hangup all")
     guard try await holds(within: 30, { try await sandbox.channels().isEmpty }) else { throw BenchError("channels are left") }
     guard try await holds(within: 60, { try await sandbox.forks().isEmpty }) else { throw BenchError("forks are left") }
     await load?.end()
+    sample.arrived =
+      switch row {
+      case .nothing: 100
+      case .mixMonitor: min(100, Double(size(of: scene.files)) / 320 / whole * 100)
+      default: min(100, Double(report.messages - report.late) / due * 100)
+      }
     for name in scene.files.names { try? FileManager.default.removeItem(atPath: scene.files.file(name)) }
     return sample
   }
@@ -267,7 +269,7 @@ package struct AsteriskBench: Sendable {
 private struct Phones {
   private let sandbox: Sandbox
   private let port: Int
-  private let speech: String
+  private let scenario: String
 
   init(_ sandbox: Sandbox, saying codes: [UInt8]) async throws {
     self.sandbox = sandbox
@@ -286,17 +288,20 @@ private struct Phones {
     self.port = port
     let file = sandbox.folder.appending(path: "said.ulaw")
     try Data(codes).write(to: file)
-    speech = file.path
+    // sipp puts no keys into that place.
+    let text = try String(contentsOf: Checkout.root.appending(path: "Benchmarks/sip/caller.xml"), encoding: .utf8)
+    let made = sandbox.folder.appending(path: "caller.xml")
+    try text.replacingOccurrences(of: "SPEECH", with: file.path).write(to: made, atomically: true, encoding: .utf8)
+    scenario = made.path
   }
 
   /// That many at once; they end when Asterisk has hung up.
   func call(_ exten: String, _ count: Int) async throws -> ChildProcess {
-    let scenario = Checkout.root.appending(path: "Benchmarks/sip/caller.xml").path
-    return try ChildProcess(
+    try ChildProcess(
       "/usr/bin/sipp",
       [
         "127.0.0.1:\(port)", "-sf", scenario, "-s", exten, "-m", "\(count)", "-l", "\(count)", "-r", "50", "-i", "127.0.0.1",
-        "-mi", "127.0.0.1", "-p", "\(try freeUDPPort())", "-key", "speech", speech, "-nostdin", "-timeout", "300",
+        "-mi", "127.0.0.1", "-p", "\(try freeUDPPort())", "-nostdin", "-timeout", "300",
       ])
   }
 }

@@ -100,21 +100,27 @@ package struct FrameWriter<Random: RandomNumberGenerator> {
 
 /// The system's random numbers, fetched many at a time: one system call for the keys of 32 frames.
 package struct SystemRandomBlock: RandomNumberGenerator {
-  private var numbers: [UInt64] = []
-  private static let count = 16
+  private var numbers: InlineArray<16, UInt64> = .init(repeating: 0)
+  /// Of those, how many are left; from the end.
+  private var left = 0
 
   package init() {}
 
   package mutating func next() -> UInt64 {
-    if let number = numbers.popLast() { return number }
-    var fetched = [UInt64](repeating: 0, count: SystemRandomBlock.count)
-    let failed = unsafe fetched.withUnsafeMutableBytes { bytes in unsafe getentropy(bytes.baseAddress, bytes.count) != 0 }
-    // It waits or traps, which getentropy does not.
-    if failed {
+    if left == 0, !fetch() {
+      // It waits or traps, which getentropy does not.
       var system = SystemRandomNumberGenerator()
       return system.next()
     }
-    numbers = fetched
-    return numbers.removeLast()
+    left -= 1
+    defer { numbers[left] = 0 }
+    return numbers[left]
+  }
+
+  private mutating func fetch() -> Bool {
+    var span = numbers.mutableSpan
+    let done = unsafe span.withUnsafeMutableBytes { bytes in unsafe getentropy(bytes.baseAddress, bytes.count) == 0 }
+    if done { left = numbers.count }
+    return done
   }
 }

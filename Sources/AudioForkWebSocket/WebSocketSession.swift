@@ -55,6 +55,8 @@ package final class WebSocketSession: ChannelInboundHandler {
   private let isPlain: Bool
   /// The channel may have bytes queued: what follows has to queue behind them.
   private var mayBeQueued = true
+  /// What the channel has said last; kept here because it is asked for with each block.
+  private var isChannelWritable = false
 
   /// Frames of the server so far.
   package private(set) var framesHeard: UInt64 = 0
@@ -71,8 +73,8 @@ package final class WebSocketSession: ChannelInboundHandler {
 
   /// Whether the server and the kernel keep up: more may be sent.
   package var isWritable: Bool {
-    guard let context, case .open = phase, outgoing.readableBytes < WebSocketSession.outgoingMax else { return false }
-    return context.channel.isWritable
+    guard isChannelWritable, case .open = phase else { return false }
+    return outgoing.readableBytes < WebSocketSession.outgoingMax
   }
 
   /// Whether the kernel has taken everything that was sent.
@@ -152,11 +154,13 @@ package final class WebSocketSession: ChannelInboundHandler {
 
   package func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
+    isChannelWritable = context.channel.isWritable
     if isPlain { socket = DirectSocket(context.channel) }
   }
 
   package func handlerRemoved(context: ChannelHandlerContext) {
     self.context = nil
+    isChannelWritable = false
     socket = nil
     end(.lost("connection: closed"))
     closeTimer?.cancel()
@@ -182,7 +186,8 @@ package final class WebSocketSession: ChannelInboundHandler {
   }
 
   package func channelWritabilityChanged(context: ChannelHandlerContext) {
-    if context.channel.isWritable, let payload = pongDue {
+    isChannelWritable = context.channel.isWritable
+    if isChannelWritable, let payload = pongDue {
       pongDue = nil
       answer(payload, context: context)
       flush()
@@ -212,7 +217,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// Flushed with the end of the read.
   private func answer(_ ping: ByteBuffer, context: ChannelHandlerContext) {
     guard case .open = phase else { return }
-    guard context.channel.isWritable else {
+    guard isChannelWritable else {
       pongDue = ping
       return
     }

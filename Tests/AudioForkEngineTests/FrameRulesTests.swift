@@ -173,6 +173,15 @@ struct FrameWriterTests {
     #expect(keys.count == 1000)
   }
 
+  @Test("The system's random numbers come in blocks, and none comes twice")
+  func randomNumbers() {
+    var first = SystemRandomBlock()
+    var second = first
+    let numbers = (0..<1000).map { _ in first.next() } + (0..<1000).map { _ in second.next() }
+    #expect(Set(numbers).count == 2000)
+    #expect(!numbers.contains(0))
+  }
+
   @Test("Frames that leave together stand one behind the other")
   func together() throws {
     var writer = FrameWriter(SeededRandom(seed: 3))

@@ -142,6 +142,18 @@ struct PingBarrierTests {
     #expect(!off.isMute(now: .max / 2))
   }
 
+  @Test("A server that pongs and owes no answer for long is no case for the kernel")
+  func answered() {
+    var barrier = PingBarrier(isOn: true, now: 0)
+    #expect(!barrier.isAnswered(now: 0), "nobody knows yet")
+    barrier.sent(position: 1, now: 0)
+    _ = barrier.pong(PingBarrier.payload(1))
+    #expect(barrier.isAnswered(now: 10_000_000_000), "nothing is asked")
+    barrier.sent(position: 2, now: 20_000_000_000)
+    #expect(barrier.isAnswered(now: 20_000_000_000 + 2 * PingBarrier.intervalNanoseconds - 1))
+    #expect(!barrier.isAnswered(now: 20_000_000_000 + 2 * PingBarrier.intervalNanoseconds))
+  }
+
   @Test("Only a close right behind the very first ping is blamed on it")
   func offence() {
     var barrier = PingBarrier(isOn: true, now: 0)
