@@ -28,9 +28,10 @@ package final class EngineCore {
   private let exit: EventLoopPromise<EngineExit>
   /// Forks on each loop.
   private var loads: [Int]
-  /// A loop gets so many forks before the next one gets any: those that it sends for in one go keep its code, and the
-  /// kernel's, and the receiver awake. Beyond that all are filled evenly.
-  private static let forksBeforeNextLoop = 600
+  /// A loop gets so many forks before the next one gets any: what it sends for in one go keeps its code, the kernel's and
+  /// the receiver awake. Beyond that all are filled evenly. Of the dearest forks (TLS, two rates to convert) so many need
+  /// half of a core, and a replay of them all at once is still faster than real time.
+  private static let forksBeforeNextLoop = 200
   /// A fork at work.
   private struct Work {
     /// Index of its loop.

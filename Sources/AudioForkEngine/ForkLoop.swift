@@ -218,6 +218,8 @@ final class ForkLoop {
   private func tick() {
     guard !runners.isEmpty else {
       ticks = false
+      // Those that have ended since; there may be no other fork for days.
+      for place in wheel.indices { wheel[place] = [] }
       return
     }
     // After a stall no ticks are made up for: this one sees all that came meanwhile.
@@ -238,12 +240,12 @@ final class ForkLoop {
   private func look(_ share: Int) {
     turn &+= 1
     swap(&due, &wheel[place(turn)])
+    let began = monotonicNow()
     for runner in due where !runner.isOver { runner.tick(now: monotonicNow(), blocksMax: share) }
     for runner in due where !runner.isOver {
-      let now = monotonicNow()
-      runner.sendMessages(now: now)
+      runner.sendMessages(now: monotonicNow())
       guard !runner.isOver else { continue }
-      let rest = (runner.nextLook &- now &+ ForkLoop.slackNanoseconds &+ ForkLoop.tickNanoseconds &- 1) / ForkLoop.tickNanoseconds
+      let rest = (runner.nextLook &- began &+ ForkLoop.slackNanoseconds &+ ForkLoop.tickNanoseconds &- 1) / ForkLoop.tickNanoseconds
       put(runner, in: min(max(rest, 1), ForkLoop.restMax))
     }
     due.removeAll(keepingCapacity: true)

@@ -28,6 +28,8 @@ final class ForkRunner {
   /// A fork that had no block for so long is looked at less often.
   private static let idleNanoseconds: Int64 = 500_000_000
   private static let idleLookNanoseconds: Int64 = 9_000_000
+  /// What is later than this comes out of a backlog.
+  private static let liveNanoseconds: Int64 = 100_000_000
   /// What an engine that starts late is given for draining, even when the fork's own time is over.
   private static let drainMin = Duration.seconds(1)
 
@@ -169,13 +171,16 @@ final class ForkRunner {
     stream.keepSpool(now: sinceEpoch)
     var hasBlocks = false
     if machine.isStreaming, let session { hasBlocks = prepare(session, sinceEpoch, blocksMax) }
-    // Where there was a block the call was alive a moment ago.
-    if !hasBlocks, stream.isCaptureClosed, machine.name != .draining { handle(.captureClosed) }
+    // Where there was a block of a moment ago the call was alive then.
+    let isLive = hasBlocks && sinceEpoch &- stream.completedAt < ForkRunner.liveNanoseconds
+    if !isLive, stream.isCaptureClosed, machine.name != .draining { handle(.captureClosed) }
   }
 
   private func finishWork(_ now: Int64) {
     defer { if machine.isStreaming, machine.name == .draining || leavesAt != nil { nextLook = now } }
     guard !machine.isEnded else { return }
+    // The connection broke while it was waited for.
+    if leavesAt != nil, !machine.isStreaming { return handle(.shutdown) }
     if machine.isStreaming, let session { send(over: session, now &- epochMonotonic) }
     if let line = journal.gapsDueNow(now: now, isLast: false) { output.send(line) }
     reportIfMoved(now)

@@ -65,9 +65,10 @@ package struct PingBarrier: Sendable {
     return isUrgent || now &- lastAt >= PingBarrier.intervalNanoseconds
   }
 
-  /// Whether the server pongs, and owes no answer for longer than usual: nobody need ask how the connection is.
+  /// Whether the server pongs, was asked a moment ago, and owes no answer for longer than usual: nobody need ask its kernel.
+  /// (A connection whose buffers are full is not pinged any more.)
   package func isAnswered(now: Int64) -> Bool {
-    hasPonged && now &- (outstanding?.at ?? now) < 2 &* PingBarrier.intervalNanoseconds
+    hasPonged && now &- (outstanding?.at ?? lastAt) < 2 &* PingBarrier.intervalNanoseconds
   }
 
   /// A ping was sent behind all audio up to `position`.

@@ -42,6 +42,16 @@ package struct AsteriskBench: Sendable {
     package var latenessP99: Double?
 
     package init() {}
+
+    /// What lies between two measurements of the same, as one of `seconds`.
+    package func mean(with other: Sample) -> Sample {
+      var mean = self
+      func between(_ value: (Sample) -> Double) -> Double { (value(self) / seconds + value(other) / other.seconds) / 2 * seconds }
+      mean.asterisk.processorNanoseconds = UInt64(between { Double($0.asterisk.processorNanoseconds) })
+      mean.asterisk.contextSwitches = UInt64(between { Double($0.asterisk.contextSwitches) })
+      mean.asterisk.residentKilobytes = (asterisk.residentKilobytes + other.asterisk.residentKilobytes) / 2
+      return mean
+    }
   }
 
   /// A row at a number of calls: its measurements, and those with nothing beside the calls.
@@ -137,9 +147,13 @@ package struct AsteriskBench: Sendable {
       for count in calls {
         var found = rows.map { Result(row: $0.rawValue, kind: kind.rawValue, calls: count) }
         for turn in 1...max(turns, 1) {
-          let baseline = try await measure(.nothing, count, scene, seconds: seconds)
+          // Before and behind each row: a call alone costs more than most of what is done with it, and the machine drifts.
+          var before = try await measure(.nothing, count, scene, seconds: seconds)
           for (index, row) in rows.enumerated() {
             let sample = try await measure(row, count, scene, seconds: seconds)
+            let behind = try await measure(.nothing, count, scene, seconds: seconds)
+            let baseline = before.mean(with: behind)
+            before = behind
             found[index].samples.append(sample)
             found[index].baseline.append(baseline)
             say(

@@ -46,6 +46,17 @@ struct BenchTests {
     #expect(Set(table.map { $0.filter { $0 == "|" }.count }).count == 1, "every line has as many cells")
   }
 
+  @Test("Two measurements of the same are one between them, whatever their length")
+  func mean() {
+    var first = AsteriskBench.Sample()
+    var second = AsteriskBench.Sample()
+    (first.seconds, second.seconds) = (10, 5)
+    (first.asterisk.processorNanoseconds, second.asterisk.processorNanoseconds) = (1000, 700)
+    let mean = first.mean(with: second)
+    #expect(mean.seconds == 10)
+    #expect(mean.asterisk.processorNanoseconds == 1200)
+  }
+
   @Test("A plot has a line and a name for each row, names are escaped, and no point leaves it")
   func chart() throws {
     let chart = Chart(
