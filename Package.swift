@@ -90,8 +90,8 @@ let benchmarks: [Target] =
     .executableTarget(
       name: "audiofork-benchmarks",
       dependencies: [
-        "AudioForkCore", "AudioForkDialects", "AudioForkResampling", "AudioForkRing", "AudioForkTap", "AudioForkTestKit",
-        "AudioForkWebSocket", "CAllocationCount", "CAudioForkABI", nioCore, .product(name: "Benchmark", package: "benchmark"),
+        "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkResampling", "AudioForkRing", "AudioForkTap",
+        "AudioForkTestKit", "AudioForkWebSocket", "CAllocationCount", "CAudioForkABI", nioCore, .product(name: "Benchmark", package: "benchmark"),
       ],
       path: "Benchmarks/Micro", swiftSettings: common, plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
   ] : []

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
 import AudioForkDialects
+import AudioForkOptions
 import AudioForkResampling
 import AudioForkRing
 import AudioForkTap
@@ -15,6 +16,7 @@ import NIOCore
 /// counted, and has a threshold in Benchmarks/Thresholds: 0.
 private let allocations = BenchmarkMetric.custom("allocations", polarity: .prefersSmaller, useScalingFactor: false)
 
+/// `name` becomes a file's, which is looked for as it is: no spaces.
 private func measure(_ name: String, _ work: @escaping () -> Void) {
   Benchmark(name) { benchmark in
     // What is reused is made on the first round.
@@ -36,22 +38,22 @@ let benchmarks: @Sendable () -> Void = {
   for (name, directions, isStereo) in [
     ("mono", DirectionSet.in, false), ("mix", .both, false), ("stereo", .both, true),
   ] {
-    measureRendering("render \(name)", RenderConfiguration(
+    measureRendering("render-\(name)", RenderConfiguration(
       directions: directions, wireRateHertz: 8000, fill: true, isStereo: isStereo))
   }
-  measureRendering("render mix, 8 to 16 kHz", RenderConfiguration(directions: .both, wireRateHertz: 16_000, fill: true))
+  measureRendering("render-mix-8-to-16-kHz", RenderConfiguration(directions: .both, wireRateHertz: 16_000, fill: true))
   measureMessages()
 }
 
 /// Entries of 20 ms, through the ring as the module and the engine do it.
 private func measureRing() {
   let ring = BenchRing()
-  measure("ring write") { ring.write() }
+  measure("ring-write") { ring.write() }
   let read = BenchRing()
   guard let reader = try? RingReader(path: read.path) else { return }
   var samples: [Int16] = []
   var next: UInt64 = 0
-  measure("ring write and read") {
+  measure("ring-write-and-read") {
     read.write()
     blackHole(reader.read(next, into: &samples))
     next += 1
@@ -97,13 +99,13 @@ private func measureMessages() {
   let samples = (0..<160).map { Int16(truncatingIfNeeded: $0 * 397) }
   var message: [UInt8] = []
   let linear = RawDialect()
-  measure("encode, linear") { linear.encode(samples, at: 0, into: &message) }
+  measure("encode-linear") { linear.encode(samples, at: 0, into: &message) }
   let muLaw = RawDialect(encoding: .muLaw)
-  measure("encode, mu-law") { muLaw.encode(samples, at: 0, into: &message) }
+  measure("encode-mu-law") { muLaw.encode(samples, at: 0, into: &message) }
   var writer = FrameWriter(SeededRandom(seed: 1))
   var payload = [UInt8](repeating: 7, count: 320)
   var buffer = ByteBuffer()
-  measure("frame, masked") {
+  measure("frame-masked") {
     buffer.clear()
     writer.binary(masking: &payload, into: &buffer)
     blackHole(buffer.readableBytes)

@@ -22,7 +22,7 @@ package struct EngineBench: Sendable {
     package static func others(_ forks: Int) -> [Row] {
       [
         Row(name: "slin, in", forks: forks, options: "D(in)"),
-        Row(name: "slin, stereo", forks: forks, options: "D(stereo)"),
+        Row(name: "slin, stereo", forks: forks, options: "D(stereo)", isStamped: false),
         Row(name: "slin16, both", forks: forks, options: "D(both)f(slin16)", isStamped: false),
         Row(name: "ulaw, both", forks: forks, options: "D(both)f(ulaw)", isStamped: false),
         Row(name: "wss, slin, both", forks: forks, options: "D(both)T(insecure)", isSecure: true),
