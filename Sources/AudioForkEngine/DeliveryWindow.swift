@@ -5,7 +5,8 @@
 ///
 /// A mark (the renderer's checkpoint in the engine) is taken at a block boundary, at most every `spacing`, behind each
 /// ping, and behind each block for a server that says how far it came: the stream goes on at exactly that place, even
-/// when what lies before it is not in the ring any more. What confirms a mark depends on what the server can say (`ConfirmationLevel`): `confirm(position:)` is its
+/// when what lies before it is not in the ring any more. What confirms a mark depends on what the server can say
+/// (`ConfirmationLevel`): `confirm(position:)` is its
 /// own word, a pong or an `ack`; `confirm(now:acknowledged:)` is the peer's kernel's, and age on a connection that
 /// still lives. After a break the stream goes on from the confirmed mark.
 package struct DeliveryWindow<Mark> {
@@ -46,7 +47,8 @@ package struct DeliveryWindow<Mark> {
   }
 
   /// Notes that all before `mark`, at `position` of the stream, has been sent: `offset` bytes on this connection, at
-  /// `now` nanoseconds. One at the same position as the last replaces nothing. `isWhole`: the server has also been told
+  /// `now` nanoseconds. One at the same position as the last replaces it only where
+  /// that was not whole and this one is. `isWhole`: the server has also been told
   /// what belongs to the audio before it; only such a mark counts as delivered, and the others serve to resume at.
   package mutating func record(_ mark: Mark, position: UInt64, now: Int64, offset: UInt64, isWhole: Bool = true) {
     if let last = sent.last, last.position == position {

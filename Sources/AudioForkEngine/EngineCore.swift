@@ -29,8 +29,8 @@ package final class EngineCore {
   /// Forks on each loop.
   private var loads: [Int]
   /// A loop gets so many forks before the next one gets any: what it sends for in one go keeps its code, the kernel's and
-  /// the receiver awake. Beyond that all are filled evenly. Of the dearest forks (TLS, two rates to convert) so many need
-  /// half of a core, and a replay of them all at once is still faster than real time.
+  /// the receiver awake. Beyond that all are filled evenly. So many of the dearest forks (TLS, two rates to convert: 22 us
+  /// a message, docs/performance.md) take a quarter of a core, which leaves room for a replay of them all at once.
   private static let forksBeforeNextLoop = 200
   /// A fork at work.
   private struct Work {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The benchmarks' ratios in two minutes, with limits that a busy machine does not reach: what docs/performance.md says has
-/// not become untrue by a change.
+/// The benchmarks' ratios from short measurements, with limits well above what docs/performance.md says: a change that
+/// makes that untrue shows, a machine that is busy should not.
 package struct QuickBench: Sendable {
   /// A ratio and what it may be at most.
   package struct Finding: Sendable {

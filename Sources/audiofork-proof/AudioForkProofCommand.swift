@@ -147,7 +147,7 @@ struct AsteriskCost: AsyncParsableCommand {
 /// The ratios of both, with limits.
 struct QuickCost: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "quick", abstract: "The benchmarks' ratios in two minutes; exit status 1 where one is too high.")
+    commandName: "quick", abstract: "The benchmarks' ratios from short measurements; exit status 1 where one is too high.")
 
   func run() async throws {
     let findings = try await QuickBench(say: Progress.say).run()
