@@ -349,6 +349,12 @@ final class ForkRunner {
       leave("connection: the server has not answered for \(limit / 1_000_000_000) s")
       return true
     }
+    if level == .pong, flightSince != nil, barrier.hasStoppedPonging(now: now) {
+      // The next connection finds out by itself what it answers.
+      stream.forgetPonged(choice.index)
+      leave("server: it speaks, but has not answered a ping for \(barrier.silenceMax / 1_000_000_000) s")
+      return true
+    }
     probe(now)
     return false
   }

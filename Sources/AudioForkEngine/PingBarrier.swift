@@ -116,6 +116,13 @@ package struct PingBarrier: Sendable {
     return now &- outstanding.at >= silenceMax
   }
 
+  /// Whether a server that has ponged on this connection goes on speaking and has left a ping behind audio that waits
+  /// without an answer for too long: nothing more would be confirmed.
+  package func hasStoppedPonging(now: Int64) -> Bool {
+    guard hasPonged, let outstanding else { return false }
+    return now &- outstanding.at >= silenceMax && heardAt > outstanding.at
+  }
+
   /// Whether it has turned out that the server does not pong.
   package func isMute(now: Int64) -> Bool { isOn && !hasPonged && firstAt != nil && !isUndecided(now: now) }
 

@@ -95,6 +95,11 @@ package final class TestCall {
     }
   }
 
+  /// Writes the frames that are due by now.
+  package func speakDue() {
+    while epoch + Int64(framesWritten + 1) * TestCall.frameNanoseconds <= af_now_ns() { speak(frames: 1) }
+  }
+
   /// Makes the entry nonsense that was written so many entries before the last one.
   package func damage(entryBeforeLast count: UInt64) throws {
     let direction = try #require(MemoryLayout<af_ring_entry>.offset(of: \.direction))

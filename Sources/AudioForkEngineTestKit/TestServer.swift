@@ -15,8 +15,12 @@ package final class TestServer: Sendable {
     case closeOnPing(WebSocketErrorCode)
     /// Records, and answers every ping but the first so late.
     case pongLate(TimeAmount)
+    /// Records, and answers no ping but the server's first one.
+    case pongOnce
     /// Speaks audiofork.v1 and keeps what it gets in the store.
     case fork(ForkStore)
+    /// The same for many forks, by the ids that they say.
+    case forks(ForkStores)
     /// Answers the upgrade with these bytes.
     case answer(String)
     /// Accepts and never says anything.
@@ -131,7 +135,7 @@ package final class TestServer: Sendable {
     switch behaviour {
     case .silent: return
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
-    case .record, .closeAfter, .closeOnPing, .pongLate, .fork, .dropOnClose, .ignoreClose, .stall, .talk:
+    case .record, .closeAfter, .closeOnPing, .pongLate, .pongOnce, .fork, .forks, .dropOnClose, .ignoreClose, .stall, .talk:
       let upgrader = NIOWebSocketServerUpgrader(
         shouldUpgrade: { channel, head in
           log.withLockedValue { $0[index].head = head }
@@ -215,6 +219,29 @@ package final class ForkStore: Sendable {
   }
 }
 
+/// The same of many forks.
+package final class ForkStores: Sendable {
+  private let stores = NIOLockedValueBox<[String: ForkStore]>([:])
+
+  package init() {}
+
+  package subscript(id: String) -> ForkStore.State { store(of: id).now }
+
+  fileprivate func store(of id: String) -> ForkStore {
+    stores.withLockedValue { stores in
+      let store = stores[id] ?? ForkStore()
+      stores[id] = store
+      return store
+    }
+  }
+
+  /// The store of the fork that begins with this text.
+  fileprivate func store(startedBy text: String) -> ForkStore? {
+    guard text.hasPrefix(#"{"type":"start""#), let field = text.firstRange(of: #""id":""#) else { return nil }
+    return store(of: String(text[field.upperBound...].prefix { $0 != "\"" }))
+  }
+}
+
 /// Answers whatever comes with fixed bytes.
 private final class AnswerHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
@@ -240,6 +267,7 @@ private final class RecordingHandler: ChannelInboundHandler {
   private let log: NIOLockedValueBox<[TestServer.Connection]>
   private let index: Int
   private var pings: RepeatedTask?
+  private var store: ForkStore?
 
   init(
     _ behaviour: TestServer.Behaviour, _ pingEvery: TimeAmount?, _ answersPings: Bool, _ log: NIOLockedValueBox<[TestServer.Connection]>,
@@ -250,6 +278,7 @@ private final class RecordingHandler: ChannelInboundHandler {
     self.answersPings = answersPings
     self.log = log
     self.index = index
+    if case .fork(let store) = behaviour { self.store = store }
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
@@ -292,7 +321,10 @@ private final class RecordingHandler: ChannelInboundHandler {
       }
       total = log[index].audio.count
     }
-    if case .fork(let store) = behaviour {
+    if case .forks(let stores) = behaviour, store == nil, frame.opcode == .text {
+      store = stores.store(startedBy: String(decoding: payload, as: UTF8.self))
+    }
+    if let store {
       for answer in store.received(frame.opcode, payload) {
         context.writeAndFlush(
           Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: answer))), promise: nil)
@@ -308,6 +340,8 @@ private final class RecordingHandler: ChannelInboundHandler {
       context.eventLoop.scheduleTask(in: delay) {
         channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .pong, data: ByteBuffer(bytes: payload)), promise: nil)
       }
+    } else if frame.opcode == .ping, case .pongOnce = behaviour, index > 0 || log.withLockedValue({ $0[index].pings.count > 1 }) {
+      return
     } else if frame.opcode == .ping, answersPings {
       context.writeAndFlush(
         Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: ByteBuffer(bytes: payload))), promise: nil)

@@ -7,6 +7,7 @@ import AudioForkTestKit
 import CAudioForkABI
 import NIOCore
 import NIOHTTP1
+import NIOPosix
 import NIOWebSocket
 import Testing
 
@@ -227,6 +228,27 @@ struct ConfirmationRealTimeTests {
     await second.stop()
   }
 
+  @Test("A server that goes on speaking but stops to pong is left, and believed its kernel from then on")
+  func pongsOnce() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(.pongOnce, pingEvery: .milliseconds(200))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url, settings: ["buffer=5"], bufferSeconds: 8)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    // Two seconds are in flight then, and the ring would be full a little later.
+    try await call.speak(untilMilliseconds: 9000)
+    #expect(engine.reports(call.id).last?.counters.confirmation == .tcp)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.lost == 0)
+    #expect(server.connections.count == 2)
+    #expect(engine.lines().contains { $0.contains("it speaks, but has not answered a ping for 3 s") })
+    let reception = Reception(server.connections, expected: call.expected)
+    #expect(reception.isExact && reception.missing == 0)
+    await server.stop()
+  }
+
   @Test("A server that is gone behind something that keeps TCP alive is left while the ring still has its audio", arguments: [true, false])
   func halfOpen(speaks: Bool) async throws {
     let directory = try ScratchFolder()
@@ -409,26 +431,46 @@ struct ConfirmationRealTimeTests {
   @Test("A reset right behind the upgrade fails that attempt alone: its time limit does not cut the next connection")
   func resetBehindUpgrade() async throws {
     let directory = try ScratchFolder()
-    let peer = try ConformancePeer()
-    let store = ForkStore()
-    let server = try await TestServer.start(.fork(store))
+    let store = ForkStores()
+    let server = try await TestServer.start(.forks(store))
     let engine = try await TestEngine(directory)
-    let call = try TestCall(
-      in: directory, url: "ws://127.0.0.1:\(peer.port)/", furtherURLs: [server.url], options: "D(both)w(audiofork)",
-      settings: ["connect_timeout=1"])
-    engine.tell(.fork(id: call.id, isClosed: false))
-    let key = try await peer.request()
-    let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-      + "Sec-WebSocket-Accept: \(acceptValue(key))\r\nSec-WebSocket-Protocol: audiofork.v1\r\n\r\n"
-    try await peer.send(Array(answer.utf8))
-    // Whether it is there before `start` is sent is up to chance: the worst order is rare.
-    peer.closeSocket(resets: true)
-    try await call.speak(untilMilliseconds: 2500)
-    call.hangUp()
-    let end = try await finish(engine)
-    #expect(end.reason == "done: all audio was delivered")
-    #expect(store.now.samples == call.expected)
-    #expect(server.connections.count == 1)
+    let count = 160
+    let (ports, port) = AsyncStream<UInt16>.makeStream()
+    // It has to fall between reading the answer and sending `start`: some of so many delays do.
+    let peer = NIOThreadPool.singleton.runIfActive(eventLoop: MultiThreadedEventLoopGroup.singleton.next()) {
+      let peer = try ConformancePeer()
+      port.yield(peer.port)
+      for index in 0..<count { try peer.upgradeAndReset(after: Int64(index % 40) * 5000) }
+    }
+    var portNumbers = ports.makeAsyncIterator()
+    let bad = try #require(await portNumbers.next())
+    var calls: [TestCall] = []
+    for index in 0..<count {
+      let call = try TestCall(
+        in: directory, id: "af-test-\(index)", url: "ws://127.0.0.1:\(bad)/", furtherURLs: [server.url],
+        options: "D(both)w(audiofork)", settings: ["connect_timeout=1"], bufferSeconds: 5)
+      engine.tell(.fork(id: call.id, isClosed: false))
+      calls.append(call)
+      // One after the other, so that nothing delays the client's next step.
+      try await eventually("the second server has the fork") {
+        for call in calls { call.speakDue() }
+        return server.connections.count > index
+      }
+    }
+    try await peer.get()
+    // The first attempt's limit passes.
+    let end = af_now_ns() + 1500 * millisecond
+    while af_now_ns() < end {
+      for call in calls { call.speakDue() }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    for call in calls { call.hangUp() }
+    try await eventually("all forks end") { calls.allSatisfy { engine.ended($0.id) != nil } }
+    let wrong = calls.filter {
+      engine.ended($0.id)?.reason != "done: all audio was delivered" || store[$0.id].samples != $0.expected
+    }
+    #expect(wrong.map(\.id) == [])
+    #expect(server.connections.count == count)
     await server.stop()
   }
 

@@ -87,11 +87,15 @@ final class ConformancePeer {
   var answersPings = false
   private var pingsAnswered = 0
 
-  init() throws {
+  /// `receiveBufferBytes`: of its connections, which then hold little that nobody has read.
+  init(receiveBufferBytes: CInt? = nil) throws {
     let listener = Glibc.socket(
       AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
     self.listener = listener
     guard listener >= 0 else { throw Failure(what: "no socket") }
+    if var bytes = receiveBufferBytes {
+      setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &bytes, socklen_t(MemoryLayout<CInt>.size))
+    }
     // A sockaddr_in by hand: which module the C type's members belong to depends on who imported it first.
     var address: [UInt8] = [UInt8(AF_INET), 0, 0, 0, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
     var size = socklen_t(address.count)
@@ -152,6 +156,50 @@ final class ConformancePeer {
       throw Failure(what: "sec-websocket-key: \(keys)")
     }
     return keys[0]
+  }
+
+  /// Serves one client on the calling thread, which it blocks: agrees to audiofork.v1 and resets the connection so long
+  /// behind that.
+  func upgradeAndReset(after nanoseconds: Int64) throws {
+    func block(_ what: String, _ condition: () -> Bool) throws {
+      let deadline = af_now_ns() + 5000 * millisecond
+      while !condition() {
+        guard af_now_ns() < deadline else { throw Failure(what: "\(what) does not come") }
+        usleep(50)
+      }
+    }
+    head = []
+    isEnded = false
+    try block("a connection") {
+      socket = accept(listener, nil, nil)
+      return socket >= 0
+    }
+    _ = fcntl(socket, F_SETFL, O_NONBLOCK)
+    _ = fcntl(socket, F_SETFD, FD_CLOEXEC)
+    try block("a request") {
+      head += receive()
+      return head.suffix(4) == [13, 10, 13, 10]
+    }
+    let field = "sec-websocket-key: "
+    let line = String(decoding: head, as: UTF8.self).split(separator: "\r\n").first { $0.lowercased().hasPrefix(field) }
+    guard let key = line?.dropFirst(field.count) else { throw Failure(what: "no key") }
+    let answer =
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      + "Sec-WebSocket-Accept: \(acceptValue(String(key)))\r\nSec-WebSocket-Protocol: audiofork.v1\r\n\r\n"
+    let bytes = Array(answer.utf8)
+    guard Glibc.send(socket, bytes, bytes.count, CInt(MSG_NOSIGNAL)) == bytes.count else { throw Failure(what: "no answer") }
+    let end = af_now_ns() + nanoseconds
+    while af_now_ns() < end {}
+    closeSocket(resets: true)
+  }
+
+  /// Waits for a client and agrees to its request.
+  func upgrade() async throws {
+    let key = try await request()
+    let answer =
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      + "Sec-WebSocket-Accept: \(acceptValue(key))\r\n\r\n"
+    try await send(Array(answer.utf8))
   }
 
   /// Sends in pieces of so many bytes, each for itself; nil: all at once. A client that has gone is no failure here.

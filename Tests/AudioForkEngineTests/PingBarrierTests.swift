@@ -104,6 +104,24 @@ struct PingBarrierTests {
     #expect(!barrier.hasFallenSilent(now: 2 * limit))
   }
 
+  @Test("One that has ponged on this connection, speaks and does not pong any more is found out")
+  func stopped() {
+    let limit: Int64 = 7_000_000_000
+    var barrier = PingBarrier(isOn: true, silenceMax: limit, now: 0)
+    barrier.sent(position: 1, now: 0)
+    barrier.heard(1, now: 1)
+    #expect(!barrier.hasStoppedPonging(now: 2 * limit), "it has not begun")
+    _ = barrier.pong(PingBarrier.payload(1))
+    #expect(!barrier.hasStoppedPonging(now: 2 * limit), "it owes nothing")
+    barrier.sent(position: 2, now: limit)
+    #expect(!barrier.hasStoppedPonging(now: 2 * limit), "it says nothing at all")
+    barrier.heard(2, now: limit + 1)
+    #expect(!barrier.hasStoppedPonging(now: 2 * limit - 1))
+    #expect(barrier.hasStoppedPonging(now: 2 * limit))
+    _ = barrier.pong(PingBarrier.payload(2))
+    #expect(!barrier.hasStoppedPonging(now: 3 * limit))
+  }
+
   @Test("A server that is sent nothing has more time, and silence before there was anything to say is none")
   func idleSilence() {
     let limit: Int64 = 7_000_000_000
