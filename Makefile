@@ -96,6 +96,7 @@ bench: bench-engine bench-asterisk
 
 bench-engine:
 	@scripts/bench engine --out Benchmarks/results
+	@scripts/bench burst --out Benchmarks/results
 
 bench-asterisk:
 	@scripts/bench asterisk --out Benchmarks/results

@@ -34,4 +34,6 @@ package enum AsteriskRelease: String, Sendable, CaseIterable, CustomStringConver
     guard let names = ProcessInfo.processInfo.environment["AUDIOFORK_SUITES"] else { return allCases }
     return names.split(separator: " ").compactMap { AsteriskRelease(rawValue: String($0)) }
   }()
+  /// The newest of them: for what lies between the engine and a server, which no release has a part in.
+  package static let newest = Array(allCases.filter { tested.contains($0) }.prefix(1))
 }

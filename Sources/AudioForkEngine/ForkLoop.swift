@@ -241,7 +241,10 @@ final class ForkLoop {
     turn &+= 1
     swap(&due, &wheel[place(turn)])
     let began = monotonicNow()
-    for runner in due where !runner.isOver { runner.tick(now: monotonicNow(), blocksMax: share) }
+    for (index, runner) in due.enumerated() where !runner.isOver {
+      if index + 2 < due.count { due[index + 2].prefetch() }
+      runner.tick(now: monotonicNow(), blocksMax: share)
+    }
     for runner in due where !runner.isOver {
       runner.sendMessages(now: monotonicNow())
       guard !runner.isOver else { continue }

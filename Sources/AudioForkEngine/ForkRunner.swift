@@ -70,6 +70,8 @@ final class ForkRunner {
   private var suspicions: [Int: Int] = [:]
   private static let suspicionsMax = 3
   private var mute: Set<Int> = []
+  /// Those that stopped to answer pings on their last connection: they are not pinged on the next one.
+  private var fickle: Set<Int> = []
   /// On how many connections in a row an endpoint that has ponged before did not.
   private var silences: [Int: Int] = [:]
   private static let silencesMax = 2
@@ -152,6 +154,9 @@ final class ForkRunner {
   func forget() { handle(.forgotten) }
 
   // MARK: - Tick
+
+  /// Begins to fetch what `tick` will look at.
+  func prefetch() { stream.prefetch() }
 
   /// Looks at the ring and makes messages of what there is to send, `blocksMax` blocks of it. `now` is CLOCK_MONOTONIC.
   /// Afterwards `nextLook` says when that is worth it again, and `sendMessages` is to be called.
@@ -313,6 +318,8 @@ final class ForkRunner {
     else { return }
     // A server that acknowledges confirms by that and not by its pong.
     if level < .app { stream.sent(now: now, offset: session.bytesWritten, audioBytes: 0, isBarrier: true) }
+    // What was heard up to here is no answer to it.
+    barrier.heard(session.framesHeard, now: now)
     session.ping(PingBarrier.payload(stream.position))
     barrier.sent(position: stream.position, now: now)
   }
@@ -349,10 +356,11 @@ final class ForkRunner {
       leave("connection: the server has not answered for \(limit / 1_000_000_000) s")
       return true
     }
-    if level == .pong, flightSince != nil, barrier.hasStoppedPonging(now: now) {
-      // The next connection finds out by itself what it answers.
-      stream.forgetPonged(choice.index)
-      leave("server: it speaks, but has not answered a ping for \(barrier.silenceMax / 1_000_000_000) s")
+    // The ring is about to overwrite what waits. A spool would keep it for longer.
+    let limit = facts.spool == nil ? barrier.silenceMax : PingBarrier.deadNanoseconds
+    if level == .pong, flightSince != nil, barrier.hasStoppedPonging(now: now, limit: limit) {
+      fickle.insert(choice.index)
+      leave("server: it speaks, but has not answered a ping for \(limit / 1_000_000_000) s")
       return true
     }
     probe(now)
@@ -578,7 +586,7 @@ final class ForkRunner {
     tellIfNotVerified()
     level = position == nil ? .tcp : .app
     barrier = PingBarrier(
-      isOn: facts.options.pings && !offended.contains(choice.index), isHopeful: !mute.contains(choice.index),
+      isOn: facts.options.pings && !offended.contains(choice.index) && !fickle.contains(choice.index), isHopeful: !mute.contains(choice.index),
       isKnown: stream.hasPonged(choice.index),
       silenceMax: facts.silenceMaxNanoseconds, now: now)
     probedAt = now
@@ -676,6 +684,7 @@ final class ForkRunner {
       mute.remove(choice.index)
       suspicions[choice.index] = nil
     }
+    if !barrier.isOn { fickle.remove(choice.index) }
     if offended.contains(choice.index) {
       if !wasStable { offended.remove(choice.index) }
     } else if barrier.mayHaveOffended(now: now &- epochMonotonic) {

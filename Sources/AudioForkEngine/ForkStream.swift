@@ -171,6 +171,9 @@ package final class ForkStream {
     }
   }
 
+  /// Begins to fetch what the next block will be made of.
+  package func prefetch() { ring.prefetch(renderer.nextSequence) }
+
   /// An entry from the ring, or from the spool where the ring has overwritten it. Nil: it is being fetched.
   private func read(_ sequence: UInt64) -> RingRead? {
     let found = ring.read(sequence, into: &room.entry)

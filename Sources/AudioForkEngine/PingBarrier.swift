@@ -4,7 +4,8 @@
 /// before (RFC 6455 section 5.5.3, and the order of TCP). Of one connection; without I/O and clock.
 ///
 /// One ping is out at a time. A late pong is back-pressure and no death: the connection is dead only when a server
-/// that has spoken before says nothing at all for `silenceMax` while a ping is out.
+/// that has spoken before says nothing at all for `silenceMax` while a ping is out. Only where waiting longer would cost
+/// audio, and the server speaks all the time, is it taken for one that does not pong any more (`hasStoppedPonging`).
 package struct PingBarrier: Sendable {
   /// Between two pings while audio is in flight.
   package static let intervalNanoseconds: Int64 = 250_000_000
@@ -106,8 +107,11 @@ package struct PingBarrier: Sendable {
   /// ping without an answer for too long: it is not the one that it was.
   private func speaksInstead(now: Int64) -> Bool {
     guard let outstanding else { return false }
-    return now &- outstanding.at >= silenceMax && heardAt > outstanding.at
+    return now &- outstanding.at >= silenceMax && isSpeaking(since: outstanding.at, now: now)
   }
+
+  /// What one sends before it reads a ping, and dies, is no sign of life behind that ping.
+  private func isSpeaking(since: Int64, now: Int64) -> Bool { heardAt > since && now &- heardAt < silenceMax / 2 }
 
   /// Whether a server that has ponged on an earlier connection has left this one's first ping without an answer for too
   /// long.
@@ -116,11 +120,11 @@ package struct PingBarrier: Sendable {
     return now &- outstanding.at >= silenceMax
   }
 
-  /// Whether a server that has ponged on this connection goes on speaking and has left a ping behind audio that waits
-  /// without an answer for too long: nothing more would be confirmed.
-  package func hasStoppedPonging(now: Int64) -> Bool {
+  /// Whether a server that has ponged on this connection goes on speaking and has left a ping without an answer for
+  /// `limit` (nanoseconds, `silenceMax` or more): nothing that it takes would be confirmed any more.
+  package func hasStoppedPonging(now: Int64, limit: Int64) -> Bool {
     guard hasPonged, let outstanding else { return false }
-    return now &- outstanding.at >= silenceMax && heardAt > outstanding.at
+    return now &- outstanding.at >= limit && isSpeaking(since: outstanding.at, now: now)
   }
 
   /// Whether it has turned out that the server does not pong.

@@ -2,19 +2,57 @@
 package import AudioForkWebSocket
 package import NIOCore
 
-/// Counts what goes to the network below TLS.
+/// Counts what goes to the network below TLS, and sends it past the channel's queue where that is empty.
 package final class CiphertextMeter: ChannelOutboundHandler {
   package typealias OutboundIn = ByteBuffer
   package typealias OutboundOut = ByteBuffer
 
   /// Bytes written since the connection began, those of the handshake included.
   package private(set) var written: UInt64 = 0
+  private var socket: DirectSocket?
+  /// What was written and waits for the flush that follows.
+  private var held: ByteBuffer?
 
   package init() {}
 
+  package func handlerAdded(context: ChannelHandlerContext) { socket = DirectSocket(context.channel) }
+
+  package func handlerRemoved(context: ChannelHandlerContext) { socket = nil }
+
   package func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-    written &+= UInt64(Self.unwrapOutboundIn(data).readableBytes)
+    let bytes = Self.unwrapOutboundIn(data)
+    written &+= UInt64(bytes.readableBytes)
+    // Nearly always: TLS writes what it has encrypted in one piece, and nobody asks when it has left.
+    if socket != nil, promise == nil, held == nil {
+      held = bytes
+      return
+    }
+    passOn(context)
+    socket?.hasQueued()
     context.write(data, promise: promise)
+  }
+
+  package func flush(context: ChannelHandlerContext) {
+    if var bytes = held {
+      // One owner at a time, or else each of them would have its copy.
+      held = nil
+      socket?.send(&bytes)
+      guard bytes.readableBytes > 0 else { return }
+      context.write(Self.wrapOutboundOut(bytes), promise: nil)
+    }
+    context.flush()
+  }
+
+  package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+    passOn(context)
+    context.close(mode: mode, promise: promise)
+  }
+
+  private func passOn(_ context: ChannelHandlerContext) {
+    guard let bytes = held else { return }
+    held = nil
+    socket?.hasQueued()
+    context.write(Self.wrapOutboundOut(bytes), promise: nil)
   }
 }
 

@@ -15,7 +15,7 @@ package final class TestServer: Sendable {
     case closeOnPing(WebSocketErrorCode)
     /// Records, and answers every ping but the first so late.
     case pongLate(TimeAmount)
-    /// Records, and answers no ping but the server's first one.
+    /// Records, and answers no ping but the first of each connection.
     case pongOnce
     /// Speaks audiofork.v1 and keeps what it gets in the store.
     case fork(ForkStore)
@@ -340,7 +340,7 @@ private final class RecordingHandler: ChannelInboundHandler {
       context.eventLoop.scheduleTask(in: delay) {
         channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .pong, data: ByteBuffer(bytes: payload)), promise: nil)
       }
-    } else if frame.opcode == .ping, case .pongOnce = behaviour, index > 0 || log.withLockedValue({ $0[index].pings.count > 1 }) {
+    } else if frame.opcode == .ping, case .pongOnce = behaviour, log.withLockedValue({ $0[index].pings.count > 1 }) {
       return
     } else if frame.opcode == .ping, answersPings {
       context.writeAndFlush(

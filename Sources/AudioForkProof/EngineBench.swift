@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AsteriskTestKit
-internal import AudioForkTap
 internal import AudioForkTestKit
 internal import CAudioForkABI
 internal import Foundation
@@ -140,22 +139,14 @@ package struct EngineBench: Sendable {
     let calls = try SyntheticCalls(
       row.forks, in: folder.path, url: "\(row.isSecure ? "wss" : "ws")://127.0.0.1:\(sink.port)", options: row.options,
       settings: ["reconnect_max_wait=1"], delay: 300_000_000 + Int64(row.forks) * 1_000_000)
-    // As the module does it: the link is descriptor 3.
-    var ends: [Int32] = [-1, -1]
-    guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else { throw BenchError("no socket pair") }
-    defer { close(ends[0]) }
     calls.start()
     defer { calls.stop() }
     let wait = calls.epoch - af_now_ns()
     if wait > 0 { try await Task.sleep(nanoseconds: UInt64(wait)) }
-    let engine = try ChildProcess(
-      Checkout.program, ["engine", "--link", "3", "--directory", folder.path], link: ends[1])
-    close(ends[1])
-    let link = LinkDrain(ends[0])
-    link.begin(calls.identifiers)
-    let sample = try await measure(engine, sink, row) { calls }
+    let engine = try LinkedEngine(in: folder)
+    engine.begin(calls.identifiers)
+    let sample = try await measure(engine.process, sink, row) { calls }
     await engine.end()
-    link.end()
     await sink.end()
     // The rings are the engine's until here.
     return withExtendedLifetime(folder) { sample }
@@ -207,109 +198,4 @@ package struct EngineBench: Sendable {
     sample.generatorLate = calls()?.latestMilliseconds ?? 0
     return sample
   }
-}
-
-extension Double {
-  func rounded(_ digits: Int) -> Double {
-    let scale = pow(10, Double(digits))
-    return (self * scale).rounded() / scale
-  }
-}
-
-extension Checkout {
-  fileprivate static let sink = root.appending(path: "build/bench-sink").path
-  fileprivate static let floor = root.appending(path: "build/bench-floor").path
-}
-
-/// Benchmarks/wire/sink.c.
-final class Sink {
-  struct Report {
-    var connections = 0
-    var messages = 0
-    var p50 = 0
-    var p99 = 0
-    var p999 = 0
-    var late = 0
-  }
-
-  let port: Int
-  private let child: ChildProcess
-  private let certificates: TestCertificates?
-  private var reports = 0
-
-  init(isSecure: Bool) async throws {
-    certificates = isSecure ? try TestCertificates() : nil
-    let pair = try certificates?.issued("server").pair
-    child = try ChildProcess(Checkout.sink, pair.map { [$0.certificate, $0.key] } ?? [])
-    guard let line = await child.line(within: 5, where: { $0.hasPrefix("port ") }), let found = Int(line.dropFirst(5)) else {
-      throw BenchError("bench-sink does not listen: \(child.lines)")
-    }
-    port = found
-  }
-
-  func reset() { child.signal(SIGUSR1) }
-  func end() async { await child.end() }
-
-  func report() async throws -> Report {
-    reports += 1
-    let number = reports
-    child.signal(SIGUSR2)
-    let lines = await eventually(within: 5) {
-      let lines = self.child.lines.filter { $0.hasPrefix("connections ") }
-      return lines.count >= number ? lines : nil
-    }
-    guard let line = lines?.last else { throw BenchError("bench-sink does not answer") }
-    let words = line.split(separator: " ")
-    func value(_ name: String) -> Int {
-      words.firstIndex(of: name[...]).flatMap { words.indices.contains($0 + 1) ? Int(words[$0 + 1]) : nil } ?? 0
-    }
-    return Report(
-      connections: value("connections"), messages: value("messages"), p50: value("p50"), p99: value("p99"),
-      p999: value("p999"), late: value("late"))
-  }
-
-  func has(_ count: Int, within seconds: Double) async -> Bool {
-    let deadline = Date() + seconds
-    while Date() < deadline {
-      if let report = try? await report(), report.connections >= count { return true }
-      try? await Task.sleep(for: .milliseconds(100))
-    }
-    return false
-  }
-}
-
-/// The module's end of the link: says which forks there are, and reads what the engine says, so that it can.
-private final class LinkDrain {
-  private let descriptor: Int32
-  init(_ descriptor: Int32) { self.descriptor = descriptor }
-
-  func begin(_ identifiers: [String]) {
-    let descriptor = descriptor
-    Thread {
-      var buffer = [UInt8](repeating: 0, count: 65_536)
-      while read(descriptor, &buffer, buffer.count) > 0 {}
-    }.start()
-    var hello = FieldWriter(message: UInt16(AF_LINK_HELLO.rawValue))
-    hello.append(UInt16(AF_FIELD_VERSION.rawValue), Array("bench".utf8))
-    hello.append(UInt16(AF_FIELD_PROTOCOL.rawValue), number: UInt64(AF_LINK_VERSION))
-    say(hello.message())
-    for identifier in identifiers {
-      var fork = FieldWriter(message: UInt16(AF_LINK_FORK.rawValue))
-      fork.append(UInt16(AF_FIELD_ID.rawValue), Array(identifier.utf8))
-      fork.append(UInt16(AF_FIELD_STATE.rawValue), Array("live".utf8))
-      say(fork.message())
-    }
-    say(FieldWriter(message: UInt16(AF_LINK_TABLE_END.rawValue)).message())
-  }
-
-  private func say(_ bytes: [UInt8]) {
-    var done = 0
-    while done < bytes.count {
-      let count = bytes[done...].withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-      guard count > 0 else { return }
-      done += count
-    }
-  }
-
-  func end() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 }

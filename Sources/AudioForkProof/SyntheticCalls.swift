@@ -28,13 +28,16 @@ final class SyntheticCalls: @unchecked Sendable {
   /// How late the thread was at worst, nanoseconds.
   private let latest = Atomic<Int64>(0)
 
-  /// Makes `count` rings in `folder`, whose calls begin in `delay` nanoseconds. `settings`: lines of a profile.
-  init(_ count: Int, in folder: String, url: String, options: String, settings: [String], delay: Int64) throws {
+  /// Makes `count` rings in `folder`, whose calls begin in `delay` nanoseconds. `settings`: lines of a profile. `name`: what
+  /// their identifiers begin with.
+  init(
+    _ count: Int, in folder: String, name: String = "bench", url: String, options: String, settings: [String], delay: Int64
+  ) throws {
     self.count = count
     taps = .allocate(capacity: max(count, 1))
     taps.initialize(repeating: af_tap(), count: max(count, 1))
     epoch = (af_now_ns() + delay) / Self.frameNanoseconds * Self.frameNanoseconds
-    identifiers = (0..<count).map { "bench-\($0)" }
+    identifiers = (0..<count).map { "\(name)-\($0)" }
     for (number, identifier) in identifiers.enumerated() {
       var fields = FieldWriter()
       fields.append(UInt16(AF_FIELD_ID.rawValue), Array(identifier.utf8))

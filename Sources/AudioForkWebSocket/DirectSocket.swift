@@ -1,32 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
-internal import NIOCore
+package import NIOCore
 
-/// The socket below a channel, for bytes that nobody has to encrypt: one system call, and nothing of the channel's own
-/// queue of writes. What the kernel does not take at once goes through the channel, and so does the finding that the
-/// connection is gone. Used on the channel's event loop only, and only while the channel has nothing queued.
-struct DirectSocket {
+/// The socket below a channel: one system call, and nothing of the channel's own queue of writes. What the kernel does not
+/// take at once goes through the channel, and so does all that follows until the channel has nothing queued, and the
+/// finding that the connection is gone. Used on the channel's event loop only, by the one handler that writes to the
+/// channel.
+package struct DirectSocket {
   private let channel: any Channel
   private let descriptor: CInt
+  /// The channel may have bytes queued: what follows has to queue behind them.
+  private var mayBeQueued = true
   private static let flags = CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)
 
   /// nil where there is no socket below: an embedded channel.
-  init?(_ channel: any Channel) {
+  package init?(_ channel: any Channel) {
     let found = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { $0 }
     guard let found else { return nil }
     self.channel = channel
     descriptor = found
   }
 
-  /// Takes off the front what the kernel has taken.
-  func send(_ bytes: inout ByteBuffer) {
-    // NIO closes the socket and turns inactive with nothing of ours in between (BaseSocketChannel.close0), so that an
-    // active channel's descriptor is still its own.
-    guard channel.isActive else { return }
+  /// Takes off the front what the kernel has taken. The caller hands what is left to the channel, and nothing of it to
+  /// `send` again.
+  package mutating func send(_ bytes: inout ByteBuffer) {
+    guard isFree else { return }
     let descriptor = descriptor
     let count = unsafe bytes.withUnsafeReadableBytes { readable in
       unsafe Glibc.send(descriptor, readable.baseAddress, readable.count, DirectSocket.flags)
     }
     if count > 0 { bytes.moveReaderIndex(forwardBy: count) }
+    if bytes.readableBytes > 0 { mayBeQueued = true }
+  }
+
+  /// Something went to the channel without `send`.
+  package mutating func hasQueued() { mayBeQueued = true }
+
+  private var isFree: Bool {
+    mutating get {
+      // NIO closes the socket and turns inactive with nothing of ours in between (BaseSocketChannel.close0), so that an
+      // active channel's descriptor is still its own.
+      guard channel.isActive else { return false }
+      if mayBeQueued { mayBeQueued = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) != 0 }
+      return !mayBeQueued
+    }
   }
 }

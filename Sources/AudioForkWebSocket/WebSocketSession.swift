@@ -53,8 +53,6 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// The socket, where nothing is encrypted above it.
   private var socket: DirectSocket?
   private let isPlain: Bool
-  /// The channel may have bytes queued: what follows has to queue behind them.
-  private var mayBeQueued = true
   /// What the channel has said last; kept here because it is asked for with each block.
   private var isChannelWritable = false
 
@@ -80,11 +78,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// Whether the kernel has taken everything that was sent.
   package var isFlushed: Bool {
     guard let context, outgoing.readableBytes == 0 else { return false }
-    return isQueueEmpty(context)
-  }
-
-  private func isQueueEmpty(_ context: ChannelHandlerContext) -> Bool {
-    (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) == 0
+    return (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) == 0
   }
 
   /// Sends a binary message; `payload` is masked in place and worth nothing afterwards.
@@ -108,24 +102,20 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// Lets go what was sent since the last flush.
   package func flush() {
     guard outgoing.readableBytes > 0, let context else { return }
-    if let socket, isQueueEmptyNow(context) {
-      socket.send(&outgoing)
-      guard outgoing.readableBytes > 0 else { return reuse() }
-    }
-    let rest = outgoing
-    outgoing = ByteBuffer()
-    mayBeQueued = true
+    socket?.send(&outgoing)
+    guard outgoing.readableBytes > 0 else { return reuse() }
+    // What happens meanwhile finds nothing to flush: the channel may end in there, and with it the session.
+    var rest = ByteBuffer()
+    swap(&rest, &outgoing)
     context.writeAndFlush(Self.wrapOutboundOut(rest), promise: nil)
+    guard outgoing.capacity == 0 else { return }
+    swap(&rest, &outgoing)
+    reuse()
   }
 
   /// What a replay needed is not kept: there may be thousands of connections.
   private func reuse() {
     if outgoing.capacity > WebSocketSession.bytesKept { outgoing = ByteBuffer() } else { outgoing.clear() }
-  }
-
-  private func isQueueEmptyNow(_ context: ChannelHandlerContext) -> Bool {
-    if mayBeQueued { mayBeQueued = !isQueueEmpty(context) }
-    return !mayBeQueued
   }
 
   /// Begins the closing handshake. `closedByUs` follows, or `lost` when the server does not answer in time.

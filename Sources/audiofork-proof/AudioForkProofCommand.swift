@@ -8,7 +8,7 @@ internal import Foundation
 struct AudioForkProofCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audiofork-proof", abstract: "Proves on a real Asterisk what delivery promises.",
-    subcommands: [Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self, AsteriskCost.self, QuickCost.self])
+    subcommands: [Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self, BurstCost.self, AsteriskCost.self, QuickCost.self])
 
   static func report(_ findings: Findings, _ seed: UInt64, began: Date) throws {
     print("| what | found |\n|---|---|\n\(findings.table)")
@@ -109,6 +109,22 @@ struct EngineCost: AsyncParsableCommand {
     guard let out else { return }
     try BenchReport(results, secondsEach: seconds).write(to: "\(out)/engine.json")
     try EngineBench.chart(results).write(to: "\(out)/engine.svg")
+  }
+}
+
+/// Many starts within a second.
+struct BurstCost: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "burst", abstract: "Forks that begin within one second beside others that run.")
+  @Option(help: "Forks that run.") var running = 200
+  @Option(help: "Forks that begin.") var starts = 200
+  @Option(help: "Bursts with each transport.") var turns = 3
+  @Option(help: "A folder for burst.json.") var out: String?
+
+  func run() async throws {
+    let results = try await BurstBench(say: Progress.say).run(BurstBench.Row.all, running: running, starts: starts, turns: turns)
+    print(BurstBench.table(results))
+    if let out { try BenchReport(results, secondsEach: 3).write(to: "\(out)/burst.json") }
   }
 }
 

@@ -353,6 +353,31 @@ struct TLSLoopbackRealTimeTests {
     await server.stop()
   }
 
+  @Test("A server over TLS that stalls and reads on gets everything once and in order")
+  func stalls() async throws {
+    let directory = try ScratchFolder()
+    let identity = try certificates.issued("server")
+    let server = try await TestServer.start(.stall, receiveBufferBytes: 4096, security: try security(identity))
+    let engine = try await TestEngine(directory, tls: TLSClientProvider())
+    // More waits already than fits into the sockets; it is sent when it has shown that this server does not pong.
+    let call = try TestCall(
+      in: directory, url: server.secureURL, settings: [trusting], drainSeconds: 10, age: 24_000 * millisecond, bufferSeconds: 40)
+    call.speak(frames: 1200)
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await eventually("it is connected") { server.connections.first?.head != nil }
+    try await call.speak(untilMilliseconds: 26_500)
+    let sent = engine.reports(call.id).last?.counters.position ?? 0
+    #expect((40_000..<180_000).contains(sent), "\(sent) sample frames fitted into the sockets")
+    server.resume()
+    try await call.speak(untilMilliseconds: 27_500)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(server.connections.count == 1 && server.connections.first?.carries(call.expected) == true)
+    #expect(server.connections.first?.errors == [])
+    await server.stop()
+  }
+
   @Test("An end without close_notify is an end like TCP's, and our own ends have one")
   func closeNotify() async throws {
     let good = try certificates.issued("good")

@@ -102,7 +102,7 @@ extension IntegrationTests {
       try? FileManager.default.removeItem(atPath: place)
     }
 
-    @Test("Network trouble ends the fork with its reason, after the attempts it was given", arguments: AsteriskRelease.tested)
+    @Test("Network trouble ends the fork with its reason, after the attempts it was given", arguments: AsteriskRelease.newest)
     func unreachable(release: AsteriskRelease) async throws {
       let refuser = try ChildProcess(
         "/usr/bin/python3",

@@ -185,7 +185,7 @@ extension IntegrationTests {
       await server.end()
     }
 
-    @Test("7: a server that never answers the upgrade is given up in time, and the channel goes when it hangs up", arguments: AsteriskRelease.tested)
+    @Test("7: a server that never answers the upgrade is given up in time, and the channel goes when it hangs up", arguments: AsteriskRelease.newest)
     func silentServer(release: AsteriskRelease) async throws {
       let (server, port) = try await Self.fixture("unhelpful-server.py", ["silent"])
       try await Sandbox.with(release, dialplan: Self.dialplan("ws://127.0.0.1:\(port)/,R(1)r(2)")) { sandbox in
@@ -203,7 +203,7 @@ extension IntegrationTests {
       await server.end()
     }
 
-    @Test("10: pings are answered, a server's 1000 ends the fork, its 1001 does not", arguments: AsteriskRelease.tested)
+    @Test("10: pings are answered, a server's 1000 ends the fork, its 1001 does not", arguments: AsteriskRelease.newest)
     func closes(release: AsteriskRelease) async throws {
       for (code, seconds) in [(1000, 2.5), (1001, 1.5)] {
         let (server, port) = try await Self.fixture("closing-server.py", [String(code), String(seconds)])
@@ -227,7 +227,7 @@ extension IntegrationTests {
       }
     }
 
-    @Test("11: r counts the attempts, whatever R is, and the reason says how many there were", arguments: AsteriskRelease.tested)
+    @Test("11: r counts the attempts, whatever R is, and the reason says how many there were", arguments: AsteriskRelease.newest)
     func attempts(release: AsteriskRelease) async throws {
       for (options, attempts) in [("r(3)", 3), ("r(0)", 0), ("R(1)r(2)", 2)] {
         let (server, port) = try await Self.fixture("unhelpful-server.py", ["dropping"])

@@ -37,14 +37,14 @@ extension IntegrationTests {
       try? FileManager.default.removeItem(atPath: folder)
     }
 
-    @Test("Node's ws", arguments: AsteriskRelease.tested)
+    @Test("Node's ws", arguments: AsteriskRelease.newest)
     func node(release: AsteriskRelease) async throws {
       try await receives(
         release, "/usr/bin/env", ["node", Checkout.root.appending(path: "Examples/receiver-node/server.js").path],
         environment: ["NODE_PATH": "/usr/share/nodejs"])
     }
 
-    @Test("Python's websockets", arguments: AsteriskRelease.tested)
+    @Test("Python's websockets", arguments: AsteriskRelease.newest)
     func python(release: AsteriskRelease) async throws {
       try await receives(
         release, "/usr/bin/python3", [Checkout.root.appending(path: "Examples/receiver-python/server.py").path])

@@ -123,7 +123,7 @@ extension IntegrationTests {
     }
 
     /// Its two examples for wss:// name a host out there; here its name is this machine's, and nobody knows its certificate.
-    @Test("TLS and reconnecting: the examples connect by TLS, verify, and try again", arguments: AsteriskRelease.tested)
+    @Test("TLS and reconnecting: the examples connect by TLS, verify, and try again", arguments: AsteriskRelease.newest)
     func secure(release: AsteriskRelease) async throws {
       let seed = try SeedDocument()
       let certificates = try TestCertificates()

@@ -9,7 +9,7 @@ extension IntegrationTests {
   struct SpoolTests {
     @Test(
       "The server is away for six buffers, and the engine dies meanwhile: all of the call arrives",
-      arguments: AsteriskRelease.tested)
+      arguments: AsteriskRelease.newest)
     func outage(release: AsteriskRelease) async throws {
       let folder = try ScratchFolder()
       let settings = "buffer = 2\nspool = \(folder.path)\n"

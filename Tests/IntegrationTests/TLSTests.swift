@@ -67,7 +67,7 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("A profile brings the authority, and a certificate for a server that asks for one", arguments: AsteriskRelease.tested)
+    @Test("A profile brings the authority, and a certificate for a server that asks for one", arguments: AsteriskRelease.newest)
     func profile(release: AsteriskRelease) async throws {
       let certificates = try TestCertificates()
       let client = try certificates.issued("client")
@@ -116,7 +116,7 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("1: a server with TLS that is killed twice and comes back misses nothing", arguments: AsteriskRelease.tested)
+    @Test("1: a server with TLS that is killed twice and comes back misses nothing", arguments: AsteriskRelease.newest)
     func reconnect(release: AsteriskRelease) async throws {
       let certificates = try TestCertificates()
       let pair = try certificates.selfSigned("alone").pair
@@ -146,7 +146,7 @@ extension IntegrationTests {
       for receiver in receivers { await receiver.remove() }
     }
 
-    @Test("An untrusted certificate ends the seed's forks after the attempts that they allow, with the reason", arguments: AsteriskRelease.tested)
+    @Test("An untrusted certificate ends the seed's forks after the attempts that they allow, with the reason", arguments: AsteriskRelease.newest)
     func untrusted(release: AsteriskRelease) async throws {
       let certificates = try TestCertificates()
       let alone = try certificates.selfSigned("alone")
@@ -179,7 +179,7 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("9: wss:// to a server without TLS ends with the reason, whether the server answers or not", arguments: AsteriskRelease.tested)
+    @Test("9: wss:// to a server without TLS ends with the reason, whether the server answers or not", arguments: AsteriskRelease.newest)
     func plainServer(release: AsteriskRelease) async throws {
       let (silent, port) = try await OriginalFaultTests.fixture("unhelpful-server.py", ["silent"])
       try await Self.withCall(release, "wss://127.0.0.1:\(port)/,D(out)T(on)R(1)r(1)") { sandbox in
