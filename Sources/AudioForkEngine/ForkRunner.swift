@@ -4,6 +4,7 @@ internal import AudioForkDialects
 internal import AudioForkOptions
 internal import AudioForkRing
 internal import AudioForkWebSocket
+internal import CAudioForkABI
 internal import NIOCore
 
 /// One fork in the engine: obeys the machine, moves audio from the stream to the connection, and tells the module.
@@ -155,8 +156,22 @@ final class ForkRunner {
 
   // MARK: - Tick
 
-  /// Begins to fetch what `tick` will look at.
-  func prefetch() { stream.prefetch() }
+  /// Bytes of the objects that a tick uses all over, roughly: a wrong figure costs time and nothing else.
+  private static let footprint = (runner: UInt64(1600), stream: UInt64(1900), session: UInt64(384))
+
+  /// Fetches into the cache what `tick` will use. Touches nothing of the fork.
+  @inline(__always)
+  func fetchSelf() { af_prefetch(Unmanaged.passUnretained(self).toOpaque(), ForkRunner.footprint.runner) }
+
+  /// The same of what it consists of; the runner itself should be there.
+  func fetchParts() {
+    af_prefetch(Unmanaged.passUnretained(stream).toOpaque(), ForkRunner.footprint.stream)
+    guard let session else { return }
+    af_prefetch(Unmanaged.passUnretained(session).toOpaque(), ForkRunner.footprint.session)
+  }
+
+  /// The same of the audio; the stream should be there.
+  func fetchAudio() { stream.prefetch() }
 
   /// Looks at the ring and makes messages of what there is to send, `blocksMax` blocks of it. `now` is CLOCK_MONOTONIC.
   /// Afterwards `nextLook` says when that is worth it again, and `sendMessages` is to be called.

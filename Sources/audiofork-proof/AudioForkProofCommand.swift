@@ -98,12 +98,15 @@ struct EngineCost: AsyncParsableCommand {
   @Option(help: "Forks of each row with another format, direction or TLS; 0 leaves them out.") var others = 500
   @Option(help: "Seconds of each measurement.") var seconds = 10.0
   @Option(help: "Measurements of each row.") var turns = 3
+  @Option(help: "Only rows whose name contains one of these, with semicolons between them.") var rows = ""
   @Option(help: "A folder for engine.json and engine.svg.") var out: String?
 
   func run() async throws {
     let bench = EngineBench(seconds: seconds, say: Progress.say)
     var rows = forks.split(separator: ",").compactMap { Int($0) }.map { EngineBench.Row.plain($0) }
     if others > 0 { rows += EngineBench.Row.others(others) }
+    let wanted = self.rows.split(separator: ";")
+    if !wanted.isEmpty { rows = rows.filter { row in wanted.contains { row.name.contains($0) } } }
     let results = try await bench.run(rows, turns: turns)
     print(EngineBench.table(results))
     guard let out else { return }
