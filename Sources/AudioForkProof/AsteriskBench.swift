@@ -223,7 +223,6 @@ package struct AsteriskBench: Sendable {
     let report = try await receiver.report()
     sample.asterisk = asteriskAfter.since(asteriskBefore)
     if row.isForked, let engineBefore, let engineAfter { sample.engine = engineAfter.since(engineBefore) }
-    let due = sample.seconds * 50 * Double(count)
     if isSent { sample.latenessP99 = Double(report.p99) / 1000 }
     // Files are written in blocks of seconds: how long they should be shows at the end.
     let whole = (ContinuousClock.now - up) / .seconds(1) * 50 * Double(count)
@@ -235,7 +234,7 @@ package struct AsteriskBench: Sendable {
       switch row {
       case .nothing: 100
       case .mixMonitor: min(100, Double(size(of: scene.files)) / 320 / whole * 100)
-      default: min(100, Double(report.messages - report.late) / due * 100)
+      default: report.onTime(seconds: sample.seconds, streams: count)
       }
     for name in scene.files.names { try? FileManager.default.removeItem(atPath: scene.files.file(name)) }
     return sample

@@ -11,8 +11,8 @@ extension Checkout {
 }
 
 /// Benchmarks/wire/sink.c.
-final class Sink {
-  struct Report {
+package final class Sink {
+  package struct Report {
     var connections = 0
     var messages = 0
     var p50 = 0
@@ -20,6 +20,19 @@ final class Sink {
     var p999 = 0
     var longest = 0
     var late = 0
+
+    package init(messages: Int, late: Int) {
+      self.messages = messages
+      self.late = late
+    }
+
+    /// Percent of the messages that were due on so many streams in so many seconds and arrived within 100 ms of their time.
+    /// One of each stream may fall to the other side of either end of that time, and is not missing for that.
+    package func onTime(seconds: Double, streams: Int) -> Double {
+      let due = max((seconds * 50 - 1) * Double(streams), 1)
+      let missing = max(due - Double(messages), 0)
+      return Double(messages - late) / max(Double(messages) + missing, 1) * 100
+    }
   }
 
   let port: Int
@@ -53,9 +66,10 @@ final class Sink {
     func value(_ name: String) -> Int {
       words.firstIndex(of: name[...]).flatMap { words.indices.contains($0 + 1) ? Int(words[$0 + 1]) : nil } ?? 0
     }
-    return Report(
-      connections: value("connections"), messages: value("messages"), p50: value("p50"), p99: value("p99"),
-      p999: value("p999"), longest: value("max"), late: value("late"))
+    var report = Report(messages: value("messages"), late: value("late"))
+    report.connections = value("connections")
+    (report.p50, report.p99, report.p999, report.longest) = (value("p50"), value("p99"), value("p999"), value("max"))
+    return report
   }
 
   func has(_ count: Int, within seconds: Double, every pause: Duration = .milliseconds(100)) async -> Bool {

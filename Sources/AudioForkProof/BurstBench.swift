@@ -122,7 +122,7 @@ package struct BurstBench: Sendable {
     let report = try await sink.report()
     sample.connectedAfter = Double(end - began) / 1e9
     (sample.p50, sample.p99, sample.longest) = (Double(report.p50) / 1000, Double(report.p99) / 1000, Double(report.longest) / 1000)
-    sample.onTime = min(100, Double(report.messages - report.late) / (took * 50 * Double(running)) * 100)
+    sample.onTime = report.onTime(seconds: took, streams: running)
     sample.generatorLate = calls.latestMilliseconds
     await engine.end()
     await sink.end()

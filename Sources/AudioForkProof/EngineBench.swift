@@ -193,8 +193,7 @@ package struct EngineBench: Sendable {
     } else {
       (sample.p50, sample.p99, sample.p999) = (.nan, .nan, .nan)
     }
-    let due = took * 50 * Double(row.forks)
-    sample.onTime = min(100, Double(report.messages - report.late) / due * 100)
+    sample.onTime = report.onTime(seconds: took, streams: row.forks)
     sample.generatorLate = calls()?.latestMilliseconds ?? 0
     return sample
   }

@@ -171,7 +171,7 @@ struct QuickCost: AsyncParsableCommand {
   func run() async throws {
     let findings = try await QuickBench(say: Progress.say).run()
     for finding in findings {
-      print("\(finding.holds ? "ok" : "TOO HIGH"): \(finding.what): \(finding.value), at most \(finding.limit)")
+      print("\(finding.holds ? "ok" : "TOO HIGH"): \(finding.what): \(finding.shown), at most \(finding.limit)")
     }
     guard findings.allSatisfy(\.holds) else { throw ExitCode(1) }
   }

@@ -46,6 +46,20 @@ struct BenchTests {
     #expect(Set(table.map { $0.filter { $0 == "|" }.count }).count == 1, "every line has as many cells")
   }
 
+  @Test("What is late or missing is not on time; a message at the end of the time is neither")
+  func onTime() {
+    // 10 streams for 2 s: 1000 messages are due.
+    func share(_ messages: Int, late: Int = 0) -> Double {
+      Sink.Report(messages: messages, late: late).onTime(seconds: 2, streams: 10)
+    }
+    #expect(share(1000) == 100)
+    #expect(share(990) == 100)
+    #expect(share(1010) == 100)
+    #expect(share(495) == 50)
+    #expect(share(1000, late: 100) == 90)
+    #expect(share(0) == 0)
+  }
+
   @Test("Two measurements of the same are one between them, whatever their length")
   func mean() {
     var first = AsteriskBench.Sample()
