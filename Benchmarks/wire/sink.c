@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Usage: bench-sink [CERTIFICATE KEY]
+ * Usage: bench-sink [--every MS] [CERTIFICATE KEY]
  *
  * A WebSocket server on a free port of 127.0.0.1 that takes what comes, answers pings and counts: messages of audio
  * (AudioSocket's too: which of the two a client speaks shows in its first byte), and
@@ -10,7 +10,9 @@
  *
  *   connections N messages N bytes N p50 US p99 US p999 US max US late N
  *
- * where late are messages that took longer than 100 ms.
+ * where late are messages that took longer than 100 ms. --every has it look at its connections once in so many
+ * milliseconds, and not whenever something comes: several messages are then taken at once, which leaves more of the machine
+ * to the sender, and each counts as arrived when it was looked at.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,7 +32,7 @@
 
 #include "wire.h"
 
-enum { BUFFER = 16384, SLOTS = 400000, LATE_US = 100000, PERIOD_US = 20000, EVENTS = 256 };
+enum { BUFFER = 16384, SLOTS = 400000, LATE_US = 100000, PERIOD_US = 20000, EVENTS = 256, SETTLED_NS = 500000000 };
 
 struct connection {
 	int descriptor;
@@ -41,12 +43,19 @@ struct connection {
 	/* Since the last SIGUSR1: which one, how many messages, and the least of arrival less number, us. */
 	uint64_t round, number;
 	int64_t earliest;
+	/* What the last look left of a frame that is not whole yet; room for BUFFER bytes from the first time that there is any. */
 	size_t count;
-	unsigned char bytes[BUFFER];
+	unsigned char *rest;
 };
 
+/* What is being looked at: of one connection at a time, so that it stays in the cache. The last byte is for a string's end. */
+static unsigned char bytes[BUFFER];
+static size_t filled;
+
 static SSL_CTX *context;
-static int queue;
+static int queue, every_ms;
+/* When a connection last came or opened: until they all stand, each look comes at once, since they wait for each other. */
+static uint64_t last_change;
 static uint64_t connections, messages, byte_count, late, longest, current_round = 1;
 /* Messages by latency, in steps of 10 us up to 4 s. */
 static uint32_t slots[SLOTS];
@@ -86,6 +95,7 @@ static void leave(struct connection *it)
 	if (it->tls)
 		SSL_free(it->tls);
 	close(it->descriptor);
+	free(it->rest);
 	free(it);
 }
 
@@ -99,11 +109,11 @@ static int put(struct connection *it, const void *bytes, size_t count)
 /* Answers the request that opens the connection; its bytes are dropped. */
 static int upgrade(struct connection *it)
 {
-	it->bytes[it->count < BUFFER ? it->count : BUFFER - 1] = 0;
-	char *text = (char *)it->bytes;
+	bytes[filled] = 0;
+	char *text = (char *)bytes;
 	char *end = strstr(text, "\r\n\r\n");
 	if (!end)
-		return it->count < BUFFER - 1;
+		return filled < BUFFER - 1;
 	char *key = strcasestr(text, "\r\nSec-WebSocket-Key:");
 	if (!key || key > end)
 		return 0;
@@ -118,10 +128,11 @@ static int upgrade(struct connection *it)
 		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 		encoded);
 	size_t used = (size_t)(end + 4 - text);
-	memmove(it->bytes, it->bytes + used, it->count - used);
-	it->count -= used;
+	memmove(bytes, bytes + used, filled - used);
+	filled -= used;
 	it->is_open = 1;
 	connections++;
+	last_change = wire_now();
 	return put(it, answer, (size_t)length);
 }
 
@@ -172,8 +183,8 @@ static int take_frames(struct connection *it)
 {
 	size_t at = 0;
 	for (;;) {
-		const unsigned char *frame = it->bytes + at;
-		size_t left = it->count - at, header = 6, length;
+		const unsigned char *frame = bytes + at;
+		size_t left = filled - at, header = 6, length;
 		if (left < 2)
 			break;
 		length = frame[1] & 0x7f;
@@ -209,8 +220,8 @@ static int take_frames(struct connection *it)
 		}
 		at += header + length;
 	}
-	memmove(it->bytes, it->bytes + at, it->count - at);
-	it->count -= at;
+	memmove(bytes, bytes + at, filled - at);
+	filled -= at;
 	return 1;
 }
 
@@ -218,10 +229,10 @@ static int take_frames(struct connection *it)
 static void take_packets(struct connection *it)
 {
 	size_t at = 0;
-	while (it->count - at >= 3) {
-		const unsigned char *packet = it->bytes + at;
+	while (filled - at >= 3) {
+		const unsigned char *packet = bytes + at;
 		size_t length = (size_t)packet[1] << 8 | packet[2];
-		if (it->count - at < 3 + length)
+		if (filled - at < 3 + length)
 			break;
 		if (packet[0] == 0x10) {
 			static const unsigned char no_key[4];
@@ -229,51 +240,67 @@ static void take_packets(struct connection *it)
 		}
 		at += 3 + length;
 	}
-	memmove(it->bytes, it->bytes + at, it->count - at);
-	it->count -= at;
+	memmove(bytes, bytes + at, filled - at);
+	filled -= at;
 }
 
 /* 1: some bytes, 0: none at the moment, -1: the end. */
 static int get(struct connection *it)
 {
 	/* One byte of room for the string's end while the request is read. */
-	size_t room = BUFFER - 1 - it->count;
+	size_t room = BUFFER - 1 - filled;
 	ssize_t count;
 	if (it->tls) {
-		count = SSL_read(it->tls, it->bytes + it->count, (int)room);
+		count = SSL_read(it->tls, bytes + filled, (int)room);
 		if (count <= 0) {
 			int why = SSL_get_error(it->tls, (int)count);
 			return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? 0 : -1;
 		}
 	} else {
-		count = recv(it->descriptor, it->bytes + it->count, room, 0);
+		count = recv(it->descriptor, bytes + filled, room, 0);
 		if (count <= 0)
 			return count < 0 && errno == EAGAIN ? 0 : -1;
 	}
-	it->count += (size_t)count;
+	filled += (size_t)count;
+	return 1;
+}
+
+/* What came, behind what was left; false where the peer is to be left. */
+static int take(struct connection *it)
+{
+	if (!it->is_open && bytes[0] == 1) {
+		it->is_open = it->is_audiosocket = 1;
+		connections++;
+	}
+	if (!it->is_open && !upgrade(it))
+		return 0;
+	if (it->is_audiosocket)
+		take_packets(it);
+	else if (it->is_open && !take_frames(it))
+		return 0;
 	return 1;
 }
 
 static int serve(struct connection *it)
 {
-	for (;;) {
+	do {
+		filled = it->count;
+		if (filled)
+			memcpy(bytes, it->rest, filled);
 		int got = get(it);
 		if (got <= 0)
 			return got == 0;
-		if (!it->is_open && it->bytes[0] == 1) {
-			it->is_open = it->is_audiosocket = 1;
-			connections++;
+		if (!take(it))
+			return 0;
+		it->count = filled;
+		if (filled) {
+			if (!it->rest && !(it->rest = malloc(BUFFER)))
+				return 0;
+			memcpy(it->rest, bytes, filled);
 		}
-		if (!it->is_open && !upgrade(it))
-			return 0;
-		if (it->is_audiosocket)
-			take_packets(it);
-		else if (it->is_open && !take_frames(it))
-			return 0;
 		/* A plain socket has no more than it says; TLS may keep what it has decrypted. */
-		if (!it->tls)
-			return 1;
-	}
+	} while (it->tls);
+	return 1;
 }
 
 static void accept_all(int listener)
@@ -287,6 +314,7 @@ static void accept_all(int listener)
 			close(descriptor);
 			return;
 		}
+		last_change = wire_now();
 		it->descriptor = descriptor;
 		if (context) {
 			it->tls = SSL_new(context);
@@ -314,8 +342,21 @@ static int make_listener(void)
 	return listener;
 }
 
+/* Until the next whole `every_ms`. */
+static void pause_until_look(void)
+{
+	uint64_t step = (uint64_t)every_ms * 1000000u, due = (wire_now() / step + 1) * step;
+	struct timespec until = {.tv_sec = (time_t)(due / 1000000000u), .tv_nsec = (long)(due % 1000000000u)};
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
 int main(int count, char **words)
 {
+	if (count >= 3 && !strcmp(words[1], "--every")) {
+		every_ms = atoi(words[2]);
+		count -= 2;
+		words += 2;
+	}
 	if (count == 3) {
 		context = SSL_CTX_new(TLS_server_method());
 		if (!context || SSL_CTX_use_certificate_chain_file(context, words[1]) != 1
@@ -324,7 +365,7 @@ int main(int count, char **words)
 			return 1;
 		}
 	} else if (count != 1) {
-		fprintf(stderr, "usage: bench-sink [CERTIFICATE KEY]\n");
+		fprintf(stderr, "usage: bench-sink [--every MS] [CERTIFICATE KEY]\n");
 		return 2;
 	}
 	sigset_t signals;
@@ -342,7 +383,10 @@ int main(int count, char **words)
 	epoll_ctl(queue, EPOLL_CTL_ADD, orders, &event);
 	for (;;) {
 		struct epoll_event events[EVENTS];
-		int found = epoll_wait(queue, events, EVENTS, -1);
+		int waits = every_ms > 0 && wire_now() - last_change > SETTLED_NS;
+		int found = epoll_wait(queue, events, EVENTS, waits ? 0 : every_ms > 0 ? every_ms : -1);
+		if (!found && waits)
+			pause_until_look();
 		for (int i = 0; i < found; i++) {
 			if (events[i].data.ptr == &listener) {
 				accept_all(listener);

@@ -19,6 +19,14 @@ package final class RTPProbe: Sendable {
     package let arrived: [Int64]
     /// Packets that are none of the flow, or had come before.
     package let strangers: Int
+
+    package init(packets: Int, flows: Int, sent: [Int64], arrived: [Int64], strangers: Int) {
+      self.packets = packets
+      self.flows = flows
+      self.sent = sent
+      self.arrived = arrived
+      self.strangers = strangers
+    }
   }
 
   private struct Heard: Sendable {

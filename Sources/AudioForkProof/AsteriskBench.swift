@@ -26,9 +26,12 @@ package struct AsteriskBench: Sendable {
     case forkBoth = "AudioFork D(both)"
     case forkStereo = "AudioFork D(stereo)"
     case forkSecure = "AudioFork D(both), wss"
+    /// The calls are not touched: what an engine does to Asterisk by being there.
+    case neighbour = "an engine with as many forks of other calls"
 
-    fileprivate var exten: String { "\(self)" }
+    fileprivate var exten: String { self == .neighbour ? Row.nothing.exten : "\(self)" }
     var isForked: Bool { [.forkIn, .forkBoth, .forkStereo, .forkSecure].contains(self) }
+    fileprivate var isSent: Bool { isForked || self == .audioSocket || self == .neighbour }
   }
 
   /// One measurement of `calls` calls.
@@ -204,14 +207,14 @@ package struct AsteriskBench: Sendable {
         "\(row.rawValue): \(try await sandbox.channels().count) channels for \(count) calls; \(load?.lines.suffix(8) ?? [])")
     }
     let receiver = row == .forkSecure ? scene.secure : scene.sink
-    let isSent = row.isForked || row == .audioSocket
-    if isSent, await !receiver.has(count, within: 30) {
+    let neighbour = row == .neighbour ? try await Neighbour(count, receiver) : nil
+    if row.isSent, await !receiver.has(count, within: 30) {
       throw BenchError("\(row.rawValue): \(count) connections do not stand")
     }
     let up = ContinuousClock.now
     try await Task.sleep(for: .seconds(2))
     var sample = Sample()
-    let engine = sandbox.engines().first
+    let engine = row.isForked ? sandbox.engines().first : neighbour?.engine.process.identifier
     guard let asteriskBefore = ProcessCost(of: sandbox.processIdentifier) else { throw BenchError("Asterisk is gone") }
     let engineBefore = engine.flatMap { ProcessCost(of: $0) }
     receiver.reset()
@@ -222,14 +225,15 @@ package struct AsteriskBench: Sendable {
     sample.seconds = (ContinuousClock.now - began) / .seconds(1)
     let report = try await receiver.report()
     sample.asterisk = asteriskAfter.since(asteriskBefore)
-    if row.isForked, let engineBefore, let engineAfter { sample.engine = engineAfter.since(engineBefore) }
-    if isSent { sample.latenessP99 = Double(report.p99) / 1000 }
+    if let engineBefore, let engineAfter { sample.engine = engineAfter.since(engineBefore) }
+    if row.isSent { sample.latenessP99 = Double(report.p99) / 1000 }
     // Files are written in blocks of seconds: how long they should be shows at the end.
     let whole = (ContinuousClock.now - up) / .seconds(1) * 50 * Double(count)
     try await sandbox.cli("channel request hangup all")
     guard try await holds(within: 30, { try await sandbox.channels().isEmpty }) else { throw BenchError("channels are left") }
     guard try await holds(within: 60, { try await sandbox.forks().isEmpty }) else { throw BenchError("forks are left") }
     await load?.end()
+    await neighbour?.end()
     sample.arrived =
       switch row {
       case .nothing: 100
@@ -275,6 +279,30 @@ package struct AsteriskBench: Sendable {
       lines.append("| " + cells.joined(separator: " | ") + " |")
     }
     return lines.joined(separator: "\n")
+  }
+}
+
+/// An engine beside Asterisk, with forks of calls that are none of Asterisk's.
+private final class Neighbour {
+  let engine: LinkedEngine
+  private let folder: ScratchFolder
+  private let calls: SyntheticCalls
+
+  init(_ count: Int, _ sink: Sink) async throws {
+    folder = try ScratchFolder()
+    calls = try SyntheticCalls(
+      count, in: folder.path, url: "ws://127.0.0.1:\(sink.port)", options: "D(both)", settings: ["reconnect_max_wait=1"],
+      delay: 500_000_000)
+    calls.start()
+    engine = try LinkedEngine(in: folder)
+    engine.begin(calls.identifiers)
+  }
+
+  deinit { calls.stop() }
+
+  func end() async {
+    calls.stop()
+    await engine.end()
   }
 }
 

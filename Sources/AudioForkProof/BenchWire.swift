@@ -40,10 +40,12 @@ package final class Sink {
   private let certificates: TestCertificates?
   private var reports = 0
 
-  init(isSecure: Bool) async throws {
+  /// `every`: milliseconds from one look at its connections to the next; nil for a look whenever something comes.
+  init(isSecure: Bool, every: Int? = nil) async throws {
     certificates = isSecure ? try TestCertificates() : nil
     let pair = try certificates?.issued("server").pair
-    child = try ChildProcess(Checkout.sink, pair.map { [$0.certificate, $0.key] } ?? [])
+    let pause = every.map { ["--every", "\($0)"] } ?? []
+    child = try ChildProcess(Checkout.sink, pause + (pair.map { [$0.certificate, $0.key] } ?? []))
     guard let line = await child.line(within: 5, where: { $0.hasPrefix("port ") }), let found = Int(line.dropFirst(5)) else {
       throw BenchError("bench-sink does not listen: \(child.lines)")
     }

@@ -95,7 +95,9 @@ struct EngineCost: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "engine", abstract: "The engine's cost and latency on synthetic calls, beside a bare sender's.")
   @Option(help: "Forks, several numbers with commas between them.") var forks = "50,200,500,1000,2000,4000"
-  @Option(help: "Forks of each row with another format, direction or TLS; 0 leaves them out.") var others = 500
+  @Option(help: "Forks of each row with another format, direction or TLS; 0 leaves them out.") var others = 300
+  @Option(help: "Forks before a sink that takes several messages at a time, and so leaves the machine to more of them.")
+  var growth = "200,2000"
   @Option(help: "Seconds of each measurement.") var seconds = 10.0
   @Option(help: "Measurements of each row.") var turns = 3
   @Option(help: "Only rows whose name contains one of these, with semicolons between them.") var rows = ""
@@ -105,6 +107,7 @@ struct EngineCost: AsyncParsableCommand {
     let bench = EngineBench(seconds: seconds, say: Progress.say)
     var rows = forks.split(separator: ",").compactMap { Int($0) }.map { EngineBench.Row.plain($0) }
     if others > 0 { rows += EngineBench.Row.others(others) }
+    rows += growth.split(separator: ",").compactMap { Int($0) }.map { EngineBench.Row.growth($0) }
     let wanted = self.rows.split(separator: ";")
     if !wanted.isEmpty { rows = rows.filter { row in wanted.contains { row.name.contains($0) } } }
     let results = try await bench.run(rows, turns: turns)
