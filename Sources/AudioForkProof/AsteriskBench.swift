@@ -26,12 +26,12 @@ package struct AsteriskBench: Sendable {
     case forkBoth = "AudioFork D(both)"
     case forkStereo = "AudioFork D(stereo)"
     case forkSecure = "AudioFork D(both), wss"
-    /// The calls are not touched: what an engine does to Asterisk by being there.
-    case neighbour = "an engine with as many forks of other calls"
+    /// The calls are captured, and nothing is done with that: no sender and no receiver takes turns and caches from Asterisk.
+    case forkAlone = "AudioFork D(both), nobody listens"
 
-    fileprivate var exten: String { self == .neighbour ? Row.nothing.exten : "\(self)" }
-    var isForked: Bool { [.forkIn, .forkBoth, .forkStereo, .forkSecure].contains(self) }
-    fileprivate var isSent: Bool { isForked || self == .audioSocket || self == .neighbour }
+    fileprivate var exten: String { "\(self)" }
+    var isForked: Bool { [.forkIn, .forkBoth, .forkStereo, .forkSecure, .forkAlone].contains(self) }
+    fileprivate var isSent: Bool { isForked && self != .forkAlone || self == .audioSocket }
   }
 
   /// One measurement of `calls` calls.
@@ -107,13 +107,18 @@ package struct AsteriskBench: Sendable {
     self.say = say
   }
 
+  /// Before they speak, all wait for a time that chance decides within a frame. Where both sides of a call speak at the same
+  /// moment, Asterisk has less to do, because a thread that is awake takes the other side's frame along: an application that
+  /// takes a few milliseconds before one side speaks would seem to cost that, and did.
   private static func dialplan(_ sink: Int, _ secure: Int) -> String {
-    func fork(_ row: Row, _ port: Int, _ options: String) -> String {
+    // tcpmux: no machine has it.
+    let nobody = 1
+    func fork(_ row: Row, _ port: Int, _ options: String, wait: Int = 1) -> String {
       "exten => \(row.exten),1,Answer()\n same => n,AudioFork(\(row == .forkSecure ? "wss" : "ws")://127.0.0.1:\(port)/b,"
-        + "\(options)R(1))\n same => n,Goto(talk,1)\n"
+        + "\(options)R(\(wait)))\n same => n,Goto(talk,1)\n"
     }
     return "[phones]\ninclude => test\n[test]\n" + fork(.forkIn, sink, "D(in)") + fork(.forkBoth, sink, "D(both)") + fork(.forkStereo, sink, "D(stereo)")
-      + fork(.forkSecure, secure, "D(both)T(insecure)") + """
+      + fork(.forkSecure, secure, "D(both)T(insecure)") + fork(.forkAlone, nobody, "D(both)r(100000)", wait: 60) + """
       exten => nothing,1,Answer()
        same => n,Goto(talk,1)
       exten => mixMonitor,1,Answer()
@@ -122,8 +127,9 @@ package struct AsteriskBench: Sendable {
       exten => audioSocket,1,Answer()
        same => n,AudioSocket(${UUID()},127.0.0.1:\(sink))
        same => n,Hangup()
-      exten => talk,1,Playback(${SOUND})
-       same => n,Goto(talk,1)
+      exten => talk,1,Wait(0.1${RAND(10,29)})
+       same => n(on),Playback(${SOUND})
+       same => n,Goto(on)
 
       """
   }
@@ -136,7 +142,7 @@ package struct AsteriskBench: Sendable {
     var results: [Result] = []
     try await Sandbox.with(.asterisk22, dialplan: Self.dialplan(sink.port, secure.port)) { sandbox in
       let manager = try await ManagerConnection(sandbox, hearsEvents: false)
-      for module in ["func_uuid", "app_mixmonitor", "res_audiosocket", "app_audiosocket"] {
+      for module in ["func_uuid", "func_rand", "app_mixmonitor", "res_audiosocket", "app_audiosocket"] {
         try await sandbox.cli("module load \(module).so")
       }
       let speech = (0..<480_000).map { Int16(truncatingIfNeeded: ($0 &* 2_654_435_761) >> 16) / 4 | 1 }
@@ -207,14 +213,13 @@ package struct AsteriskBench: Sendable {
         "\(row.rawValue): \(try await sandbox.channels().count) channels for \(count) calls; \(load?.lines.suffix(8) ?? [])")
     }
     let receiver = row == .forkSecure ? scene.secure : scene.sink
-    let neighbour = row == .neighbour ? try await Neighbour(count, receiver) : nil
     if row.isSent, await !receiver.has(count, within: 30) {
       throw BenchError("\(row.rawValue): \(count) connections do not stand")
     }
     let up = ContinuousClock.now
     try await Task.sleep(for: .seconds(2))
     var sample = Sample()
-    let engine = row.isForked ? sandbox.engines().first : neighbour?.engine.process.identifier
+    let engine = row.isForked ? sandbox.engines().first : nil
     guard let asteriskBefore = ProcessCost(of: sandbox.processIdentifier) else { throw BenchError("Asterisk is gone") }
     let engineBefore = engine.flatMap { ProcessCost(of: $0) }
     receiver.reset()
@@ -233,10 +238,9 @@ package struct AsteriskBench: Sendable {
     guard try await holds(within: 30, { try await sandbox.channels().isEmpty }) else { throw BenchError("channels are left") }
     guard try await holds(within: 60, { try await sandbox.forks().isEmpty }) else { throw BenchError("forks are left") }
     await load?.end()
-    await neighbour?.end()
     sample.arrived =
       switch row {
-      case .nothing: 100
+      case .nothing, .forkAlone: 100
       case .mixMonitor: min(100, Double(size(of: scene.files)) / 320 / whole * 100)
       default: report.onTime(seconds: sample.seconds, streams: count)
       }
@@ -279,30 +283,6 @@ package struct AsteriskBench: Sendable {
       lines.append("| " + cells.joined(separator: " | ") + " |")
     }
     return lines.joined(separator: "\n")
-  }
-}
-
-/// An engine beside Asterisk, with forks of calls that are none of Asterisk's.
-private final class Neighbour {
-  let engine: LinkedEngine
-  private let folder: ScratchFolder
-  private let calls: SyntheticCalls
-
-  init(_ count: Int, _ sink: Sink) async throws {
-    folder = try ScratchFolder()
-    calls = try SyntheticCalls(
-      count, in: folder.path, url: "ws://127.0.0.1:\(sink.port)", options: "D(both)", settings: ["reconnect_max_wait=1"],
-      delay: 500_000_000)
-    calls.start()
-    engine = try LinkedEngine(in: folder)
-    engine.begin(calls.identifiers)
-  }
-
-  deinit { calls.stop() }
-
-  func end() async {
-    calls.stop()
-    await engine.end()
   }
 }
 

@@ -98,8 +98,8 @@ struct EngineCost: AsyncParsableCommand {
   @Option(help: "Forks of each row with another format, direction or TLS; 0 leaves them out.") var others = 300
   @Option(help: "Forks before a sink that takes several messages at a time, and so leaves the machine to more of them.")
   var growth = "200,2000"
-  @Option(help: "Seconds of each measurement.") var seconds = 10.0
-  @Option(help: "Measurements of each row.") var turns = 3
+  @Option(help: "Seconds of each measurement.") var seconds = 5.0
+  @Option(help: "Measurements of each row.") var turns = 2
   @Option(help: "Only rows whose name contains one of these, with semicolons between them.") var rows = ""
   @Option(help: "A folder for engine.json and engine.svg.") var out: String?
 
@@ -140,8 +140,8 @@ struct AsteriskCost: AsyncParsableCommand {
     commandName: "asterisk", abstract: "What forks cost a real Asterisk 22, beside MixMonitor and AudioSocket.")
   @Option(help: "Local calls, several numbers with commas between them.") var calls = "25,50,100,200,400"
   @Option(help: "Calls over SIP with G.711, likewise.") var sip = "25,50,100"
-  @Option(help: "Seconds of each measurement.") var seconds = 10.0
-  @Option(help: "Measurements of each row.") var turns = 3
+  @Option(help: "Seconds of each measurement.") var seconds = 6.0
+  @Option(help: "Measurements of each row.") var turns = 2
   @Option(help: "Only rows whose name contains one of these, with commas between them.") var rows = ""
   @Option(help: "A folder for asterisk.json and the plots.") var out: String?
 
