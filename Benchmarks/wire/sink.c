@@ -3,9 +3,9 @@
  * Usage: bench-sink [--every MS] [CERTIFICATE KEY]
  *
  * A WebSocket server on a free port of 127.0.0.1 that takes what comes, answers pings and counts: messages of audio
- * (AudioSocket's too: which of the two a client speaks shows in its first byte), and
- * how long after its capture (wire.h) each was here; where the audio carries no stamp, by how much it was later than the
- * message of its connection that came earliest for its number, one being due each 20 ms. With a certificate it takes TLS. Prints "port N". SIGUSR1 begins to
+ * (AudioSocket's too: which of the two a client speaks shows in its first byte), and how long after its capture (wire.h)
+ * each was here; where the audio carries no stamp, by how much it was later than the message of its connection that came
+ * earliest for its number, one being due each 20 ms. With a certificate it takes TLS. Prints "port N". SIGUSR1 begins to
  * count anew; SIGUSR2 prints one line:
  *
  *   connections N messages N bytes N p50 US p99 US p999 US max US late N
@@ -21,6 +21,7 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -342,12 +343,31 @@ static int make_listener(void)
 	return listener;
 }
 
-/* Until the next whole `every_ms`. */
-static void pause_until_look(void)
+/* Until the next whole `every_ms`, or an order. */
+static void pause_until_look(int orders)
 {
-	uint64_t step = (uint64_t)every_ms * 1000000u, due = (wire_now() / step + 1) * step;
-	struct timespec until = {.tv_sec = (time_t)(due / 1000000000u), .tv_nsec = (long)(due % 1000000000u)};
-	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+	struct pollfd order = {.fd = orders, .events = POLLIN};
+	uint64_t now_ms = wire_now() / 1000000u;
+	poll(&order, 1, every_ms - (int)(now_ms % (uint64_t)every_ms));
+}
+
+/* One round over what is ready, EVENTS at most: how many there were. Orders are only noted. */
+static int look(const int *listener, const int *orders, int wait_ms, int *resets, int *reports)
+{
+	struct epoll_event events[EVENTS];
+	int found = epoll_wait(queue, events, EVENTS, wait_ms);
+	for (int i = 0; i < found; i++) {
+		if (events[i].data.ptr == listener) {
+			accept_all(*listener);
+		} else if (events[i].data.ptr == orders) {
+			struct signalfd_siginfo order;
+			while (read(*orders, &order, sizeof order) == sizeof order)
+				++*(order.ssi_signo == SIGUSR1 ? resets : reports);
+		} else if (!serve(events[i].data.ptr)) {
+			leave(events[i].data.ptr);
+		}
+	}
+	return found;
 }
 
 int main(int count, char **words)
@@ -382,25 +402,17 @@ int main(int count, char **words)
 	event.data.ptr = &orders;
 	epoll_ctl(queue, EPOLL_CTL_ADD, orders, &event);
 	for (;;) {
-		struct epoll_event events[EVENTS];
 		int waits = every_ms > 0 && wire_now() - last_change > SETTLED_NS;
-		int found = epoll_wait(queue, events, EVENTS, waits ? 0 : every_ms > 0 ? every_ms : -1);
-		if (!found && waits)
-			pause_until_look();
-		for (int i = 0; i < found; i++) {
-			if (events[i].data.ptr == &listener) {
-				accept_all(listener);
-			} else if (events[i].data.ptr == &orders) {
-				struct signalfd_siginfo order;
-				while (read(orders, &order, sizeof order) == sizeof order) {
-					if (order.ssi_signo == SIGUSR1)
-						reset();
-					else
-						report();
-				}
-			} else if (!serve(events[i].data.ptr)) {
-				leave(events[i].data.ptr);
-			}
-		}
+		int resets = 0, reports = 0;
+		if (waits)
+			pause_until_look(orders);
+		int found = look(&listener, &orders, waits ? 0 : every_ms > 0 ? every_ms : -1, &resets, &reports);
+		/* What came before an order belongs before it. */
+		while (waits && found > 0)
+			found = look(&listener, &orders, 0, &resets, &reports);
+		if (resets)
+			reset();
+		if (reports)
+			report();
 	}
 }

@@ -2,6 +2,7 @@
 internal import AsteriskTestKit
 internal import AudioForkCore
 internal import AudioForkTestKit
+internal import CAudioForkABI
 internal import Foundation
 
 /// What a call costs a real Asterisk 22 with nothing beside it, recorded by MixMonitor, sent by AudioSocket, and forked: on
@@ -26,7 +27,8 @@ package struct AsteriskBench: Sendable {
     case forkBoth = "AudioFork D(both)"
     case forkStereo = "AudioFork D(stereo)"
     case forkSecure = "AudioFork D(both), wss"
-    /// The calls are captured, and nothing is done with that: no sender and no receiver takes turns and caches from Asterisk.
+    /// The calls are captured and nothing is sent, so that no sender and no receiver takes turns and caches from Asterisk; what
+    /// the engine costs then are its attempts to connect.
     case forkAlone = "AudioFork D(both), nobody listens"
 
     fileprivate var exten: String { "\(self)" }
@@ -39,8 +41,9 @@ package struct AsteriskBench: Sendable {
     package var asterisk = ProcessCost()
     package var engine = ProcessCost()
     package var seconds = 0.0
-    /// Percent of the audio that was due and arrived within 100 ms of its time (of MixMonitor: is in its files).
-    package var arrived = 0.0
+    /// Percent of the audio that was due and arrived within 100 ms of its time (of MixMonitor: is in its files); nil where
+    /// nothing is sent.
+    package var arrived: Double?
     /// How late messages were against the earliest of their connection, milliseconds; nil where nothing is sent.
     package var latenessP99: Double?
 
@@ -96,7 +99,10 @@ package struct AsteriskBench: Sendable {
       let found = samples.compactMap(\.latenessP99)
       return found.isEmpty ? nil : EngineBench.median(found)
     }
-    package var arrived: Double { median { $0.arrived } }
+    package var arrived: Double? {
+      let found = samples.compactMap(\.arrived)
+      return found.isEmpty ? nil : EngineBench.median(found)
+    }
   }
 
   let seconds: Double
@@ -117,8 +123,9 @@ package struct AsteriskBench: Sendable {
       "exten => \(row.exten),1,Answer()\n same => n,AudioFork(\(row == .forkSecure ? "wss" : "ws")://127.0.0.1:\(port)/b,"
         + "\(options)R(\(wait)))\n same => n,Goto(talk,1)\n"
     }
-    return "[phones]\ninclude => test\n[test]\n" + fork(.forkIn, sink, "D(in)") + fork(.forkBoth, sink, "D(both)") + fork(.forkStereo, sink, "D(stereo)")
-      + fork(.forkSecure, secure, "D(both)T(insecure)") + fork(.forkAlone, nobody, "D(both)r(100000)", wait: 60) + """
+    return "[phones]\ninclude => test\n[test]\n" + fork(.forkIn, sink, "D(in)") + fork(.forkBoth, sink, "D(both)")
+      + fork(.forkStereo, sink, "D(stereo)") + fork(.forkSecure, secure, "D(both)T(insecure)")
+      + fork(.forkAlone, nobody, "D(both)r(100000)", wait: 60) + """
       exten => nothing,1,Answer()
        same => n,Goto(talk,1)
       exten => mixMonitor,1,Answer()
@@ -144,6 +151,9 @@ package struct AsteriskBench: Sendable {
       let manager = try await ManagerConnection(sandbox, hearsEvents: false)
       for module in ["func_uuid", "func_rand", "app_mixmonitor", "res_audiosocket", "app_audiosocket"] {
         try await sandbox.cli("module load \(module).so")
+        guard try await sandbox.cli("module show like \(module)").contains("\(module).so") else {
+          throw BenchError("\(module) is not loaded")
+        }
       }
       let speech = (0..<480_000).map { Int16(truncatingIfNeeded: ($0 &* 2_654_435_761) >> 16) / 4 | 1 }
       try await sandbox.cli("dialplan set global SOUND \(try sandbox.sound("speech", speech))")
@@ -170,7 +180,7 @@ package struct AsteriskBench: Sendable {
                 + "\(sample.asterisk.processorNanoseconds / 1_000_000) ms "
                 + "(\(baseline.asterisk.processorNanoseconds / 1_000_000) without), engine "
                 + "\(sample.engine.processorNanoseconds / 1_000_000) ms in \(sample.seconds.rounded(1)) s; "
-                + "\(sample.arrived.rounded(2)) % arrived")
+                + (sample.arrived.map { "\($0.rounded(2)) % arrived" } ?? "nothing sent"))
           }
         }
         results += found
@@ -216,6 +226,9 @@ package struct AsteriskBench: Sendable {
     if row.isSent, await !receiver.has(count, within: 30) {
       throw BenchError("\(row.rawValue): \(count) connections do not stand")
     }
+    if row.isForked, !(try await holds(within: 10, { try await sandbox.forks().count == count })) {
+      throw BenchError("\(row.rawValue): \(try await sandbox.forks().count) forks for \(count) calls")
+    }
     let up = ContinuousClock.now
     try await Task.sleep(for: .seconds(2))
     var sample = Sample()
@@ -223,11 +236,14 @@ package struct AsteriskBench: Sendable {
     guard let asteriskBefore = ProcessCost(of: sandbox.processIdentifier) else { throw BenchError("Asterisk is gone") }
     let engineBefore = engine.flatMap { ProcessCost(of: $0) }
     receiver.reset()
-    let began = ContinuousClock.now
+    let began = af_now_ns()
     try await Task.sleep(for: .seconds(seconds))
     guard let asteriskAfter = ProcessCost(of: sandbox.processIdentifier) else { throw BenchError("Asterisk is gone") }
     let engineAfter = engine.flatMap { ProcessCost(of: $0) }
-    sample.seconds = (ContinuousClock.now - began) / .seconds(1)
+    let ended = af_now_ns()
+    sample.seconds = Double(ended - began) / 1e9
+    // For scripts/profile-asterisk: seconds of CLOCK_MONOTONIC, and the process.
+    say("window \(row.exten) \(count) \(Double(began) / 1e9) \(Double(ended) / 1e9) \(sandbox.processIdentifier)")
     let report = try await receiver.report()
     sample.asterisk = asteriskAfter.since(asteriskBefore)
     if let engineBefore, let engineAfter { sample.engine = engineAfter.since(engineBefore) }
@@ -240,7 +256,7 @@ package struct AsteriskBench: Sendable {
     await load?.end()
     sample.arrived =
       switch row {
-      case .nothing, .forkAlone: 100
+      case .nothing, .forkAlone: nil
       case .mixMonitor: min(100, Double(size(of: scene.files)) / 320 / whole * 100)
       default: report.onTime(seconds: sample.seconds, streams: count)
       }
@@ -278,7 +294,8 @@ package struct AsteriskBench: Sendable {
       let cells = [
         result.kind, result.row, "\(result.calls)", "\(result.asteriskPercent.rounded(4))", "\(result.enginePercent.rounded(4))",
         "\(result.togetherPercent.rounded(4))", "\(result.switches.rounded(1))", "\(result.memory.rounded(0))",
-        "\(result.threads.rounded(2))", result.lateness.map { "\($0.rounded(1))" } ?? "-", "\(result.arrived.rounded(2))",
+        "\(result.threads.rounded(2))", result.lateness.map { "\($0.rounded(1))" } ?? "-",
+        result.arrived.map { "\($0.rounded(2))" } ?? "-",
       ]
       lines.append("| " + cells.joined(separator: " | ") + " |")
     }

@@ -23,7 +23,7 @@ package struct EngineBench: Sendable {
     /// A sink that takes several messages at a time leaves the machine to more forks. What was written in time is still
     /// within the 100 ms that count.
     package static func growth(_ forks: Int) -> Row {
-      Row(name: "slin, both; the sink looks every 50 ms", forks: forks, options: "D(both)", showsLatency: false, sinkEvery: 50)
+      Row(name: "slin, both (the sink looks every 50 ms)", forks: forks, options: "D(both)", showsLatency: false, sinkEvery: 50)
     }
     /// What the field uses beside plain 8 kHz.
     package static func others(_ forks: Int) -> [Row] {
@@ -176,7 +176,7 @@ package struct EngineBench: Sendable {
       throw BenchError("\(row.name): \(row.forks) connections do not stand: \(process.lines.suffix(3))")
     }
     // What was said before the connections stood is being caught up with.
-    try await Task.sleep(for: .seconds(2))
+    try await Task.sleep(for: .seconds(max(2, row.forks / 400)))
     guard let before = ProcessCost(of: process.identifier) else {
       throw BenchError("\(row.name): the process is gone: \(process.lines.suffix(3))")
     }

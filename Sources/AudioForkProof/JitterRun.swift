@@ -128,7 +128,9 @@ package struct JitterRun: Sendable {
     }
 
     /// With forks less without, of each pair.
-    var differences: [(delay: Int, jitter: Int)] {
+    var differences: [(delay: Int, jitter: Int)] { Self.differences(rows) }
+
+    private static func differences(_ rows: [Row]) -> [(delay: Int, jitter: Int)] {
       stride(from: 0, to: rows.count - 1, by: 2).map { index in
         let (off, on) = (rows[index], rows[index + 1])
         return (delay: on.delay.p999 - off.delay.p999, jitter: on.jitter.p999 - off.jitter.p999)
@@ -153,6 +155,7 @@ package struct JitterRun: Sendable {
       for (index, difference) in differences.enumerated() {
         lines.append("| \(index + 1) | \(difference.delay) | \(difference.jitter) |")
       }
+      for difference in Self.differences(disturbed) { lines.append("| again | \(difference.delay) | \(difference.jitter) |") }
       return lines.joined(separator: "\n")
     }
   }
@@ -191,7 +194,11 @@ package struct JitterRun: Sendable {
           say(row.cells)
           rows.append(row)
         }
-        if result.keep(rows, seconds: seconds, pairs: pairs) { pair += 1 } else { say("\(pair) is measured again: see the last column") }
+        if result.keep(rows, seconds: seconds, pairs: pairs) {
+          pair += 1
+        } else {
+          say("pair \(pair) is measured again: the host kept too much of its time")
+        }
       }
       manager.end()
     }
@@ -226,9 +233,11 @@ package struct JitterRun: Sendable {
     let settled = Self.settlingSeconds * RTPProbe.packetsPerSecond
     let packets = settled + seconds * RTPProbe.packetsPerSecond
     async let talk = probe.talk(packets: packets, to: destinations)
+    let counts = ContinuousClock.now + .seconds(Self.settlingSeconds)
     // Not while it counts: whoever asks takes processor time.
     try await Task.sleep(for: .seconds(Self.settlingSeconds - 2))
     let before = try await forks(sandbox, manager)
+    try await Task.sleep(until: counts)
     let stolenBefore = HostTime.stolen
     let passage = try await talk
     let stolenAfter = HostTime.stolen

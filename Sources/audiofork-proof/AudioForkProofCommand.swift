@@ -142,14 +142,18 @@ struct AsteriskCost: AsyncParsableCommand {
   @Option(help: "Calls over SIP with G.711, likewise.") var sip = "25,50,100"
   @Option(help: "Seconds of each measurement.") var seconds = 6.0
   @Option(help: "Measurements of each row.") var turns = 2
-  @Option(help: "Only rows whose name contains one of these, with commas between them.") var rows = ""
+  @Option(
+    help: """
+      Only rows whose name contains one of these, with commas between them, or that are one of \
+      \(AsteriskBench.Row.allCases.map { "\($0)" }.joined(separator: ", ")).
+      """) var rows = ""
   @Option(help: "A folder for asterisk.json and the plots.") var out: String?
 
   func run() async throws {
     let bench = AsteriskBench(seconds: seconds, say: Progress.say)
     let wanted = rows.split(separator: ",")
     let rows = AsteriskBench.Row.allCases.filter { row in
-      row != .nothing && (wanted.isEmpty || wanted.contains { row.rawValue.contains($0) })
+      row != .nothing && (wanted.isEmpty || wanted.contains { row.rawValue.contains($0) || $0 == "\(row)" })
     }
     var results: [AsteriskBench.Result] = []
     for (kind, numbers) in [(AsteriskBench.Kind.local, calls), (.sip, sip)] {
