@@ -78,12 +78,27 @@ package struct AsteriskBench: Sendable {
     private func median(_ value: (Sample) -> Double) -> Double { EngineBench.median(samples.map(value)) }
 
     /// More than without, for each call, of each turn: the median.
-    private func marginal(_ value: (Sample) -> Double) -> Double {
-      EngineBench.median(zip(samples, baseline).map { (value($0) - value($1)) / Double(calls) })
+    private func marginal(_ value: (Sample) -> Double) -> Double { EngineBench.median(marginals(value)) }
+
+    private func marginals(_ value: (Sample) -> Double) -> [Double] {
+      zip(samples, baseline).map { (value($0) - value($1)) / Double(calls) }
+    }
+
+    private static func percent(_ sample: Sample) -> Double {
+      Double(sample.asterisk.processorNanoseconds) / 1e7 / sample.seconds
     }
 
     /// Percent of a core for each call.
-    package var asteriskPercent: Double { marginal { Double($0.asterisk.processorNanoseconds) / 1e7 / $0.seconds } }
+    package var asteriskPercent: Double { marginal(Self.percent) }
+    /// The turns' mean of it and that mean's standard error; nil of less than three turns.
+    package var asteriskMean: (mean: Double, error: Double)? {
+      let found = marginals(Self.percent)
+      guard found.count >= 3 else { return nil }
+      let count = Double(found.count)
+      let mean = found.reduce(0, +) / count
+      let squares = found.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+      return (mean, (squares / (count - 1) / count).squareRoot())
+    }
     package var enginePercent: Double { median { Double($0.engine.processorNanoseconds) / 1e7 / $0.seconds } / Double(calls) }
     package var togetherPercent: Double { asteriskPercent + enginePercent }
     package var switches: Double {
@@ -117,15 +132,14 @@ package struct AsteriskBench: Sendable {
   /// moment, Asterisk has less to do, because a thread that is awake takes the other side's frame along: an application that
   /// takes a few milliseconds before one side speaks would seem to cost that, and did.
   private static func dialplan(_ sink: Int, _ secure: Int) -> String {
-    // tcpmux: no machine has it.
-    let nobody = 1
-    func fork(_ row: Row, _ port: Int, _ options: String, wait: Int = 1) -> String {
-      "exten => \(row.exten),1,Answer()\n same => n,AudioFork(\(row == .forkSecure ? "wss" : "ws")://127.0.0.1:\(port)/b,"
-        + "\(options)R(\(wait)))\n same => n,Goto(talk,1)\n"
+    func fork(_ row: Row, _ target: String, _ options: String) -> String {
+      "exten => \(row.exten),1,Answer()\n same => n,AudioFork(\(target),\(options))\n same => n,Goto(talk,1)\n"
     }
-    return "[phones]\ninclude => test\n[test]\n" + fork(.forkIn, sink, "D(in)") + fork(.forkBoth, sink, "D(both)")
-      + fork(.forkStereo, sink, "D(stereo)") + fork(.forkSecure, secure, "D(both)T(insecure)")
-      + fork(.forkAlone, nobody, "D(both)r(100000)", wait: 60) + """
+    let plain = "ws://127.0.0.1:\(sink)/b"
+    return "[phones]\ninclude => test\n[test]\n" + fork(.forkIn, plain, "D(in)R(1)") + fork(.forkBoth, plain, "D(both)R(1)")
+      + fork(.forkStereo, plain, "D(stereo)R(1)")
+      + fork(.forkSecure, "wss://127.0.0.1:\(secure)/b", "D(both)T(insecure)R(1)")
+      + fork(.forkAlone, "alone", "D(both)r(100000)R(60)") + """
       exten => nothing,1,Answer()
        same => n,Goto(talk,1)
       exten => mixMonitor,1,Answer()
@@ -141,6 +155,9 @@ package struct AsteriskBench: Sendable {
       """
   }
 
+  /// Where nobody listens (tcpmux: no machine has it), with a buffer that does not lap before a measurement ends.
+  private static let profile = "\n[alone]\nurl = ws://127.0.0.1:1/b\nbuffer = 60\n"
+
   /// Measures each row at each number of calls, `turns` times.
   package func run(_ rows: [Row], kind: Kind, calls: [Int], turns: Int) async throws -> [Result] {
     let sink = try await Sink(isSecure: false)
@@ -155,6 +172,10 @@ package struct AsteriskBench: Sendable {
           throw BenchError("\(module) is not loaded")
         }
       }
+      let settings = sandbox.folder.appending(path: "etc/audiofork.conf")
+      let given = (try? String(contentsOf: settings, encoding: .utf8)) ?? "[general]\n"
+      try (given + Self.profile).write(to: settings, atomically: true, encoding: .utf8)
+      try await sandbox.cli("module reload app_audiofork.so")
       let speech = (0..<480_000).map { Int16(truncatingIfNeeded: ($0 &* 2_654_435_761) >> 16) / 4 | 1 }
       try await sandbox.cli("dialplan set global SOUND \(try sandbox.sound("speech", speech))")
       try await sandbox.cli("dialplan set global FILES \(files.path)")
@@ -292,7 +313,10 @@ package struct AsteriskBench: Sendable {
     ]
     for result in results {
       let cells = [
-        result.kind, result.row, "\(result.calls)", "\(result.asteriskPercent.rounded(4))", "\(result.enginePercent.rounded(4))",
+        result.kind, result.row, "\(result.calls)",
+        "\(result.asteriskPercent.rounded(4))"
+          + (result.asteriskMean.map { " (mean \($0.mean.rounded(4)) ± \($0.error.rounded(4)))" } ?? ""),
+        "\(result.enginePercent.rounded(4))",
         "\(result.togetherPercent.rounded(4))", "\(result.switches.rounded(1))", "\(result.memory.rounded(0))",
         "\(result.threads.rounded(2))", result.lateness.map { "\($0.rounded(1))" } ?? "-",
         result.arrived.map { "\($0.rounded(2))" } ?? "-",
