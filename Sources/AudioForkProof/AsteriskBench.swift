@@ -173,7 +173,7 @@ package struct AsteriskBench: Sendable {
         }
       }
       let settings = sandbox.folder.appending(path: "etc/audiofork.conf")
-      let given = (try? String(contentsOf: settings, encoding: .utf8)) ?? "[general]\n"
+      let given = try String(contentsOf: settings, encoding: .utf8)
       try (given + Self.profile).write(to: settings, atomically: true, encoding: .utf8)
       try await sandbox.cli("module reload app_audiofork.so")
       let speech = (0..<480_000).map { Int16(truncatingIfNeeded: ($0 &* 2_654_435_761) >> 16) / 4 | 1 }
