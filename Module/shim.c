@@ -20,6 +20,7 @@
 #include "asterisk/lock.h"
 #include "asterisk/logger.h"
 #include "asterisk/manager.h"
+#include "asterisk/options.h"
 #include "asterisk/stasis.h"
 #include "asterisk/stasis_channels.h"
 #include "asterisk/strings.h"
@@ -35,6 +36,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #if defined(__x86_64__)
 /* glibc 2.34 gave these a new version; the old one is still there and is all that older systems have. */
@@ -154,6 +156,100 @@ int af_command_start(struct af_command *command)
 }
 
 void af_command_join(struct af_command *command) { pthread_join(command->thread, NULL); }
+
+/*! In the child of a process with threads: takes no lock and allocates nothing. */
+static void exec_shell(const char *line, char *const *added)
+{
+	char *const arguments[] = { (char *) "/bin/sh", (char *) "-c", (char *) line, NULL };
+	size_t count = 0, inherited;
+	char **all;
+
+	while (environ[count]) {
+		count++;
+	}
+	inherited = count;
+	while (added[count - inherited]) {
+		count++;
+	}
+	all = ast_alloca((count + 1) * sizeof(*all));
+	for (count = 0; *added; added++) {
+		all[count++] = *added;
+	}
+	/* Of two entries with one name the shell may take either. */
+	for (inherited = 0; environ[inherited]; inherited++) {
+		if (strncmp(environ[inherited], "AUDIOFORK_", 10)) {
+			all[count++] = environ[inherited];
+		}
+	}
+	all[count] = NULL;
+	execve("/bin/sh", arguments, all);
+}
+
+int af_command_run(const char *line, char *const *added)
+{
+	/* ast_safe_system() but for the environment. While it runs, Asterisk leaves children to those who wait for them. */
+	int pid = ast_safe_fork(1);
+	int status = -1;
+
+	if (!pid) {
+		if (ast_opt_high_priority) {
+			ast_set_priority(0);
+		}
+		ast_close_fds_above_n(STDERR_FILENO);
+		exec_shell(line, added);
+		_exit(1);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR) {
+			status = -1;
+			break;
+		}
+	}
+	ast_safe_fork_cleanup();
+	return pid > 0 && status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+const char *af_caller_number(struct ast_channel *channel)
+{
+	const struct ast_party_number *number = &ast_channel_caller(channel)->id.number;
+
+	return number->valid ? number->str : NULL;
+}
+
+const char *af_caller_name(struct ast_channel *channel)
+{
+	const struct ast_party_name *name = &ast_channel_caller(channel)->id.name;
+
+	return name->valid ? name->str : NULL;
+}
+
+int af_runs_subroutine(struct ast_channel *channel)
+{
+	return ast_test_flag(ast_channel_flags(channel), AST_FLAG_SUBROUTINE_EXEC) != 0;
+}
+
+char *af_read(struct ast_channel *channel, const char *text, int is_function)
+{
+	struct ast_str *buffer = ast_str_create(1024);
+	int inhibited = ast_thread_inhibit_escalations_swap(1);
+	const char *value = NULL;
+	char *result = NULL;
+
+	if (buffer && is_function) {
+		value = ast_func_read2(channel, text, &buffer, 0) ? NULL : ast_str_buffer(buffer);
+	} else if (buffer) {
+		value = ast_str_retrieve_variable(&buffer, 0, channel, NULL, text);
+	}
+	/* libc's: Swift frees it */
+	if (value && (result = ast_std_malloc(strlen(value) + 1))) {
+		strcpy(result, value);
+	}
+	ast_free(buffer);
+	if (!inhibited) {
+		ast_thread_inhibit_escalations_swap(0);
+	}
+	return result;
+}
 
 char *af_evaluate_given(struct ast_channel *channel, const char *text)
 {

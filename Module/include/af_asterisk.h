@@ -100,6 +100,8 @@ struct af_fork {
 	char *verification;          /*!< none, verified or insecure */
 	char *text_variable;         /*!< option x; empty: none */
 	char *command;               /*!< run when the fork has ended; evaluated; empty: none */
+	char *caller_number;         /*!< the caller's when the fork began; for the command */
+	char *caller_name;
 	char *beep_id;               /*!< of option B's beeps; NULL: none, or ended */
 	char *channel;               /*!< the channel's name, uniqueid and linkedid as last seen; change with a masquerade */
 	char *uniqueid;
@@ -154,10 +156,13 @@ int af_jobs_start(void);
 /*! \brief Waits for the jobs thread's end. */
 void af_jobs_join(void);
 
+enum { AF_COMMAND_VARIABLES_MAX = 6 };
+
 /*! \brief A fork's command while it runs, on a thread of its own. */
 struct af_command {
 	pthread_t thread;
 	char *line;                  /*!< for the shell */
+	char *environment[AF_COMMAND_VARIABLES_MAX + 1]; /*!< "NAME=value" strings, ended by NULL */
 	char *id;                    /*!< of the fork that has ended */
 	struct af_command *next;
 	uint32_t is_over;            /*!< guarded by the table's lock: the thread may be joined */
@@ -165,6 +170,17 @@ struct af_command {
 /*! \brief Starts the command's thread; \retval 0 or an errno. */
 int af_command_start(struct af_command *command);
 void af_command_join(struct af_command *command);
+/*!
+ * \brief Runs a line in /bin/sh and waits for it. \param added "NAME=value" strings, ended by NULL, for its environment
+ * \retval its exit status, or -1 where it had none
+ */
+int af_command_run(const char *line, char *const *added);
+
+/*! \brief The caller's number or name. \retval NULL none \note the channel is locked */
+const char *af_caller_number(struct ast_channel *channel);
+const char *af_caller_name(struct ast_channel *channel);
+/*! \brief 1 while a subroutine of the dialplan (Gosub, Macro) runs on the channel. \note the channel is locked */
+int af_runs_subroutine(struct ast_channel *channel);
 
 /*!
  * \brief The text with its variables, functions and expressions evaluated on the channel, as the dialplan does it.
@@ -174,6 +190,13 @@ void af_command_join(struct af_command *command);
  * \retval NULL no memory; free() else
  */
 char *af_evaluate(struct ast_channel *channel, const char *text);
+/*!
+ * \brief The value of a variable, or of a function with its arguments in parentheses (ast_str_retrieve_variable(),
+ * ast_func_read2()). Nothing in the text or in the value is evaluated. Functions that reach beyond Asterisk fail,
+ * whatever this thread may do. The channel must not be locked.
+ * \retval NULL no value or no memory; free() else
+ */
+char *af_read(struct ast_channel *channel, const char *text, int is_function);
 /*! \brief As af_evaluate(), for text of whoever runs this thread: what that may not do fails. */
 char *af_evaluate_given(struct ast_channel *channel, const char *text);
 

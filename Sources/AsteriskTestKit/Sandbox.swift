@@ -16,7 +16,8 @@ package final class Sandbox: Sendable {
     self.facts = facts
   }
 
-  /// Starts one. `dialplan` is the text of extensions-test.conf; `engine` what audiofork.conf names.
+  /// Starts one. `dialplan` is the text of extensions-test.conf; `engine` what audiofork.conf names. Of `settings`,
+  /// `run_dir` is audiofork.conf's, and `options` stands in asterisk.conf's section of that name.
   package static func start(
     _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.program, settings: [String: String] = [:],
     loadsModule: Bool = true, helpFile: String? = nil
@@ -25,6 +26,9 @@ package final class Sandbox: Sendable {
     let configuration = folder.appending(path: "given")
     try FileManager.default.createDirectory(at: configuration, withIntermediateDirectories: true)
     try dialplan.write(to: configuration.appending(path: "extensions-test.conf"), atomically: true, encoding: .utf8)
+    if let lines = settings["options"] {
+      try lines.write(to: configuration.appending(path: "asterisk-test.conf"), atomically: true, encoding: .utf8)
+    }
     var options: [String] = []
     if !loadsModule { options.append("--no-load") }
     if let helpFile { options += ["--help-file", helpFile] }

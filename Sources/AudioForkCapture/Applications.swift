@@ -12,9 +12,9 @@ func execStart(_ channel: OpaquePointer?, _ arguments: UnsafePointer<CChar>?) ->
   guard let channel else { return 0 }
   var status: StaticString = "SUCCESS"
   var result: CInt = 0
-  let given = ForkArguments(arguments)
+  let given = ForkArguments(separating: bytes(arguments))
   do {
-    let id = try startFork(channel, given, from: .channel)
+    let id = try startFork(channel, given, from: ForkOrigin(executingOn: channel))
     log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " started on ", .bytes(bytes(ast_channel_name(channel))))
   } catch {
     status = "FAILED"
@@ -31,7 +31,7 @@ func execStart(_ channel: OpaquePointer?, _ arguments: UnsafePointer<CChar>?) ->
 @c(af_exec_stop)
 func execStop(_ channel: OpaquePointer?, _ arguments: UnsafePointer<CChar>?) -> CInt {
   guard let channel else { return 0 }
-  let id = ForkArguments(arguments).url
+  let id = ForkArguments(separating: bytes(arguments)).url
   if stopForks(channel, id: id.isEmpty ? nil : id, from: .channel) == 0 {
     let name = bytes(ast_channel_name(channel))
     if id.isEmpty {

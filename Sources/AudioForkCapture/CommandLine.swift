@@ -103,8 +103,7 @@ private func start(_ request: CommandRequest) -> Bool {
   }
   withChannel(request, name) { channel in
     do throws(CommandError) {
-      let arguments = withCString(rest) { ForkArguments($0) }
-      let id = try startFork(channel, arguments)
+      let id = try startFork(channel, ForkArguments(separating: rest), from: .cli)
       request.say("Started fork ", .bytes(id), " on ", .bytes(escaped(name)), ".")
     } catch {
       request.say("Not started: ", .bytes(escaped(error.message)))

@@ -11,61 +11,109 @@ import AudioForkTap
 /// What a fork is made from: the words that its ring carries to the engine, and what they mean.
 struct ForkPlan {
   private(set) var options = ForkOptions()
-  /// As given, user information included: secrets.
+  /// Evaluated, user information included: secrets.
   private var urls = [Bytes]()
   /// "key=value", evaluated: may hold secrets.
   private var settings = [Bytes]()
-  private let optionText: Bytes
+  /// The options as written, where nothing in them is to be evaluated; else each by itself.
+  private var optionText = Bytes()
+  private var evaluatedOptions = [EvaluatedOption]()
   /// Evaluated; empty: none.
   private(set) var command = Bytes()
 
-  /// Defaults of `[general]`, then URL or profile, then options. Profile and command are evaluated on the channel,
-  /// which must not be locked.
-  init(_ channel: OpaquePointer, _ arguments: ForkArguments, _ settings: Settings) throws(CommandError) {
-    optionText = arguments.options
-    for line in settings.defaults { try add(line.key, line.value, of: nil) }
+  /// Defaults of `[general]`, then URL or profile, then options. All is evaluated on the channel, which must not be
+  /// locked, when it has been parsed.
+  init(
+    _ channel: OpaquePointer, _ arguments: ForkArguments, _ settings: Settings, from origin: ForkOrigin
+  ) throws(CommandError) {
+    try ForkPlan.check(arguments, settings, origin)
+    var asked = AskedChannel(channel)
+    for line in settings.defaults { try add(line, of: nil, &asked) }
     if arguments.url.isEmpty || holdsScheme(arguments.url) {
-      try addURL(arguments.url)
+      try addURL(arguments.url, isEvaluated: origin.evaluatesExpressions, &asked)
     } else {
       guard let profile = settings.profile(arguments.url) else {
         throw CommandError(message: ForkPlan.unknownProfile(arguments.url, settings))
       }
-      for line in profile.lines {
-        try add(line.key, holdsVariable(line.value) ? evaluated(line.value, on: channel) : line.value, of: profile.name)
+      for line in profile.lines { try add(line, of: profile.name, &asked) }
+      guard !options.endpoints.isEmpty else {
+        throw CommandError(message: text("profile ", .bytes(profile.name), ": no line url came to a URL"))
       }
     }
     do {
-      try options.apply(options: optionText)
+      if origin.evaluatesExpressions, ArgumentTemplate(arguments.options).hasExpressions {
+        evaluatedOptions = try options.apply(options: arguments.options) { asked.answer($0) }
+      } else {
+        optionText = arguments.options
+        try options.apply(options: optionText)
+      }
       try options.check()
     } catch {
-      throw CommandError(message: error.message)
+      // The comma that ended the URL may be one of its query's.
+      let isQuery = arguments.url.contains(UInt8(ascii: "?"))
+      throw CommandError(
+        message: isQuery
+          ? text(.bytes(error.message), "; a comma in a URL ends it: write %2C for one in the query")
+          : error.message)
     }
     try checkAllowed(settings)
     command = evaluatedCommand(arguments.command, on: channel)
+    asked.logRefusals()
   }
 
-  private mutating func addURL(_ url: Bytes) throws(CommandError) {
+  /// Whether there may be a command, and whether it is one.
+  private static func check(
+    _ arguments: ForkArguments, _ settings: Settings, _ origin: ForkOrigin
+  ) throws(CommandError) {
+    guard !arguments.command.isEmpty else { return }
+    if arguments.commandLooksLikeOptions {
+      throw CommandError(
+        message: text(
+          "the third argument is a shell command, and '", .bytes(shown(ForkOptions.shown(options: arguments.command))),
+          "' looks like options; write all options in the second argument, without commas between them"))
+    }
+    guard !origin.mayRunCommand(settings.commands) else { return }
+    throw CommandError(
+      message: settings.commands == .no
+        ? Bytes(text: "commands = no in audiofork.conf: leave the third argument out")
+        : Bytes(
+          text: "a command, the third argument, runs only for a dialplan that the channel executes and for the AMI action AudioFork; leave it out, or set commands = yes in audiofork.conf"
+        ))
+  }
+
+  private mutating func addURL(
+    _ given: Bytes, isEvaluated: Bool, _ asked: inout AskedChannel
+  ) throws(CommandError) {
     do {
+      let url = isEvaluated ? try EndpointURL.text(ArgumentTemplate(given)) { asked.answer($0) } : given
       options.endpoints.append(try EndpointURL.parse(url))
+      urls.append(url)
     } catch {
       throw CommandError(message: error.message)
     }
-    urls.append(url)
   }
 
-  private mutating func add(_ key: ProfileKey, _ given: Bytes, of profile: Bytes?) throws(CommandError) {
-    // What was read from a file ends with a line end.
-    let value = trimmed(given)
+  /// Applies a line of the configuration. Throws for what was wrong with it as it was written. What it was evaluated to
+  /// never makes it throw: then the line is left out with a warning.
+  private mutating func add(
+    _ line: SettingLine, of profile: Bytes?, _ asked: inout AskedChannel
+  ) throws(CommandError) {
+    let place = profile.map { text("profile ", .bytes($0), ": ") } ?? Bytes(text: "[general]: ")
     do {
-      try options.apply(key, value)
+      // What was read from a file ends with a line end.
+      let value = trimmed(try line.evaluated(by: &asked))
+      try options.apply(line.key, value)
+      if isURL(line.key) {
+        urls.append(value)
+      } else {
+        settings.append(text(.literal(line.key.name), "=", .bytes(value)))
+      }
     } catch {
-      guard let profile else { throw CommandError(message: error.message) }
-      throw CommandError(message: text("profile ", .bytes(profile), ": ", .bytes(error.message)))
-    }
-    if isURL(key) {
-      urls.append(value)
-    } else {
-      settings.append(text(.literal(key.name), "=", .bytes(value)))
+      let message = text(.bytes(place), .bytes(error.message))
+      guard line.holdsVariable else { throw CommandError(message: message) }
+      options.warnings.append(text(.bytes(message), "; the line is left out"))
+      // As strict as may have been meant.
+      if case .onFailure = line.key.kind { options.hangsUpOnFailure = true }
     }
   }
 
@@ -104,6 +152,7 @@ struct ForkPlan {
     for url in urls { facts.append(UInt16(AF_FIELD_URL.rawValue), url) }
     for setting in settings { facts.append(UInt16(AF_FIELD_SETTING.rawValue), setting) }
     facts.append(UInt16(AF_FIELD_OPTIONS.rawValue), optionText)
+    for option in evaluatedOptions { facts.append(UInt16(AF_FIELD_OPTION.rawValue), [option.letter] + option.argument) }
   }
 }
 
@@ -112,19 +161,74 @@ struct ForkPlan {
 func hangsUp(without arguments: ForkArguments, on channel: OpaquePointer) -> Bool {
   guard !holdsScheme(arguments.url), let profile = Control.settings?.profile(arguments.url) else { return false }
   var answer = false
+  var asked = AskedChannel(channel)
   for line in profile.lines {
     guard case .onFailure = line.key.kind else { continue }
-    let value = trimmed(holdsVariable(line.value) ? evaluated(line.value, on: channel) : line.value)
+    // A URL alone may throw.
+    let value = trimmed((try? line.evaluated(by: &asked)) ?? [])
     answer = ForkOptions.policy(value) ?? true
   }
   return answer
 }
 
-/// The line's variables, functions and expressions as the dialplan evaluates them. The channel must not be locked.
-private func evaluated(_ line: Bytes, on channel: OpaquePointer) -> Bytes {
-  guard let result = withCString(line, { af_evaluate(channel, $0) }) else { return line }
-  defer { free(result) }
-  return bytes(result)
+/// The channel as expressions ask it, and which of them it refused. It must not be locked.
+private struct AskedChannel {
+  private let channel: OpaquePointer
+  private var refused = 0
+  private var firstRefused = Bytes()
+
+  init(_ channel: OpaquePointer) { self.channel = channel }
+
+  /// The value of a variable or function; empty where there is none, or where it is refused.
+  mutating func answer(_ call: ChannelCall) -> Bytes {
+    guard call.isAllowed else {
+      if refused == 0 { firstRefused = call.source }
+      refused &+= 1
+      return []
+    }
+    var expression = call.name
+    if let arguments = call.arguments { expression += Bytes(text: "(") + arguments + Bytes(text: ")") }
+    guard let result = withCString(expression, { af_read(channel, $0, call.arguments == nil ? 0 : 1) }) else { return [] }
+    defer { free(result) }
+    return bytes(result)
+  }
+
+  /// Text of the administrator with its variables, functions and expressions evaluated as the dialplan does it.
+  func substitute(_ line: Bytes) -> Bytes {
+    guard let result = withCString(line, { af_evaluate(channel, $0) }) else { return line }
+    defer { free(result) }
+    return bytes(result)
+  }
+
+  /// One line, however many there were: a caller may have written them.
+  func logRefusals() {
+    guard refused > 0 else { return }
+    af_channel_lock(channel)
+    let name = bytes(ast_channel_name(channel))
+    af_channel_unlock(channel)
+    log(
+      AF_LEVEL_WARNING, "AudioFork on ", .bytes(name), ": ", .number(refused),
+      refused == 1 ? " expression counts as empty: '" : " expressions count as empty, the first is '",
+      .bytes(shown(firstRefused)),
+      "'; it is malformed, or names a function that reaches beyond the call, such as SHELL, FILE, DB or CURL")
+  }
+}
+
+extension SettingLine {
+  /// The value with its variables and expressions evaluated. Throws for a URL with an expression outside of path and
+  /// query.
+  fileprivate func evaluated(by asked: inout AskedChannel) throws(OptionError) -> Bytes {
+    guard holdsVariable else { return value }
+    let template = ArgumentTemplate(setting: value).mapText { asked.substitute($0) }
+    switch key.kind {
+    case .url: return try EndpointURL.text(template.mapText(EndpointURL.text(encoding:))) { asked.answer($0) }
+    case .header:
+      let line = template.text { asked.answer($0) }
+      let colon = firstIndex(of: UInt8(ascii: ":"), in: line) ?? line.count
+      return slice(line, 0, colon &+ 1) + Bytes(text: " ") + RequestField.headerValue(slice(line, colon &+ 1, line.count))
+    default: return template.text { asked.answer($0) }
+    }
+  }
 }
 
 /// The command with each `^{X}` evaluated as `${X}`. Everything else stays as it is: the dialplan has evaluated it

@@ -150,8 +150,10 @@ func endFork(_ fork: ForkPointer, reason: Bytes, isAccounted: Bool) {
   hangUpIfWanted(fork, reason: reason)
   replace(&fork.pointee.state, with: Bytes(text: "ended"))
   replace(&fork.pointee.reason, with: reason)
-  let command = bytes(fork.pointee.command)
-  if !command.isEmpty { forkTable.addCommand() }
+  let command = ForkCommand(
+    line: bytes(fork.pointee.command), callerNumber: bytes(fork.pointee.caller_number),
+    callerName: bytes(fork.pointee.caller_name))
+  if !command.line.isEmpty { forkTable.addCommand() }
   Jobs.add(.end(ForkEvent(.stop, ForkRow(fork, now: af_now_ns())), command: command, beeps: takeBeeps(fork)))
 }
 
@@ -200,6 +202,8 @@ func destroy(_ fork: ForkPointer) {
   free(fork.pointee.verification)
   free(fork.pointee.text_variable)
   free(fork.pointee.command)
+  free(fork.pointee.caller_number)
+  free(fork.pointee.caller_name)
   free(fork.pointee.beep_id)
   free(fork.pointee.channel)
   free(fork.pointee.uniqueid)

@@ -11,7 +11,7 @@ enum Job {
   /// A text of the server: variables, then the event. `variable`: of option x, empty: none.
   case response(ForkEvent, variable: Bytes)
   /// The fork has ended: its beeps end, the event is raised, its command is run.
-  case end(ForkEvent, command: Bytes, beeps: Bytes)
+  case end(ForkEvent, command: ForkCommand, beeps: Bytes)
   /// on_failure = hangup: the fork has failed, and its call is ended for this reason.
   case hangUp(ForkRow, reason: Bytes)
 }
@@ -134,7 +134,7 @@ private func perform(_ job: Job) {
       event.raise(channel)
     }
     Snapshots.forget(event.row.id)
-    if !command.isEmpty { run(command, of: event.row.id) }
+    if !command.line.isEmpty { run(command, of: event.row) }
   }
 }
 
@@ -184,24 +184,62 @@ private func isCarried(_ id: Bytes, by channel: OpaquePointer) -> Bool {
 /// Commands that run. Belongs to the jobs thread.
 nonisolated(unsafe) private var commands: UnsafeMutablePointer<af_command>?
 
+/// What is run when a fork has ended.
+struct ForkCommand {
+  /// For a shell, evaluated; empty: none.
+  let line: Bytes
+  /// The caller's when the fork began; empty where unknown. A stranger's text.
+  let callerNumber: Bytes
+  let callerName: Bytes
+
+  /// "NAME=value", for the command's environment: what a shell never takes for syntax if the line quotes it.
+  fileprivate func environment(of row: ForkRow) -> [Bytes] {
+    let values = [row.id, row.url, row.reason, row.channel, callerNumber, callerName]
+    var environment = [Bytes]()
+    for (variable, value) in zip(CommandVariable.all, values) {
+      environment.append(text(.literal(variable.name), "=", .bytes(value.map { $0.isControl ? UInt8(ascii: "?") : $0 })))
+    }
+    return environment
+  }
+}
+
 /// Runs the command of a fork that has ended, on a thread of its own: it may take hours.
-private func run(_ line: Bytes, of id: Bytes) {
+private func run(_ command: ForkCommand, of row: ForkRow) {
   guard let memory = calloc(1, MemoryLayout<af_command>.size) else { return commandIsOver() }
-  let command = memory.assumingMemoryBound(to: af_command.self)
-  command.pointee.line = duplicate(line)
-  command.pointee.id = duplicate(id)
-  log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " runs its command")
-  let failure = af_command_start(command)
+  let running = memory.assumingMemoryBound(to: af_command.self)
+  running.pointee.line = duplicate(command.line)
+  running.pointee.id = duplicate(row.id)
+  withEnvironment(of: running) { slots in
+    for (index, entry) in command.environment(of: row).enumerated() where index < slots.count &- 1 {
+      slots[index] = duplicate(entry)
+    }
+  }
+  log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(row.id), " runs its command")
+  let failure = af_command_start(running)
   guard failure == 0 else {
-    log(AF_LEVEL_ERROR, "AudioFork ", .bytes(id), ": its command was not run: ", .bytes(reason(failure)))
-    destroy(command)
+    log(AF_LEVEL_ERROR, "AudioFork ", .bytes(row.id), ": its command was not run: ", .bytes(reason(failure)))
+    destroy(running)
     return commandIsOver()
   }
-  command.pointee.next = commands
-  commands = command
+  running.pointee.next = commands
+  commands = running
+}
+
+/// The command's "NAME=value" strings, the last slot NULL.
+private func withEnvironment<Result>(
+  of command: UnsafeMutablePointer<af_command>,
+  _ body: (UnsafeMutableBufferPointer<UnsafeMutablePointer<CChar>?>) -> Result
+) -> Result {
+  let count = Int(AF_COMMAND_VARIABLES_MAX) &+ 1
+  return withUnsafeMutablePointer(to: &command.pointee.environment) { tuple in
+    tuple.withMemoryRebound(to: UnsafeMutablePointer<CChar>?.self, capacity: count) {
+      body(UnsafeMutableBufferPointer(start: $0, count: count))
+    }
+  }
 }
 
 private func destroy(_ command: UnsafeMutablePointer<af_command>) {
+  withEnvironment(of: command) { for slot in $0 { free(slot) } }
   free(command.pointee.line)
   free(command.pointee.id)
   free(command)
@@ -237,7 +275,7 @@ func commandThread(_ pointer: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoint
   guard let pointer else { return nil }
   let command = pointer.assumingMemoryBound(to: af_command.self)
   // Waits for its child by itself; nobody else may.
-  let status = ast_safe_system(command.pointee.line)
+  let status = withEnvironment(of: command) { af_command_run(command.pointee.line, $0.baseAddress) }
   if status != 0 {
     log(
       AF_LEVEL_WARNING, "AudioFork ", .bytes(bytes(command.pointee.id)), ": its command ended with status ",

@@ -102,7 +102,7 @@ enum ManagerActions {
         return request.fail("No WsServer specified. Must be a ws:// or wss:// URL, or a profile of audiofork.conf")
       }
       do throws(CommandError) {
-        let id = try startFork(channel, arguments)
+        let id = try startFork(channel, arguments, from: .manager)
         request.succeed(("AudioForkID", id))
       } catch {
         request.fail("Could not start monitoring channel: ", .bytes(error.message))
@@ -189,16 +189,6 @@ func onOrOff(_ word: Bytes) -> Bool? {
     return false
   }
   return nil
-}
-
-extension ForkArguments {
-  /// The three arguments, given apart.
-  init(url: Bytes, options: Bytes, command: Bytes) {
-    self.init(nil)
-    self.url = trimmed(url)
-    self.options = options
-    self.command = trimmed(command)
-  }
 }
 
 extension Privilege {

@@ -9,6 +9,9 @@ import AudioForkOptions
 struct SettingLine {
   let key: ProfileKey
   let value: Bytes
+
+  /// Whether the value is known only when the fork starts.
+  var holdsVariable: Bool { isEvaluated(value) }
 }
 
 /// A section of `audiofork.conf` other than `[general]`.
@@ -30,6 +33,8 @@ struct Settings {
   var bufferTotalMegabytes = 0
   /// Whether events are raised for Stasis too.
   var raisesStasisEvents = false
+  /// Who may give AudioFork a command.
+  var commands = CommandPolicy.dialplan
   /// Keys of `[general]` that are defaults for every fork.
   var defaults = [SettingLine]()
   var profiles = [Profile]()
@@ -102,8 +107,8 @@ struct Settings {
     }
     var options = ForkOptions()
     do {
-      for line in profile.lines where !holdsVariable(line.value) { try options.apply(line.key, line.value) }
-      guard !profile.lines.contains(where: { holdsVariable($0.value) }) else { return true }
+      for line in profile.lines where !line.holdsVariable { try options.apply(line.key, line.value) }
+      guard !profile.lines.contains(where: { $0.holdsVariable }) else { return true }
       try options.check()
     } catch {
       place.refuse(.bytes(error.message))
@@ -124,7 +129,7 @@ struct Settings {
 
   /// Whether the key takes the value, as far as that can be said before its variables are evaluated.
   private static func isAccepted(_ key: ProfileKey, _ value: Bytes, _ place: ConfigurationPlace) -> Bool {
-    guard !holdsVariable(value) else { return true }
+    guard !isEvaluated(value) else { return hasGoodPlaces(key, value, place) }
     var trial = ForkOptions()
     do {
       try trial.apply(key, value)
@@ -136,6 +141,19 @@ struct Settings {
       } else {
         place.refuse(.bytes(error.message))
       }
+      return false
+    }
+  }
+
+  /// Whether each `^{…}` of a URL stands where it may, as far as that can be said before `${…}` are evaluated.
+  private static func hasGoodPlaces(_ key: ProfileKey, _ value: Bytes, _ place: ConfigurationPlace) -> Bool {
+    let template = ArgumentTemplate(setting: value)
+    guard isURL(key), !value.contains(UInt8(ascii: "$")) else { return true }
+    do {
+      _ = try EndpointURL.parse(try EndpointURL.text(template) { _ in Bytes(text: "x") })
+      return true
+    } catch {
+      place.refuse("url: ", .bytes(error.message))
       return false
     }
   }
@@ -174,6 +192,9 @@ struct Settings {
     case .bufferTotal:
       guard let megabytes = decimal(value), megabytes <= GeneralKey.bufferTotalMax else { return false }
       bufferTotalMegabytes = megabytes
+    case .commands:
+      guard let policy = CommandPolicy(value) else { return false }
+      commands = policy
     case .stasis:
       guard let isOn = ForkOptions.truth(value) else { return false }
       raisesStasisEvents = isOn
@@ -214,10 +235,11 @@ private struct ConfigurationPlace {
   }
 }
 
-/// Whether the text has something that is evaluated when the fork starts: `${…}` or `$[…]`.
-func holdsVariable(_ text: Bytes) -> Bool {
+/// Whether the text has something that is evaluated when the fork starts: `${…}`, `$[…]` or `^{…}`.
+func isEvaluated(_ text: Bytes) -> Bool {
   var index = 0
   while index &+ 1 < text.count {
+    if expressionEnd(in: text, at: index) != nil { return true }
     if text[index] == UInt8(ascii: "$"), text[index &+ 1] == UInt8(ascii: "{") || text[index &+ 1] == UInt8(ascii: "[") {
       return true
     }

@@ -13,30 +13,10 @@ struct CommandError: Error {
   let message: Bytes
 }
 
-/// The arguments of AudioFork(), separated as Asterisk separates them.
-struct ForkArguments {
-  var url = Bytes()
-  var options = Bytes()
-  var command = Bytes()
-
-  /// `url[,options[,command]]`; quotes, backslashes and parentheses protect a comma.
-  init(_ arguments: UnsafePointer<CChar>?) {
-    guard let arguments, let copy = strdup(arguments) else { return }
-    var parts: [UnsafeMutablePointer<CChar>?] = [nil, nil, nil]
-    let count = parts.withUnsafeMutableBufferPointer { buffer in
-      __ast_app_separate_args(copy, CChar(bitPattern: UInt8(ascii: ",")), 1, buffer.baseAddress, CInt(buffer.count))
-    }
-    if count > 0 { url = bytes(ast_strip(parts[0])) }
-    if count > 1 { options = bytes(parts[1]) }
-    if count > 2 { command = bytes(ast_strip(parts[2])) }
-    free(copy)
-  }
-}
-
 /// Starts a fork on the channel. The channel must not be locked; the caller holds a reference to it or runs in its
-/// thread, and says which. Returns the fork's id.
+/// thread. Returns the fork's id.
 func startFork(
-  _ channel: OpaquePointer, _ arguments: ForkArguments, from thread: CallingThread = .other
+  _ channel: OpaquePointer, _ arguments: ForkArguments, from origin: ForkOrigin
 ) throws(CommandError) -> Bytes {
   guard withTable({ forkTable.reserve() }) else {
     throw CommandError(message: Bytes(text: "the module is being unloaded"))
@@ -47,7 +27,7 @@ func startFork(
     guard let instance = Control.instance, let settings = Control.settings else {
       throw CommandError(message: Bytes(text: "the module is being unloaded"))
     }
-    plan = try ForkPlan(channel, arguments, settings)
+    plan = try ForkPlan(channel, arguments, settings, from: origin)
     id = try startReserved(channel, plan, settings, instance)
   } catch {
     withTable { forkTable.unreserve() }
@@ -56,7 +36,7 @@ func startFork(
   setVariable(channel, Bytes(text: "AUDIOFORK_WSSERVER"), plan.shownURL)
   if !plan.options.idVariable.isEmpty { setVariable(channel, plan.options.idVariable, id) }
   for warning in plan.options.warnings { log(AF_LEVEL_WARNING, "AudioFork ", .bytes(id), ": ", .bytes(warning)) }
-  if plan.options.beepsAtStart { beep(channel, from: thread) }
+  if plan.options.beepsAtStart { beep(channel, from: origin.thread) }
   return id
 }
 
@@ -70,6 +50,8 @@ private func startReserved(
   let name = bytes(ast_channel_name(channel))
   let uniqueID = bytes(ast_channel_uniqueid(channel))
   let linkedID = bytes(ast_channel_linkedid(channel))
+  let callerNumber = bytes(af_caller_number(channel))
+  let callerName = bytes(af_caller_name(channel))
   let rate = channelRate(channel)
   af_channel_unlock(channel)
 
@@ -88,6 +70,8 @@ private func startReserved(
   fork.pointee.channel = duplicate(name)
   fork.pointee.uniqueid = duplicate(uniqueID)
   fork.pointee.linkedid = duplicate(linkedID)
+  fork.pointee.caller_number = duplicate(callerNumber)
+  fork.pointee.caller_name = duplicate(callerName)
   let path = instance.path(id, ".ring")
   do throws(CommandError) {
     try makeRing(fork, path, facts.bytes, plan.options, rate, settings)

@@ -149,6 +149,11 @@ struct ForkFacts {
       try options.apply(key, slice(setting, sign &+ 1, setting.count))
     }
     try options.apply(options: facts.options)
+    for given in facts.evaluatedOptions {
+      guard let letter = given.first else { continue }
+      // One that is not known is of a later release.
+      _ = options.apply(evaluated: EvaluatedOption(letter: letter, argument: slice(given, 1, given.count)))
+    }
     try options.check()
     return options
   }

@@ -16,7 +16,7 @@ extension CommandDefinition {
   package static let start = CommandDefinition(
     words: "audiofork start", arguments: "<channel> <url>[,options[,command]]",
     summary: "Fork a channel's audio to a WebSocket server",
-    help: "Does what the dialplan application AudioFork does, in mid-call, and prints the new fork's id. The rest of the line is the application's arguments, blanks included.")
+    help: "Does what the dialplan application AudioFork does, in mid-call, and prints the new fork's id. The rest of the line is the application's arguments, blanks included. It takes a command only with commands = yes in audiofork.conf.")
   package static let stop = CommandDefinition(
     words: "audiofork stop", arguments: "<channel> [id]", summary: "End a channel's audio forks",
     help: "Ends the fork with this id, or every fork of the channel. What was captured until now is still delivered.")

@@ -64,6 +64,51 @@ package struct EndpointURL: Sendable, Equatable {
       shown: shown)
   }
 
+  /// A URL's text with each `^{…}` replaced by its value, percent-encoded but for unreserved characters (RFC 3986 section
+  /// 2.3), so that a value is never more than a part of one segment or parameter. Throws where one stands outside of path
+  /// and query. A value that would make the URL too long is cut.
+  package static func text(
+    _ template: ArgumentTemplate, evaluating evaluate: (ChannelCall) -> Bytes
+  ) throws(OptionError) -> Bytes {
+    guard template.hasExpressions else { return template.text(evaluate) }
+    if case .text(let first)? = template.pieces.first, reachesPath(first) {} else {
+      throw OptionError(message: Bytes(text: "^{...} may stand in the path and the query of a URL only"))
+    }
+    var literals = 0
+    for piece in template.pieces { if case .text(let literal) = piece { literals &+= literal.count } }
+    var room = max(lengthMax &- literals, 0)
+    return template.text(evaluate, value: { value in
+      var encoded = Bytes()
+      for byte in value {
+        let next = isUnreserved(byte) ? [byte] : percentEncoded(byte)
+        guard next.count <= room else { break }
+        room &-= next.count
+        encoded += next
+      }
+      return encoded
+    })
+  }
+
+  /// A URL's text from outside, with what no URL can hold percent-encoded: blanks, control characters and '#'.
+  package static func text(encoding text: Bytes) -> Bytes {
+    var encoded = Bytes()
+    for byte in text {
+      if byte.isControl || byte == 32 || byte == UInt8(ascii: "#") { encoded += percentEncoded(byte) } else { encoded.append(byte) }
+    }
+    return encoded
+  }
+
+  /// Whether the text, the beginning of a URL, goes beyond its host and port.
+  private static func reachesPath(_ text: Bytes) -> Bool {
+    let start = hasPrefix(text, ignoringCase: "wss://") ? 6 : hasPrefix(text, ignoringCase: "ws://") ? 5 : text.count
+    return slice(text, start, text.count).contains { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") }
+  }
+
+  /// RFC 3986 section 2.3.
+  private static func isUnreserved(_ byte: UInt8) -> Bool {
+    byte.isDigit || (byte.lowercased >= 97 && byte.lowercased <= 122) || byte == 45 || byte == 46 || byte == 95 || byte == 126
+  }
+
   /// The value of the request's Host header: the port only where it is not the default (RFC 6455 section 4.1).
   package var hostHeader: Bytes {
     var value = Bytes()

@@ -151,7 +151,19 @@ extension ForkOptions {
 
   /// Applies an option string as the dialplan has it: letters, each with an argument in parentheses where it
   /// takes one. White space between options is skipped, as Asterisk's own option parser does not object to it.
+  ///
+  /// A `^{…}` is one unit and stays as it is: it is text.
   package mutating func apply(options text: Bytes) throws(OptionError) {
+    for option in try ForkOptions.separate(text) { try apply(option.definition, option.argument) }
+  }
+
+  /// One letter of an option string, with what stands in its parentheses.
+  private struct WrittenOption {
+    let definition: OptionDefinition
+    let argument: Bytes?
+  }
+
+  private static func separate(_ text: Bytes) throws(OptionError) -> [WrittenOption] {
     guard text.count <= ForkOptions.lengthMax else {
       var message = Bytes(text: "options are ")
       message.append(decimal: text.count)
@@ -160,6 +172,7 @@ extension ForkOptions {
       message.append(" are accepted")
       throw OptionError(message: message)
     }
+    var written = [WrittenOption]()
     var index = 0
     while index < text.count {
       let letter = text[index]
@@ -170,7 +183,7 @@ extension ForkOptions {
       }
       var argument: Bytes?
       if index < text.count, text[index] == UInt8(ascii: "(") {
-        guard let end = ForkOptions.closingParenthesis(in: text, opening: index) else {
+        guard let end = closingParenthesis(in: text, opening: index) else {
           var message = Bytes(text: "option ")
           message.append(letter)
           message.append(" has no closing parenthesis; the form is ")
@@ -180,8 +193,9 @@ extension ForkOptions {
         argument = slice(text, index &+ 1, end)
         index = end &+ 1
       }
-      try apply(definition, argument)
+      written.append(WrittenOption(definition: definition, argument: argument))
     }
+    return written
   }
 
   private mutating func apply(_ definition: OptionDefinition, _ argument: Bytes?) throws(OptionError) {
@@ -247,20 +261,103 @@ extension ForkOptions {
     }
     return OptionError(message: message)
   }
+}
 
-  /// The parenthesis that closes the one at `opening`; parentheses inside an argument pair up.
-  private static func closingParenthesis(in text: Bytes, opening: Int) -> Int? {
-    var depth = 0
-    var index = opening
-    while index < text.count {
-      if text[index] == UInt8(ascii: "(") { depth &+= 1 }
-      if text[index] == UInt8(ascii: ")") {
-        depth &-= 1
-        if depth == 0 { return index }
+// MARK: - Options with expressions
+
+/// One option of a string whose `^{…}` have been evaluated: what the module tells the engine, which cannot ask the
+/// channel (af_link.h: OPTION).
+package struct EvaluatedOption: Sendable, Equatable {
+  package let letter: UInt8
+  /// Of H one header, of s one parameter whose value is verbatim; empty where the letter stands alone.
+  package let argument: Bytes
+
+  package init(letter: UInt8, argument: Bytes) {
+    self.letter = letter
+    self.argument = argument
+  }
+}
+
+extension ForkOptions {
+  /// Applies an option string in which each `^{…}` stands for what `evaluate` returns. Returns the options one by one,
+  /// for `apply(evaluated:)`.
+  ///
+  /// Throws for what is wrong with the string as it was written. A value never makes it throw: what cannot stand in a
+  /// header is percent-encoded, and an option that does not take its value is left out with a warning.
+  package mutating func apply(
+    options text: Bytes, evaluating evaluate: (ChannelCall) -> Bytes
+  ) throws(OptionError) -> [EvaluatedOption] {
+    var evaluated = [EvaluatedOption]()
+    for option in try ForkOptions.separate(text) {
+      let argument = option.argument ?? []
+      let letter = option.definition.letter
+      guard let kind = option.definition.argument.kind, ArgumentTemplate(argument).hasExpressions else {
+        try apply(option.definition, option.argument)
+        for part in ForkOptions.fields(of: option.definition, argument) {
+          evaluated.append(EvaluatedOption(letter: letter, argument: part))
+        }
+        continue
       }
-      index &+= 1
+      switch kind {
+      case .headers, .parameters:
+        for field in parts(ofExpressionText: argument, separatedBy: UInt8(ascii: "&")) {
+          let isHeader = letter == UInt8(ascii: "H")
+          guard let field = isHeader ? RequestField.header(field, evaluating: evaluate)
+            : RequestField.parameter(field, evaluating: evaluate)
+          else { throw ForkOptions.refused(option.definition, argument, isSecret: true) }
+          let option = EvaluatedOption(letter: letter, argument: isHeader ? field.headerLine : field.verbatimParameter)
+          _ = apply(evaluated: option)
+          evaluated.append(option)
+        }
+      default:
+        let option = EvaluatedOption(letter: letter, argument: ArgumentTemplate(argument).text(evaluate))
+        if apply(evaluated: option) {
+          evaluated.append(option)
+        } else {
+          warnUnsuitable(option)
+        }
+      }
     }
-    return nil
+    return evaluated
+  }
+
+  /// Applies one option of `apply(options:evaluating:)`; false where it is not one.
+  package mutating func apply(evaluated option: EvaluatedOption) -> Bool {
+    guard let definition = OptionDefinition.all.first(where: { $0.letter == option.letter }) else { return false }
+    switch definition.argument {
+    case .none:
+      setFlag(option.letter)
+      return option.argument.isEmpty
+    case .ignored: return true
+    case .value(.parameters):
+      guard let sign = firstIndex(of: UInt8(ascii: "="), in: option.argument) else { return false }
+      add(
+        parameter: RequestField(
+          name: slice(option.argument, 0, sign), value: slice(option.argument, sign &+ 1, option.argument.count)))
+      return true
+    case .value(.headers): return addHeader(option.argument)
+    case .value(let kind), .optional(let kind): return set(kind, to: option.argument)
+    }
+  }
+
+  /// An argument without expressions as `EvaluatedOption` has it.
+  private static func fields(of definition: OptionDefinition, _ argument: Bytes) -> [Bytes] {
+    let fields = parts(of: argument, separatedBy: UInt8(ascii: "&"))
+    switch definition.letter {
+    case UInt8(ascii: "H"): return fields
+    case UInt8(ascii: "s"): return fields.compactMap { RequestField.parameter($0)?.verbatimParameter }
+    default: return [argument]
+    }
+  }
+
+  private mutating func warnUnsuitable(_ option: EvaluatedOption) {
+    var warning = Bytes(text: "option ")
+    warning.append(option.letter)
+    warning.append(" is left out: its value '")
+    warning.append(shown: option.argument)
+    warning.append("' is not accepted; the form is ")
+    if let definition = OptionDefinition.all.first(where: { $0.letter == option.letter }) { warning.append(definition.form) }
+    warnings.append(warning)
   }
 }
 
@@ -290,6 +387,15 @@ extension ForkOptions {
       index = end &+ 1
     }
     return shown
+  }
+
+  /// An evaluated option, a letter and its argument, as it is written, with `...` in place of what may be a secret.
+  package static func shown(evaluated option: Bytes) -> Bytes {
+    let letter = slice(option, 0, 1)
+    let argument = slice(option, 1, option.count)
+    guard let definition = OptionDefinition.all.first(where: { [$0.letter] == letter }), !argument.isEmpty else { return letter }
+    let isSecret = definition.argument.kind?.isSecret ?? true
+    return letter + Bytes(text: "(") + (isSecret ? Bytes(text: "...") : argument) + Bytes(text: ")")
   }
 
   /// A profile's line `key=value` with `...` in place of what may be a secret.
@@ -357,7 +463,7 @@ extension ForkOptions {
     case .url: return false  // says why itself: `apply`
     case .header: return addHeader(value)
     case .headers:
-      let fields = parts(of: value, separatedBy: UInt8(ascii: "&"))
+      let fields = parts(ofExpressionText: value, separatedBy: UInt8(ascii: "&"))
       for field in fields where !addHeader(field) { return false }
       return !fields.isEmpty
     case .parameters: return addParameters(value)
@@ -430,12 +536,16 @@ extension ForkOptions {
     return true
   }
 
+  private mutating func add(parameter field: RequestField) {
+    parameters.removeAll { $0.name == field.name }
+    parameters.append(field)
+  }
+
   private mutating func addParameters(_ text: Bytes) -> Bool {
-    let given = parts(of: text, separatedBy: UInt8(ascii: "&"))
+    let given = parts(ofExpressionText: text, separatedBy: UInt8(ascii: "&"))
     for part in given {
       guard let field = RequestField.parameter(part) else { return false }
-      parameters.removeAll { $0.name == field.name }
-      parameters.append(field)
+      add(parameter: field)
     }
     return !given.isEmpty
   }

@@ -2,7 +2,25 @@
 
 /// What a key of `[general]` stands for that a profile does not have.
 package enum GeneralKind: Sendable {
-  case engine, runDirectory, allow, bufferTotal, stasis
+  case engine, runDirectory, allow, bufferTotal, stasis, commands
+}
+
+/// Who may give AudioFork a command.
+package enum CommandPolicy: Sendable, Equatable {
+  /// A dialplan that the channel executes, and the AMI action.
+  case dialplan
+  case yes, no
+
+  /// The policy with this word (for yes and no, those of `ForkOptions.truth`); nil for another word.
+  package init?(_ word: Bytes) {
+    if equal(word, ignoringCase: "dialplan") {
+      self = .dialplan
+    } else if let isAllowed = ForkOptions.truth(word) {
+      self = isAllowed ? .yes : .no
+    } else {
+      return nil
+    }
+  }
 }
 
 /// One key of `[general]` in `audiofork.conf`. The keys of a profile that `[general]` takes too are in `ProfileKey`
@@ -37,6 +55,10 @@ extension GeneralKey {
     GeneralKey(
       name: "stasis", kind: .stasis, form: "yes or no",
       help: "Whether the AMI events are also raised as Stasis user events, for ARI applications. Default: no."),
+    GeneralKey(
+      name: "commands", kind: .commands, form: "dialplan, yes or no",
+      help: "Who may give AudioFork a command, its third argument. dialplan: a dialplan that the channel executes, and the AMI action AudioFork, which needs the privilege system; not Originate with an application, a feature code or the CLI. yes: all of them, so that the AMI privilege originate is enough for a shell. no: nobody. Default: dialplan."
+    ),
   ]
 
   /// The key with this name, case ignored; nil for another word.

@@ -51,20 +51,23 @@ extension ApplicationDefinition {
       ParameterDefinition(name: "options", help: "Letters, each with its argument in parentheses where it takes one."),
       ParameterDefinition(
         name: "command",
-        help: "Shell command that is run when the fork has finished. ^{X} becomes ${X}; variables are evaluated when the fork starts. Don't let a caller's words get into it unfiltered."),
+        help: "Shell command that is run when the fork has finished. ^{X} becomes ${X}; variables are evaluated when the fork starts. No caller's words may stand in it, not by ^{X} either: it finds them in its environment, as AUDIOFORK_CALLERID_NUM and AUDIOFORK_CALLERID_NAME. Whether a command is accepted says commands in audiofork.conf."),
     ],
     takesOptions: true,
     description: [
       "Copies the audio of the channel to a WebSocket server while the call goes on: for live transcription, voice bots, analytics, compliance.",
       "It returns at once and never waits for the network. A server that is away, slow or restarting gets what it missed from a buffer, in order. What did not fit is counted and reported. The fork ends with the call, by StopAudioFork, or when the server closes the connection with 1000.",
       "A channel may have several forks; each has its own id.",
+      "A caller's words in ${...} are unsafe in any argument: Asterisk substitutes them before AudioFork reads its arguments, so they can become an option, a header or a shell command. ^{NAME}, ^{NAME:offset:length} and ^{FUNC(args)} are evaluated after the arguments have been parsed, and their values are only text. They are safe in the first two arguments, and in no shell command.",
     ],
     variables: [
       ParameterDefinition(
         name: "AUDIOFORKSTATUS",
         help: "SUCCESS; or FAILED where arguments or resources are wrong, and then the log says what and what to do. Network trouble is not a failure."),
       ParameterDefinition(name: "AUDIOFORK_WSSERVER", help: "The URL."),
-      ParameterDefinition(name: "AUDIOFORK_RESPONSE", help: "The last text message of the server: at most 4000 bytes of it, control characters as blanks."),
+      ParameterDefinition(
+        name: "AUDIOFORK_RESPONSE",
+        help: "The last text message of the server: at most 4000 bytes of it, control characters as blanks. A server's words are a stranger's: keep them out of System, of Exec, ExecIf and Eval, and of another AudioFork's arguments."),
     ],
     examples: [
       ExampleDefinition(
@@ -89,6 +92,25 @@ extension ApplicationDefinition {
     ])
 
   package static let all = [start, stop]
+}
+
+/// One variable in the environment of a fork's command.
+package struct CommandVariable: Sendable {
+  package let name: StaticString
+  /// Whole sentences, no line breaks.
+  package let help: StaticString
+
+  /// Every one, in the order in which the module sets them.
+  package static let all: [CommandVariable] = [
+    CommandVariable(name: "AUDIOFORK_ID", help: "The fork's id."),
+    CommandVariable(name: "AUDIOFORK_URL", help: "The first URL, without user name, password and other secrets."),
+    CommandVariable(name: "AUDIOFORK_REASON", help: "Why the fork ended. It may repeat a server's words."),
+    CommandVariable(name: "AUDIOFORK_CHANNEL", help: "The channel's name, as last seen."),
+    CommandVariable(
+      name: "AUDIOFORK_CALLERID_NUM", help: "The caller's number when the fork began, empty where unknown. A caller chooses it."),
+    CommandVariable(
+      name: "AUDIOFORK_CALLERID_NAME", help: "The caller's name when the fork began, empty where unknown. A caller chooses it."),
+  ]
 }
 
 /// Longest value of AUDIOFORK_RESPONSE and of the variable of option x, bytes. The help says the number too.

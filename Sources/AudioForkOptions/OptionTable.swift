@@ -10,6 +10,14 @@ package enum OptionArgument: Sendable {
   case value(SettingKind)
   /// A value of this kind, or nothing.
   case optional(SettingKind)
+
+  /// What the argument sets; nil where it sets nothing.
+  package var kind: SettingKind? {
+    switch self {
+    case .none, .ignored: nil
+    case .value(let kind), .optional(let kind): kind
+    }
+  }
 }
 
 /// One option of `AudioFork(url,options)`. The table drives parsing, messages and documentation.
@@ -76,10 +84,10 @@ extension OptionDefinition {
       help: "Dialect: what is said on the wire. raw: binary messages of audio and nothing else. audiofork: the sub-protocol audiofork.v1, in which the server acknowledges what it has, so that nothing is lost or repeated. Default: raw."),
     OptionDefinition(
       letter: UInt8(ascii: "H"), argument: .value(.headers), form: "H(Name: value&Name: value)",
-      help: "Headers for the request that opens the connection."),
+      help: "Headers for the request that opens the connection. A value with a caller's words is written ^{CALLERID(name)}; control characters in it are percent-encoded."),
     OptionDefinition(
       letter: UInt8(ascii: "s"), argument: .value(.parameters), form: "s(key=value&key=value)",
-      help: "Parameters for the server; an ampersand in a value is written %26. With raw they go in the header AudioFork-Parameters."),
+      help: "Parameters for the server; an ampersand in a value is written %26. The value of a ^{...} goes out as it is. With raw they go in the header AudioFork-Parameters."),
     OptionDefinition(
       letter: UInt8(ascii: "x"), argument: .value(.textVariable), form: "x(variable)",
       help: "Channel variable that also receives each text message of the server, besides AUDIOFORK_RESPONSE."),

@@ -44,7 +44,7 @@ extension ProfileKey {
       help: "Where the audio goes. Further lines are tried in order when one fails, and there is a wait only when all have.", isRepeatable: true),
     ProfileKey(
       name: "header", kind: .header, form: "Name: value",
-      help: "A header for the request that opens the connection. Channel variables and functions in it are evaluated when the fork starts.",
+      help: "A header for the request that opens the connection. Variables and functions in it are evaluated when the fork starts; control characters in their values are percent-encoded.",
       isRepeatable: true),
     ProfileKey(
       name: "ca_file", kind: .caFile, form: "an absolute path",

@@ -44,6 +44,43 @@ package struct RequestField: Sendable, Equatable {
     return RequestField(name: name, value: value)
   }
 
+  /// Parses `Name: value` whose value may hold `^{…}`; the name is literal. Nil where the text as written is not a header.
+  /// Any value is taken: control characters are percent-encoded, and what is longer than `valueMax` is cut.
+  package static func header(_ text: Bytes, evaluating evaluate: (ChannelCall) -> Bytes) -> RequestField? {
+    guard let colon = firstIndex(of: UInt8(ascii: ":"), in: text), let name = header(slice(text, 0, colon &+ 1))?.name else {
+      return nil
+    }
+    let written = ArgumentTemplate(trimmed(slice(text, colon &+ 1, text.count)))
+    return RequestField(name: name, value: headerValue(written.text(evaluate)))
+  }
+
+  /// A value from outside as a header can carry it.
+  package static func headerValue(_ value: Bytes) -> Bytes {
+    var encoded = Bytes()
+    for byte in trimmed(value) {
+      let next = byte.isControl ? percentEncoded(byte) : [byte]
+      guard encoded.count &+ next.count <= valueMax else { break }
+      encoded += next
+    }
+    return encoded
+  }
+
+  /// Parses `key=value` whose value may hold `^{…}`: percent-encoding is undone in what was written, values stay as they
+  /// are. Nil where there is no key.
+  package static func parameter(_ text: Bytes, evaluating evaluate: (ChannelCall) -> Bytes) -> RequestField? {
+    guard let sign = firstIndex(of: UInt8(ascii: "="), in: text), let name = parameter(slice(text, 0, sign &+ 1))?.name else {
+      return nil
+    }
+    let written = ArgumentTemplate(slice(text, sign &+ 1, text.count))
+    return RequestField(name: name, value: slice(written.text(evaluate, literal: percentDecoded), 0, valueMax))
+  }
+
+  /// `Name: value`.
+  package var headerLine: Bytes { name + Bytes(text: ": ") + value }
+
+  /// `key=value`, nothing encoded.
+  package var verbatimParameter: Bytes { name + Bytes(text: "=") + value }
+
   /// Whether the bytes are a `token` of RFC 9110 section 5.6.2.
   package static func isToken(_ text: Bytes) -> Bool { !text.isEmpty && text.allSatisfy(isTokenCharacter) }
 
@@ -99,6 +136,13 @@ package func percentDecoded(_ text: Bytes) -> Bytes {
   }
   return decoded
 }
+
+/// One byte percent-encoded (RFC 3986 section 2.1).
+package func percentEncoded(_ byte: UInt8) -> Bytes {
+  [UInt8(ascii: "%"), hexadecimalDigit(byte &>> 4), hexadecimalDigit(byte & 15)]
+}
+
+private func hexadecimalDigit(_ value: UInt8) -> UInt8 { value < 10 ? 48 &+ value : 55 &+ value }
 
 private func hexadecimal(_ byte: UInt8) -> UInt8? {
   switch byte {

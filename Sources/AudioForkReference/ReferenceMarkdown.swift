@@ -6,7 +6,8 @@ import AudioForkOptions
 package enum ReferenceMarkdown {
   private static var all: [(name: String, make: () -> String)] {
     [
-      ("options", { options }), ("variables", { variables }), ("function-keys", { keys }), ("actions", { actions }),
+      ("options", { options }), ("variables", { variables }), ("command-variables", { commandVariables }),
+      ("function-keys", { keys }), ("actions", { actions }),
       ("fork-facts", { facts }), ("events", { events }), ("commands", { commands }), ("general-keys", { generalKeys }),
       ("profile-keys", { profileKeys }),
     ]
@@ -47,6 +48,10 @@ package enum ReferenceMarkdown {
 
   private static var variables: String {
     table(["variable", "value"], ApplicationDefinition.start.variables.map { [code("\($0.name)"), "\($0.help)"] })
+  }
+
+  private static var commandVariables: String {
+    table(["variable", "value"], CommandVariable.all.map { [code("\($0.name)"), "\($0.help)"] })
   }
 
   private static var keys: String { table(["key", "value"], FunctionKey.all.map { [code("\($0.name)"), "\($0.help)"] }) }

@@ -12,6 +12,9 @@ package struct RingFacts: Sendable, Equatable {
   package var settings: [[UInt8]] = []
   /// The option string as given; AudioForkOptions parses it.
   package var options: [UInt8] = []
+  /// Options whose arguments the module has evaluated, each a letter and its argument; applied behind `options`. May hold
+  /// secrets.
+  package var evaluatedOptions: [[UInt8]] = []
   /// The channel's name when the fork began.
   package var channel = ""
   package var uniqueID = ""
@@ -34,6 +37,7 @@ package struct RingFacts: Sendable, Equatable {
     urls = fields.all(UInt16(AF_FIELD_URL.rawValue))
     settings = fields.all(UInt16(AF_FIELD_SETTING.rawValue))
     options = fields.bytes(UInt16(AF_FIELD_OPTIONS.rawValue)) ?? []
+    evaluatedOptions = fields.all(UInt16(AF_FIELD_OPTION.rawValue))
     channel = fields.text(UInt16(AF_FIELD_CHANNEL.rawValue)) ?? ""
     uniqueID = fields.text(UInt16(AF_FIELD_UNIQUEID.rawValue)) ?? ""
     linkedID = fields.text(UInt16(AF_FIELD_LINKEDID.rawValue)) ?? ""

@@ -68,6 +68,9 @@ struct TapDumpCommand: AsyncParsableCommand {
       lines.append(("setting", String(decoding: ForkOptions.shown(setting: setting), as: UTF8.self)))
     }
     lines.append(("options", String(decoding: ForkOptions.shown(options: facts.options), as: UTF8.self)))
+    for option in facts.evaluatedOptions {
+      lines.append(("option", String(decoding: ForkOptions.shown(evaluated: option), as: UTF8.self)))
+    }
     return lines
   }
 

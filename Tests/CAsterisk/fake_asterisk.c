@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 
 struct fake_value {
 	char *name, *value;
@@ -17,7 +18,8 @@ struct ast_channel {
 	pthread_mutex_t lock;
 	char *name, *unique_id;
 	struct ast_format format;
-	int bridged, busy;
+	int bridged, busy, no_dialplan;
+	char *caller_number, *caller_name;
 	int hung_up, references, hangup_cause;
 	struct ast_audiohook *hooks;
 	struct ast_datastore *datastores;
@@ -92,6 +94,8 @@ static void drop(struct ast_channel *channel)
 	pthread_mutex_destroy(&channel->lock);
 	free(channel->name);
 	free(channel->unique_id);
+	free(channel->caller_number);
+	free(channel->caller_name);
 	free(channel);
 }
 
@@ -221,6 +225,16 @@ int fake_hooks(struct ast_channel *channel)
 	}
 	pthread_mutex_unlock(&channel->lock);
 	return count;
+}
+
+void fake_dialplan(struct ast_channel *channel, int executes) { channel->no_dialplan = !executes; }
+
+void fake_caller(struct ast_channel *channel, const char *number, const char *name)
+{
+	free(channel->caller_number);
+	free(channel->caller_name);
+	channel->caller_number = number ? strdup(number) : NULL;
+	channel->caller_name = name ? strdup(name) : NULL;
 }
 
 char *fake_variable(struct ast_channel *channel, const char *name)
@@ -376,6 +390,15 @@ char *af_evaluate(struct ast_channel *channel, const char *text)
 	return result;
 }
 
+/* Variables, CALLERID(name) and CALLERID(num); another function answers with its call. */
+char *af_read(struct ast_channel *channel, const char *text, int is_function)
+{
+	const char *known = !strcmp(text, "CALLERID(name)") ? channel->caller_name
+		: !strcmp(text, "CALLERID(num)") ? channel->caller_number : text;
+
+	return is_function ? (known ? strdup(known) : NULL) : fake_variable(channel, text);
+}
+
 char *af_evaluate_given(struct ast_channel *channel, const char *text) { return af_evaluate(channel, text); }
 
 static void remember_event(const char *kind, const char *name, const char *body)
@@ -448,7 +471,26 @@ int af_beeps_stop(struct ast_channel *channel, const char *id)
 }
 
 int ast_module_check(const char *name) { return beep_module; }
-int ast_safe_system(const char *line) { return system(line); }
+struct ast_pbx *ast_channel_pbx(const struct ast_channel *channel)
+{
+	return channel->no_dialplan ? NULL : (struct ast_pbx *) channel;
+}
+
+int af_runs_subroutine(struct ast_channel *channel) { return 0; }
+const char *af_caller_number(struct ast_channel *channel) { return channel->caller_number; }
+const char *af_caller_name(struct ast_channel *channel) { return channel->caller_name; }
+
+int af_command_run(const char *line, char *const *added)
+{
+	char *const arguments[] = { "/bin/sh", "-c", (char *) line, NULL };
+	int status = -1;
+	pid_t pid;
+
+	if (posix_spawn(&pid, "/bin/sh", NULL, NULL, arguments, added) || waitpid(pid, &status, 0) < 0) {
+		return -1;
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
 int ast_channel_is_bridged(const struct ast_channel *channel) { return channel->bridged; }
 
 static int registration(void)
@@ -1050,34 +1092,6 @@ int pbx_builtin_setvar_helper(struct ast_channel *channel, const char *name, con
 	channel->variables = value;
 	pthread_mutex_unlock(&channel->lock);
 	return 0;
-}
-
-unsigned int __ast_app_separate_args(char *buffer, char delimiter, int remove_chars, char **array, int length)
-{
-	int count = 0, depth = 0;
-
-	if (length > 0) {
-		array[count++] = buffer;
-	}
-	for (; *buffer && count < length; buffer++) {
-		depth += (*buffer == '(') - (*buffer == ')');
-		if (*buffer == delimiter && !depth) {
-			*buffer = '\0';
-			array[count++] = buffer + 1;
-		}
-	}
-	return count;
-}
-
-char *ast_strip(char *text)
-{
-	size_t length;
-
-	text += strspn(text, " \t");
-	for (length = strlen(text); length && (text[length - 1] == ' ' || text[length - 1] == '\t'); length--) {
-		text[length - 1] = '\0';
-	}
-	return text;
 }
 
 const char *ast_get_version(void) { return version ? version : "22.10.1~dfsg-1"; }

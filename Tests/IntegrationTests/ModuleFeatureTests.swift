@@ -130,7 +130,9 @@ extension IntegrationTests {
         #expect(result("a")?.hasSuffix(" $HOME\n") == true)
         #expect(receiver.events("ended").count == 1)
 
-        // From the CLI too; and a long one keeps the module.
+        // From the CLI too, where commands = yes; and a long one keeps the module.
+        try Self.append("commands = yes\n", of: sandbox)
+        _ = try await Self.reload(sandbox)
         try await sandbox.call("c", "b")
         #expect(try await Self.cli(sandbox, "core show channels concise") { $0.contains("Local/c@test") })
         let channel = try #require(try await sandbox.channels().first { $0.hasPrefix("Local/c@test") && $0.hasSuffix(";2") })

@@ -94,7 +94,7 @@ extension IntegrationTests {
 
     @Test("A fork that cannot begin: AudioFork hangs up, or goes on", arguments: AsteriskRelease.tested)
     func begins(release: AsteriskRelease) async throws {
-      try await Self.with(release, Self.profiles(9, "drain = ${NOTHING}0")) { sandbox in
+      try await Self.with(release, Self.profiles(9) + "[general](+)\nallow = ws://allowed.example\n") { sandbox in
         try await Self.callBoth(sandbox)
         let isOver = try await becomesTrue(within: 10) {
           let channels = try await sandbox.channels()

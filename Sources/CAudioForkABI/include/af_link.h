@@ -51,6 +51,7 @@ enum af_field {
 	AF_FIELD_RATE = 7,        /*!< number: rate of the channel's native format when the fork began, Hz */
 	AF_FIELD_DRAIN = 8,       /*!< number: seconds allowed for delivery after the end of capture */
 	AF_FIELD_SETTING = 9,     /*!< "key=value" of the fork's profile, variables evaluated; repeated. Options override it */
+	AF_FIELD_OPTION = 10,     /*!< a letter and its argument, evaluated: instead of AF_FIELD_OPTIONS, repeated in order. Of H one header, of s one parameter whose value is verbatim */
 	AF_FIELD_VERSION = 16,    /*!< product version of the sender */
 	AF_FIELD_PROTOCOL = 17,   /*!< number: AF_LINK_VERSION of the sender */
 	AF_FIELD_PID = 18,        /*!< number */

@@ -98,11 +98,10 @@ void ast_channel_softhangup_withcause_locked(struct ast_channel *chan, int cause
 struct ast_channel *ast_channel_get_by_name(const char *name);
 int pbx_builtin_setvar_helper(struct ast_channel *chan, const char *name, const char *value);
 
-unsigned int __ast_app_separate_args(char *buf, char delim, int remove_chars, char **array, int arraylen);
-char *ast_strip(char *s);
 const char *ast_get_version(void);
 int ast_module_check(const char *name);
-int ast_safe_system(const char *s);
+struct ast_pbx;
+struct ast_pbx *ast_channel_pbx(const struct ast_channel *chan);
 int ast_stream_and_wait(struct ast_channel *chan, const char *file, const char *digits);
 int ast_channel_is_bridged(const struct ast_channel *chan);
 

@@ -32,6 +32,10 @@ void fake_masquerade(struct ast_channel *clone, struct ast_channel *original);
 void fake_rename(struct ast_channel *channel, const char *name);
 /*! \brief Puts the channel into a bridge, or takes it out. */
 void fake_bridge(struct ast_channel *channel, int bridged);
+/*! \brief The channel executes a dialplan, as it does from the start, or does not. */
+void fake_dialplan(struct ast_channel *channel, int executes);
+/*! \brief The caller's number and name; NULL: unknown. */
+void fake_caller(struct ast_channel *channel, const char *number, const char *name);
 /*! \brief Something is being played to the channel, or is not. */
 void fake_busy(struct ast_channel *channel, int busy);
 /*! \brief Whether func_periodic_hook.so is loaded. */

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkCapture
+import AudioForkRing
+import CAsterisk
+import Foundation
+import Testing
+
+/// What strangers can do with text of theirs, as far as the module alone decides it.
+@Suite("Text of strangers", .serialized)
+struct UntrustedTextRealTimeTests {
+  @Test("Each ^{...} is evaluated once, behind the parsing, and the engine is told the values apart")
+  func evaluated() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    fake_caller(channel, "1,r(0),id", "x)T(insecure&Evil: 1\t")
+    pbx_builtin_setvar_helper(channel, "TWICE", "^{SHELL(id)}")
+    let id = try #require(
+      module.start(
+        channel, "wss://h/^{CALLERID(num)}?x=^{TWICE:0:3},D(in)H(X-Name: ^{CALLERID(name)}&X-Twice: ^{TWICE})s(n=^{CALLERID(name)})r(2)"))
+    let facts = try module.ring(id).facts
+    #expect(facts.urls.map { String(decoding: $0, as: UTF8.self) } == ["wss://h/1%2Cr%280%29%2Cid?x=%5E%7BS"])
+    #expect(facts.options.isEmpty)
+    #expect(
+      facts.evaluatedOptions.map { String(decoding: $0, as: UTF8.self) } == [
+        "Din", "HX-Name: x)T(insecure&Evil: 1", "HX-Twice: ^{SHELL(id)}", "sn=x)T(insecure&Evil: 1\t", "r2",
+      ])
+    #expect(FakedAsterisk.variable(channel, "AUDIOFORK_WSSERVER") == "wss://h/1%2Cr%280%29%2Cid?x=%5E%7BS")
+    module.end([channel], [id])
+  }
+
+  @Test("Refused functions count as empty, and the log has one line, however many there are")
+  func refused() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    let id = try #require(
+      module.start(channel, "ws://h/,H(A: ^{SHELL(id)}^{DB(a/b)}^{FILE(/etc/passwd)}&B: ^{CALLERID(num)})"))
+    #expect(try module.ring(id).facts.evaluatedOptions.map { String(decoding: $0, as: UTF8.self) } == ["HA: ", "HB: "])
+    let lines = FakedAsterisk.log.split(separator: "\n").filter { $0.contains("count as empty") }
+    #expect(lines.count == 1 && lines.first?.contains("PJSIP/100-1: 3 expressions count as empty, the first is '^{SHELL(id)}'") == true)
+    module.end([channel], [id])
+  }
+
+  @Test("What a profile's line is evaluated to never refuses a fork")
+  func profile() throws {
+    let module = try LoadedModule(
+      """
+      buffer=${BUFFER}
+      [recorder]
+      url=${NOTHING}
+      url=ws://h/${NUMBER}/^{NUMBER}
+      header=X-Name: ${NAME}
+      header=X-Other: ^{NAME}
+      header=${NAME}
+      drain=${NUMBER}
+      format=^{FORMAT}
+      """)
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    pbx_builtin_setvar_helper(channel, "NUMBER", "1 /2#3")
+    pbx_builtin_setvar_helper(channel, "NAME", "a\r\nEvil: ^{NUMBER}")
+    pbx_builtin_setvar_helper(channel, "FORMAT", "alaw")
+    let id = try #require(module.start(channel, "recorder"))
+    let facts = try module.ring(id).facts
+    #expect(facts.urls.map { String(decoding: $0, as: UTF8.self) } == ["ws://h/1%20/2%233/1%20%2F2%233"])
+    #expect(
+      facts.settings.map { String(decoding: $0, as: UTF8.self) } == [
+        "header=X-Name: a%0D%0AEvil: ^{NUMBER}", "header=X-Other: a%0D%0AEvil: ^{NUMBER}", "format=alaw",
+      ])
+    for line in ["[general]: buffer = ''", "profile recorder: a URL is needed", "profile recorder: drain = '1 /2#3'", "profile recorder: header does not"] {
+      #expect(FakedAsterisk.log.split(separator: "\n").count { $0.contains(line) && $0.contains("the line is left out") } == 1, "\(line)")
+    }
+    module.end([channel], [id])
+  }
+
+  @Test("A profile whose URLs all come to nothing is refused, and on_failure evaluated to nonsense is strict")
+  func noURL() throws {
+    let module = try LoadedModule("[r]\nurl=${NOTHING}\non_failure=${NOTHING}\n")
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    #expect(af_exec_start(channel, "r") == -1)
+    #expect(FakedAsterisk.log.contains("profile r: no line url came to a URL"))
+    module.end([channel], [])
+  }
+
+  @Test("Without a dialplan a command is refused and an expression is text; in a bridge a command is refused")
+  func origins() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    fake_caller(channel, "100", nil)
+    func refusals() -> Int {
+      FakedAsterisk.log.split(separator: "\n").count { $0.contains("a command, the third argument, runs only for a dialplan") }
+    }
+    fake_dialplan(channel, 0)
+    #expect(module.start(channel, "ws://h/,r(0),id") == nil)
+    #expect(refusals() == 1)
+    let bare = try #require(module.start(channel, "ws://h/^{CALLERID(num)},H(A: ^{CALLERID(num)})"))
+    #expect(try module.ring(bare).facts.options == Array("H(A: ^{CALLERID(num)})".utf8))
+    #expect(try module.ring(bare).facts.urls == [Array("ws://h/^{CALLERID(num)}".utf8)])
+    fake_dialplan(channel, 1)
+    fake_bridge(channel, 1)
+    #expect(module.start(channel, "ws://h/,r(0),id") == nil)
+    #expect(refusals() == 2)
+    let feature = try #require(module.start(channel, "ws://h/^{CALLERID(num)}"))
+    #expect(try module.ring(feature).facts.urls == [Array("ws://h/100".utf8)])
+    #expect(CaptureRealTimeTests.cli("audiofork start PJSIP/100-1 ws://h/,,id").contains("runs only for a dialplan"))
+    module.end([channel], [bare, feature])
+  }
+
+  @Test("A command finds what the fork was in its environment, on one line each")
+  func environment() throws {
+    let module = try LoadedModule()
+    let place = FileManager.default.temporaryDirectory.appending(path: "af-environment-\(UInt32.random(in: 0...UInt32.max))")
+    defer { try? FileManager.default.removeItem(at: place) }
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    fake_caller(channel, "$(id)", "A\nB'\"; id")
+    let id = try #require(module.start(channel, "ws://u:pw@h/?token=1,,env | grep ^AUDIOFORK | sort > \(place.path)"))
+    module.end([channel], [id])
+    let environment = try String(contentsOf: place, encoding: .utf8)
+    #expect(
+      environment == """
+        AUDIOFORK_CALLERID_NAME=A?B'"; id
+        AUDIOFORK_CALLERID_NUM=$(id)
+        AUDIOFORK_CHANNEL=PJSIP/100-1
+        AUDIOFORK_ID=\(id)
+        AUDIOFORK_REASON=done
+        AUDIOFORK_URL=ws://h/?token=***
+
+        """)
+  }
+}
