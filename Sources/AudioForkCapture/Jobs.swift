@@ -138,9 +138,10 @@ private func perform(_ job: Job) {
   }
 }
 
-/// A server's text as a variable's value: cut, and without line ends, which AMI would print as they are.
+/// A server's text as a variable's value: cut, and without line ends and other controls, which AMI and
+/// `core show channel` would print as they are.
 func variableValue(_ text: Bytes) -> Bytes {
-  cut(text, to: responseVariableMax).map { $0.isControl ? 32 : $0 }
+  printable(cut(text, to: responseVariableMax), mark: UInt8(ascii: " "))
 }
 
 /// Runs `body` with the fork's channel, referenced and not locked, or with nil when that has gone.

@@ -32,10 +32,9 @@ func joined(_ pieces: [TextPiece]) -> Bytes {
   return line
 }
 
-/// Writes one line to Asterisk's log, control characters shown as '?'. Not for the audio path.
+/// Writes one line to Asterisk's log; what could steer a terminal is shown as '?'. Not for the audio path.
 func log(_ level: af_level, _ pieces: TextPiece...) {
-  let line = joined(pieces)
-  withCString(line.map { $0.isControl ? UInt8(ascii: "?") : $0 }) { af_log(CInt(bitPattern: level.rawValue), $0) }
+  withCString(printable(joined(pieces))) { af_log(CInt(bitPattern: level.rawValue), $0) }
 }
 
 /// Prints one line on a CLI connection.

@@ -11,6 +11,41 @@ extension UInt8 {
   package var lowercased: UInt8 { self >= 65 && self <= 90 ? self | 32 : self }
 }
 
+/// Returns how many bytes the character at `index` has, and whether it can be shown on a terminal. No: the C0 controls,
+/// DEL, the C1 controls U+0080 to U+009F (which are two bytes), and a byte that is no part of UTF-8 (RFC 3629), which some
+/// terminals take for a C1 control. The count is 1 to 4.
+package func character(in text: Bytes, at index: Int) -> (count: Int, isPrintable: Bool) {
+  func byte(_ offset: Int) -> UInt8 { index &+ offset < text.count ? text[index &+ offset] : 0 }
+  func continues(_ offset: Int) -> Bool { byte(offset) & 0xC0 == 0x80 }
+  let first = byte(0)
+  let second = byte(1)
+  switch first {
+  case 0..<0x80: return (1, !first.isControl)
+  case 0xC2...0xDF where continues(1): return (2, !(first == 0xC2 && second < 0xA0))
+  case 0xE0...0xEF where continues(1) && continues(2):
+    // Not the long forms of shorter characters, nor surrogates.
+    let isValid = (first != 0xE0 || second >= 0xA0) && (first != 0xED || second < 0xA0)
+    return isValid ? (3, true) : (1, false)
+  case 0xF0...0xF4 where continues(1) && continues(2) && continues(3):
+    let isValid = (first != 0xF0 || second >= 0x90) && (first != 0xF4 || second < 0x90)
+    return isValid ? (4, true) : (1, false)
+  default: return (1, false)
+  }
+}
+
+/// The text with each character that a terminal must not see replaced by `mark`.
+package func printable(_ text: Bytes, mark: UInt8 = UInt8(ascii: "?")) -> Bytes {
+  var shown = Bytes()
+  shown.reserveCapacity(text.count)
+  var index = 0
+  while index < text.count {
+    let (count, isPrintable) = character(in: text, at: index)
+    if isPrintable { shown += slice(text, index, index &+ count) } else { shown.append(mark) }
+    index &+= count
+  }
+  return shown
+}
+
 /// The bytes from `start` up to `end`, both brought into bounds.
 package func slice(_ bytes: Bytes, _ start: Int, _ end: Int) -> Bytes {
   let low = min(max(start, 0), bytes.count)
@@ -81,7 +116,7 @@ extension [UInt8] {
 
   /// Appends user input so that it can stand in one log line: control characters become '?', long input is cut.
   package mutating func append(shown bytes: Bytes, limit: Int = 80) {
-    for byte in bytes.prefix(limit) { append(byte.isControl ? UInt8(ascii: "?") : byte) }
+    self += printable(cut(bytes, to: limit))
     if bytes.count > limit { append("...") }
   }
 }

@@ -94,7 +94,35 @@ struct EventTableTests {
   @Test("Nothing from outside begins a line, and what was escaped can be told apart")
   func escaping() {
     #expect(escaped(Bytes("a\r\nEvent: Hangup\\n\t\u{1b}\u{0}\u{7f}ü".utf8)) == Bytes("a\\r\\nEvent: Hangup\\\\n\\t\\033\\000\\177ü".utf8))
-    for byte in UInt8.min...UInt8.max { #expect(!escaped([byte]).contains { $0 < 32 || $0 == 127 }) }
+    for byte in UInt8.min...UInt8.max { #expect(!escaped([byte]).contains { $0 < 32 || $0 >= 127 }) }
+  }
+
+  @Test("No control character of a terminal's 8-bit set comes through, and every other character does")
+  func terminals() {
+    // U+009B is CSI, as ESC [ is; a lone byte 9B is the same for a terminal that does not speak UTF-8.
+    #expect(escaped(Bytes("a\u{9b}2J\u{85}b\u{a0}".utf8)) == Bytes("a\\302\\2332J\\302\\205b\u{a0}".utf8))
+    #expect(escaped([0x61, 0x9B, 0x62]) == Bytes("a\\233b".utf8))
+    #expect(printable(Bytes("a\u{9b}2J\u{1b}[\u{7f}ü".utf8)) == Bytes("a?2J?[?ü".utf8))
+    var shown = Bytes()
+    shown.append(shown: Bytes("\u{9b}31mü".utf8))
+    #expect(shown == Bytes("?31mü".utf8))
+    // U+06DB, U+65DB, U+1F9DB: 9B as a continuation.
+    for good in ["é", "ۛ", "旛", "🧛", "\u{7FF}\u{800}\u{D7FF}\u{E000}\u{FFFF}\u{10000}\u{10FFFF}"] {
+      #expect(escaped(Bytes(good.utf8)) == Bytes(good.utf8) && printable(Bytes(good.utf8)) == Bytes(good.utf8))
+    }
+    // Cut characters, long forms, surrogates, and what is beyond Unicode.
+    for bad: Bytes in [
+      [0xC2], [0xE2, 0x82], [0xF0, 0x9F, 0x98], [0xC0, 0x9B], [0xC1, 0x9B], [0xE0, 0x82, 0x9B], [0xED, 0xA0, 0x80],
+      [0xF0, 0x80, 0x82, 0x9B], [0xF4, 0x90, 0x80, 0x80], [0xFF, 0xFE],
+    ] {
+      #expect(escaped(bad).allSatisfy { $0 < 127 }, "\(bad)")
+      #expect(printable(bad) == Bytes(repeating: UInt8(ascii: "?"), count: bad.count), "\(bad)")
+    }
+    for scalar in 0x80...0x9F as ClosedRange<UInt32> {
+      let text = Bytes(String(String.UnicodeScalarView([Unicode.Scalar(scalar) ?? " "])).utf8)
+      #expect(printable(text) == [UInt8(ascii: "?")])
+      #expect(escaped(text).allSatisfy { $0 < 127 })
+    }
   }
 
   @Test("A text is cut between characters")
