@@ -66,7 +66,13 @@ private struct Connection {
             .utf8))
     case 12: sendAudio(at: input.number(bytes: choice & 0x80 == 0 ? 2 : 8), frames: Int(input.byte()))
     case 13: carryOut(choice & 0x80 == 0 ? machine.shutDown() : machine.closeDue())
-    case 14: carryOut(choice & 0x80 == 0 ? machine.replaced() : machine.startDue())
+    case 14:
+      switch choice >> 6 {
+      case 0: carryOut(machine.replaced())
+      case 1: carryOut(machine.silenceDue(hasHeard: choice & 0x20 == 0))
+      case 2: carryOut(machine.overloaded())
+      default: carryOut(machine.startDue())
+      }
     default:
       let frame = WebSocketFrame(
         fin: choice & 0x80 == 0, rsv1: choice & 0x40 != 0,
@@ -153,6 +159,7 @@ private struct Connection {
       case .ended:
         demand(isFinished || work == nil, "ended while \(String(describing: work))")
         hasEnded = true
+      case .sendPing: demand(!isClosed, "a ping behind a Close")
       case .scheduleFlush, .scheduleSync, .scheduleClose, .pauseReading, .resumeReading, .closeAfterWrites, .abort, .text,
         .told: break
       }

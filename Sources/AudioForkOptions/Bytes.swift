@@ -11,9 +11,9 @@ extension UInt8 {
   package var lowercased: UInt8 { self >= 65 && self <= 90 ? self | 32 : self }
 }
 
-/// Returns how many bytes the character at `index` has, and whether it can be shown on a terminal. No: the C0 controls,
-/// DEL, the C1 controls U+0080 to U+009F (which are two bytes), and a byte that is no part of UTF-8 (RFC 3629), which some
-/// terminals take for a C1 control. The count is 1 to 4.
+/// Returns how many bytes the character at `index` has, 1 to 4, and whether it can be shown on a terminal. These
+/// cannot: the C0 controls, DEL, the C1 controls U+0080 to U+009F (two bytes each), and a byte that is no part of UTF-8
+/// (RFC 3629), which some terminals take for a C1 control.
 package func character(in text: Bytes, at index: Int) -> (count: Int, isPrintable: Bool) {
   func byte(_ offset: Int) -> UInt8 { index &+ offset < text.count ? text[index &+ offset] : 0 }
   func continues(_ offset: Int) -> Bool { byte(offset) & 0xC0 == 0x80 }

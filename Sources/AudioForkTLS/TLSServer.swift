@@ -11,9 +11,12 @@ package struct TLSServer: Sendable {
   }
 
   private let context: NIOSSLContext
+  /// Whether clients without a certificate are refused.
+  package let asksForCertificates: Bool
 
   /// Reads PEM files; blocks. With `clientAuthorities` a client without a certificate of theirs is refused.
   package init(certificate: String, key: String, clientAuthorities: String? = nil) throws(Failure) {
+    asksForCertificates = clientAuthorities != nil
     do throws(ConnectionFailure) {
       context = try TLSServer.context(
         PEMFile(setting: "--certificate", path: certificate), PEMFile(setting: "--key", path: key),
@@ -25,6 +28,20 @@ package struct TLSServer: Sendable {
 
   /// A handler for one connection.
   package func makeHandler() -> any ChannelHandler { NIOSSLServerHandler(context: context) }
+
+  /// Returns who the client of a connection is by its verified certificate: the names in it, which a renewed
+  /// certificate has too, or the whole certificate where it has none. Nil where no certificate was asked for. On the
+  /// connection's event loop.
+  package func clientName(of channel: any Channel) -> [UInt8]? {
+    guard asksForCertificates,
+      let handler = try? channel.pipeline.syncOperations.handler(type: NIOSSLServerHandler.self),
+      let certificate = handler.peerCertificate, let encoded = try? certificate.toDERBytes()
+    else { return nil }
+    guard let facts = CertificateFacts(certificate) else { return encoded }
+    let names = (facts.dnsNames + facts.addresses).sorted()
+    if facts.subject.isEmpty, names.isEmpty { return encoded }
+    return facts.subject + names.flatMap { [0] + Array($0.utf8) }
+  }
 
   private static func context(
     _ certificate: PEMFile, _ key: PEMFile, _ authorities: PEMFile?

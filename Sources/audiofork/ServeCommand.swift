@@ -34,6 +34,12 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(help: "PEM file with authorities: clients need a certificate of theirs. Needs --certificate.")
   var clientCa: String?
 
+  @Option(help: "File with tokens, one on each line: clients have to send one of them as Authorization: Bearer TOKEN.")
+  var tokenFile: String?
+
+  @Option(help: "Streams at a time; further clients are answered with 503.")
+  var maxConnections = Receiver.Limits().streams
+
   @Flag(help: "Print each event as a JSON object on a line of its own.")
   var json = false
 
@@ -41,6 +47,9 @@ struct ServeCommand: AsyncParsableCommand {
     _ = try address()
     guard (certificate == nil) == (key == nil) else {
       throw ValidationError("--certificate and --key belong together: give both for wss://, or none for ws://")
+    }
+    guard (1...100_000).contains(maxConnections) else {
+      throw ValidationError("--max-connections needs a number from 1 to 100000, not \(maxConnections)")
     }
     guard clientCa == nil || certificate != nil else {
       throw ValidationError("--client-ca needs --certificate and --key: clients show certificates over TLS only")
@@ -50,7 +59,9 @@ struct ServeCommand: AsyncParsableCommand {
   private func security() throws(TLSServer.Failure) -> Receiver.Security? {
     guard let certificate, let key else { return nil }
     let server = try TLSServer(certificate: certificate, key: key, clientAuthorities: clientCa)
-    return { server.makeHandler() }
+    return Receiver.Security(
+      makeHandler: { server.makeHandler() }, asksForCertificates: server.asksForCertificates,
+      clientName: { server.clientName(of: $0) })
   }
 
   private func address() throws -> ListenAddress {
@@ -62,11 +73,18 @@ struct ServeCommand: AsyncParsableCommand {
 
   func run() async throws {
     let address = try address()
-    ServeCommand.prepareProcess()
+    let descriptors = ServeCommand.prepareProcess()
     do {
       let folder = try RecordingFolder(preparing: out)
       let security = try security()
-      try await ServeCommand.serve(address, folder, security, json ? .json : EventPrinter.formForStandardOutput)
+      let tokens = try tokenFile.map { path throws(RecordingError) in try AccessTokens(readingFile: path) }
+      let form = json ? .json : EventPrinter.formForStandardOutput
+      let printer = EventPrinter(form)
+      let interval: TimeAmount = if case .live = form { .milliseconds(250) } else { .seconds(1) }
+      let receiver = Receiver(
+        address: address, folder: folder, progressInterval: interval, security: security, tokens: tokens,
+        limits: ServeCommand.limits(streams: maxConnections, descriptors: descriptors), emit: { printer.emit($0) })
+      try await ServeCommand.serve(receiver, printer)
     } catch let error as RecordingError {
       try ServeCommand.fail(error.reason)
     } catch let error as ReceiverError {
@@ -76,20 +94,24 @@ struct ServeCommand: AsyncParsableCommand {
     }
   }
 
-  private static func serve(
-    _ address: ListenAddress, _ folder: RecordingFolder, _ security: Receiver.Security?, _ form: EventPrinter.Form
-  ) async throws {
-    let printer = EventPrinter(form)
-    let interval: TimeAmount = if case .live = form { .milliseconds(250) } else { .seconds(1) }
-    let receiver = Receiver(
-      address: address, folder: folder, progressInterval: interval, security: security,
-      emit: { printer.emit($0) })
+  private static func limits(streams: Int, descriptors: Int) -> Receiver.Limits {
+    var limits = Receiver.Limits(streams: streams)
+    if Receiver.Limits.descriptors(streams: streams) > descriptors {
+      limits.streams = Receiver.Limits.streams(descriptors: descriptors)
+      say(
+        "WARNING: --max-connections is \(limits.streams) and not \(streams), because the limit on open files is "
+          + "\(descriptors); raise it with 'ulimit -n' or LimitNOFILE=")
+    }
+    return limits
+  }
+
+  private static func serve(_ receiver: Receiver, _ printer: EventPrinter) async throws {
     let services = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: [.init(service: receiver, successTerminationBehavior: .gracefullyShutdownGroup)],
         gracefulShutdownSignals: [.sigint, .sigterm],
         logger: Logger(label: "audiofork.serve") { _ in SwiftLogNoOpLogHandler() }))
-    async let printing: Void = printer.run()
+    let printing = Task { await printer.run() }
     let result: Result<Void, any Error>
     do {
       result = .success(try await services.run())
@@ -97,12 +119,28 @@ struct ServeCommand: AsyncParsableCommand {
       result = .failure(error)
     }
     printer.finish()
-    await printing
+    // Whoever reads our output may have stopped to: then the rest of it is not worth an end that never comes.
+    await wait(for: printing, atMost: .seconds(1))
     try result.get()
   }
 
+  /// Returns when a task has ended, or when the time is over.
+  private static func wait(for task: Task<Void, Never>, atMost limit: Duration) async {
+    let (ends, continuation) = AsyncStream<Void>.makeStream()
+    Task {
+      await task.value
+      continuation.yield()
+    }
+    Task {
+      try? await Task.sleep(for: limit)
+      continuation.yield()
+    }
+    for await _ in ends { return }
+  }
+
   /// A reader of our output that goes away, and a limit on file sizes, must be errors of one write and not our end.
-  private static func prepareProcess() {
+  /// Returns how many files may be open.
+  private static func prepareProcess() -> Int {
     signal(SIGPIPE, SIG_IGN)
     signal(SIGXFSZ, SIG_IGN)
     var limit = rlimit()
@@ -110,11 +148,17 @@ struct ServeCommand: AsyncParsableCommand {
       limit.rlim_cur = limit.rlim_max
       setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
+    return Int(clamping: limit.rlim_cur)
   }
 
   private static func fail(_ reason: String) throws {
-    var text = "audiofork serve: \(reason)\n"
-    text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    say(reason)
     throw ExitCode.failure
+  }
+
+  /// Writes a line to standard error.
+  private static func say(_ text: String) {
+    var text = "audiofork serve: \(text)\n"
+    text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
 }

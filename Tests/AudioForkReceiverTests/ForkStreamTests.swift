@@ -25,10 +25,13 @@ func startMessage(id: String = "af-1", position: UInt64 = 0, acknowledge: String
     + #""acknowledge":"\#(acknowledge)","position":\#(position)}"#
 }
 
-/// A stream whose file holds the stream up to a position.
-private func resumed(at position: UInt64 = 0, acknowledge: String = "received") throws -> StreamStateMachine {
+/// A stream whose file holds the stream up to a position. `delivered`: the position that `start` says.
+private func resumed(
+  at position: UInt64 = 0, acknowledge: String = "received", delivered: UInt64 = 0
+) throws -> StreamStateMachine {
   var machine = StreamStateMachine(isForkStream: true)
-  guard case .open(let start)? = machine.received(text(startMessage(acknowledge: acknowledge))).first else {
+  let message = startMessage(position: delivered, acknowledge: acknowledge)
+  guard case .open(let start)? = machine.received(text(message)).first else {
     throw SystemCallFailed(what: "no open")
   }
   #expect(start.id == "af-1" && start.epochSeconds == 1_790_000_000 && start.rateHertz == 8000 && start.channelCount == 1)
@@ -68,14 +71,56 @@ struct ForkStreamTests {
     #expect(machine.duplicates == 200)
   }
 
-  @Test("A position ahead is written there, behind what came before it")
+  @Test("What the fork has delivered elsewhere may be missing in front of its first message")
   func ahead() throws {
+    var machine = try resumed(at: 100, delivered: 500)
+    #expect(machine.received(audio(500, frames: 10, of: 2)) == [.scheduleFlush])
+    #expect(machine.received(audio(510, frames: 10, of: 2)) == [])
+    #expect(machine.flushDue() == [.write(samples(20, of: 2), position: 500)])
+    #expect(machine.written() == [ack(520)])
+  }
+
+  @Test("A position never jumps: not beyond start's at first, and later nowhere", arguments: [
+    (0, 0, [1]), (0, 0, [50_000_000]), (0, 500, [501]), (600, 500, [601]), (0, 500, [500, 511]), (0, 0, [0, 500]),
+    (0, 0, [0, 9]), (0, 0, [0, 11]), (0, 0, [0, 0]), (600, 0, [0, 20]), (0, 0, [(1 << 53)]),
+  ] as [(UInt64, UInt64, [UInt64])])
+  func jumps(file: UInt64, delivered: UInt64, positions: [UInt64]) throws {
+    var machine = try resumed(at: file, delivered: delivered)
+    for position in positions.dropLast() { #expect(!isRefused(machine.received(audio(position, frames: 10)))) }
+    let actions = machine.received(audio(positions.last ?? 0, frames: 10))
+    // What came before is written first.
+    #expect(isRefused(actions) || isRefused(machine.written()))
+    let end = machine.finished()
+    let reason = "a position that is not where the stream goes on"
+    #expect(end.first == .sendClose(code: 1002, reason: reason), "\(end)")
+  }
+
+  @Test("A message without samples is refused: it would take memory and say nothing")
+  func emptyAudio() throws {
     var machine = try resumed()
-    #expect(machine.received(audio(0, frames: 10, of: 1)) == [.scheduleFlush])
-    #expect(machine.received(audio(500, frames: 10, of: 2)) == [.write(samples(10, of: 1), position: 0)])
-    #expect(machine.written() == [ack(10)])
-    #expect(machine.flushDue() == [.write(samples(10, of: 2), position: 500)])
-    #expect(machine.written() == [ack(510)])
+    #expect(isRefused(machine.received(audio(0, frames: 0))))
+    #expect(machine.finished().first == .sendClose(code: 1002, reason: "a binary message without samples"))
+  }
+
+  @Test("Whatever a client sends while the disk does nothing, what is held has a limit")
+  func bounded() throws {
+    for isFork in [true, false] {
+      var machine = isFork ? try resumed() : StreamStateMachine()
+      if !isFork { _ = machine.opened() }
+      var isPaused = false
+      var position: UInt64 = 0
+      var sent = 0
+      while !isPaused, sent < 1_000_000 {
+        let actions =
+          machine.received(isFork ? audio(position, frames: 1) : frame(.binary, samples(1)))
+        position += 1
+        sent += 1
+        isPaused = actions.contains(.pauseReading)
+        for number in 0..<2 { _ = machine.received(frame(.ping, ByteBuffer(bytes: [UInt8(number)]))) }
+      }
+      #expect(isPaused)
+      #expect(machine.heldBytes <= StreamStateMachine.pendingBytesMax + 3)
+    }
   }
 
   @Test("A message may come in fragments; a pong still says that all before its ping is written")

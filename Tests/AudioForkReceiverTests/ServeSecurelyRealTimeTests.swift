@@ -70,6 +70,41 @@ struct ServeSecurelyRealTimeTests {
     #expect(with.contains("HTTP/1.1 426 Upgrade Required"), "\(with)")
   }
 
+  @Test("A fork's file belongs to the client certificate that began it, and to its renewal")
+  func certificatesApart() throws {
+    let folder = try TemporaryFolder()
+    try makeCertificate(in: folder)
+    for (name, subject) in [("one", "one"), ("two", "two"), ("renewed", "one")] {
+      _ = try shell(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3 -subj /CN=\(subject) "
+          + "-addext subjectAltName=DNS:\(subject) -keyout \(name).key -out \(name).crt", in: folder)
+    }
+    _ = try shell("cat one.crt two.crt renewed.crt > clients.pem", in: folder)
+    let out = folder.path + "/out"
+    let serve = try ServeProcess([
+      "serve", "--listen", "127.0.0.1:0", "--out", out, "--certificate", folder.path + "/certificate.pem",
+      "--key", folder.path + "/key.pem", "--client-ca", folder.path + "/clients.pem",
+    ])
+    let port = try #require(serve.port())
+    let start = Array(startMessage().utf8)
+    let upgrade = "GET /calls HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+      + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+      + "Sec-WebSocket-Protocol: audiofork.v1\r\n\r\n"
+    try write(
+      Array(upgrade.utf8) + [0x81, 0xFE, UInt8(start.count >> 8), UInt8(start.count & 255), 0, 0, 0, 0] + start,
+      to: folder.path + "/request")
+    try write([0x82, 0x8A, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 8) + [1, 2], to: folder.path + "/audio")
+    func said(_ name: String) throws -> String {
+      try shell(
+        "{ cat request; sleep 0.4; cat audio; sleep 0.4; } | timeout 20 openssl s_client -connect 127.0.0.1:\(port) "
+          + "-quiet -no_ign_eof -CAfile certificate.pem -cert \(name).crt -key \(name).key", in: folder)
+    }
+    #expect(try said("one").contains(#"{"type":"resume","position":0}"#))
+    #expect(try said("two").contains(#"{"type":"resume","position":0}"#))
+    #expect(try said("renewed").contains(#"{"type":"resume","position":1}"#))
+    #expect(TemporaryFolder.names(out).count == 2)
+  }
+
   @Test("Files that are missing, are none, or do not belong together are refused with a message")
   func refused() throws {
     let folder = try TemporaryFolder()

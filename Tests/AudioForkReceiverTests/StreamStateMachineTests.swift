@@ -85,6 +85,42 @@ struct StreamStateMachineTests {
     #expect(pongs.first == .sendPong(ByteBuffer(bytes: [3])))
   }
 
+  @Test("A silent client is pinged, and lost when it has not answered three of them")
+  func silence() {
+    var machine = makeOpened()
+    #expect(machine.silenceDue(hasHeard: true) == [])
+    #expect(machine.silenceDue(hasHeard: false) == [.sendPing])
+    #expect(machine.silenceDue(hasHeard: true) == [])
+    for _ in 0..<3 { #expect(machine.silenceDue(hasHeard: false) == [.sendPing]) }
+    #expect(machine.silenceDue(hasHeard: false) == [.finish])
+    let reason = "the client has not answered pings for 60 seconds"
+    #expect(machine.finished() == [.ended(StreamEnding(side: .lost, code: 1006, reason: reason)), .abort])
+    #expect(machine.channelClosed() == [])
+    #expect(machine.silenceDue(hasHeard: false) == [])
+  }
+
+  @Test("A long message that comes while memory is full ends its stream with 1013, and the audio before it is kept")
+  func overloaded() {
+    var machine = makeOpened()
+    _ = machine.received(frame(.binary, audio(320)))
+    let part = WebSocketFrame(fin: false, opcode: .text, maskKey: [0, 0, 0, 0], data: audio(1000, of: 65))
+    #expect(machine.received(part) == [])
+    #expect(machine.heldBytes == 1320 && machine.partialBytes == 1000)
+    #expect(machine.overloaded() == [.write(audio(320))])
+    #expect(machine.written() == [.finish])
+    let end = machine.finished()
+    #expect(end.first == .sendClose(code: 1013, reason: "the receiver's memory is full; send shorter messages"))
+    #expect(machine.overloaded() == [])
+  }
+
+  @Test("Empty messages are counted and take no memory")
+  func empty() {
+    var machine = makeOpened()
+    for _ in 0..<1000 { #expect(machine.received(frame(.binary)) == []) }
+    #expect(machine.messages == 1000 && machine.heldBytes == 0)
+    #expect(machine.received(frame(.connectionClose, close1000)) == [.finish])
+  }
+
   @Test("A slow disk pauses reading, and reading goes on when it has caught up")
   func backPressure() {
     var machine = makeOpened()

@@ -39,6 +39,9 @@ package struct ClientFrameRules: Sendable {
   private var message = Message.none
   private var isOver = false
 
+  /// Bytes of a text message that has not come in full.
+  package var partialBytes: Int { if case .text(let text) = message { text.readableBytes } else { 0 } }
+
   /// Rules at the start of a connection, between messages.
   package init() {}
 

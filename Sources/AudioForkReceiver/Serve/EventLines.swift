@@ -37,6 +37,9 @@ package enum EventLines {
       line.add("by", ending.side.rawValue)
       line.add("reason", ending.reason)
       line.add("error", trouble ?? "")
+    case .warning(let text):
+      line.add("event", "warning")
+      line.add("message", text)
     case .dropped(let count):
       line.add("event", "dropped")
       line.add("count", count)
@@ -64,6 +67,7 @@ package enum EventLines {
       line += "\(progress.bytes(facts)) bytes, \(progress.messages) messages, \(decibels(progress.level)); "
       line += closing(ending)
       return trouble.map { line + "\n[\(facts.number)] error: \(printable($0))" } ?? line
+    case .warning(let text): return "WARNING: \(printable(text))"
     case .dropped(let count):
       return "\(count) lines were dropped, because standard output did not take them in time"
     }
@@ -94,7 +98,7 @@ package enum EventLines {
     switch ending.side {
     case .client: return "closed by the client with \(ending.code)\(reason)"
     case .server: return "closed by the receiver with \(ending.code)\(reason)"
-    case .lost: return "the connection was lost"
+    case .lost: return "the connection was lost\(reason)"
     }
   }
 

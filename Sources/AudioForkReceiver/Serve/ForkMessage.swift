@@ -73,6 +73,19 @@ package enum ForkMessage: Equatable, Sendable {
     }
   }
 
+  /// Bytes of its strings.
+  var byteCount: Int {
+    switch self {
+    case .start(let start): start.id.utf8.count
+    case .gap(let direction, _, _, _, let reason): direction.utf8.count + reason.utf8.count
+    case .fill(let direction, _, _), .mute(let direction, _, _): direction.utf8.count
+    case .digit(let direction, _, let digit, _): direction.utf8.count + digit.utf8.count
+    case .text(let text): text.utf8.count
+    case .stop(_, let reason): reason.utf8.count
+    case .unknown(let type): type.utf8.count
+    }
+  }
+
   /// Beyond any call; keeps arithmetic with positions from overflowing.
   package static let positionMax: UInt64 = 1 << 53
 

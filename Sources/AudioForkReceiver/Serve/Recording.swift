@@ -46,9 +46,15 @@ package final class Recording: Sendable {
     self.encoding = encoding
   }
 
-  /// Goes on with the fork's file, or creates it.
+  /// How far a fork's file can be ahead of the position of its `start`: a fork sends at most five seconds of audio that
+  /// is not acknowledged. What lies further ahead did not come from this stream.
+  package static let secondsAheadMax = 10
+
+  /// Goes on with the fork's file, or creates it. A file that has more than the fork can have sent is left alone, and
+  /// the fork gets a new one: told to go on at a position that it has not reached, it would never get through.
   package init(of fork: ForkStart, in folder: RecordingFolder, stem: String) throws(RecordingError) {
-    let (descriptor, path) = try folder.openOrCreate(stem: stem)
+    let framesMax = fork.position + UInt64(Recording.secondsAheadMax * fork.rateHertz)
+    let (descriptor, path) = try folder.openOrCreate(stem: stem) { UInt64(WavFile.frameCount(of: $0)) <= framesMax }
     do {
       let file = try WavFile(continuing: descriptor, rateHertz: fork.rateHertz, channelCount: fork.channelCount)
       // `resume` says of all that is in the file that it need not be sent again: a receiver that was killed may have
@@ -69,7 +75,7 @@ package final class Recording: Sendable {
   /// Sample frames in the file: the position that comes next.
   package var frameCount: Int { state.withLock { $0.frameCount } }
 
-  /// Writes silence up to a position that lies ahead: what is before it another server has.
+  /// Leaves silence up to a position that lies ahead: what is before it another server has.
   package func fill(to position: UInt64) throws(RecordingError) {
     try onState { (state) throws(RecordingError) in try state.file?.fill(to: Int(clamping: position)) }
   }

@@ -6,10 +6,11 @@ package struct RecordingFolder: Equatable, Sendable {
   /// Absolute path.
   package let path: String
 
-  /// Checks that files can be made in a folder, and makes the folder itself if its parent exists.
+  /// Checks that files can be made in a folder, and makes the folder itself if its parent exists: for this user alone,
+  /// because recordings are calls. An existing folder keeps its permissions.
   /// - Throws: a `RecordingError` whose reason names the folder and says what to do.
   package init(preparing given: String) throws(RecordingError) {
-    if mkdir(given, 0o755) != 0, errno != EEXIST {
+    if mkdir(given, 0o700) != 0, errno != EEXIST {
       let hint = errno == ENOENT ? "; create its parent folder first" : ""
       throw RecordingError(reason: "cannot create the folder \(given): \(RecordingFolder.text(errno))\(hint)")
     }
@@ -31,12 +32,17 @@ package struct RecordingFolder: Equatable, Sendable {
     free(resolved)
   }
 
-  /// Creates a new file, `<stem>.wav` or, where that exists, `<stem>-2.wav` and so on. Never opens an existing one.
+  /// Creates a new file, `<stem>.wav` or, where that exists, `<stem>-2.wav` and so on, for this process alone. Never
+  /// opens an existing one.
   package func create(stem: String) throws(RecordingError) -> (descriptor: CInt, path: String) {
     for attempt in 1...RecordingFolder.attemptsMax {
-      let file = "\(path)/\(stem)\(attempt == 1 ? "" : "-\(attempt)").wav"
-      let descriptor = open(file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o644)
-      if descriptor >= 0 { return (descriptor, file) }
+      let file = name(stem, attempt)
+      let descriptor = open(file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+      if descriptor >= 0 {
+        // Nobody else has the name yet, so that this cannot fail; a receiver that opens the file later fails.
+        flock(descriptor, LOCK_EX | LOCK_NB)
+        return (descriptor, file)
+      }
       guard errno == EEXIST || errno == EINTR else {
         throw RecordingError(reason: "cannot create \(file): \(RecordingFolder.text(errno))")
       }
@@ -44,23 +50,38 @@ package struct RecordingFolder: Equatable, Sendable {
     throw RecordingError(reason: "cannot create \(path)/\(stem).wav: it and all its numbered variants exist")
   }
 
-  /// Opens `<stem>.wav`, which it creates where there is none, for this process alone.
-  package func openOrCreate(stem: String) throws(RecordingError) -> (descriptor: CInt, path: String) {
-    let file = "\(path)/\(stem).wav"
-    let descriptor = open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0o644)
-    guard descriptor >= 0 else {
-      throw RecordingError(reason: "cannot open \(file): \(RecordingFolder.text(errno))")
+  /// Opens a fork's file for this process alone: the first of `<stem>.wav`, `<stem>-2.wav` and so on that does not
+  /// exist, and is then created, or that `accepts` wants to continue, given the open file.
+  package func openOrCreate(
+    stem: String, where accepts: (CInt) -> Bool = { _ in true }
+  ) throws(RecordingError) -> (descriptor: CInt, path: String) {
+    for attempt in 1...RecordingFolder.attemptsMax {
+      let file = name(stem, attempt)
+      let descriptor = open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0o600)
+      guard descriptor >= 0 else {
+        throw RecordingError(reason: "cannot open \(file): \(RecordingFolder.text(errno))")
+      }
+      if let reason = RecordingFolder.refusal(descriptor) {
+        Glibc.close(descriptor)
+        throw RecordingError(reason: "cannot go on with \(file): \(reason)")
+      }
+      if accepts(descriptor) { return (descriptor, file) }
+      Glibc.close(descriptor)
     }
+    throw RecordingError(reason: "cannot go on with \(path)/\(stem).wav or any of its numbered variants")
+  }
+
+  /// Why an open file is not ours to continue, or nil. Whoever may create files in the folder could have put it there.
+  private static func refusal(_ descriptor: CInt) -> String? {
     var status = stat()
-    var reason: String?
-    if fstat(descriptor, &status) != 0 || status.st_mode & S_IFMT != S_IFREG {
-      reason = "it is not a regular file"
-    } else if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-      reason = "another receiver writes it"
-    }
-    guard let reason else { return (descriptor, file) }
-    Glibc.close(descriptor)
-    throw RecordingError(reason: "cannot go on with \(file): \(reason)")
+    if fstat(descriptor, &status) != 0 || status.st_mode & S_IFMT != S_IFREG { return "it is not a regular file" }
+    if status.st_uid != geteuid() { return "it belongs to another user" }
+    if flock(descriptor, LOCK_EX | LOCK_NB) != 0 { return "another receiver writes it" }
+    return nil
+  }
+
+  private func name(_ stem: String, _ attempt: Int) -> String {
+    "\(path)/\(stem)\(attempt == 1 ? "" : "-\(attempt)").wav"
   }
 
   /// Streams with one path and fork id in one second; far more than a client that reconnects can make.

@@ -16,6 +16,19 @@ package enum RecordingName {
     return id.isEmpty ? stem : "\(stem)-\(id)"
   }
 
+  /// The same for a fork of `audiofork.v1`, whose file is continued by later connections: behind a `+`, which no other
+  /// name has, 96 bits that stand for the path, the id and the client. So two forks never share a file, whatever
+  /// their ids have in common, and neither do two clients or the two dialects.
+  package static func stem(path: String, fork: ForkStart, client: ClientIdentity) -> String {
+    let readable = stem(path: path, forkID: fork.id, unixSeconds: fork.epochSeconds)
+    var key: [UInt8] = []
+    for part in [Array(path.utf8), Array(fork.id.utf8), Array("\(fork.epochSeconds)".utf8), client.bytes] {
+      key += SHA256.digest(part)
+    }
+    let digits = SHA256.digest(key).prefix(12).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }
+    return "\(readable)+\(digits.joined())"
+  }
+
   /// The text with each run of other characters replaced by one '_', without '_' and '.' at its ends, cut.
   package static func sanitised(_ text: String) -> String {
     var kept: [UInt8] = []

@@ -11,6 +11,8 @@ final class StreamHandler: ChannelDuplexHandler {
   typealias OutboundOut = WebSocketFrame
 
   private var facts: StreamFacts
+  private let client: ClientIdentity
+  private let meter: ByteMeter
   private let shared: Receiver.Shared
   private let loop: any EventLoop
   private var machine: StreamStateMachine
@@ -19,8 +21,14 @@ final class StreamHandler: ChannelDuplexHandler {
   private var recording: Recording?
   private var trouble: String?
   private var context: ChannelHandlerContext?
-  private var isReadingPaused = false
+  /// Why nothing is read from the network: the disk is slow, the client does not read what we say, or all connections
+  /// together hold too much.
+  private var isPaused = false
+  private var isClogged = false
+  private var isOverBudget = false
   private var readHeld = false
+  /// What this connection has told the budget.
+  private var heldBytes = 0
   private var lastWrite: EventLoopFuture<Void>?
   private var isOver = false
   /// Since the start; its level is of the whole stream.
@@ -28,8 +36,10 @@ final class StreamHandler: ChannelDuplexHandler {
   private var levelSinceTold = LevelMeter()
   private var told = StreamProgress()
 
-  init(facts: StreamFacts, shared: Receiver.Shared, loop: any EventLoop) {
+  init(facts: StreamFacts, client: ClientIdentity, meter: ByteMeter, shared: Receiver.Shared, loop: any EventLoop) {
     self.facts = facts
+    self.client = client
+    self.meter = meter
     self.shared = shared
     self.loop = loop
     machine = StreamStateMachine(isForkStream: facts.request.isForkStream)
@@ -37,6 +47,7 @@ final class StreamHandler: ChannelDuplexHandler {
 
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
+    scheduleSilence()
     guard !facts.request.isForkStream else {
       return after(StreamStateMachine.startDelay) { $0.machine.startDue() }
     }
@@ -62,7 +73,20 @@ final class StreamHandler: ChannelDuplexHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    run(machine.received(unwrapInboundIn(data)))
+    let frame = unwrapInboundIn(data)
+    meter.took(frame)
+    run(machine.received(frame))
+  }
+
+  func channelReadComplete(context: ChannelHandlerContext) {
+    weigh()
+    context.fireChannelReadComplete()
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    isClogged = !context.channel.isWritable
+    readIfAllowed()
+    context.fireChannelWritabilityChanged()
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -77,7 +101,34 @@ final class StreamHandler: ChannelDuplexHandler {
   }
 
   func read(context: ChannelHandlerContext) {
-    if isReadingPaused { readHeld = true } else { context.read() }
+    if mayRead { context.read() } else { readHeld = true }
+  }
+
+  private var mayRead: Bool { !isPaused && !isClogged && !isOverBudget }
+
+  private func readIfAllowed() {
+    guard readHeld, mayRead else { return }
+    readHeld = false
+    context?.read()
+  }
+
+  /// Tells the budget what this connection holds. Where all hold too much and this one more than its share, it waits
+  /// for its audio to be written; where it waits for the rest of a long message, it ends.
+  private func weigh() {
+    // A stream that ends is over in a second or two, and what comes meanwhile counts for nothing.
+    let unframed = machine.isInputOver ? 0 : min(meter.unframedBytes, ClientFrameRules.messageBytesMax)
+    let partial = unframed + machine.partialBytes
+    let held = isOver ? 0 : unframed + machine.heldBytes
+    shared.memory.add(held - heldBytes)
+    heldBytes = held
+    let isTooMuch = held > MemoryBudget.shareMin && shared.memory.isExceeded
+    isOverBudget = isTooMuch && held > partial
+    if isTooMuch, partial > MemoryBudget.shareMin, !machine.isInputOver {
+      run(machine.overloaded())
+      // What it held is free for the others.
+      weigh()
+    }
+    readIfAllowed()
   }
 
   private func run(_ actions: [StreamStateMachine.Action]) {
@@ -88,17 +139,20 @@ final class StreamHandler: ChannelDuplexHandler {
       case .sync: sync()
       case .sendText(let text): send(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: text)))
       case .finish: finish()
+      case .sendPing: send(WebSocketFrame(fin: true, opcode: .ping, data: ByteBuffer()))
       case .sendPong(let payload): send(WebSocketFrame(fin: true, opcode: .pong, data: payload))
       case .sendClose(let code, let reason): send(StreamHandler.closeFrame(code, reason))
       case .scheduleFlush: after(StreamStateMachine.flushDelay) { $0.machine.flushDue() }
       case .scheduleSync: after(StreamStateMachine.syncDelay) { $0.machine.syncDue() }
       case .scheduleClose: after(StreamStateMachine.closeDelay) { $0.machine.closeDue() }
-      case .pauseReading: isReadingPaused = true
-      case .resumeReading: resumeReading()
+      case .pauseReading: isPaused = true
+      case .resumeReading:
+        isPaused = false
+        readIfAllowed()
       case .closeAfterWrites: closeAfterWrites()
       case .abort: context?.close(promise: nil)
-      case .text(let text): shared.emit(.text(facts, text))
-      case .told(let message): shared.emit(.told(facts, message))
+      case .text(let text): shared.emit(.said(facts, text))
+      case .told(let message): shared.emit(.said(facts, message))
       case .ended(let ending): ended(ending)
       }
     }
@@ -107,7 +161,7 @@ final class StreamHandler: ChannelDuplexHandler {
   /// Opens the fork's file once no older connection has it.
   private func open(_ start: ForkStart) {
     guard let context else { return }
-    let stem = RecordingName.stem(path: facts.request.path, forkID: start.id, unixSeconds: start.epochSeconds)
+    let stem = RecordingName.stem(path: facts.request.path, fork: start, client: client)
     facts.start = start
     claim = stem
     let folder = shared.folder
@@ -162,6 +216,7 @@ final class StreamHandler: ChannelDuplexHandler {
         handler.progress.level.add(appended.level)
         handler.levelSinceTold.add(appended.level)
         handler.run(handler.machine.written())
+        handler.weigh()
       case .failure(let error):
         handler.trouble = StreamHandler.reason(error)
         handler.run(handler.machine.writeFailed("the recording cannot be continued"))
@@ -186,6 +241,7 @@ final class StreamHandler: ChannelDuplexHandler {
 
   private func ended(_ ending: StreamEnding) {
     isOver = true
+    weigh()
     if let claim { shared.claims.release(claim, number: facts.number) }
     progress.duplicates = machine.duplicates
     progress.messages = machine.messages
@@ -199,6 +255,16 @@ final class StreamHandler: ChannelDuplexHandler {
       guard let self, !isOver else { return }
       tellProgress()
       scheduleProgress()
+    }
+  }
+
+  private func scheduleSilence() {
+    loop.assumeIsolated().scheduleTask(in: shared.silenceDelay) { [weak self] in
+      guard let self, !isOver else { return }
+      // Who is not read because of the disk is not to blame; who does not read what we say is.
+      let hasHeard = meter.takeHasHeard() || isPaused || isOverBudget
+      run(machine.silenceDue(hasHeard: hasHeard))
+      scheduleSilence()
     }
   }
 
@@ -224,13 +290,6 @@ final class StreamHandler: ChannelDuplexHandler {
       return
     }
     lastWrite.assumeIsolated().whenComplete { [self] _ in context?.close(promise: nil) }
-  }
-
-  private func resumeReading() {
-    isReadingPaused = false
-    guard readHeld else { return }
-    readHeld = false
-    context?.read()
   }
 
   private func after(_ delay: TimeAmount, _ event: @escaping (StreamHandler) -> [StreamStateMachine.Action]) {

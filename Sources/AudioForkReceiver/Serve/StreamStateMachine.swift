@@ -51,6 +51,8 @@ package struct StreamStateMachine: Sendable {
     /// Finalise the file, then call `finished()`.
     case finish
     case sendPong(ByteBuffer)
+    /// Send a ping: nothing has come for a while.
+    case sendPing
     /// Send a Close; an empty one where there is no code.
     case sendClose(code: UInt16?, reason: String)
     /// Call `flushDue()` after `flushDelay`.
@@ -86,6 +88,10 @@ package struct StreamStateMachine: Sendable {
   package static let syncDelay = TimeAmount.milliseconds(500)
   /// How long a client of `audiofork.v1` has for its `start`.
   package static let startDelay = TimeAmount.seconds(10)
+  /// Between two calls of `silenceDue(hasHeard:)`, and how many of them without a byte from the client end the stream:
+  /// a client that is gone without a word answers no ping either.
+  package static let silenceDelay = TimeAmount.seconds(20)
+  package static let silencesMax = 3
   /// Unanswered pings; beyond them the oldest is dropped, which RFC 6455 (5.5.3) allows.
   package static let pongsMax = 64
 
@@ -113,8 +119,10 @@ package struct StreamStateMachine: Sendable {
     var start: ForkStart?
     /// The message that is arriving, its position included.
     var message = ByteBuffer()
-    /// Position that comes next.
+    /// Position that comes next in the file.
     var next: UInt64 = 0
+    /// Position at which the next message of this connection has to begin; nil before the first one.
+    var expected: UInt64?
     /// What has been written, and what is on the disk.
     var written: UInt64 = 0
     var synced: UInt64 = 0
@@ -125,19 +133,13 @@ package struct StreamStateMachine: Sendable {
     var duplicates: UInt64 = 0
   }
 
-  /// Audio that is not written yet.
-  private struct Chunk {
-    var bytes: ByteBuffer
-    /// Sample frame at which it begins, and ends; nil and 0 where the client doesn't say.
-    var position: UInt64?
-    var end: UInt64
-  }
-
   private var rules = ClientFrameRules()
   private var file = File.opening
   private var fork: Fork?
-  private var chunks: [Chunk] = []
-  private var pendingBytes = 0
+  /// Audio that is not written yet: one piece without a break, because positions don't jump.
+  private var pending = ByteBuffer()
+  /// Sample frame at which it begins; nil where the client doesn't say.
+  private var pendingPosition: UInt64?
   private var acceptedBytes = 0
   private var writtenBytes = 0
   private var pongs: [WaitingPong] = []
@@ -146,6 +148,7 @@ package struct StreamStateMachine: Sendable {
   private var isPaused = false
   /// Nothing that comes from now on is recorded.
   private var inputOver = false
+  package var isInputOver: Bool { inputOver }
   private var ending: StreamEnding?
   private var endingTold = false
   private var closeSent = false
@@ -154,6 +157,7 @@ package struct StreamStateMachine: Sendable {
   private var closeExpired = false
   private var channelOpen = true
   private var closingChannel = false
+  private var silences = 0
 
   /// Binary messages received in full.
   package private(set) var messages = 0
@@ -167,6 +171,17 @@ package struct StreamStateMachine: Sendable {
       fork = Fork()
     }
   }
+
+  private var pendingBytes: Int { pending.readableBytes }
+
+  /// Bytes of the client's that are held: messages that have not come in full, audio that waits for the disk.
+  package var heldBytes: Int {
+    let writing = if case .writing(let byteCount, _) = file { byteCount } else { 0 }
+    return partialBytes + pendingBytes + writing
+  }
+
+  /// Those of messages that have not come in full.
+  package var partialBytes: Int { rules.partialBytes + (fork?.message.readableBytes ?? 0) }
 
   /// Sample frames that came although they were in the file already; 0 where the client doesn't say what it sends.
   package var duplicates: UInt64 { fork?.duplicates ?? 0 }
@@ -263,6 +278,24 @@ package struct StreamStateMachine: Sendable {
     return advance([])
   }
 
+  /// `silenceDelay` has passed. `hasHeard`: bytes came meanwhile, or would have been read if we had not paused reading.
+  package mutating func silenceDue(hasHeard: Bool) -> [Action] {
+    guard ending == nil, channelOpen else { return [] }
+    silences = hasHeard ? 0 : silences + 1
+    if silences == 0 { return [] }
+    guard silences > StreamStateMachine.silencesMax else { return [.sendPing] }
+    inputOver = true
+    ending = StreamEnding(side: .lost, code: 1006, reason: "the client has not answered pings for 60 seconds")
+    return advance([])
+  }
+
+  /// All connections together hold too much, and this one more than its share.
+  package mutating func overloaded() -> [Action] {
+    guard !inputOver else { return [] }
+    fork?.message = ByteBuffer()
+    return act(on: .violation(code: 1013, reason: "the receiver's memory is full; send shorter messages"))
+  }
+
   /// The TCP connection has ended.
   package mutating func channelClosed() -> [Action] {
     channelOpen = false
@@ -293,7 +326,7 @@ package struct StreamStateMachine: Sendable {
     case .audio(let bytes, let endsMessage):
       if fork != nil { return audioOfFork(bytes, endsMessage) }
       if endsMessage { messages += 1 }
-      take(bytes, at: nil, frames: 0)
+      take(bytes, at: nil)
     case .text(let text):
       texts += 1
       if fork != nil { return messageOfFork(text) }
@@ -302,7 +335,8 @@ package struct StreamStateMachine: Sendable {
       break
     case .ping(let payload):
       if pongs.count >= StreamStateMachine.pongsMax { pongs.removeFirst() }
-      pongs.append(WaitingPong(mark: acceptedBytes, payload: payload))
+      // A copy: a slice would keep all that was read from the network with it.
+      pongs.append(WaitingPong(mark: acceptedBytes, payload: ByteBuffer(bytes: payload.readableBytesView)))
       flushWanted = pendingBytes > 0
     case .close(let code, let reason):
       clientClosed = true
@@ -315,16 +349,16 @@ package struct StreamStateMachine: Sendable {
     return advance(actions)
   }
 
-  /// Puts audio behind what waits for the disk; one piece as long as it goes on without a break.
-  private mutating func take(_ bytes: ByteBuffer, at position: UInt64?, frames: UInt64) {
+  /// Puts audio behind what waits for the disk.
+  private mutating func take(_ bytes: ByteBuffer, at position: UInt64?) {
+    guard bytes.readableBytes > 0 else { return }
     acceptedBytes += bytes.readableBytes
-    pendingBytes += bytes.readableBytes
-    if let last = chunks.indices.last, position == nil || chunks[last].end == position {
-      // The only reference to the buffer is the array's: appending copies no more than the new bytes.
-      chunks[last].bytes.writeImmutableBuffer(bytes)
-      chunks[last].end &+= frames
+    if pendingBytes == 0 {
+      pending = bytes
+      pendingPosition = position
     } else {
-      chunks.append(Chunk(bytes: bytes, position: position, end: (position ?? 0) &+ frames))
+      // The only reference to the buffer is ours: appending copies no more than the new bytes.
+      pending.writeImmutableBuffer(bytes)
     }
   }
 
@@ -345,10 +379,15 @@ package struct StreamStateMachine: Sendable {
       message.readableBytes % frameBytes == 0
     else { return refuse("a binary message is no position and whole sample frames") }
     let frames = UInt64(message.readableBytes / frameBytes)
+    guard frames > 0 else { return refuse("a binary message without samples") }
+    // What the fork has delivered elsewhere may be missing here, once, in front of the first message.
+    let isExpected = fork?.expected.map { $0 == position } ?? (position <= max(next, start.position))
+    guard isExpected else { return refuse("a position that is not where the stream goes on") }
     let end = position &+ frames
-    guard position < next else {
+    fork?.expected = end
+    if position > next {
       fork?.next = end
-      take(message, at: position, frames: frames)
+      take(message, at: position)
       return advance([])
     }
     let known = min(next &- position, frames)
@@ -356,7 +395,7 @@ package struct StreamStateMachine: Sendable {
     guard known < frames else { return advance([]) }
     message.moveReaderIndex(forwardBy: Int(known) * frameBytes)
     fork?.next = end
-    take(message, at: next, frames: frames &- known)
+    take(message, at: next)
     return advance([])
   }
 
@@ -386,8 +425,7 @@ package struct StreamStateMachine: Sendable {
   private mutating func refuse(_ reason: String) -> [Action] { act(on: .violation(code: 1002, reason: reason)) }
 
   private mutating func drop() {
-    chunks = []
-    pendingBytes = 0
+    pending = ByteBuffer()
     pongs = []
   }
 
@@ -420,19 +458,16 @@ package struct StreamStateMachine: Sendable {
     // Where no start came there is nothing to finish.
     if file == .awaited, inputOver { file = .finished }
     if file == .idle {
-      let isUrgent = flushWanted || inputOver || chunks.count > 1
-      if let chunk = chunks.first, isUrgent || pendingBytes >= StreamStateMachine.flushBytes {
-        let byteCount = chunk.bytes.readableBytes
-        file = .writing(byteCount: byteCount, end: chunk.end)
-        chunks.removeFirst()
-        pendingBytes -= byteCount
-        if chunks.isEmpty { flushWanted = false }
-        actions.append(.write(chunk.bytes, position: chunk.position))
+      if pendingBytes > 0, flushWanted || inputOver || pendingBytes >= StreamStateMachine.flushBytes {
+        file = .writing(byteCount: pendingBytes, end: fork?.next ?? 0)
+        flushWanted = false
+        actions.append(.write(pending, position: pendingPosition))
+        pending = ByteBuffer()
       } else if wantsSync {
         file = .syncing(end: fork?.written ?? 0)
         fork?.isSyncDue = false
         actions.append(.sync)
-      } else if chunks.isEmpty, inputOver {
+      } else if inputOver {
         file = .finishing
         actions.append(.finish)
       }
@@ -461,7 +496,7 @@ package struct StreamStateMachine: Sendable {
 
   private mutating func advanceClose(_ actions: inout [Action]) {
     guard file == .finished, let ending else { return }
-    if channelOpen, !closeSent {
+    if channelOpen, !closeSent, ending.side != .lost {
       closeSent = true
       // 1005 and 1006 stand for "no code" and never go over the wire.
       let code = ending.code == 1005 ? nil : ending.code
@@ -473,7 +508,7 @@ package struct StreamStateMachine: Sendable {
       actions.append(.ended(ending))
     }
     guard channelOpen else { return }
-    if closeExpired {
+    if closeExpired || ending.side == .lost {
       actions.append(.abort)
     } else if clientClosed, !closingChannel {
       closingChannel = true

@@ -84,6 +84,20 @@ package struct WavFile: ~Copyable {
   /// Bytes of the header that `init` writes.
   private static let headerBytes = 44
 
+  /// Sample frames that the header of a file names and that are in it, whatever form they have. Nothing is changed. 0
+  /// for what is no WAV.
+  package static func frameCount(of descriptor: CInt) -> Int {
+    var status = stat()
+    var header = [UInt8](repeating: 0, count: headerBytes)
+    guard fstat(descriptor, &status) == 0, pread(descriptor, &header, headerBytes, 0) == headerBytes else { return 0 }
+    let frameBytes = max(2 * number(header, 22, 2), 1)
+    return max(0, min(number(header, 40, 4), Int(status.st_size) - headerBytes) / frameBytes)
+  }
+
+  private static func number(_ header: [UInt8], _ offset: Int, _ count: Int) -> Int {
+    header[offset..<(offset + count)].reversed().reduce(0) { $0 << 8 | Int($1) }
+  }
+
   /// Sample frames that the header of an existing file names, the file cut to them; nil for a file without a header,
   /// which is then empty.
   private static func framesWritten(
@@ -97,9 +111,7 @@ package struct WavFile: ~Copyable {
       guard ftruncate(descriptor, 0) == 0 else { throw RecordingError(reason: String(cString: strerror(errno))) }
       return nil
     }
-    func number(_ offset: Int, _ count: Int) -> Int {
-      header[offset..<(offset + count)].reversed().reduce(0) { $0 << 8 | Int($1) }
-    }
+    func number(_ offset: Int, _ count: Int) -> Int { WavFile.number(header, offset, count) }
     let words = [(0, "RIFF"), (8, "WAVE"), (12, "fmt "), (36, "data")]
     guard words.allSatisfy({ Array($0.1.utf8) == Array(header[$0.0..<($0.0 + 4)]) }), number(20, 2) == 1,
       number(22, 2) == channelCount, number(24, 4) == rateHertz, number(34, 2) == 16
@@ -115,24 +127,17 @@ package struct WavFile: ~Copyable {
     return frames
   }
 
-  /// Writes silence up to this sample frame.
+  /// Leaves silence up to this sample frame. It takes no room on the disk where the file system knows holes.
   package mutating func fill(to frame: Int) throws(RecordingError) {
+    guard frame > frameCount else { return }
     guard frame <= WavFile.bytesMax / frameBytes else {
       throw RecordingError(reason: "position \(frame) lies beyond 4 GB, the most that a WAV holds")
     }
-    let zeros = [UInt8](repeating: 0, count: 65_536 / frameBytes * frameBytes)
-    while frameCount < frame {
-      let count = min(zeros.count, (frame - frameCount) * frameBytes)
-      var failure: RecordingError?
-      zeros.withUnsafeBytes { bytes in
-        do throws(RecordingError) {
-          try append(UnsafeRawBufferPointer(rebasing: bytes[0..<count]))
-        } catch {
-          failure = error
-        }
-      }
-      if let failure { throw failure }
+    guard sf_seek(sound, sf_count_t(frame), CInt(SEEK_SET) | CInt(SFM_WRITE)) == sf_count_t(frame) else {
+      throw RecordingError(reason: WavFile.failure(sound))
     }
+    // Nothing is written yet: the file gets longer, and its header says so, with the next samples.
+    frameCount = frame
   }
 
   /// Forces what was written to the disk.

@@ -8,10 +8,12 @@ final class ServeProcess {
   private let errorPath: String
   private let folder: TemporaryFolder
 
-  /// - Parameter fileBlocksMax: limit on the size of files, in 512-byte blocks, for a disk that fills up.
-  init(_ arguments: [String], fileBlocksMax: Int? = nil) throws {
+  /// - Parameters:
+  ///   - fileBlocksMax: limit on the size of files, in 512-byte blocks, for a disk that fills up.
+  ///   - output: where standard output goes; nil: to a file, which `output` reads.
+  init(_ arguments: [String], fileBlocksMax: Int? = nil, output: String? = nil) throws {
     folder = try TemporaryFolder()
-    outputPath = folder.path + "/output"
+    outputPath = output ?? folder.path + "/output"
     errorPath = folder.path + "/errors"
     guard let runner = realpath("/proc/self/exe", nil) else { throw SystemCallFailed(what: "realpath") }
     defer { free(runner) }
@@ -57,6 +59,12 @@ final class ServeProcess {
       usleep(10_000)
     }
     return false
+  }
+
+  /// Its memory in kilobytes.
+  var residentKilobytes: Int? {
+    let status = String(decoding: contents("/proc/\(process)/status"), as: UTF8.self)
+    return status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }.flatMap { Int($0.filter(\.isNumber)) }
   }
 
   /// Sends a signal.

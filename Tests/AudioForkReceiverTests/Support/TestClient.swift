@@ -66,6 +66,22 @@ final class TestClient {
     }
   }
 
+  /// Sends the same bytes again and again for so many seconds, as far as the server takes them. Reads nothing.
+  /// - Returns: how many bytes went.
+  func flood(_ bytes: [UInt8], seconds: Int) -> Int {
+    var sent = 0
+    let end = time(nil) + seconds
+    while time(nil) < end {
+      let from = sent % bytes.count
+      let count = bytes.withUnsafeBytes {
+        let flags = CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT)
+        return Glibc.send(socket, $0.baseAddress.map { $0 + from }, bytes.count - from, flags)
+      }
+      if count > 0 { sent += count } else if errno == EAGAIN { usleep(10_000) } else { break }
+    }
+    return sent
+  }
+
   /// The server's next frame; nil when the connection has ended or nothing came in time.
   func frame() -> Frame? {
     guard let head = bytes(2) else { return nil }
@@ -76,6 +92,13 @@ final class TestClient {
     }
     guard head[0] & 0x80 != 0, head[1] & 0x80 == 0, let payload = bytes(length) else { return nil }
     return Frame(opcode: head[0] & 0x0F, payload: payload)
+  }
+
+  /// The server's next frame, where it begins to come within so many seconds.
+  func frame(within seconds: Double) -> Frame? {
+    var wanted = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+    guard !received.isEmpty || poll(&wanted, 1, CInt(seconds * 1000)) > 0 else { return nil }
+    return frame()
   }
 
   /// Sends a Close and returns the one that comes back.
