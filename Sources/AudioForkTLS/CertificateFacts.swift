@@ -12,6 +12,8 @@ struct CertificateFacts {
   /// Subject alternative names.
   private(set) var dnsNames: [String] = []
   private(set) var addresses: [String] = []
+  /// Bits of the key's modulus where the key is RSA.
+  let rsaBits: Int?
   private let validFrom: time_t
   private let validUntil: time_t
 
@@ -25,10 +27,11 @@ struct CertificateFacts {
     if field.tag == 0xA0 { field = body.next() ?? field }
     // Serial number, signature algorithm, issuer, validity, subject, key.
     guard body.next() != nil, let issuer = body.next(), body.next() != nil, let subject = body.next(),
-      body.next() != nil
+      let key = body.next()
     else { return nil }
     self.issuer = issuer.content
     self.subject = subject.content
+    rsaBits = CertificateFacts.rsaBits(key)
     while let field = body.next() {
       guard field.tag == 0xA3, var extensions = field.inside.firstInside else { continue }
       while let entry = extensions.next() { readAlternativeNames(entry) }
@@ -54,6 +57,26 @@ struct CertificateFacts {
     }
   }
 
+  /// The smallest RSA key that is taken: NIST SP 800-57 part 1, and what public authorities have issued since 2014.
+  static let rsaBitsMin = 2048
+
+  /// Whether its key is too short to prove anything.
+  var isWeak: Bool { rsaBits.map { $0 < CertificateFacts.rsaBitsMin } ?? false }
+
+  /// The modulus's bits of a SubjectPublicKeyInfo; nil where its key is not RSA (RFC 3279 section 2.3.1).
+  private static func rsaBits(_ info: DERReader.Element) -> Int? {
+    var parts = info.inside
+    guard var algorithm = parts.next()?.inside, let bits = parts.next(), bits.tag == 0x03,
+      algorithm.next()?.content == [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01]
+    else { return nil }
+    // A byte says how many bits of the last one are unused: none.
+    var numbers = DERReader(Array(bits.content.dropFirst())).firstInside
+    guard let modulus = numbers?.next(), modulus.tag == 0x02 else { return nil }
+    let bytes = modulus.content.drop { $0 == 0 }
+    guard let first = bytes.first else { return 0 }
+    return bytes.count * 8 - first.leadingZeroBitCount
+  }
+
   var isSelfSigned: Bool { issuer == subject }
   var subjectName: String { CertificateFacts.name(subject) }
   var issuerName: String { CertificateFacts.name(issuer) }
@@ -68,15 +91,14 @@ struct CertificateFacts {
   /// Whom it is for, for a message: a few names.
   var purpose: String {
     let names = dnsNames + addresses
-    if names.isEmpty { return "'\(subjectName)', without any host name" }
+    if names.isEmpty { return "'\(subjectName)', without any host name in subjectAltName" }
     let few = names.prefix(5).map(shown).joined(separator: ", ")
     return names.count > 5 ? "\(few) and \(names.count - 5) more" : few
   }
 
-  /// Whether a DNS name among the alternative names is this host, or a wildcard for its first label (RFC 6125 section
-  /// 6.4). Without any alternative names the answer is left to BoringSSL's caller, which looks at the common name.
+  /// Whether a DNS name among the alternative names is this host, or a wildcard for its first label (RFC 9525 section
+  /// 6.3). The common name is not looked at (RFC 9525 section 2), although NIOSSL takes it where there is no other name.
   func isFor(host: String) -> Bool {
-    if dnsNames.isEmpty, addresses.isEmpty { return true }
     let host = CertificateFacts.comparable(host)
     let rest = host.firstIndex(of: ".").map { host[$0...] }
     return dnsNames.contains { name in

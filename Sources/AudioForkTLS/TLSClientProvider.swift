@@ -75,6 +75,15 @@ struct PreparedClient: PreparedTLS {
   /// How long the peer may take to answer our close_notify.
   private static let closeWait = TimeAmount.seconds(1)
 
+  /// All that BoringSSL can verify: what it offers by itself, and Ed25519 and P-521, which it does not. SHA-1 comes last and
+  /// for TLS 1.2 only. There is no Ed448 in it.
+  private static let signatures: [SignatureAlgorithm] = [
+    .ecdsaSecp256R1Sha256, .rsaPssRsaeSha256, .rsaPkcs1Sha256, .ecdsaSecp384R1Sha384, .rsaPssRsaeSha384, .rsaPkcs1Sha384,
+    .ed25519, .ecdsaSecp521R1Sha512, .rsaPssRsaeSha512, .rsaPkcs1Sha512, .rsaPkcs1Sha1,
+  ]
+  /// NIOSSL's own, and P-521. There is no X448 in BoringSSL.
+  private static let curves: [NIOTLSCurve] = [.x25519_MLKEM768, .x25519, .secp256r1, .secp384r1, .secp521r1]
+
   private let context: NIOSSLContext
   private let facts: TLSClientFacts
 
@@ -84,6 +93,8 @@ struct PreparedClient: PreparedTLS {
     configuration.minimumTLSVersion = .tlsv12
     configuration.certificateVerification = verifies ? .fullVerification : .none
     configuration.shutdownTimeout = PreparedClient.closeWait
+    configuration.verifySignatureAlgorithms = PreparedClient.signatures
+    configuration.curves = PreparedClient.curves
     var known: Set<[UInt8]> = []
     if let authorities = files.authorities {
       let roots = try authorities.certificates()
@@ -134,14 +145,16 @@ struct TLSClientFacts: Sendable {
   let certificateFile: String?
 }
 
-/// The certificate that BoringSSL did not like.
+/// The certificate that BoringSSL did not like, or whose key is too short.
 final class CertificateWitness {
   private(set) var refused: NIOSSLCertificate?
 
-  /// Changes nothing about the verdict.
+  /// Called for each certificate of the chain, the authority's first. Refuses short RSA keys, which BoringSSL takes, and
+  /// otherwise leaves the verdict as it is.
   func see(_ verdict: NIOSSLVerificationResult, _ certificate: NIOSSLCertificate) -> NIOSSLVerificationResult {
-    if verdict == .failed, refused == nil { refused = certificate }
-    return verdict
+    let isGood = verdict != .failed && CertificateFacts(certificate)?.isWeak != true
+    if !isGood, refused == nil { refused = certificate }
+    return isGood ? verdict : .failed
   }
 }
 

@@ -32,8 +32,8 @@ final class TLSVerdictHandler: ChannelInboundHandler {
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     guard case .handshakeCompleted? = event as? TLSUserEvent else { return context.fireUserInboundEventTriggered(event) }
-    // NIOSSL also takes a certificate for the address that the name led to. Whoever answers for a name in DNS could have
-    // one.
+    // NIOSSL also takes a common name, and a certificate for the address that the name led to. Whoever answers for a name
+    // in DNS could have one.
     if facts.verifies, !isAddress, tls.peerCertificate.flatMap(CertificateFacts.init)?.isFor(host: host) != true {
       context.fireErrorCaught(wrongHost())
       return context.close(promise: nil)
@@ -106,8 +106,8 @@ final class TLSVerdictHandler: ChannelInboundHandler {
     case "CERTIFICATE_VERIFY_FAILED": refusal()
     case "TLSV1_ALERT_CERTIFICATE_REQUIRED": "the server wants a client certificate: \(ownCertificate)"
     case "SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_ACCESS_DENIED":
-      "the server refused the handshake; either it wants a client certificate (\(ownCertificate)), or it has no cipher in "
-        + "common with us"
+      "the server refused the handshake; either it wants a client certificate (\(ownCertificate)), or it has no version, "
+        + "cipher, curve or signature algorithm in common with us (docs/sending/tls.md lists ours)"
     case "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", "SSLV3_ALERT_CERTIFICATE_REVOKED",
       "SSLV3_ALERT_CERTIFICATE_EXPIRED", "SSLV3_ALERT_CERTIFICATE_UNKNOWN", "TLSV1_ALERT_UNKNOWN_CA":
       "the server refused our certificate (\(name)): \(ownCertificate)"
@@ -129,6 +129,10 @@ final class TLSVerdictHandler: ChannelInboundHandler {
       return "the server's certificate was refused"
     }
     let subject = "'\(refused.subjectName)'"
+    if refused.isWeak, let bits = refused.rsaBits {
+      return "the RSA key of \(subject) in the server's chain has \(bits) bits, which is too short to be trusted; the server needs "
+        + "a certificate whose RSA keys have \(CertificateFacts.rsaBitsMin) bits or more, or ECDSA"
+    }
     if let trouble = refused.validity(at: time(nil)) {
       return "the server's certificate \(subject) \(trouble); the server needs a valid one, if this machine's clock is right"
     }

@@ -49,21 +49,47 @@ package final class TestCertificates: Sendable {
     try selfSigned("ca", subject: "/CN=Loopback Authority/O=AudioFork Test", extensions: ["-extensions", "authority"])
   }
 
+  /// What `openssl req -newkey` takes.
+  package enum Key: String, Sendable {
+    case p256 = "P-256"
+    case p384 = "P-384"
+    case p521 = "P-521"
+    case ed25519, ed448
+    case rsa1024 = "rsa:1024"
+    case rsa2047 = "rsa:2047"
+    case rsa2048 = "rsa:2048"
+
+    fileprivate var arguments: [String] {
+      switch self {
+      case .p256, .p384, .p521: ["ec", "-pkeyopt", "ec_paramgen_curve:\(rawValue)"]
+      case .ed25519, .ed448, .rsa1024, .rsa2047, .rsa2048: [rawValue]
+      }
+    }
+  }
+
   /// One that is its own authority.
-  package func selfSigned(_ name: String, names: String = here) throws -> Identity {
-    try selfSigned(name, subject: "/CN=\(name) alone", extensions: ["-addext", "subjectAltName=\(names)"])
+  package func selfSigned(_ name: String, names: String = here, key: Key = .p256) throws -> Identity {
+    try selfSigned(name, subject: "/CN=\(name) alone", key, extensions: ["-addext", "subjectAltName=\(names)"])
     return identity(name)
   }
 
-  /// One from the authority, for these names and in this time: `YYYYMMDDHHMMSSZ`.
+  /// Another authority.
+  package func authority(_ name: String, key: Key) throws -> Identity {
+    try selfSigned(name, subject: "/CN=\(name)", key, extensions: ["-extensions", "authority"])
+    return identity(name)
+  }
+
+  /// One from the authority, or from another one, for these names and in this time: `YYYYMMDDHHMMSSZ`. `names` nil: for the
+  /// common name alone, which is the first argument.
   package func issued(
-    _ name: String, names: String = here, from: String = "20200101000000Z", until: String = "20491231235959Z"
+    _ name: String, names: String? = here, key: Key = .p256, by issuer: Identity? = nil, from: String = "20200101000000Z",
+    until: String = "20491231235959Z"
   ) throws -> Identity {
-    let identity = identity(name)
-    try write("subjectAltName=\(names)\n", "\(name).ext")
+    let (identity, authority) = (identity(name), issuer ?? self.authority)
+    try write(names.map { "subjectAltName=\($0)\n" } ?? "basicConstraints=CA:FALSE\n", "\(name).ext")
     try openssl(
       ["req", "-new", "-config", folder.file("openssl.cnf"), "-subj", "/CN=\(name)", "-out", folder.file("\(name).csr")]
-        + newKey(name))
+        + newKey(name, key))
     try openssl([
       "ca", "-batch", "-notext", "-config", folder.file("openssl.cnf"), "-cert", authority.certificate, "-keyfile",
       authority.key, "-in", folder.file("\(name).csr"), "-out", identity.certificate, "-extfile",
@@ -92,14 +118,14 @@ package final class TestCertificates: Sendable {
     Identity(certificate: folder.file("\(name).pem"), key: folder.file("\(name).key"))
   }
 
-  private func newKey(_ name: String) -> [String] {
-    ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", folder.file("\(name).key")]
+  private func newKey(_ name: String, _ key: Key) -> [String] {
+    ["-newkey"] + key.arguments + ["-nodes", "-keyout", folder.file("\(name).key")]
   }
 
-  private func selfSigned(_ name: String, subject: String, extensions: [String]) throws {
+  private func selfSigned(_ name: String, subject: String, _ key: Key = .p256, extensions: [String]) throws {
     try openssl(
       ["req", "-x509", "-config", folder.file("openssl.cnf"), "-days", "30", "-subj", subject, "-out",
-       folder.file("\(name).pem")] + newKey(name) + extensions)
+       folder.file("\(name).pem")] + newKey(name, key) + extensions)
   }
 
   private func openssl(_ arguments: [String]) throws {

@@ -91,6 +91,7 @@ struct TLSLoopbackRealTimeTests {
 
   @Test("A certificate that is not to be trusted is refused before a byte of the request is sent, with the reason")
   func refused() async throws {
+    let weak = try certificates.authority("weak", key: .rsa1024)
     let cases: [(identity: TestCertificates.Identity, host: String, settings: [String], reason: String, remedy: String)] = [
       (try certificates.selfSigned("alone"), "localhost", [trusting],
        "unknown issuer: the server's certificate comes from 'alone alone', which is self-signed", "with ca_file"),
@@ -109,7 +110,20 @@ struct TLSLoopbackRealTimeTests {
       (try certificates.issued("address", names: "IP:127.0.0.1"), "localhost", [trusting],
        "wrong host name: the certificate is for 127.0.0.1, not for 'localhost'", "in the URL"),
       (try certificates.issued("nameless", names: "email:nobody@example.org"), "localhost", [trusting],
-       "wrong host name: the certificate is for 'nameless', without any host name, not for 'localhost'", "in the URL"),
+       "wrong host name: the certificate is for 'nameless', without any host name in subjectAltName, not for 'localhost'", "in the URL"),
+      // A common name is a name for people (RFC 9525 section 2).
+      (try certificates.issued("localhost", names: nil), "localhost", [trusting],
+       "wrong host name: the certificate is for 'localhost', without any host name in subjectAltName, not for 'localhost'",
+       "in the URL"),
+      (try certificates.issued("127.0.0.1", names: nil), "127.0.0.1", [trusting],
+       "wrong host name: the certificate is for '127.0.0.1', without any host name in subjectAltName, not for '127.0.0.1'",
+       "in the URL"),
+      (try certificates.issued("short", key: .rsa1024), "localhost", [trusting],
+       "the RSA key of 'short' in the server's chain has 1024 bits, which is too short", "2048 bits or more"),
+      (try certificates.issued("odd", key: .rsa2047), "localhost", [trusting],
+       "the RSA key of 'odd' in the server's chain has 2047 bits", "2048 bits or more"),
+      (try certificates.issued("cheap", by: weak), "localhost", ["ca_file=\(weak.certificate)"],
+       "the RSA key of 'weak' in the server's chain has 1024 bits", "2048 bits or more"),
     ]
     for (identity, host, settings, reason, remedy) in cases {
       let server = try await TestServer.start(security: try security(identity))
@@ -120,6 +134,48 @@ struct TLSLoopbackRealTimeTests {
       #expect(server.connections.allSatisfy { $0.head == nil && $0.audio.isEmpty }, "\(reason)")
       await server.stop()
     }
+  }
+
+  @Test(
+    "All keys and curves that BoringSSL knows do, with TLS 1.2 and 1.3",
+    arguments: [TestCertificates.Key.p384, .p521, .ed25519, .rsa2048], [TLSVersion.tlsv12, .tlsv13])
+  func algorithms(key: TestCertificates.Key, version: TLSVersion) async throws {
+    let server = try await TestServer.start(
+      security: try unusual(try certificates.issued("good", key: key)) {
+        $0.minimumTLSVersion = version
+        $0.maximumTLSVersion = version
+        if key == .p521 { $0.curves = [.secp521r1] }
+      })
+    let end = try await deliver(to: server.secureURL, settings: [trusting])
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(server.connections.last?.carries(end.expected) == true)
+    await server.stop()
+  }
+
+  @Test("An authority and our own certificate may have such keys too", arguments: [TestCertificates.Key.p521, .ed25519])
+  func ownAlgorithms(key: TestCertificates.Key) async throws {
+    let alone = try certificates.selfSigned("alone", key: key)
+    let client = try certificates.issued("client", key: key)
+    let server = try await TestServer.start(
+      security: try unusual(alone) {
+        $0.certificateVerification = .noHostnameVerification
+        $0.trustRoots = .file(certificates.authority.certificate)
+        $0.verifySignatureAlgorithms = [.ed25519, .ecdsaSecp521R1Sha512]
+      })
+    let settings = ["ca_file=\(alone.certificate)", "cert_file=\(client.certificate)", "key_file=\(client.key)"]
+    let end = try await deliver(to: server.secureURL, settings: settings)
+    #expect(end.reason == "done: all audio was delivered")
+    await server.stop()
+  }
+
+  @Test("A server with which we have no algorithm in common refuses, and the reason names the list of ours")
+  func nothingInCommon() async throws {
+    let server = try await TestServer.start(
+      security: try unusual(try certificates.issued("good")) { $0.signingSignatureAlgorithms = [.ecdsaSha1] })
+    let end = try await deliver(to: server.secureURL, settings: [trusting])
+    #expect(end.reason.contains("no version, cipher, curve or signature algorithm in common with us"), "\(end.reason)")
+    #expect(end.reason.contains("docs/sending/tls.md"), "\(end.reason)")
+    await server.stop()
   }
 
   @Test("An untrusted server is tried r times, which is two lines in the log")
