@@ -64,6 +64,8 @@ final class EndpointConnection: WebSocketOwner {
   private var channel: (any Channel)?
   /// Above TLS, where there is TLS.
   private var gate: TLSGate?
+  /// Knows a refusal before its body is whole.
+  private weak var upgrading: UpgradeHandler?
   private var deadline: Scheduled<Void>?
   /// The session while it is open.
   private(set) var session: WebSocketSession?
@@ -240,7 +242,7 @@ final class EndpointConnection: WebSocketOwner {
     phase = .upgrading
     var random = SystemRandomNumberGenerator()
     do {
-      try UpgradeHandler.install(
+      upgrading = try UpgradeHandler.install(
         in: channel, request: request, key: UpgradeRequest.makeKey(using: &random), owner: self, isPlain: gate == nil)
       if !channel.isActive { fail(ConnectionFailure("connection: closed")) }
     } catch {
@@ -257,7 +259,8 @@ final class EndpointConnection: WebSocketOwner {
     case .connecting: fail(ConnectionFailure("connection: no answer within \(seconds) s"))
     case .handshaking:
       fail(ConnectionFailure("tls: no answer to the handshake within \(seconds) s; a server without TLS takes ws://"))
-    case .upgrading: fail(ConnectionFailure("http: no answer to the upgrade request within \(seconds) s"))
+    case .upgrading:
+      fail(upgrading?.refusalSoFar ?? ConnectionFailure("http: no answer to the upgrade request within \(seconds) s"))
     case .waiting, .open, .over: break
     }
   }

@@ -205,6 +205,7 @@ struct ForkFacts {
     request.givenHeaders = options.headers.map {
       RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: $0.value)
     }
+    request.secrets = url.secrets + options.parameters.filter { EndpointURL.isSecretName($0.name) }.map(\.value)
     return request
   }
 }

@@ -181,7 +181,19 @@ package struct EndpointURL: Sendable, Equatable {
     return shown
   }
 
-  private static func isSecretName(_ name: Bytes) -> Bool {
+  /// The values of the query's secret parameters, as they stand there.
+  package var secrets: [Bytes] {
+    guard let question = firstIndex(of: UInt8(ascii: "?"), in: target) else { return [] }
+    var values: [Bytes] = []
+    for part in parts(of: slice(target, question &+ 1, target.count), separatedBy: UInt8(ascii: "&")) {
+      guard let sign = firstIndex(of: UInt8(ascii: "="), in: part), EndpointURL.isSecretName(slice(part, 0, sign)) else { continue }
+      values.append(slice(part, sign &+ 1, part.count))
+    }
+    return values
+  }
+
+  /// Whether a parameter's name speaks of a secret.
+  package static func isSecretName(_ name: Bytes) -> Bool {
     // A name may itself be percent-encoded.
     let name = percentDecoded(name)
     if secretNames.contains(where: { equal(name, ignoringCase: $0) }) { return true }

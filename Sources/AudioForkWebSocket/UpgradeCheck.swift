@@ -25,21 +25,32 @@ package struct UpgradeCheck: Sendable {
   package let subprotocolsOffered: [String]
   /// Whether one of them has to be selected.
   package let needsSubprotocol: Bool
+  /// Whether the connection has no TLS.
+  private let isPlain: Bool
+  /// Texts that must not be shown, whatever the server says.
+  private let secrets: [String]
 
-  package init(key: String, subprotocolsOffered: [String], needsSubprotocol: Bool = false) {
+  package init(
+    key: String, subprotocolsOffered: [String], needsSubprotocol: Bool = false, isPlain: Bool = false, secrets: [String] = []
+  ) {
     self.key = key
     self.subprotocolsOffered = subprotocolsOffered
     self.needsSubprotocol = needsSubprotocol
+    self.isPlain = isPlain
+    self.secrets = secrets
   }
 
-  /// The sub-protocol that the server chose; nil where it chose none, which every server may.
-  package func check(_ head: HTTPResponseHead) throws(ConnectionFailure) -> String? {
-    guard head.status == .switchingProtocols else { throw UpgradeCheck.refusal(head) }
+  /// The sub-protocol that the server chose; nil where it chose none, which every server may. Blanks around a header's
+  /// value are no part of it (RFC 6455 section 4.1, RFC 9110 section 5.5).
+  package func check(_ answer: HTTPResponseHead) throws(ConnectionFailure) -> String? {
+    guard answer.status == .switchingProtocols else { throw refusal(answer, body: []) }
+    var head = answer
+    head.headers = HTTPHeaders(answer.headers.map { ($0.name, String(trimmed($0.value[...]))) })
     guard head.version == .http1_1 else {
       throw ConnectionFailure("upgrade: the answer is HTTP/\(head.version.major).\(head.version.minor)")
     }
     // Nothing but this: another protocol beside it would be spoken first.
-    guard head.headers["Upgrade"].map({ trimmed($0[...]).lowercased() }) == ["websocket"] else {
+    guard head.headers["Upgrade"].map({ $0.lowercased() }) == ["websocket"] else {
       throw ConnectionFailure("upgrade: the answer has no header 'Upgrade: websocket'")
     }
     guard hasToken(head.headers["Connection"], "upgrade") else {
@@ -64,19 +75,20 @@ package struct UpgradeCheck: Sendable {
         isPermanent: true)
     }
     guard subprotocolsOffered.contains(subprotocol) else {
-      throw ConnectionFailure("upgrade: the server chose the sub-protocol '\(shown(subprotocol))', not offered")
+      let remedy = needsSubprotocol ? "" : "; where that is the right one, set subprotocol in a profile"
+      throw ConnectionFailure("upgrade: the server chose the sub-protocol '\(shown(subprotocol))', not offered\(remedy)")
     }
     return subprotocol
   }
 
-  /// Any answer other than 101. Of the client errors only three can pass by themselves: a slow request, a server
-  /// that has just started, too many requests.
-  private static func refusal(_ head: HTTPResponseHead) -> ConnectionFailure {
+  /// The failure for any answer other than 101, with what the beginning of its body says. Of the client errors only
+  /// three can pass by themselves: a slow request, a server that has just started, too many requests.
+  package func refusal(_ head: HTTPResponseHead, body: [UInt8]) -> ConnectionFailure {
     let status = head.status
     let isPermanent = (400...499).contains(status.code) && ![408, 425, 429].contains(status.code)
-    let phrase = shown(status.reasonPhrase)
+    let text = RefusalText(head, body: body, secrets: secrets)
     return ConnectionFailure(
-      "http: \(status.code)\(phrase.isEmpty ? "" : " ")\(phrase)", isPermanent: isPermanent,
+      text.line(offered: needsSubprotocol ? nil : subprotocolsOffered, isPlain: isPlain), isPermanent: isPermanent,
       retryAfter: head.headers.first(name: "Retry-After").flatMap { RetryAfter($0) })
   }
 
@@ -97,10 +109,26 @@ package struct UpgradeCheck: Sendable {
 
 /// A peer's words in a form that can stand in one line of a log: no control characters, at most 80 of them.
 package func shown(_ text: String) -> String {
+  let start = String(String.UnicodeScalarView(text.unicodeScalars.prefix(80).map(visible)))
+  return text.unicodeScalars.count > 80 ? start + "..." : start
+}
+
+/// The same, cut to so many bytes of UTF-8.
+package func shown(_ text: String, bytesMax: Int) -> String {
   var result = ""
-  for scalar in text.unicodeScalars.prefix(80) {
-    let isControl = scalar.value < 32 || (127...159).contains(scalar.value) || (0x2028...0x202E).contains(scalar.value)
-    result.unicodeScalars.append(isControl ? "?" : scalar)
+  for scalar in text.unicodeScalars {
+    let next = visible(scalar)
+    guard result.utf8.count + UTF8.width(next) <= bytesMax else { return result + "..." }
+    result.unicodeScalars.append(next)
   }
-  return text.unicodeScalars.count > 80 ? result + "..." : result
+  return result
+}
+
+/// A question mark in place of a character that acts on a terminal or on a line: controls of ASCII and C1, marks of
+/// writing direction, line separators.
+private func visible(_ scalar: Unicode.Scalar) -> Unicode.Scalar {
+  switch scalar.value {
+  case 0..<32, 127...159, 0x200B...0x200F, 0x2028...0x202E, 0x2060...0x206F, 0xFEFF: "?"
+  default: scalar
+  }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Glibc
 package import NIOCore
-package import NIOHTTP1
+internal import NIOHTTP1
 
 /// Who wants a WebSocket connection. Called on the connection's event loop; holds the connection, not the reverse.
 package protocol WebSocketOwner: AnyObject {
@@ -18,29 +19,26 @@ package protocol WebSocketOwner: AnyObject {
 
 /// Opens a WebSocket connection on a channel that has just connected:
 ///  1. sends the upgrade request when the channel becomes active,
-///  2. checks the answer's head (`UpgradeCheck`) and reports the first thing that is wrong with it, exactly,
-///  3. takes the HTTP handlers out of the pipeline, puts the frame decoder and a `WebSocketSession` in, and hands
-///     them the bytes that came in the same segment as the answer,
+///  2. reads the answer (`AnswerReader`), checks its head (`UpgradeCheck`) and reports the first thing that is wrong,
+///     exactly; of a refusal it waits a moment for the body, which says why,
+///  3. puts the frame decoder and a `WebSocketSession` into the pipeline and hands them the bytes that came in the same
+///     segment as the answer,
 ///  4. leaves.
 ///
 /// The time allowed for all that is the owner's business: it closes the channel.
 package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandler {
-  package typealias InboundIn = HTTPClientResponsePart
+  package typealias InboundIn = ByteBuffer
   package typealias InboundOut = ByteBuffer
-  package typealias OutboundOut = HTTPClientRequestPart
+  package typealias OutboundOut = ByteBuffer
 
-  /// Longest head of an answer: ample for cookies and policies that proxies add.
-  package static let headBytesMax = 16_384
+  /// How long a refusal's body may take behind its head.
+  package static let bodyWait = TimeAmount.milliseconds(500)
 
   private enum Phase {
     /// The channel is not connected yet.
     case idle
     /// The request is out.
     case waiting
-    /// The head was right; the end of the (empty) body comes next.
-    case accepted(subprotocol: String?)
-    /// What arrives now is frames, kept until the session stands.
-    case switching(leftover: [ByteBuffer])
     case over
   }
 
@@ -49,36 +47,40 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
   private let check: UpgradeCheck
   private let isPlain: Bool
   private weak var owner: (any WebSocketOwner)?
-  private let encoder = HTTPRequestEncoder()
-  private let decoder: ByteToMessageHandler<HTTPResponseDecoder>
+  private var reader = AnswerReader()
+  private var bodyTimer: Scheduled<Void>?
 
   private init(_ request: UpgradeRequest, key: String, owner: any WebSocketOwner, isPlain: Bool) {
     self.request = request
     self.isPlain = isPlain
     self.owner = owner
     check = UpgradeCheck(
-      key: key, subprotocolsOffered: request.subprotocols, needsSubprotocol: request.needsSubprotocol)
-    var limits = NIOHTTPDecoderLimitConfiguration()
-    limits.maxHeaderFieldSize = UpgradeHandler.headBytesMax
-    limits.maxHeaderListSize = UpgradeHandler.headBytesMax
-    limits.maxHeaderFieldCount = 100
-    decoder = ByteToMessageHandler(
-      HTTPResponseDecoder(
-        leftOverBytesStrategy: .forwardBytes, informationalResponseStrategy: .drop, limitConfiguration: limits))
+      key: key, subprotocolsOffered: request.subprotocols, needsSubprotocol: request.needsSubprotocol, isPlain: isPlain,
+      secrets: request.secretTexts)
   }
 
   /// Puts all that is needed into a fresh channel's pipeline. On the channel's event loop. `isPlain`: nothing below
   /// encrypts.
+  @discardableResult
   package static func install(
     in channel: any Channel, request: UpgradeRequest, key: String, owner: any WebSocketOwner, isPlain: Bool
-  ) throws {
+  ) throws -> UpgradeHandler {
     let handler = UpgradeHandler(request, key: key, owner: owner, isPlain: isPlain)
-    try channel.pipeline.syncOperations.addHandlers([handler.encoder, handler.decoder, handler])
+    try channel.pipeline.syncOperations.addHandler(handler)
+    return handler
+  }
+
+  /// What the server has refused with, while the rest of its answer is waited for.
+  package var refusalSoFar: ConnectionFailure? {
+    guard case .refusal(let head, let body)? = reader.refusalSoFar else { return nil }
+    return check.refusal(head, body: body)
   }
 
   package func handlerAdded(context: ChannelHandlerContext) {
     if context.channel.isActive { send(context: context) }
   }
+
+  package func handlerRemoved(context: ChannelHandlerContext) { bodyTimer?.cancel() }
 
   package func channelActive(context: ChannelHandlerContext) {
     send(context: context)
@@ -89,45 +91,40 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
   private func send(context: ChannelHandlerContext) {
     guard case .idle = phase else { return }
     phase = .waiting
-    context.write(Self.wrapOutboundOut(.head(request.head(key: check.key))), promise: nil)
-    context.writeAndFlush(Self.wrapOutboundOut(.end(nil)), promise: nil)
+    let head = request.head(key: check.key)
+    var bytes = context.channel.allocator.buffer(capacity: 1024)
+    bytes.writeString("\(head.method.rawValue) \(head.uri) HTTP/1.1\r\n")
+    for (name, value) in head.headers { bytes.writeString("\(name): \(value)\r\n") }
+    bytes.writeString("\r\n")
+    context.writeAndFlush(Self.wrapOutboundOut(bytes), promise: nil)
   }
 
   package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    switch phase {
-    case .waiting:
-      guard case .head(let head) = Self.unwrapInboundIn(data) else { return }
-      do throws(ConnectionFailure) {
-        phase = .accepted(subprotocol: try check.check(head))
-      } catch {
-        fail(context: context, error)
+    guard case .waiting = phase else { return }
+    var bytes = Self.unwrapInboundIn(data)
+    do throws(ConnectionFailure) {
+      switch try reader.take(&bytes) {
+      case .switching(let head)?:
+        _ = try check.check(head)
+        finish(context: context, bytes)
+      case .refusal(let head, let body)?: throw check.refusal(head, body: body)
+      case nil: limitBody(context: context)
       }
-    case .accepted:
-      guard case .end = Self.unwrapInboundIn(data) else { return }
-      phase = .switching(leftover: [])
-      switchOver(context: context)
-    case .switching(var leftover):
-      // Behind the head the decoder forwards bytes as they are.
-      leftover.append(ForwardedBytes.unwrapInboundIn(data))
-      phase = .switching(leftover: leftover)
-    case .idle, .over:
-      break
+    } catch {
+      fail(context: context, hinted(error))
     }
   }
 
-  private func switchOver(context: ChannelHandlerContext) {
-    let pipeline = context.pipeline.syncOperations
-    let removals = [pipeline.removeHandler(encoder), pipeline.removeHandler(decoder)]
-    EventLoopFuture.andAllSucceed(removals, on: context.eventLoop).assumeIsolated().whenComplete { result in
-      switch result {
-      case .success: self.finish(context: context)
-      case .failure: self.fail(context: context, ConnectionFailure("upgrade: the connection closed"))
-      }
+  /// Once the head of a refusal is there the rest has little time.
+  private func limitBody(context: ChannelHandlerContext) {
+    guard bodyTimer == nil, reader.refusalSoFar != nil else { return }
+    bodyTimer = context.eventLoop.assumeIsolated().scheduleTask(in: UpgradeHandler.bodyWait) {
+      if let refusal = self.refusalSoFar { self.fail(context: context, refusal) }
     }
   }
 
-  private func finish(context: ChannelHandlerContext) {
-    guard case .switching(let leftover) = phase, let owner else { return context.close(promise: nil) }
+  private func finish(context: ChannelHandlerContext, _ frames: ByteBuffer) {
+    guard let owner else { return context.close(promise: nil) }
     phase = .over
     let session = WebSocketSession(owner: owner, isPlain: isPlain)
     do {
@@ -139,37 +136,39 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
       return context.close(promise: nil)
     }
     owner.webSocketOpened(session)
-    for bytes in leftover { context.fireChannelRead(Self.wrapInboundOut(bytes)) }
-    if !leftover.isEmpty { context.fireChannelReadComplete() }
+    if frames.readableBytes > 0 { context.fireChannelRead(Self.wrapInboundOut(frames)) }
     context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
   }
 
   package func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    let reason =
-      switch error {
-      case HTTPParserError.headerOverflow:
-        "http: the answer's head is longer than \(UpgradeHandler.headBytesMax) bytes"
-      case HTTPParserError.invalidEOFState: "http: the connection closed in the middle of the answer"
-      case is HTTPParserError: "http: the answer is not HTTP"
-      default: connectionReason(error)
-      }
-    fail(context: context, ConnectionFailure(reason))
+    let failure = refusalSoFar ?? ConnectionFailure(connectionReason(error))
+    let wasClosed = [ECONNRESET, EPIPE].contains((error as? IOError)?.errnoCode)
+    fail(context: context, wasClosed ? hinted(failure) : failure)
   }
 
   package func channelInactive(context: ChannelHandlerContext) {
-    fail(context: context, ConnectionFailure("http: the connection closed without an answer"))
+    do throws(ConnectionFailure) {
+      guard case .refusal(let head, let body) = try reader.ended() else { return }
+      fail(context: context, check.refusal(head, body: body))
+    } catch {
+      fail(context: context, hinted(error))
+    }
     context.fireChannelInactive()
+  }
+
+  /// Says where it looks as if the URL had to begin with wss://: the server has said something in TLS; or nothing, since
+  /// many with TLS close a connection on which they hear HTTP.
+  private func hinted(_ failure: ConnectionFailure) -> ConnectionFailure {
+    guard isPlain, reader.isTLS || reader.isUntouched else { return failure }
+    let hint = reader.isTLS ? RefusalText.needsTLS : "if this port speaks TLS, use wss://"
+    return ConnectionFailure("\(failure.reason); \(hint)")
   }
 
   private func fail(context: ChannelHandlerContext, _ failure: ConnectionFailure) {
     if case .over = phase { return }
     phase = .over
+    bodyTimer?.cancel()
     owner?.webSocketFailed(failure)
     context.close(promise: nil)
   }
-}
-
-/// A handler's type is what gives a value out of a `NIOAny`.
-private final class ForwardedBytes: ChannelInboundHandler {
-  typealias InboundIn = ByteBuffer
 }

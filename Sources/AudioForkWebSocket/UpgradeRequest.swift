@@ -38,6 +38,8 @@ package struct UpgradeRequest: Sendable, Equatable {
   package var givenHeaders: [RequestHeader] = []
   /// Value of User-Agent.
   package var agent = "audiofork"
+  /// Further texts in it that must not be shown: values of secret parameters, as they stand in the URL.
+  package var secrets: [[UInt8]] = []
 
   package init(host: [UInt8], target: [UInt8]) {
     self.host = host
@@ -74,6 +76,23 @@ package struct UpgradeRequest: Sendable, Equatable {
     }
     return HTTPRequestHead(
       version: .http1_1, method: .GET, uri: escaped(target, keeping: { $0 > 32 && $0 < 127 }), headers: fields)
+  }
+
+  /// Texts of the request that must not be shown in a log, should the server repeat them. A text of less than four bytes
+  /// is no secret and would garble what is shown.
+  var secretTexts: [String] {
+    var texts = secrets + [userInformation, percentDecoded(userInformation)] + secrets.map(percentDecoded)
+    if !userInformation.isEmpty {
+      texts.append(Array(basicAuthorization.utf8.dropFirst(6)))
+      let parts = userInformation.split(separator: UInt8(ascii: ":"), maxSplits: 1)
+      if parts.count == 2 { texts += [Array(parts[1]), percentDecoded(Array(parts[1]))] }
+    }
+    for header in givenHeaders {
+      // A value may be a scheme and a secret: `Bearer …`.
+      texts += [header.value] + header.value.split(separator: UInt8(ascii: " ")).dropFirst().map(Array.init)
+    }
+    let found = Set(texts.filter { $0.count >= 4 }.map { String(decoding: $0, as: UTF8.self) })
+    return found.sorted { $0.utf8.count > $1.utf8.count }
   }
 
   /// Whether the user gave a header with this name, here in lower case.

@@ -493,7 +493,8 @@ private var handshakeCases: [ConformanceCase] {
       "an extension", "upgrade: the server chose an extension that was not offered",
       right + ["Sec-WebSocket-Extensions: permessage-deflate"]),
     refuses(
-      "a sub-protocol that was not offered", "upgrade: the server chose the sub-protocol 'chat', not offered",
+      "a sub-protocol that was not offered",
+      "upgrade: the server chose the sub-protocol 'chat', not offered; where that is the right one, set subprotocol in a profile",
       right + ["Sec-WebSocket-Protocol: chat"]),
     refuses(
       "two sub-protocols", "upgrade: the server chose more than one sub-protocol",
@@ -506,5 +507,14 @@ private var handshakeCases: [ConformanceCase] {
       "200 with all headers of the right answer", "http: 200 OK",
       changed(0, "HTTP/1.1 200 OK") + ["Content-Length: 0"]),
     refuses("no HTTP", "http: the answer is not HTTP", ["SSH-2.0-OpenSSH_9.2"]),
+    opens(
+      "blanks and tabs around the values of the right answer", "4.1",
+      [right[0], "Upgrade: \twebsocket\t ", "Connection:Upgrade ", "Sec-WebSocket-Accept:   {accept} \t", "Sec-WebSocket-Protocol: echo "]),
+    opens("a folded header line, which RFC 9112 5.2 lets a client take", "4.1", right + ["X-A: b", " c", "\td"]),
+    opens("100 header lines", "4.1", right + (4...100).map { "X-\($0): v" }),
+    refuses(
+      "a refusal that gives its reason in the body", "http: 400 Bad Request: no such call",
+      ["HTTP/1.1 400 Bad Request", "Content-Length: 16", "", "no such call"]),
+    refuses("a redirect", "http: 302 Found to '/elsewhere'", ["HTTP/1.1 302 Found", "Location: /elsewhere"]),
   ]
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkWebSocket
+import Glibc
 import NIOCore
 import NIOEmbedded
 import NIOHTTP1
@@ -31,11 +32,11 @@ private struct Attempt {
   let owner = RecordingOwner()
   let request: String
 
-  init(_ configure: (inout UpgradeRequest) -> Void = { _ in }) throws {
+  init(isPlain: Bool = true, _ configure: (inout UpgradeRequest) -> Void = { _ in }) throws {
     var request = UpgradeRequest(host: Array("example.org".utf8), target: Array("/x?y=z".utf8))
     request.subprotocols = ["echo"]
     configure(&request)
-    try UpgradeHandler.install(in: channel, request: request, key: key, owner: owner, isPlain: true)
+    try UpgradeHandler.install(in: channel, request: request, key: key, owner: owner, isPlain: isPlain)
     try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).wait()
     var text = ""
     while let bytes = try channel.readOutbound(as: ByteBuffer.self) { text += String(buffer: bytes) }
@@ -178,7 +179,7 @@ struct UpgradeAnswerTests {
       ),
       (
         Attempt.answer(["Sec-WebSocket-Protocol": "chat"]),
-        "upgrade: the server chose the sub-protocol 'chat', not offered"
+        "upgrade: the server chose the sub-protocol 'chat', not offered; where that is the right one, set subprotocol in a profile"
       ),
       (
         Attempt.answer(["Sec-WebSocket-Extensions": "permessage-deflate"]),
@@ -202,7 +203,7 @@ struct UpgradeAnswerTests {
     ])
   func status(line: String, isPermanent: Bool) throws {
     let attempt = try Attempt()
-    try attempt.receive("HTTP/1.1 \(line)\r\nContent-Length: 4\r\n\r\nbody")
+    try attempt.receive("HTTP/1.1 \(line)\r\nContent-Length: 0\r\n\r\n")
     #expect(attempt.owner.failures == [ConnectionFailure("http: \(line)", isPermanent: isPermanent)])
   }
 
@@ -215,20 +216,102 @@ struct UpgradeAnswerTests {
     try? long.receive("HTTP/1.1 200 OK\r\nX: \(String(repeating: "y", count: 20_000))\r\n\r\n")
     #expect(long.owner.failures == [ConnectionFailure("http: the answer's head is longer than 16384 bytes")])
     let evil = try Attempt()
-    try? evil.receive("HTTP/1.1 500 Bad\u{1B}[31m\r\n\r\n")
+    try? evil.receive("HTTP/1.1 500 Bad\u{1B}[31m\r\nContent-Length: 0\r\n\r\n")
     #expect(evil.owner.failures.count == 1)
     #expect(evil.owner.failures.first?.reason.unicodeScalars.contains { $0.value < 32 } == false)
+  }
+
+  @Test(
+    "A head that is too long, has too many lines, or lines of another kind, is refused for what it is",
+    arguments: [
+      ("HTTP/1.1 101 x\r\n" + String(repeating: "X: v\r\n", count: 101), "http: the answer has more than 100 header lines"),
+      (
+        String(repeating: "HTTP/1.1 100 x\r\nX: \(String(repeating: "y", count: 1000))\r\n\r\n", count: 17),
+        "http: the answer's head is longer than 16384 bytes"
+      ),
+      (
+        "HTTP/1.1 101 Switching Protocols\nUpgrade: websocket\n\n",
+        "http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed (RFC 9112 2.2)"
+      ),
+      (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\n",
+        "http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed (RFC 9112 2.2)"
+      ),
+      ("HTTP/1.1 101 x\r\n folded\r\n", "http: the answer has a line that is no header: ' folded'"),
+      ("HTTP/1.1 101 x\r\nUpgrade : websocket\r\n", "http: the answer has a line that is no header: 'Upgrade : websocket'"),
+      ("HTTP/1.1 101 x\r\nno header\r\n", "http: the answer has a line that is no header: 'no header'"),
+      ("HTTP/1.1 101 x\r\nX: a\u{1B}[2J\r\n", "http: the answer has a control character in its headers"),
+      ("HTTP/1.1 101 x\r\nX: a\rb\r\n", "http: the answer has a control character in its headers"),
+      ("HTTP/1.1 1\r\n", "http: the answer is not HTTP"), ("HTTP/x.1 101 x\r\n", "http: the answer is not HTTP"),
+      ("HTTP/1.1 0x1 x\r\n", "http: the answer is not HTTP"), ("HTT\n", "http: the answer is not HTTP"),
+      ("h", "http: the answer is not HTTP"),
+    ])
+  func wrongHead(answer: String, reason: String) throws {
+    let attempt = try Attempt()
+    try attempt.receive(answer)
+    #expect(attempt.owner.failures == [ConnectionFailure(reason)])
+    #expect(!attempt.channel.isActive)
+  }
+
+  @Test("A hundred header lines, folded ones and blanks around values are taken")
+  func oddHead() throws {
+    let many = try Attempt()
+    try many.receive(
+      Attempt.answer().replacing("\r\n\r\n", with: "\r\n" + String(repeating: "X: v\r\n", count: 97) + "\r\n"))
+    #expect(many.owner.session != nil)
+    for (name, value) in [
+      ("Sec-WebSocket-Accept", "\(accept)  "), ("Sec-WebSocket-Accept", "\t\(accept)\t"),
+      ("Sec-WebSocket-Protocol", "echo \t"), ("Sec-WebSocket-Protocol", " \t echo"), ("Upgrade", "\twebsocket "),
+      ("Connection", "keep-alive\t, \tUpgrade "), ("X-A", "b\r\n c"), ("X-A", "\r\n\t \r\n b"),
+      ("Connection", "keep-alive,\r\n Upgrade"),
+    ] {
+      let attempt = try Attempt()
+      try attempt.receive(Attempt.answer([name: value]))
+      #expect(attempt.owner.failures == [], "\(name): \(value)")
+      #expect(attempt.owner.session != nil)
+    }
+  }
+
+  @Test("A server that accepts and closes at once has accepted")
+  func closedAtOnce() throws {
+    let attempt = try Attempt()
+    try attempt.receive(Attempt.answer())
+    attempt.channel.pipeline.fireChannelInactive()
+    #expect(attempt.owner.failures == [])
+    #expect(attempt.owner.ends == [.lost("connection: closed by the server without a Close frame")])
+  }
+
+  @Test(
+    "Where TLS answers to ws://, the reason says wss://",
+    arguments: [[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46], [0x16, 0x03, 0x03]] as [[UInt8]])
+  func recordOfTLS(bytes: [UInt8]) throws {
+    for pieces in [[bytes], bytes.map { [$0] }] {
+      let attempt = try Attempt()
+      for piece in pieces where attempt.channel.isActive { try attempt.receive(piece) }
+      #expect(
+        attempt.owner.failures
+          == [ConnectionFailure("http: the server answered with a TLS record and not with HTTP; this port speaks TLS: use wss://")])
+    }
   }
 
   @Test("A connection that closes before the answer fails, once")
   func closedEarly() throws {
     let attempt = try Attempt()
     attempt.channel.pipeline.fireChannelInactive()
-    #expect(attempt.owner.failures == [ConnectionFailure("http: the connection closed without an answer")])
+    #expect(
+      attempt.owner.failures
+        == [ConnectionFailure("http: the connection closed without an answer; if this port speaks TLS, use wss://")])
+    let secure = try Attempt(isPlain: false)
+    secure.channel.pipeline.fireChannelInactive()
+    #expect(secure.owner.failures == [ConnectionFailure("http: the connection closed without an answer")])
+    let reset = try Attempt()
+    reset.channel.pipeline.fireErrorCaught(IOError(errnoCode: ECONNRESET, reason: "read"))
+    #expect(
+      reset.owner.failures == [ConnectionFailure("connection: reset by the server; if this port speaks TLS, use wss://")])
     let middle = try Attempt()
     try middle.receive("HTTP/1.1 101 Swi")
     _ = try? middle.channel.finish()
-    #expect(middle.owner.failures.count == 1)
+    #expect(middle.owner.failures == [ConnectionFailure("http: the connection closed in the middle of the answer")])
   }
 
   @Test("Frames in the same segment as the answer are not lost")
