@@ -194,6 +194,11 @@ struct ForkFacts {
     min(max(Int64(options.bufferSeconds) * 700_000_000, 3_000_000_000), PingBarrier.deadNanoseconds)
   }
 
+  /// Between two pings for a server that cannot stand more. What they confirm has to be in the ring until then.
+  var sparsePingNanoseconds: Int64 {
+    min(max(Int64(options.bufferSeconds) * 250_000_000, PingBarrier.intervalNanoseconds), PingTolerance.sparseNanoseconds)
+  }
+
   func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
     request.userInformation = url.userInformation

@@ -28,20 +28,29 @@ package struct ForkJournal {
     channel.isEmpty ? "AudioFork \(id) to \(endpoint)" : "AudioFork \(id) on \(channel) to \(endpoint)"
   }
 
-  package func outageBegan(_ reason: String, attemptsMax: Int) -> EngineMessage {
-    line(
+  /// `attemptsMax`: at each of `endpointCount` URLs.
+  package func outageBegan(_ reason: String, attemptsMax: Int, endpointCount: Int = 1) -> EngineMessage {
+    let times = attemptsMax == 1 ? "once" : "at most \(attemptsMax) times"
+    return line(
       .warning,
-      "\(reason)\(ForkJournal.advice(reason)); trying again, at most \(attemptsMax) times. "
+      "\(reason)\(ForkJournal.advice(reason)); trying again, \(times)\(endpointCount > 1 ? " at each of \(endpointCount) URLs" : ""). "
         + "The audio waits in the ring meanwhile")
   }
 
-  /// `isFirst`: there was no connection before.
+  /// `isFirst`: there was no connection before. A warning as the line before it: the log of one who reads warnings only would
+  /// show outages without an end.
   package func outageOver(attempts: Int, lagMilliseconds: UInt64, isFirst: Bool) -> EngineMessage {
-    line(
+    let isBehind = lagMilliseconds >= ForkJournal.lagWorthTelling
+    return line(
       .warning,
-      "connected \(isFirst ? "" : "again ")after \(attempts) \(attempts == 1 ? "attempt" : "attempts"), \(lagMilliseconds) ms behind; "
-        + "catching up")
+      "connected \(isFirst ? "" : "again ")after \(ForkJournal.count(attempts, "attempt"))"
+        + (isBehind ? ", \(lagMilliseconds) ms behind; catching up" : ""))
   }
+
+  /// Less is sent within a few ticks, milliseconds.
+  private static let lagWorthTelling: UInt64 = 100
+
+  private static func count(_ number: Int, _ thing: String) -> String { "\(number) \(thing)\(number == 1 ? "" : "s")" }
 
   /// The last line; nil where the end is the usual one and ENDED says it all.
   package func ended(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> EngineMessage? {
@@ -107,6 +116,13 @@ package struct ForkJournal {
         + "(ping = no in a profile says so from the beginning)")
   }
 
+  /// `nanoseconds`: between two pings from now on.
+  package func pingsSlowed(nanoseconds: Int64) -> EngineMessage {
+    line(
+      .notice, "the server has closed again after many pings; it is pinged every \(nanoseconds / 1_000_000) ms from now on. "
+        + "More may come twice after a break (ping = no in a profile sends none)")
+  }
+
   package func losing() -> EngineMessage {
     line(
       .warning,
@@ -154,7 +170,7 @@ package struct ForkJournal {
       "server: closed with 1000; \(undeliveredMilliseconds) ms unconfirmed"
     case .closedByServer: "server: closed with 1000"
     case .unreachable(0, let reason): "unreachable: \(reason); no attempts to reconnect are allowed"
-    case .unreachable(let attempts, let reason): "unreachable: \(attempts) attempts failed, the last one: \(reason)"
+    case .unreachable(let attempts, let reason): "unreachable: \(count(attempts, "attempt")) failed, the last one: \(reason)"
     case .refused(let reason): reason
     case .drainExpired(let reason) where undeliveredMilliseconds == 0:
       "done: all audio was delivered; there was no connection to say so\(reason.map { ": \($0)" } ?? "")"

@@ -31,6 +31,8 @@ final class ForkRunner {
   private static let idleLookNanoseconds: Int64 = 9_000_000
   /// What is later than this comes out of a backlog.
   private static let liveNanoseconds: Int64 = 100_000_000
+  /// A connection that ends sooner, without a frame of the server, was not wanted.
+  private static let freshNanoseconds: Int64 = 1_000_000_000
   /// What an engine that starts late is given for draining, even when the fork's own time is over.
   private static let drainMin = Duration.seconds(1)
 
@@ -70,6 +72,8 @@ final class ForkRunner {
   /// How often in a row each was lost without a Close when it was pinged for the first time: that may be chance.
   private var suspicions: [Int: Int] = [:]
   private static let suspicionsMax = 3
+  /// What each that pongs has shown of how many pings it can stand.
+  private var tolerances: [Int: PingTolerance] = [:]
   private var mute: Set<Int> = []
   /// Those that stopped to answer pings on their last connection: they are not pinged on the next one.
   private var fickle: Set<Int> = []
@@ -324,9 +328,13 @@ final class ForkRunner {
 
   // MARK: - Confirmation
 
+  /// Whether the endpoint is one that cannot stand many pings.
+  private var isSparse: Bool { tolerances[choice.index]?.isSparse == true }
+
   /// At level app the server speaks for itself; pings only ask one that does not whether it lives.
   private func ping(over session: WebSocketSession, _ now: Int64) {
-    let isWaitedFor = level < .app && (stream.isDrained || leavesAt != nil || inFlight >= inFlightMax(now) / 2)
+    let urgent = isSparse ? inFlightMax(now) : inFlightMax(now) / 2
+    let isWaitedFor = level < .app && (stream.isDrained || leavesAt != nil || inFlight >= urgent)
     guard session.isWritable,
       barrier.isDue(position: stream.position, now: now, unconfirmed: inFlight > 0 && (level < .app || barrier.isQuiet(now: now, since: flightSince ?? now)),
         isUrgent: isWaitedFor)
@@ -479,7 +487,8 @@ final class ForkRunner {
       connection?.drop()
       connection = nil
     case .outageBegan(let reason):
-      output.send(journal.outageBegan(reason, attemptsMax: facts.limits.attemptsMax))
+      output.send(journal.outageBegan(
+        reason, attemptsMax: facts.limits.attemptsMax, endpointCount: facts.limits.endpointCount))
     case .outageOver(let attempts):
       let lag = stream.counters(now: monotonicNow() &- epochMonotonic).lagMilliseconds
       output.send(journal.outageOver(attempts: attempts, lagMilliseconds: lag, isFirst: stream.isFirstConnection))
@@ -603,7 +612,8 @@ final class ForkRunner {
     barrier = PingBarrier(
       isOn: facts.options.pings && !offended.contains(choice.index) && !fickle.contains(choice.index), isHopeful: !mute.contains(choice.index),
       isKnown: stream.hasPonged(choice.index),
-      silenceMax: facts.silenceMaxNanoseconds, now: now)
+      silenceMax: facts.silenceMaxNanoseconds, interval: isSparse ? facts.sparsePingNanoseconds : PingBarrier.intervalNanoseconds,
+      now: now)
     probedAt = now
     handle(.connected)
   }
@@ -629,6 +639,8 @@ final class ForkRunner {
   }
 
   private func sessionEnded(_ end: SessionEnd) {
+    let wasHeard = session.map { $0.framesHeard > 0 } ?? true
+    let isFresh = monotonicNow() &- connectedAt < ForkRunner.freshNanoseconds
     connection = nil
     guard resumeTimer == nil else {
       switch end {
@@ -643,8 +655,8 @@ final class ForkRunner {
     case .closedByUs(code: let code?) where code != CloseCode.normal && machine.awaitsAnswer:
       broke(closed(with: code, ""), hasClosed: true)
     case .closedByUs: handle(.closeCompleted)
-    case .closedByServer(let code, let reason): broke(closed(with: code, reason), hasClosed: true)
-    case .lost(let reason): broke(reason)
+    case .closedByServer(let code, let reason): broke(closed(with: code, reason), hasClosed: true, code: code)
+    case .lost(let reason): broke(wasHeard || !isFresh ? reason : "\(reason), right after it had accepted it")
     }
   }
 
@@ -665,8 +677,8 @@ final class ForkRunner {
     "server: closed with \(code.map(String.init) ?? "no code")\(reason.isEmpty ? "" : " (\(reason))")"
   }
 
-  /// `hasClosed`: by a Close of the server's, and not by the network.
-  private func broke(_ reason: String, hasClosed: Bool = false) {
+  /// `hasClosed`: by a Close of the server's, and not by the network; `code`: that Close's.
+  private func broke(_ reason: String, hasClosed: Bool = false, code: UInt16? = nil) {
     lastReason = reason
     // Not while we wait for an answer to our Close and know that all has arrived.
     if machine.isStreaming || machine.awaitsAnswer {
@@ -675,6 +687,7 @@ final class ForkRunner {
       takeGaps(now &- epochMonotonic)
       let wasStable = Duration.nanoseconds(now &- connectedAt) >= facts.limits.stableAfter
       noteOffence(now, wasStable: wasStable, hasClosed: hasClosed)
+      notePings(now, code)
       choice.connectionLost(wasStable: wasStable)
     }
     handle(.disconnected(reason))
@@ -708,6 +721,14 @@ final class ForkRunner {
       offended.insert(choice.index)
       output.send(journal.pingRefused())
     }
+  }
+
+  /// A server that counts pings gets fewer.
+  private func notePings(_ now: Int64, _ code: UInt16?) {
+    guard barrier.hasPonged else { return }
+    let isPolicy = code == PingTolerance.policyViolation
+    guard tolerances[choice.index, default: PingTolerance()].broke(pings: barrier.count, isPolicy: isPolicy, now: now) else { return }
+    output.send(journal.pingsSlowed(nanoseconds: facts.sparsePingNanoseconds))
   }
 
   private func sayTheEnd() {

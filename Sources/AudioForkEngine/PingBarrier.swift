@@ -29,6 +29,10 @@ package struct PingBarrier: Sendable {
   private var activity: UInt64 = 0
   /// Position of the newest ping that was answered.
   private var answered: UInt64?
+  /// How many pings were sent.
+  package private(set) var count = 0
+  /// Between two pings while audio is in flight, nanoseconds.
+  package let interval: Int64
   /// Whether this connection is pinged at all.
   package let isOn: Bool
   /// Whether the server may be one that pongs: an earlier connection to it has not shown the contrary.
@@ -43,14 +47,16 @@ package struct PingBarrier: Sendable {
   /// Begins with a connection. `isHopeful`: no earlier one has shown that this server does not pong; `isKnown`: one has
   /// shown that it does.
   package init(
-    isOn: Bool, isHopeful: Bool = true, isKnown: Bool = false, silenceMax: Int64 = PingBarrier.deadNanoseconds, now: Int64
+    isOn: Bool, isHopeful: Bool = true, isKnown: Bool = false, silenceMax: Int64 = PingBarrier.deadNanoseconds,
+    interval: Int64 = PingBarrier.intervalNanoseconds, now: Int64
   ) {
     self.isOn = isOn
+    self.interval = interval
     self.silenceMax = silenceMax
     self.isKnown = isKnown
     self.isHopeful = isHopeful
     openedAt = now
-    lastAt = now &- PingBarrier.intervalNanoseconds
+    lastAt = now &- interval
     heardAt = now
   }
 
@@ -63,18 +69,19 @@ package struct PingBarrier: Sendable {
       return !hasPonged && now &- outstanding.at >= PingBarrier.idleNanoseconds
     }
     guard unconfirmed, answered != position else { return now &- lastAt >= PingBarrier.idleNanoseconds }
-    return isUrgent || now &- lastAt >= PingBarrier.intervalNanoseconds
+    return isUrgent || now &- lastAt >= interval
   }
 
   /// Whether the server pongs, was asked a moment ago, and owes no answer for longer than usual: nobody need ask its kernel.
   /// (A connection whose buffers are full is not pinged any more.)
   package func isAnswered(now: Int64) -> Bool {
-    hasPonged && now &- (outstanding?.at ?? lastAt) < 2 &* PingBarrier.intervalNanoseconds
+    hasPonged && now &- (outstanding?.at ?? lastAt) < 2 &* interval
   }
 
   /// A ping was sent behind all audio up to `position`.
   package mutating func sent(position: UInt64, now: Int64) {
     outstanding = Ping(position: position, at: now)
+    count &+= 1
     firstAt = firstAt ?? now
     lastAt = now
   }
@@ -168,5 +175,54 @@ package struct PingBarrier: Sendable {
       count += 1
     }
     return count == 8 ? position : nil
+  }
+}
+
+/// Whether a server that pongs ends its connections because there are too many pings: some services count control frames.
+/// Of one endpoint, over all its connections; without I/O and clock.
+///
+/// A Close with 1008 (policy violation) twice in a row tells it. Any other break tells it only when three connections in a
+/// row ended at the same count of pings, and not at a small one: chance does not do that.
+package struct PingTolerance: Sendable {
+  /// Between two pings for a server that cannot stand more, nanoseconds: less than the two seconds that may be in flight.
+  package static let sparseNanoseconds: Int64 = 1_500_000_000
+  /// The code of RFC 6455 section 7.4.1.
+  package static let policyViolation: UInt16 = 1008
+  /// Breaks further apart have nothing to do with each other.
+  package static let windowNanoseconds: Int64 = 120_000_000_000
+  /// Fewer pings than this on a connection say nothing.
+  package static let countMin = 20
+  private static let policyBreaksMax = 2
+  private static let equalBreaksMax = 3
+
+  private struct Break {
+    var pings: Int
+    var isPolicy: Bool
+    var at: Int64
+    /// Breaks in a row that are like it, itself included.
+    var row: Int
+  }
+
+  private var last: Break?
+  /// Whether this server gets a ping every `sparseNanoseconds` only. Stays.
+  package private(set) var isSparse = false
+
+  package init() {}
+
+  /// A connection ended on which the server has ponged. `pings`: how many it was sent; `isPolicy`: by the server's Close with
+  /// 1008. Returns whether that makes it sparse from now on, which is so once.
+  package mutating func broke(pings: Int, isPolicy: Bool, now: Int64) -> Bool {
+    guard !isSparse else { return false }
+    var next = Break(pings: pings, isPolicy: isPolicy, at: now, row: 1)
+    if let last, now &- last.at <= PingTolerance.windowNanoseconds, isAlike(last, next) { next.row = last.row + 1 }
+    last = next
+    isSparse = next.row >= (isPolicy ? PingTolerance.policyBreaksMax : PingTolerance.equalBreaksMax)
+    return isSparse
+  }
+
+  private func isAlike(_ one: Break, _ other: Break) -> Bool {
+    if one.isPolicy || other.isPolicy { return one.isPolicy && other.isPolicy }
+    let (fewer, more) = (min(one.pings, other.pings), max(one.pings, other.pings))
+    return fewer >= PingTolerance.countMin && more - fewer <= 1
   }
 }

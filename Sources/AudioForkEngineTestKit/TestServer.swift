@@ -13,6 +13,8 @@ package final class TestServer: Sendable {
     case closeAfter(bytes: Int, code: WebSocketErrorCode)
     /// Records, and closes with this code when it is pinged.
     case closeOnPing(WebSocketErrorCode)
+    /// Records, answers so many pings of a connection, and closes with this code at the next.
+    case closeAfterPings(Int, WebSocketErrorCode)
     /// Records, and answers every ping but the first so late.
     case pongLate(TimeAmount)
     /// Records, and answers no ping but the first of each connection.
@@ -135,7 +137,7 @@ package final class TestServer: Sendable {
     switch behaviour {
     case .silent: return
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
-    case .record, .closeAfter, .closeOnPing, .pongLate, .pongOnce, .fork, .forks, .dropOnClose, .ignoreClose, .stall, .talk:
+    case .record, .closeAfter, .closeOnPing, .closeAfterPings, .pongLate, .pongOnce, .fork, .forks, .dropOnClose, .ignoreClose, .stall, .talk:
       let upgrader = NIOWebSocketServerUpgrader(
         shouldUpgrade: { channel, head in
           log.withLockedValue { $0[index].head = head }
@@ -281,6 +283,15 @@ private final class RecordingHandler: ChannelInboundHandler {
     if case .fork(let store) = behaviour { self.store = store }
   }
 
+  /// The Close that this ping brings about; nil: none.
+  private var closeCodeForPing: WebSocketErrorCode? {
+    switch behaviour {
+    case .closeOnPing(let code): code
+    case .closeAfterPings(let count, let code): log.withLockedValue { $0[index].pings.count > count } ? code : nil
+    default: nil
+    }
+  }
+
   func handlerAdded(context: ChannelHandlerContext) {
     if case .talk(let texts) = behaviour {
       for text in texts {
@@ -330,7 +341,7 @@ private final class RecordingHandler: ChannelInboundHandler {
           Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: answer))), promise: nil)
       }
     }
-    if frame.opcode == .ping, case .closeOnPing(let code) = behaviour {
+    if frame.opcode == .ping, let code = closeCodeForPing {
       var payload = ByteBuffer()
       payload.write(webSocketErrorCode: code)
       context.writeAndFlush(

@@ -126,6 +126,27 @@ struct ConfirmationRealTimeTests {
     await server.stop()
   }
 
+  @Test("A server that counts pings gets fewer after its second Close with 1008, which is said once, and misses nothing")
+  func countsPings() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start(.closeAfterPings(6, .policyViolation))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url, options: "D(both)R(1)")
+    engine.tell(.fork(id: call.id, isClosed: false))
+    // Six pings last 1.5 s at first, and from the third connection on 9 s.
+    try await call.speak(untilMilliseconds: 7000)
+    call.hangUp()
+    let end = try await finish(engine)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.confirmation == .pong)
+    let pings = server.connections.map(\.pings.count)
+    #expect(pings.count == 3 && pings.prefix(2) == [7, 7] && pings[2] <= 6, "\(pings)")
+    let reception = Reception(server.connections, expected: call.expected)
+    #expect(reception.isExact && reception.missing == 0)
+    #expect(engine.lines(.notice).filter { $0.contains("it is pinged every 1500 ms from now on") }.count == 1)
+    await server.stop()
+  }
+
   @Test("A server that pongs is believed nothing else, after losses at its first ping as after another engine's start")
   func pongsOnceAlways() async throws {
     let directory = try ScratchFolder()

@@ -228,7 +228,7 @@ struct EngineLoopbackRealTimeTests {
     engine.tell(.fork(id: second.id, isClosed: false))
     #expect(
       try await finish(engine, second.id).reason
-        == "unreachable: 1 attempts failed, the last one: server: closed with 1011")
+        == "unreachable: 1 attempt failed, the last one: server: closed with 1011")
     #expect(other.connections.count == 2)
     await other.stop()
   }

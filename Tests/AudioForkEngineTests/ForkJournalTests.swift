@@ -49,9 +49,27 @@ struct ForkJournalTests {
   func connected() {
     var journal = journal
     journal.endpoint = "ws://y/"
-    let first = text(journal.outageOver(attempts: 2, lagMilliseconds: 5, isFirst: true))
-    #expect(first == "AudioFork af-1 on PJSIP/a-1 to ws://y/: connected after 2 attempts, 5 ms behind; catching up")
-    #expect(text(journal.outageOver(attempts: 1, lagMilliseconds: 5, isFirst: false)).contains("connected again after 1 attempt,"))
+    let first = text(journal.outageOver(attempts: 2, lagMilliseconds: 100, isFirst: true))
+    #expect(first == "AudioFork af-1 on PJSIP/a-1 to ws://y/: connected after 2 attempts, 100 ms behind; catching up")
+    #expect(text(journal.outageOver(attempts: 1, lagMilliseconds: 100, isFirst: false)).contains("connected again after 1 attempt,"))
+    let level = text(journal.outageOver(attempts: 1, lagMilliseconds: 99, isFirst: false))
+    #expect(level.hasSuffix(": connected again after 1 attempt"), "there is nothing to catch up")
+  }
+
+  @Test("Attempts are counted in words that are true for one, for several, and for several URLs")
+  func attempts() {
+    func began(_ attemptsMax: Int, _ endpointCount: Int) -> String {
+      text(journal.outageBegan("dns: x", attemptsMax: attemptsMax, endpointCount: endpointCount))
+    }
+    #expect(began(1, 1).contains("; trying again, once. The audio"))
+    #expect(began(20, 1).contains("; trying again, at most 20 times. The audio"))
+    #expect(began(2, 2).contains("; trying again, at most 2 times at each of 2 URLs. The audio"))
+    #expect(began(1, 2).contains("; trying again, once at each of 2 URLs. The audio"))
+    func ended(_ attempts: Int) -> String {
+      ForkJournal.reason(.unreachable(attempts: attempts, reason: "x"), undeliveredMilliseconds: 0)
+    }
+    #expect(ended(1) == "unreachable: 1 attempt failed, the last one: x")
+    #expect(ended(4) == "unreachable: 4 attempts failed, the last one: x")
   }
 
   @Test("Gaps are one line at once, then summed up, and the rest is told at the end")

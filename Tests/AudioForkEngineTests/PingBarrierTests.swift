@@ -189,4 +189,65 @@ struct PingBarrierTests {
     barrier.sent(position: 2, now: 500)
     #expect(!barrier.mayHaveOffended(now: 501))
   }
+
+  @Test("Another interval holds for what is in flight, and pings are counted")
+  func otherInterval() {
+    let sparse = PingTolerance.sparseNanoseconds
+    var barrier = PingBarrier(isOn: true, interval: sparse, now: 0)
+    #expect(barrier.isDue(position: 1, now: 0, unconfirmed: true, isUrgent: false))
+    barrier.sent(position: 1, now: 0)
+    _ = barrier.pong(PingBarrier.payload(1))
+    #expect(!barrier.isDue(position: 2, now: sparse - 1, unconfirmed: true, isUrgent: false))
+    #expect(barrier.isDue(position: 2, now: sparse, unconfirmed: true, isUrgent: false))
+    #expect(barrier.isAnswered(now: 2 * sparse - 1) && !barrier.isAnswered(now: 2 * sparse))
+    barrier.sent(position: 2, now: sparse)
+    #expect(barrier.count == 2)
+  }
+}
+
+@Suite("Ping tolerance")
+struct PingToleranceTests {
+  private let second: Int64 = 1_000_000_000
+
+  private func broke(_ tolerance: inout PingTolerance, pings: Int, isPolicy: Bool, now: Int64) -> Bool {
+    tolerance.broke(pings: pings, isPolicy: isPolicy, now: now)
+  }
+
+  @Test("The second Close with 1008 within two minutes, however many pings it took, makes pings sparse, once")
+  func policy() {
+    var tolerance = PingTolerance()
+    #expect(!broke(&tolerance, pings: 61, isPolicy: true, now: 0))
+    #expect(!tolerance.isSparse)
+    #expect(broke(&tolerance, pings: 58, isPolicy: true, now: 15 * second))
+    #expect(tolerance.isSparse)
+    #expect(!broke(&tolerance, pings: 61, isPolicy: true, now: 30 * second), "it was told")
+    #expect(tolerance.isSparse)
+    var rare = PingTolerance()
+    #expect(!broke(&rare, pings: 61, isPolicy: true, now: 0))
+    #expect(!broke(&rare, pings: 61, isPolicy: true, now: PingTolerance.windowNanoseconds + 1))
+    #expect(broke(&rare, pings: 61, isPolicy: true, now: PingTolerance.windowNanoseconds + second))
+  }
+
+  @Test("Other breaks count when three in a row come at the same ping; what is between two of a kind begins anew")
+  func others() {
+    var equal = PingTolerance()
+    #expect(!broke(&equal, pings: 61, isPolicy: false, now: 0))
+    #expect(!broke(&equal, pings: 60, isPolicy: false, now: 15 * second))
+    #expect(broke(&equal, pings: 61, isPolicy: false, now: 30 * second))
+    var early = PingTolerance()
+    for number in 0..<50 {
+      let pings = PingTolerance.countMin - 1
+      #expect(!broke(&early, pings: pings, isPolicy: false, now: Int64(number) * second), "a server that restarts has no count")
+    }
+    var mixed = PingTolerance()
+    for number in 0..<50 {
+      let isPolicy = number % 2 == 0
+      #expect(!broke(&mixed, pings: 61, isPolicy: isPolicy, now: Int64(number) * second))
+      #expect(!broke(&equal, pings: 61, isPolicy: isPolicy, now: Int64(number) * second))
+    }
+    var drifting = PingTolerance()
+    for number in 0..<50 {
+      #expect(!broke(&drifting, pings: 61 + number * 2, isPolicy: false, now: Int64(number) * second))
+    }
+  }
 }

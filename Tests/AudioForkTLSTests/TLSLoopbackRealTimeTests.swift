@@ -271,7 +271,7 @@ struct TLSLoopbackRealTimeTests {
     ] {
       let server = try await TestServer.start(behaviour)
       let end = try await deliver(to: server.secureURL, options: "r(1)R(1)", settings: [trusting])
-      #expect(end.reason.hasPrefix("unreachable: 1 attempts failed, the last one: \(reason)"), "\(end.reason)")
+      #expect(end.reason.hasPrefix("unreachable: 1 attempt failed, the last one: \(reason)"), "\(end.reason)")
       #expect(end.reason.contains("ws://"), "\(end.reason)")
       #expect(server.connections.allSatisfy { $0.head == nil })
       await server.stop()

@@ -234,7 +234,7 @@ extension IntegrationTests {
         try await Sandbox.with(release, dialplan: Self.dialplan("ws://127.0.0.1:\(port)/,D(both)\(options)")) { sandbox in
           try await sandbox.call("a", "b")
           #expect(await sandbox.logShows(" ended: unreachable: ", within: 20))
-          let said = attempts == 0 ? "no attempts to reconnect are allowed" : "\(attempts) attempts failed"
+          let said = attempts == 0 ? "no attempts to reconnect are allowed" : "\(attempts) attempt\(attempts == 1 ? "" : "s") failed"
           #expect(sandbox.log.contains(said), "\(options)")
           #expect(server.lines.filter { $0.hasPrefix("connection ") }.count == attempts + 1, "\(options)")
         }

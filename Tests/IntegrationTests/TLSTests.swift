@@ -190,7 +190,7 @@ extension IntegrationTests {
       await silent.end()
       let receiver = try await Receiver()
       try await Self.withCall(release, "wss://127.0.0.1:\(receiver.port)/,D(out)R(1)r(1)") { sandbox in
-        #expect(await sandbox.logShows(" ended: unreachable: 1 attempts failed, the last one: tls: ", within: 15))
+        #expect(await sandbox.logShows(" ended: unreachable: 1 attempt failed, the last one: tls: ", within: 15))
         #expect(sandbox.log.contains("without TLS takes ws://"))
       }
       #expect(receiver.events("started").isEmpty)
