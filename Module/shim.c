@@ -52,7 +52,10 @@ __asm__(".symver dlclose,dlclose@GLIBC_2.2.5");
 #define SYS_pidfd_send_signal 424
 #endif
 
-/* The log names the module; a line of this file would tell nobody anything. */
+/*
+ * The log names the module; a line of this file would tell nobody anything. ast_verb() and ast_debug() name the file, which
+ * is why they are spelled out below: one grep for app_audiofork finds every line.
+ */
 #define LOG_SOURCE AST_MODULE, 0, "AudioFork"
 
 AST_MUTEX_DEFINE_STATIC(table_lock);
@@ -73,10 +76,14 @@ void af_log(int level, const char *text)
 		ast_log(__LOG_NOTICE, LOG_SOURCE, "%s\n", text);
 		break;
 	case AF_LEVEL_VERBOSE:
-		ast_verb(3, "%s\n", text);
+		if (VERBOSITY_ATLEAST(3)) {
+			__ast_verbose(LOG_SOURCE, 3, "%s\n", text);
+		}
 		break;
 	default:
-		ast_debug(1, "%s\n", text);
+		if (DEBUG_ATLEAST(1)) {
+			ast_log(__LOG_DEBUG, LOG_SOURCE, "%s\n", text);
+		}
 		break;
 	}
 }

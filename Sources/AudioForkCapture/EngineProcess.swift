@@ -242,8 +242,10 @@ struct EngineProcess {
   /// STATE or ENDED: the row gets the engine's words and numbers.
   private func stateCame(_ message: LinkMessage, isEnd: Bool) {
     guard let id = message.text(UInt16(AF_FIELD_ID.rawValue)) else { return }
+    var isOneDirection = false
     let isNew = withTable {
       guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return false }
+      isOneDirection = ["in", "out"].contains { equal(bytes(fork.pointee.direction), ignoringCase: $0) }
       if let endpoint = message.text(UInt16(AF_FIELD_URL.rawValue)) { replace(&fork.pointee.endpoint, with: endpoint) }
       store(message, in: &fork.pointee.counters)
       let reason = message.text(UInt16(AF_FIELD_REASON.rawValue)) ?? []
@@ -263,7 +265,7 @@ struct EngineProcess {
     }
     guard isNew else { return }
     Jobs.wake()
-    if isEnd { log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " ended: ", .bytes(ending(message))) }
+    if isEnd { log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " ended: ", .bytes(ending(message, isOneDirection: isOneDirection))) }
   }
 
   private func gapCame(_ message: LinkMessage) {
@@ -325,15 +327,18 @@ struct EngineProcess {
     counters.skew_ms = Int64(bitPattern: number(AF_FIELD_SKEW, UInt64(bitPattern: counters.skew_ms)))
   }
 
-  private func ending(_ message: LinkMessage) -> Bytes {
+  /// Fill is counted for each direction, and a sample frame of two directions has two samples.
+  private func ending(_ message: LinkMessage, isOneDirection: Bool) -> Bytes {
     func number(_ field: af_field) -> Int {
       Int(truncatingIfNeeded: message.number(UInt16(field.rawValue)) ?? 0)
     }
+    let (gaps, reconnects) = (number(AF_FIELD_GAPS), number(AF_FIELD_RECONNECTS))
     return text(
       .bytes(message.text(UInt16(AF_FIELD_REASON.rawValue)) ?? []), "; ", .number(number(AF_FIELD_POSITION)),
-      " sample frames sent, ", .number(number(AF_FIELD_FILL)), " of them fill, ", .number(number(AF_FIELD_LOST)),
-      " samples lost in ", .number(number(AF_FIELD_GAPS)), " gaps, ", .number(number(AF_FIELD_RECONNECTS)),
-      " reconnects")
+      " sample frames sent, ", .number(number(AF_FIELD_FILL)),
+      isOneDirection ? " of them fill, " : " samples of fill in both directions together, ", .number(number(AF_FIELD_LOST)),
+      " samples lost in ", .number(gaps), gaps == 1 ? " gap, " : " gaps, ", .number(reconnects),
+      reconnects == 1 ? " reconnect" : " reconnects")
   }
 
   private mutating func died() {

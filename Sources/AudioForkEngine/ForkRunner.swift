@@ -656,7 +656,7 @@ final class ForkRunner {
       broke(closed(with: code, ""), hasClosed: true)
     case .closedByUs: handle(.closeCompleted)
     case .closedByServer(let code, let reason): broke(closed(with: code, reason), hasClosed: true, code: code)
-    case .lost(let reason): broke(wasHeard || !isFresh ? reason : "\(reason), right after it had accepted it")
+    case .lost(let reason): broke(wasHeard || !isFresh ? reason : "\(reason), right after it had accepted the connection")
     }
   }
 

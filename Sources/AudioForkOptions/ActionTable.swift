@@ -96,7 +96,7 @@ extension ActionDefinition {
       ParameterDefinition(name: "AudioForkID", isRequired: true, help: "The fork."),
       ParameterDefinition(name: "Channel", help: "Name of the channel; where it is given, the fork has to be one of its."),
       ParameterDefinition(
-        name: "Text", isRequired: true, help: "The text, UTF-8. Asterisk takes lines of at most 1024 bytes from an AMI client."),
+        name: "Text", isRequired: true, help: "The text, UTF-8, one line that is not empty. It is sent as it stands: a backslash sequence such as those of events does not become a line end. Asterisk takes lines of at most 1024 bytes from an AMI client."),
     ],
     description: [
       "Sends one WebSocket text message on the fork's connection. It is sent now or not at all: a fork that has no connection at the moment is an error. Success means that the text is on its way, not that the server has it."
@@ -166,11 +166,15 @@ extension ForkFact {
       name: "Delivered", value: .delivered,
       help: "Of these, the samples whose delivery is confirmed. When the fork has ended, Delivered and Lost together are Captured."),
     ForkFact(name: "Bytes", value: .bytes, help: "Bytes of audio written to connections, repeats included."),
-    ForkFact(name: "Fill", value: .fill, help: "Sample frames of fill in the position, summed over the directions."),
+    ForkFact(
+      name: "Fill", value: .fill,
+      help: "Samples of fill in the position, summed over the directions: with two directions up to twice the position."),
     ForkFact(name: "Gaps", value: .gaps, help: "Gaps: captured audio that did not reach the server in time."),
     ForkFact(name: "Lost", value: .lost, help: "Captured samples in these gaps."),
     ForkFact(name: "Reconnects", value: .reconnects, help: "Connections after the first."),
-    ForkFact(name: "Lag", value: .lag, help: "Milliseconds of captured audio not yet sent."),
+    ForkFact(
+      name: "Lag", value: .lag,
+      help: "Milliseconds of captured audio not yet sent. It may exceed Buffer without a loss: where one direction is silent the ring holds more seconds. Lost tells what was lost."),
     ForkFact(name: "Undelivered", value: .undelivered, help: "Milliseconds of captured audio not yet confirmed."),
     ForkFact(
       name: "Skew", value: .skew, help: "Milliseconds by which in is placed later than out, beyond their media times. Negative: earlier."),

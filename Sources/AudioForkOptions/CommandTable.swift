@@ -31,7 +31,7 @@ extension CommandDefinition {
     help: "One line for each fork: id, channel, URL, state, duration in seconds, lag in milliseconds, reconnects, lost samples.")
   package static let showFork = CommandDefinition(
     words: "audiofork show fork", arguments: "<id>", summary: "Show all about one audio fork",
-    help: "Everything that is known about one fork, a line for each fact. The last 100 forks that have ended are still known.")
+    help: "Everything that is known about one fork, a line for each fact. The last 100 forks that have ended are still known. Lag may exceed Buffer without a loss, where one direction is silent; Lost tells what was lost.")
   package static let showEngine = CommandDefinition(
     words: "audiofork show engine", arguments: "", summary: "Show how the audio forks' engine is doing",
     help: "The process that talks to the servers: version, process id, uptime, restarts, event loops, CPU, memory, forks.")

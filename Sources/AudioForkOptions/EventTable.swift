@@ -110,7 +110,7 @@ extension EventDefinition {
     EventField(
       name: "Delivered", kind: .delivered,
       help: "Of these, the samples whose delivery is confirmed. In AudioForkStop, Delivered and Lost together are Captured."),
-    EventField(name: "Fill", kind: .fill, help: "Sample frames of fill, summed over the directions."),
+    EventField(name: "Fill", kind: .fill, help: "Samples of fill, summed over the directions: with two directions up to twice the position."),
     EventField(name: "Gaps", kind: .gaps, help: "How many gaps there are."),
     EventField(name: "Lost", kind: .lost, help: "Captured samples in gaps."),
     EventField(name: "Reconnects", kind: .reconnects, help: "Connections after the first."),

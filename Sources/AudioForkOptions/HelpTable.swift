@@ -141,7 +141,7 @@ extension FunctionKey {
     FunctionKey(name: "position", value: .position, help: "Sample frames sent at the rate of the wire, fill included."),
     FunctionKey(name: "confirmed", value: .confirmed, help: "The position up to which delivery is confirmed."),
     FunctionKey(name: "bytes", value: .bytes, help: "Bytes of audio written to connections, repeats included."),
-    FunctionKey(name: "fill", value: .fill, help: "Sample frames of fill in the position, summed over the directions."),
+    FunctionKey(name: "fill", value: .fill, help: "Samples of fill in the position, summed over the directions: with two directions up to twice the position."),
     FunctionKey(name: "gaps", value: .gaps, help: "How many gaps there are: captured audio that did not reach the server in time."),
     FunctionKey(name: "lost", value: .lost, help: "Captured samples in these gaps."),
     FunctionKey(name: "reconnects", value: .reconnects, help: "Connections after the first."),

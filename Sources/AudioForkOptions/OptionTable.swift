@@ -78,7 +78,7 @@ extension OptionDefinition {
       help: "Longest time for one connection attempt and for the wait between two. Default: 5."),
     OptionDefinition(
       letter: UInt8(ascii: "r"), argument: .value(.reconnectAttempts), form: "r(attempts), 0 to 1000000",
-      help: "Attempts to reconnect in one outage, at each of several URLs, before the fork ends. Default: 20."),
+      help: "Attempts to reconnect in one outage, at each of several URLs, before the fork ends. Default: 20, about 40 seconds of refusals."),
     OptionDefinition(
       letter: UInt8(ascii: "w"), argument: .value(.dialect), form: "w(raw|audiofork)",
       help: "Dialect: what is said on the wire. raw: binary messages of audio and nothing else. audiofork: the sub-protocol audiofork.v1, in which the server acknowledges what it has, so that nothing is lost or repeated. Default: raw."),

@@ -51,7 +51,7 @@ extension ProfileKey {
       help: "PEM file of the certificate authorities to trust. Default: those of the system."),
     ProfileKey(
       name: "cert_file", kind: .certificateFile, form: "an absolute path",
-      help: "PEM file of the certificate, and its chain, with which the fork identifies itself. Needs key_file."),
+      help: "PEM file of the certificate, and its chain, with which the fork identifies itself, where a server wants one. Needs key_file."),
     ProfileKey(
       name: "key_file", kind: .keyFile, form: "an absolute path", help: "PEM file of the private key to cert_file."),
     ProfileKey(
@@ -68,14 +68,14 @@ extension ProfileKey {
       help: "Which audio, as option D. Default: both."),
     ProfileKey(
       name: "subprotocol", kind: .subprotocol, form: "names separated by commas, or nothing",
-      help: "WebSocket sub-protocols to offer; none where the value is empty. Default: echo."),
+      help: "WebSocket sub-protocols to offer; none where the value is empty. A server that wants another one refuses, often with 400. Default: echo."),
     ProfileKey(
       name: "acknowledge", kind: .acknowledge, form: "received or persisted",
       help: "With dialect audiofork: which word of the server counts as delivery, that it has taken the audio or that it is on its disk. Default: received."
     ),
     ProfileKey(
       name: "ping", kind: .ping, form: "yes or no",
-      help: "Whether the server is pinged; its pongs confirm delivery. With no, or where it answers none, its kernel's acknowledgement has to do. Default: yes.",
+      help: "Whether the server is pinged; its pongs confirm delivery. Four times a second with audio on its way, every 20 seconds without, so that proxies leave an idle connection alone. With no, or where it answers none, its kernel's acknowledgement has to do. Default: yes.",
       isGeneral: true),
     ProfileKey(
       name: "replay", kind: .replay, form: "unacked or none",
@@ -87,7 +87,7 @@ extension ProfileKey {
     ),
     ProfileKey(
       name: "reconnect_attempts", kind: .reconnectAttempts, form: "a whole number from 0 to 1000000",
-      help: "Attempts to reconnect in one outage, as option r. Default: 20.", isGeneral: true),
+      help: "Attempts to reconnect in one outage, as option r. Default: 20, about 40 seconds of refusals.", isGeneral: true),
     ProfileKey(
       name: "reconnect_max_wait", kind: .reconnectMaxWait, form: "a whole number of seconds from 1 to 3600",
       help: "Longest wait between two attempts and longest attempt, as option R. Default: 5.", isGeneral: true),
