@@ -86,13 +86,13 @@ package struct AudioForkDialect: Dialect {
   }
 
   package func understand(_ text: String) -> ServerWord {
-    let value: JSONValue
+    let found: JSONValue?
     do {
-      value = try JSONValue(parsing: text)
+      found = try JSONValue.members(of: text, named: ["type", "position", "level", "text"])
     } catch {
       return .nonsense("a text message that is not JSON")
     }
-    guard case .object = value, let type = value["type"]?.text else {
+    guard let value = found, let type = value["type"]?.text else {
       return .nonsense("a text message that is no object with a type")
     }
     switch type {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkDialects
+import AudioForkTestKit
 import Testing
 
 @Suite("JSON")
@@ -54,5 +55,62 @@ struct JSONValueTests {
     let encoded = JSONValue.string(text).encoded
     #expect(encoded.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F })
     #expect(try JSONValue(parsing: encoded) == .string(text))
+  }
+
+  @Test("Named strings and numbers are found in an object, the last of each, whatever else is in it")
+  func members() throws {
+    let text = #"""
+      { "other" : [ {"type":"no"} , [ ] , true ] , "t\u0079pe" : "a\u00e9\ud83d\ude00\n" , "position":1,"position" : 12 ,
+        "level" : {"level":"no"}, "text":null }
+      """#
+    let found = try JSONValue.members(of: text, named: ["type", "position", "level", "text"])
+    #expect(found == ["type": "aé😀\n", "position": .number("12")])
+    #expect(try JSONValue.members(of: "{}", named: ["type"]) == [:])
+    for other in ["[]", "1", "\"type\"", "null"] { #expect(try JSONValue.members(of: other, named: ["type"]) == nil) }
+  }
+
+  @Test("What is passed over is held to the same rules as what is read", arguments: 0..<40)
+  func sameRules(seed: UInt64) throws {
+    var random = SeededRandom(seed: seed)
+    let parts = [
+      "{", "}", "[", "]", ",", ":", "\"a\"", "\"type\"", "\"\\u0041\"", "\"\\ud800\"", "\"\\ud83d\\ude00\"", "\"\\x\"", "\"\n\"",
+      "1", "-0.5e3", "01", "true", "nul", " ", "\"", "\\",
+    ]
+    var wholes = 0
+    for _ in 0..<3000 {
+      var text = #"{"type":"x","b":[1,{"c":"\u00e9"}],"position":7}"#
+      // A right text with a wrong place or two, or any text.
+      if Bool.random(using: &random) {
+        for _ in 0..<Int.random(in: 0...2, using: &random) {
+          let at = text.unicodeScalars.index(
+            text.startIndex, offsetBy: Int.random(in: 0..<text.unicodeScalars.count, using: &random))
+          text.replaceSubrange(at..<at, with: parts.randomElement(using: &random) ?? "")
+        }
+      } else {
+        text = (0..<Int.random(in: 1...9, using: &random)).map { _ in parts.randomElement(using: &random) ?? "" }.joined()
+      }
+      let whole = try? JSONValue(parsing: text)
+      let found = Result { () throws -> JSONValue? in try JSONValue.members(of: text, named: ["type", "position"]) }
+      switch (whole, found) {
+      case (nil, .failure): break
+      case (.some(let whole), .success(let found)):
+        wholes += 1
+        if case .object = whole {
+          for name in ["type", "position"] {
+            let kept: JSONValue? =
+              switch whole[name] {
+              case .string(let text): .string(text)
+              case .number(let digits): .number(digits)
+              default: nil
+              }
+            #expect(found?[name] == kept, "\(text)")
+          }
+        } else {
+          #expect(found == nil, "\(text)")
+        }
+      default: Issue.record("\(text): \(String(describing: whole)), \(found)")
+      }
+    }
+    #expect(wholes > 100)
   }
 }
