@@ -14,11 +14,12 @@ package struct NameFailure: Error, Equatable, Sendable {
 ///
 /// getaddrinfo blocks for as long as name servers are silent, so it has threads of its own, which no event loop waits
 /// for; NIO's own resolver would block the next look-up of its loop. Look-ups of one name and family that are under way at
-/// the same time are one, so a dead zone holds two threads, however many forks ask for it. Threads come with the first
-/// look-up.
+/// the same time are one, so a dead zone holds two threads, however many forks ask for it. `LookUpLanes` keeps dead zones
+/// from holding all threads. Threads come with the first look-up, and more where that many are needed.
 package final class NameResolution: Sendable {
-  /// Two families of eight dead zones.
-  private static let threads = 16
+  /// Threads are made so many at a time.
+  private static let threadsAtOnce = 16
+  private static let slow = TimeAmount.seconds(1)
 
   private struct Question: Hashable {
     let host: String
@@ -29,9 +30,15 @@ package final class NameResolution: Sendable {
   /// Answers with the addresses of one family; may block.
   package typealias LookUp = @Sendable (_ host: String, _ port: Int, _ family: CInt) throws -> [SocketAddress]
 
-  private let pool = NIOThreadPool(numberOfThreads: NameResolution.threads)
-  private let isStarted = NIOLockedValueBox(false)
-  private let waiting = NIOLockedValueBox<[Question: [EventLoopPromise<[SocketAddress]>]]>([:])
+  private struct State {
+    var waiting: [Question: [EventLoopPromise<[SocketAddress]>]] = [:]
+    var lanes = LookUpLanes<Question>()
+    var pools: [NIOThreadPool] = []
+    /// Look-ups that each pool has at work.
+    var loads: [Int] = []
+  }
+
+  private let state = NIOLockedValueBox(State())
   private let lookUp: LookUp
 
   /// With getaddrinfo, or with another way of looking up.
@@ -41,24 +48,60 @@ package final class NameResolution: Sendable {
   func addresses(of host: String, port: Int, family: CInt, on loop: any EventLoop) -> EventLoopFuture<[SocketAddress]> {
     let question = Question(host: host, port: port, family: family)
     let promise = loop.makePromise(of: [SocketAddress].self)
-    let isFirst = waiting.withLockedValue { waiting in
-      waiting[question, default: []].append(promise)
-      return waiting[question]?.count == 1
+    let begun = state.withLockedValue { state -> [(question: Question, pool: Int)] in
+      state.waiting[question, default: []].append(promise)
+      guard state.waiting[question]?.count == 1 else { return [] }
+      let begun = state.lanes.ask(question)
+      return NameResolution.place(begun, in: &state)
     }
-    guard isFirst else { return promise.futureResult }
-    // Under the lock: another loop's question would meet a pool that does not run yet.
-    isStarted.withLockedValue { started in
-      if !started { pool.start() }
-      started = true
-    }
-    pool.submit { [self] state in
-      let result = Result { () throws -> [SocketAddress] in
-        guard state == .active else { throw NameFailure(reason: "dns: the engine is stopping") }
-        return try lookUp(host, port, family)
-      }
-      for promise in waiting.withLockedValue({ $0.removeValue(forKey: question) ?? [] }) { promise.completeWith(result) }
-    }
+    run(begun, on: loop)
     return promise.futureResult
+  }
+
+  /// Finds a pool for each look-up that begins, and makes one where all are busy.
+  private static func place(_ begun: [Question], in state: inout State) -> [(question: Question, pool: Int)] {
+    begun.map { question in
+      let free = state.loads.firstIndex { $0 < threadsAtOnce }
+      let index = free ?? state.pools.count
+      if free == nil {
+        let pool = NIOThreadPool(numberOfThreads: threadsAtOnce)
+        pool.start()
+        state.pools.append(pool)
+        state.loads.append(0)
+      }
+      state.loads[index] += 1
+      return (question, index)
+    }
+  }
+
+  private func run(_ begun: [(question: Question, pool: Int)], on loop: any EventLoop) {
+    for (question, index) in begun {
+      let pool = state.withLockedValue { $0.pools[index] }
+      let began = NIODeadline.now()
+      let aging = loop.scheduleTask(in: NameResolution.slow) { [self] in
+        run(
+          state.withLockedValue { state in
+            let begun = state.lanes.aged(question)
+            return NameResolution.place(begun, in: &state)
+          }, on: loop)
+      }
+      pool.submit { [self] poolState in
+        let result = Result { () throws -> [SocketAddress] in
+          guard poolState == .active else { throw NameFailure(reason: "dns: the engine is stopping") }
+          return try lookUp(question.host, question.port, question.family)
+        }
+        aging.cancel()
+        let wasSlow = NIODeadline.now() - began > NameResolution.slow
+        let (promises, next) = state.withLockedValue { state in
+          state.loads[index] -= 1
+          let promises = state.waiting.removeValue(forKey: question) ?? []
+          let begun = state.lanes.finished(question, wasSlow: wasSlow)
+          return (promises, NameResolution.place(begun, in: &state))
+        }
+        run(next, on: loop)
+        for promise in promises { promise.completeWith(result) }
+      }
+    }
   }
 
   /// getaddrinfo(3).

@@ -2,6 +2,7 @@
 import AudioForkEngine
 import AudioForkEngineTestKit
 import AudioForkTestKit
+import CAudioForkABI
 import Glibc
 import NIOCore
 import NIOHTTP1
@@ -62,6 +63,33 @@ struct NameResolutionRealTimeTests {
     // An event loop that looks up waits for the name server.
     #expect(!names.wasAskedOnLoop)
     #expect(Set(names.asked).count == 16 && names.asked.count == 16, "each name once in each family")
+    await server.stop()
+  }
+
+  @Test("Nine dead names leave a healthy one to be found within moments")
+  func deadZones() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let names = FakeNames()
+    let dead = (0..<9).map { "dead-\($0)" }
+    for host in dead { names.hold("\(host).test") }
+    for number in 0..<2 { names.answer("good-\(number).test", with: [try address(server)]) }
+    let engine = try await SurroundedEngine(directory, EngineSurroundings(names: names.resolution()))
+    var calls: [TestCall] = []
+    for host in dead {
+      calls.append(try finishedCall(in: directory, host, to: "ws://\(host).test:\(server.port)/", options: "r(0)R(30)"))
+      engine.tell(.fork(id: host, isClosed: true))
+    }
+    for number in 0..<2 {
+      let asked = af_now_ns()
+      let good = try finishedCall(in: directory, "good-\(number)", to: "ws://good-\(number).test:\(server.port)/")
+      engine.tell(.fork(id: good.id, isClosed: true))
+      #expect(try await engine.finish(good.id).reason == Self.delivered)
+      #expect(af_now_ns() - asked < 4000 * millisecond)
+    }
+    #expect(dead.allSatisfy { engine.ended($0) == nil })
+    names.letGo()
+    for call in calls { _ = try await engine.finish(call.id) }
     await server.stop()
   }
 
