@@ -18,9 +18,13 @@ enum Job {
 
 /// The module's second thread: events, variables and commands, so that neither the control thread nor a caller waits
 /// for AMI, for a channel's lock or for a program.
+///
+/// Texts of servers are done when nothing else waits, so that servers that talk much delay no stop, hang-up or command.
+/// A fork's own texts are done before its end.
 enum Jobs {
   // Guarded by the table's lock.
   nonisolated(unsafe) private static var waiting = [Job]()
+  nonisolated(unsafe) private static var waitingTexts = [Job]()
   nonisolated(unsafe) private static var waitingTextBytes = 0
   nonisolated(unsafe) private static var textsLost = 0
   nonisolated(unsafe) private static var isStopping = false
@@ -31,6 +35,8 @@ enum Jobs {
   private static let waitingTextBytesMax = 8_388_608
   /// What a text takes beside its own bytes: the copy of its fork's row, roughly.
   private static let waitingRowBytes = 8192
+  /// Texts that are done before something else is looked for.
+  private static let textsAtOnce = 10
 
   /// Starts the thread. Returns 0 or an errno.
   static func start() -> CInt {
@@ -57,16 +63,38 @@ enum Jobs {
 
   /// Adds a job. With the table's lock held, so that the order is that of the table's changes; `wake` follows.
   static func add(_ job: Job) {
-    if case .response(let event, _) = job {
-      let size = event.response.count &+ waitingRowBytes
+    switch job {
+    case .response(let event, _):
+      let size = textBytes(event)
       guard waitingTextBytes &+ size <= waitingTextBytesMax else {
         textsLost &+= 1
         return
       }
       waitingTextBytes &+= size
+      waitingTexts.append(job)
+      return
+    case .end(let event, _, _): hasten(textsOf: event.row.id)
+    case .raise, .hangUp: break
     }
     waiting.append(job)
   }
+
+  /// Puts a fork's texts before what follows.
+  private static func hasten(textsOf id: Bytes) {
+    guard !waitingTexts.isEmpty else { return }
+    var others = [Job]()
+    for job in waitingTexts {
+      guard case .response(let event, _) = job, event.row.id == id else {
+        others.append(job)
+        continue
+      }
+      waitingTextBytes &-= textBytes(event)
+      waiting.append(job)
+    }
+    waitingTexts = others
+  }
+
+  private static func textBytes(_ event: ForkEvent) -> Int { event.response.count &+ waitingRowBytes }
 
   static func wake() {
     var one: UInt64 = 1
@@ -76,11 +104,21 @@ enum Jobs {
   /// Takes what waits; nil when the thread shall end.
   fileprivate static func take() -> [Job]? {
     let (jobs, lost) = withTable { () -> ([Job]?, Int) in
-      let taken = (waiting.isEmpty && isStopping ? nil : waiting, textsLost)
-      waiting = []
-      waitingTextBytes = 0
+      let lost = textsLost
       textsLost = 0
-      return taken
+      guard waiting.isEmpty else {
+        let taken = waiting
+        waiting = []
+        return (taken, lost)
+      }
+      guard !waitingTexts.isEmpty else { return (isStopping ? nil : [], lost) }
+      var taken = [Job]()
+      for job in waitingTexts.prefix(textsAtOnce) {
+        if case .response(let event, _) = job { waitingTextBytes &-= textBytes(event) }
+        taken.append(job)
+      }
+      waitingTexts.removeFirst(taken.count)
+      return (taken, lost)
     }
     if lost > 0 {
       log(
