@@ -8,8 +8,8 @@ package struct Fifo<Element> {
 
   package init() {}
 
-  var count: Int { storage.count - head }
-  var isEmpty: Bool { storage.count == head }
+  package var count: Int { storage.count - head }
+  package var isEmpty: Bool { storage.count == head }
   package var first: Element? { head < storage.count ? storage[head] : nil }
 
   /// Bytes of what has been taken that may stay in front: where two directions are never at the same place, a queue is

@@ -1,35 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkWebSocket
 internal import NIOConcurrencyHelpers
-internal import NIOCore
+package import NIOCore
 
-/// How many attempts to connect to one host may be under way at the same time: when a server comes back, a thousand
-/// forks don't shake its hand at once. First come, first served. Shared by all loops.
-package final class AttemptAdmission: Sendable {
+/// Limits how many forks connect to one host and port at the same time, so that a server that comes back does not get
+/// a thousand TLS handshakes at once. First come, first served. Shared by all loops.
+///
+/// An attempt has a place until TCP and TLS stand, or it has failed, or `placeMax` is over: a server that does not answer
+/// on one path, or not at all, keeps nobody waiting for longer.
+package final class ConnectLimiter: Sendable {
   /// Attempts to one host and port that may be under way together.
   package static let attemptsMax = 32
+  /// How long an attempt keeps its place at most.
+  package static let placeMax = TimeAmount.seconds(2)
 
   /// Lets one attempt in; given back when it is over, or no longer wanted. On one event loop.
   final class Ticket {
-    private let admission: AttemptAdmission
+    private let limiter: ConnectLimiter
     private let host: String
     private let number: UInt64
     /// Whether the attempt may begin at once.
     let isAdmitted: Bool
     private var isReturned = false
 
-    fileprivate init(_ admission: AttemptAdmission, _ host: String, _ number: UInt64, isAdmitted: Bool) {
-      self.admission = admission
+    fileprivate init(_ limiter: ConnectLimiter, _ host: String, _ number: UInt64, isAdmitted: Bool) {
+      self.limiter = limiter
       self.host = host
       self.number = number
       self.isAdmitted = isAdmitted
     }
 
-    /// The attempt is over: it has come to a connection, or to nothing. Again: nothing.
+    /// The attempt needs its place no more. Again: nothing.
     func giveBack() {
       guard !isReturned else { return }
       isReturned = true
-      admission.leave(host, number)
+      limiter.leave(host, number)
     }
 
     deinit { giveBack() }
@@ -72,7 +77,12 @@ package final class AttemptAdmission: Sendable {
   private let state = NIOLockedValueBox(State())
   private let attemptsMax: Int
 
-  package init(attemptsMax: Int = AttemptAdmission.attemptsMax) { self.attemptsMax = max(attemptsMax, 1) }
+  let placeMax: TimeAmount
+
+  package init(attemptsMax: Int = ConnectLimiter.attemptsMax, placeMax: TimeAmount = ConnectLimiter.placeMax) {
+    self.attemptsMax = max(attemptsMax, 1)
+    self.placeMax = placeMax
+  }
 
   /// Asks for an attempt to `host` (with its port). Where there is no room for it now, `begin` is called on the loop
   /// when it may begin; it may have given its ticket back just then.
@@ -114,16 +124,16 @@ package struct EngineSurroundings: Sendable {
   /// Nil: forks to wss:// end at once.
   package var tls: (any TLSProvider)?
   package var names: NameResolution
-  package var admission: AttemptAdmission
+  package var limiter: ConnectLimiter
   package var spools: SpoolStore
 
   package init(
     tls: (any TLSProvider)? = nil, names: NameResolution = NameResolution(),
-    admission: AttemptAdmission = AttemptAdmission(), spools: SpoolStore = SpoolStore()
+    limiter: ConnectLimiter = ConnectLimiter(), spools: SpoolStore = SpoolStore()
   ) {
     self.tls = tls
     self.names = names
-    self.admission = admission
+    self.limiter = limiter
     self.spools = spools
   }
 }

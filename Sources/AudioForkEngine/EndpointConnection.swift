@@ -24,8 +24,13 @@ final class EndpointConnection: WebSocketOwner {
   /// Audio that may wait in the kernel: half a second and more, even at high rates, and not many seconds at 8 kHz,
   /// because it is lost with the connection.
   private static let sendBufferBytes = 65_536
+  /// Received bytes that may wait in the kernel for us; Linux takes twice as much memory for them. All of it is read at
+  /// once when the server closes, however much the connection may do in a turn.
+  private static let receiveBufferBytes = 32_768
+  /// Bytes of one read: acknowledgements are short, and what is longer comes in several turns.
+  private static let readBytes = AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: 4096)
   /// How long an attempt waits for others to the same host where there is another endpoint to try.
-  private static let admissionWait = TimeAmount.milliseconds(500)
+  private static let placeWait = TimeAmount.milliseconds(500)
   /// Audio that may wait in the channel before the kernel takes it.
   private static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 16_384, high: 65_536)
   /// Sent bytes without acknowledgement for so long mean a dead connection, milliseconds.
@@ -55,9 +60,10 @@ final class EndpointConnection: WebSocketOwner {
   private let timeout: TimeAmount
   private let security: Security?
   private let names: NameResolution
-  private let admission: AttemptAdmission
+  private let limiter: ConnectLimiter
+  private let share: InboundShare
   private let hasAlternative: Bool
-  private var ticket: AttemptAdmission.Ticket?
+  private var ticket: ConnectLimiter.Ticket?
   private var resolver: AttemptResolver?
   private var onEvent: ((Event) -> Void)?
   private var phase = Phase.waiting
@@ -67,12 +73,13 @@ final class EndpointConnection: WebSocketOwner {
   /// Knows a refusal before its body is whole.
   private weak var upgrading: UpgradeHandler?
   private var deadline: Scheduled<Void>?
+  private var placeTimer: Scheduled<Void>?
   /// The session while it is open.
   private(set) var session: WebSocketSession?
 
   init(
     loop: any EventLoop, url: EndpointURL, request: UpgradeRequest, timeout: TimeAmount, security: Security?,
-    names: NameResolution, admission: AttemptAdmission, hasAlternative: Bool = false, onEvent: @escaping (Event) -> Void
+    names: NameResolution, limiter: ConnectLimiter, turns: InboundTurns, hasAlternative: Bool = false, onEvent: @escaping (Event) -> Void
   ) {
     self.loop = loop
     self.url = url
@@ -80,18 +87,19 @@ final class EndpointConnection: WebSocketOwner {
     self.timeout = timeout
     self.security = security
     self.names = names
-    self.admission = admission
+    self.limiter = limiter
+    share = InboundShare(turns)
     self.hasAlternative = hasAlternative
     self.onEvent = onEvent
   }
 
   /// Begins when it is its turn; the time limit counts from then on.
   func start() {
-    let ticket = admission.ask("\(host):\(url.port)", on: loop) { [weak self] in self?.begin() }
+    let ticket = limiter.ask("\(host):\(url.port)", on: loop) { [weak self] in self?.begin() }
     self.ticket = ticket
     if ticket.isAdmitted { return begin() }
     guard hasAlternative else { return }
-    deadline = loop.assumeIsolated().scheduleTask(in: EndpointConnection.admissionWait) { [weak self] in
+    deadline = loop.assumeIsolated().scheduleTask(in: EndpointConnection.placeWait) { [weak self] in
       guard let self, self.phase == .waiting else { return }
       let report = self.onEvent
       self.drop()
@@ -99,10 +107,20 @@ final class EndpointConnection: WebSocketOwner {
     }
   }
 
+  /// Lets the next attempt to the same host begin.
+  private func leavePlace() {
+    placeTimer?.cancel()
+    placeTimer = nil
+    ticket?.giveBack()
+  }
+
   private func begin() {
     guard phase == .waiting else { return }
     deadline?.cancel()
     deadline = loop.assumeIsolated().scheduleTask(in: timeout) { [weak self] in self?.timedOut() }
+    placeTimer = loop.assumeIsolated().scheduleTask(in: limiter.placeMax) { [weak self] in
+      self?.ticket?.giveBack()
+    }
     guard url.isSecure else { return connect(with: nil) }
     phase = .preparing
     guard let security else {
@@ -142,7 +160,7 @@ final class EndpointConnection: WebSocketOwner {
   func drop() {
     onEvent = nil
     deadline?.cancel()
-    ticket?.giveBack()
+    leavePlace()
     phase = .over
     if let session {
       session.drop()
@@ -156,7 +174,7 @@ final class EndpointConnection: WebSocketOwner {
   func webSocketOpened(_ session: WebSocketSession) {
     guard phase == .upgrading else { return session.drop() }
     deadline?.cancel()
-    ticket?.giveBack()
+    leavePlace()
     phase = .open
     self.session = session
     onEvent?(.opened)
@@ -211,6 +229,8 @@ final class EndpointConnection: WebSocketOwner {
       .channelOption(.socketOption(.so_keepalive), value: 1)
       // Pongs and acks come one at a time: a second read would find nothing.
       .channelOption(.maxMessagesPerRead, value: 1)
+      .channelOption(.recvAllocator, value: readBytes)
+      .channelOption(.socketOption(.so_rcvbuf), value: receiveBufferBytes)
       .channelOption(.tcpOption(.tcp_nodelay), value: 1)
       .channelOption(.tcpOption(.tcp_user_timeout), value: userTimeoutMilliseconds)
   }
@@ -218,6 +238,11 @@ final class EndpointConnection: WebSocketOwner {
   private func connected(_ channel: any Channel, _ tls: (any PreparedTLS)?, isAddress: Bool) {
     guard phase == .connecting else { return channel.close(promise: nil) }
     self.channel = channel
+    do {
+      try channel.pipeline.syncOperations.addHandler(ReadPacer(share), position: .first)
+    } catch {
+      return fail(ConnectionFailure(connectionReason(error)))
+    }
     guard let tls else { return upgrade(channel) }
     phase = .handshaking
     let meter = CiphertextMeter()
@@ -240,10 +265,14 @@ final class EndpointConnection: WebSocketOwner {
   private func upgrade(_ channel: any Channel) {
     guard phase == .connecting || phase == .handshaking else { return channel.close(promise: nil) }
     phase = .upgrading
+    // What keeps a server from many connections at once is their handshakes; how long it takes to answer is its own
+    // business, and may differ from path to path.
+    leavePlace()
     var random = SystemRandomNumberGenerator()
     do {
       upgrading = try UpgradeHandler.install(
-        in: channel, request: request, key: UpgradeRequest.makeKey(using: &random), owner: self, isPlain: gate == nil)
+        in: channel, request: request, key: UpgradeRequest.makeKey(using: &random), owner: self, isPlain: gate == nil,
+        share: share)
       if !channel.isActive { fail(ConnectionFailure("connection: closed")) }
     } catch {
       fail(ConnectionFailure(connectionReason(error)))
@@ -269,7 +298,7 @@ final class EndpointConnection: WebSocketOwner {
     guard phase != .open, phase != .over else { return }
     phase = .over
     deadline?.cancel()
-    ticket?.giveBack()
+    leavePlace()
     channel?.close(promise: nil)
     channel = nil
     let onEvent = onEvent

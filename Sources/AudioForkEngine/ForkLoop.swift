@@ -60,6 +60,10 @@ final class ForkLoop {
   private var missedTicks: Int64 = 0
   private var due: [ForkRunner] = []
   private let room = RenderRoom()
+  /// Counts what this loop does.
+  let pulse: LoopPulse
+  /// What the forks' servers may make this loop do. Begun anew with each tick.
+  private let turns: InboundTurns
   private let phaseNanoseconds: Int64
 
   init(
@@ -71,6 +75,9 @@ final class ForkLoop {
     self.output = output
     self.surroundings = surroundings
     self.onEnd = onEnd
+    let pulse = LoopPulse()
+    self.pulse = pulse
+    turns = InboundTurns { pulse.beginJob() }
     phaseNanoseconds = ForkLoop.tickNanoseconds * Int64(index) / Int64(max(count, 1))
   }
 
@@ -106,6 +113,7 @@ final class ForkLoop {
 
   /// Drops the fork and its files.
   func forget(_ id: String) {
+    pulse.beginJob()
     if let runner = runner(id) {
       runner.forget()
     } else {
@@ -136,6 +144,7 @@ final class ForkLoop {
 
   private func open(_ id: String) {
     guard let waiting = pending[id], !isStopping else { return }
+    pulse.beginJob()
     let files = ForkFiles(directory: waiting.directory, id: id)
     CrashBlame(files.crashPath).during { open(id, waiting, files) }
   }
@@ -143,7 +152,7 @@ final class ForkLoop {
   private func open(_ id: String, _ waiting: Pending, _ files: ForkFiles) {
     do throws(ForkFailure) {
       try files.checkCrashes()
-      let runner = try ForkRunner(id: id, files: files, isAdopted: waiting.isAdopted, loop: loop, room: room, output: output, surroundings: surroundings) { [weak self] in
+      let runner = try ForkRunner(id: id, files: files, isAdopted: waiting.isAdopted, loop: loop, room: room, turns: turns, output: output, surroundings: surroundings) { [weak self] in
         self?.ended($0)
       }
       pending.removeValue(forKey: id)
@@ -216,7 +225,7 @@ final class ForkLoop {
   }
 
   private func tick() {
-    guard !runners.isEmpty else {
+    guard !runners.isEmpty || turns.hasWaiting else {
       ticks = false
       // Those that have ended since; there may be no other fork for days.
       for place in wheel.indices { wheel[place] = [] }
@@ -224,8 +233,10 @@ final class ForkLoop {
     }
     // After a stall no ticks are made up for: this one sees all that came meanwhile.
     let missed = min(max(0, (monotonicNow() &- nextTick) / ForkLoop.tickNanoseconds) &+ missedTicks, Int64(wheel.count))
-    let share = min(max(ForkLoop.blocksPerTick / runners.count, ForkLoop.blocksPerForkMin), ForkLoop.blocksPerForkMax)
+    let share = min(max(ForkLoop.blocksPerTick / max(runners.count, 1), ForkLoop.blocksPerForkMin), ForkLoop.blocksPerForkMax)
     for _ in 0...missed { look(share) }
+    // Behind the audio, which is never late because of what servers say.
+    turns.begin()
     nextTick &+= ForkLoop.tickNanoseconds
     let now = monotonicNow()
     missedTicks = 0
@@ -243,6 +254,7 @@ final class ForkLoop {
     let began = monotonicNow()
     for (index, runner) in due.enumerated() where !runner.isOver {
       fetch(behind: index)
+      pulse.beginJob()
       runner.tick(now: monotonicNow(), blocksMax: share)
     }
     for runner in due where !runner.isOver {

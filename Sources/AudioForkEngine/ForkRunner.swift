@@ -57,6 +57,7 @@ final class ForkRunner {
   private var retryTimer: Scheduled<Void>?
   private var drainTimer: Scheduled<Void>?
   private let room: RenderRoom
+  private let turns: InboundTurns
   /// Acknowledged bytes are counted from the connection's beginning, sent ones from the upgrade's end.
   private var acknowledgedAtStart: UInt64?
   /// What the server has acknowledged on this connection, at level app.
@@ -107,8 +108,8 @@ final class ForkRunner {
 
   /// Opens the fork's files. Throws `ForkFailure` with the reason for ENDED.
   init(
-    id: String, files: ForkFiles, isAdopted: Bool = false, loop: any EventLoop, room: RenderRoom, output: any EngineOutput,
-    surroundings: EngineSurroundings,
+    id: String, files: ForkFiles, isAdopted: Bool = false, loop: any EventLoop, room: RenderRoom, turns: InboundTurns,
+    output: any EngineOutput, surroundings: EngineSurroundings,
     onEnd: @escaping (ForkRunner) -> Void
   ) throws(ForkFailure) {
     self.id = id
@@ -117,6 +118,7 @@ final class ForkRunner {
     self.isAdopted = isAdopted
     self.loop = loop
     self.room = room
+    self.turns = turns
     self.output = output
     self.surroundings = surroundings
     self.onEnd = onEnd
@@ -506,7 +508,7 @@ final class ForkRunner {
     let connection = EndpointConnection(
       loop: loop, url: endpoint, request: facts.request(to: endpoint, dialect), timeout: facts.attemptTimeout,
       security: surroundings.tls.map { EndpointConnection.Security($0, facts.options) }, names: surroundings.names,
-      admission: surroundings.admission, hasAlternative: facts.endpoints.count > 1
+      limiter: surroundings.limiter, turns: turns, hasAlternative: facts.endpoints.count > 1
     ) { [self] event in connectionReported(event) }  // until it has ended, or is dropped
     self.connection = connection
     connection.start()
@@ -519,7 +521,7 @@ final class ForkRunner {
     case .opened: opened()
     case .failed(let failure): attemptFailed(failure)
     case .crowded:
-      // No failure of anybody's: it counts as no attempt.
+      // We yielded to other forks that connect to this host: it counts as no attempt.
       choice.passOver(now: monotonicNow())
       connect()
     case .text(let text): understand(text)
@@ -532,7 +534,7 @@ final class ForkRunner {
 
   private func understand(_ text: String) {
     switch dialect.understand(text) {
-    case .text(let text): textCame(text)
+    case .text(let text): textReceived(text)
     case .resume(let position): resumed(at: position)
     case .acknowledged(let position, let level): acknowledged(position, level)
     case .ignored: break
@@ -540,15 +542,17 @@ final class ForkRunner {
     }
   }
 
-  /// The server said something: it goes to the module, but for what is too much.
-  private func textCame(_ text: String) {
+  /// Hands a text of the server to the module, unless there are too many. What the dialect uses itself is not counted.
+  private func textReceived(_ text: String) {
     let now = monotonicNow()
+    guard texts.admit(now: now) else { return textDropped(now) }
     let bytes = Array(text.utf8)
-    let isPassed =
-      texts.admit(now: now)
-      && output.send(
-        .text(id: id, text: ServerTexts.cut(bytes), length: UInt64(bytes.count), dropped: texts.dropped))
-    guard !isPassed else { return }
+    let isTaken = output.send(
+      .text(id: id, text: ServerTexts.cut(bytes), length: UInt64(bytes.count), dropped: texts.dropped))
+    if !isTaken { textDropped(now) }
+  }
+
+  private func textDropped(_ now: Int64) {
     let isNews = texts.drop(now: now)
     stream.textsDropped = texts.dropped
     if isNews { output.send(journal.textsDropped()) }

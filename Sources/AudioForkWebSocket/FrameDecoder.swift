@@ -59,9 +59,7 @@ package struct FrameHeader: Equatable, Sendable {
 ///     does not tell how a length was written,
 ///  2. a data frame whose payload has not come whole is passed on in pieces, each as a fragment of its message, so that
 ///     the rules see what is wrong with a text as soon as it is there.
-package struct FrameDecoder: ByteToMessageDecoder {
-  package typealias InboundOut = WebSocketFrame
-
+package struct FrameDecoder {
   /// A frame of which not all has been passed on.
   private struct Open {
     let isFinal: Bool
@@ -74,20 +72,17 @@ package struct FrameDecoder: ByteToMessageDecoder {
   }
 
   private var open: Open?
+  /// Control frames and frames without payload so far.
+  package private(set) var idleFrames = 0
 
   package init() {}
-
-  package mutating func decode(context: ChannelHandlerContext, buffer: inout ByteBuffer) throws -> DecodingState {
-    guard let frame = try next(&buffer) else { return .needMoreData }
-    context.fireChannelRead(Self.wrapInboundOut(frame))
-    return .continue
-  }
 
   /// The next frame or piece of one; nil where more bytes are needed.
   package mutating func next(_ buffer: inout ByteBuffer) throws(FrameViolation) -> WebSocketFrame? {
     if open == nil {
       guard let header = FrameHeader(&buffer) else { return nil }
       if let violation = FrameRules.violation(in: header, from: .server) { throw violation }
+      if header.isControl || header.length == 0 { idleFrames &+= 1 }
       // The rules have refused lengths and opcodes that these cannot hold.
       guard let opcode = WebSocketOpcode(encodedWebSocketOpcode: header.opcode) else { return nil }
       open = Open(

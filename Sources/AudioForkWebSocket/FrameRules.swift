@@ -19,6 +19,7 @@ package enum CloseCode {
   package static let goingAway: UInt16 = 1001
   package static let protocolError: UInt16 = 1002
   package static let invalidText: UInt16 = 1007
+  package static let policyViolation: UInt16 = 1008
   package static let messageTooBig: UInt16 = 1009
 
   /// Whether a Close frame may carry it. 1004 to 1006 and 1015 never travel, the rest is unassigned.

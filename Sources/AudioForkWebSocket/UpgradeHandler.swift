@@ -21,8 +21,7 @@ package protocol WebSocketOwner: AnyObject {
 ///  1. sends the upgrade request when the channel becomes active,
 ///  2. reads the answer (`AnswerReader`), checks its head (`UpgradeCheck`) and reports the first thing that is wrong,
 ///     exactly; of a refusal it waits a moment for the body, which says why,
-///  3. puts the frame decoder and a `WebSocketSession` into the pipeline and hands them the bytes that came in the same
-///     segment as the answer,
+///  3. puts a `WebSocketSession` into the pipeline and hands it the bytes that came in the same segment as the answer,
 ///  4. leaves.
 ///
 /// The time allowed for all that is the owner's business: it closes the channel.
@@ -46,13 +45,17 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
   private let request: UpgradeRequest
   private let check: UpgradeCheck
   private let isPlain: Bool
+  private let share: InboundShare?
   private weak var owner: (any WebSocketOwner)?
   private var reader = AnswerReader()
   private var bodyTimer: Scheduled<Void>?
 
-  private init(_ request: UpgradeRequest, key: String, owner: any WebSocketOwner, isPlain: Bool) {
+  private init(
+    _ request: UpgradeRequest, key: String, owner: any WebSocketOwner, isPlain: Bool, share: InboundShare?
+  ) {
     self.request = request
     self.isPlain = isPlain
+    self.share = share
     self.owner = owner
     check = UpgradeCheck(
       key: key, subprotocolsOffered: request.subprotocols, needsSubprotocol: request.needsSubprotocol, isPlain: isPlain,
@@ -60,12 +63,13 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
   }
 
   /// Puts all that is needed into a fresh channel's pipeline. On the channel's event loop. `isPlain`: nothing below
-  /// encrypts.
+  /// encrypts. `share`: what the session may do in one turn of the loop; nil for no limit.
   @discardableResult
   package static func install(
-    in channel: any Channel, request: UpgradeRequest, key: String, owner: any WebSocketOwner, isPlain: Bool
+    in channel: any Channel, request: UpgradeRequest, key: String, owner: any WebSocketOwner, isPlain: Bool,
+    share: InboundShare? = nil
   ) throws -> UpgradeHandler {
-    let handler = UpgradeHandler(request, key: key, owner: owner, isPlain: isPlain)
+    let handler = UpgradeHandler(request, key: key, owner: owner, isPlain: isPlain, share: share)
     try channel.pipeline.syncOperations.addHandler(handler)
     return handler
   }
@@ -126,11 +130,9 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
   private func finish(context: ChannelHandlerContext, _ frames: ByteBuffer) {
     guard let owner else { return context.close(promise: nil) }
     phase = .over
-    let session = WebSocketSession(owner: owner, isPlain: isPlain)
+    let session = WebSocketSession(owner: owner, isPlain: isPlain, share: share)
     do {
-      let pipeline = context.pipeline.syncOperations
-      try pipeline.addHandlers(
-        [ByteToMessageHandler(FrameDecoder()), session], position: .after(self))
+      try context.pipeline.syncOperations.addHandler(session, position: .after(self))
     } catch {
       owner.webSocketFailed(ConnectionFailure("upgrade: the connection closed"))
       return context.close(promise: nil)

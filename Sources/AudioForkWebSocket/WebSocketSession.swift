@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import NIOCore
-package import NIOWebSocket
+internal import NIOWebSocket
 
 /// How a session ended.
 package enum SessionEnd: Equatable, Sendable {
@@ -17,12 +17,13 @@ package enum SessionEnd: Equatable, Sendable {
 ///  2. answers every ping, also while idle; while the server does not read, only the latest one,
 ///  3. hands on what the server says, also while our Close is out: last words come then,
 ///  4. answers the server's Close and reports it,
-///  5. closes the session on the server's violations,
-///  6. reports the end exactly once,
-///  7. leaves it to the server to close the TCP connection, for a while (RFC 6455 section 7.1.1): what it has sent and
+///  5. closes the session on the server's violations, and on a flood of empty or control frames,
+///  6. does in each turn of the loop no more than its share (`InboundShare`): what is left waits for the next one,
+///  7. reports the end exactly once,
+///  8. leaves it to the server to close the TCP connection, for a while (RFC 6455 section 7.1.1): what it has sent and
 ///     nobody read would make our own closing a reset, which takes our Close frame away from it.
 package final class WebSocketSession: ChannelInboundHandler {
-  package typealias InboundIn = WebSocketFrame
+  package typealias InboundIn = ByteBuffer
   package typealias OutboundOut = ByteBuffer
 
   /// How long the server may take to answer our Close, and to close the TCP connection then.
@@ -42,7 +43,16 @@ package final class WebSocketSession: ChannelInboundHandler {
   private var phase = Phase.open
   private weak var owner: (any WebSocketOwner)?
   private var context: ChannelHandlerContext?
+  private let share: InboundShare?
+  /// Bytes of the server that are not decoded yet: part of a frame, or what the share did not allow. Bounded, because
+  /// nothing is read from the socket meanwhile: a read, or what the kernel held when the server closed.
+  private var unread = ByteBuffer()
+  private var decoder = FrameDecoder()
   private var rules = FrameRules(sender: .server)
+  private var flood = FloodWatch()
+  /// The channel has ended this way, and frames that came before are still to be decoded.
+  private var inputEnd: SessionEnd?
+  private var isDecoding = false
   private var writer = FrameWriter(SystemRandomBlock())
   /// Payload of the latest ping that could not be answered yet.
   private var pongDue: ByteBuffer?
@@ -63,10 +73,11 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// The channel, for what only the room below NIO's sockets knows.
   package var channel: (any Channel)? { context?.channel }
 
-  /// `isPlain`: what is written goes over the wire as it is.
-  init(owner: any WebSocketOwner, isPlain: Bool) {
+  /// `isPlain`: what is written goes over the wire as it is. `share`: nil for a connection without limits.
+  init(owner: any WebSocketOwner, isPlain: Bool, share: InboundShare?) {
     self.owner = owner
     self.isPlain = isPlain
+    self.share = share
   }
 
   /// Whether the server and the kernel keep up: more may be sent.
@@ -132,8 +143,8 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// Ends the session because the server said what it may not: a Close with 1002, then `lost`. `what` follows "the server
   /// sent ".
   package func refuse(_ what: String) {
-    guard let context, case .open = phase else { return }
-    refuse(FrameViolation(code: CloseCode.protocolError, reason: what), context: context)
+    guard case .open = phase else { return }
+    refuse(FrameViolation(code: CloseCode.protocolError, reason: what))
   }
 
   /// Says good-bye and leaves without waiting; the owner hears nothing more.
@@ -146,28 +157,99 @@ package final class WebSocketSession: ChannelInboundHandler {
     self.context = context
     isChannelWritable = context.channel.isWritable
     if isPlain { socket = DirectSocket(context.channel) }
+    share?.isOpen = true
+    share?.decode = { [self] in
+      decode()
+      flush()
+    }
   }
 
   package func handlerRemoved(context: ChannelHandlerContext) {
     self.context = nil
     isChannelWritable = false
     socket = nil
-    end(.lost("connection: closed"))
+    inputEnded(.lost("connection: closed"))
+    guard phase == .over else { return }
     closeTimer?.cancel()
     closeTimer = nil
   }
 
   package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard phase != .over else { return }
-    framesHeard &+= 1
-    switch rules.receive(Self.unwrapInboundIn(data)) {
-    case .nothing, .binary: break
-    case .pong(let payload): owner?.webSocketReceived(self, pong: payload)
-    case .text(let text): owner?.webSocketReceived(self, text: text)
-    case .ping(let payload): answer(payload, context: context)
-    case .close(let code, let reason): peerClosed(code, shown(reason), context: context)
-    case .violation(let violation): refuse(violation, context: context)
+    share?.hasPiece()
+    var bytes = Self.unwrapInboundIn(data)
+    if unread.readableBytes == 0 {
+      unread = bytes
+    } else {
+      unread.discardReadBytes()
+      unread.writeBuffer(&bytes)
     }
+    decode()
+  }
+
+  /// Takes the frames that have come, as far as the share goes.
+  private func decode() {
+    let idleFrames = decoder.idleFrames
+    share?.hasBacklog = false
+    isDecoding = true
+    while phase != .over, unread.readableBytes > 0 {
+      if let share, !share.mayWork {
+        share.hasBacklog = true
+        share.wait()
+        break
+      }
+      do throws(FrameViolation) {
+        guard let frame = try decoder.next(&unread) else { break }
+        take(frame)
+      } catch {
+        refuse(error)
+      }
+    }
+    isDecoding = false
+    let idle = decoder.idleFrames &- idleFrames
+    if idle > 0, phase != .over, flood.isFlood(adding: idle, now: Int64(clamping: NIODeadline.now().uptimeNanoseconds)) {
+      refuse(WebSocketSession.flooded)
+    }
+    guard phase != .over else { return forgetInput() }
+    if unread.readableBytes == 0 { unread = ByteBuffer() }
+    if share?.hasBacklog != true, let inputEnd { end(inputEnd) }
+  }
+
+  private static let flooded = FrameViolation(
+    code: CloseCode.policyViolation,
+    reason: "more than \(FloodWatch.framesPerSecond) control or empty frames a second for \(FloodWatch.seconds) s")
+
+  private func take(_ frame: WebSocketFrame) {
+    framesHeard &+= 1
+    switch rules.receive(frame) {
+    case .nothing: share?.wasDecoded()
+    case .binary(let bytes): share?.wasDecoded(messageBytes: bytes.readableBytes)
+    case .pong(let payload):
+      share?.wasDecoded()
+      owner?.webSocketReceived(self, pong: payload)
+    case .text(let text):
+      share?.wasDecoded(messageBytes: text.utf8.count)
+      owner?.webSocketReceived(self, text: text)
+    case .ping(let payload):
+      share?.wasDecoded()
+      answer(payload)
+    case .close(let code, let reason): peerClosed(code, shown(reason))
+    case .violation(let violation): refuse(violation)
+    }
+  }
+
+  /// Nothing more will be read. Ends the session, once the frames that came before are decoded.
+  private func inputEnded(_ end: SessionEnd) {
+    guard phase != .over else { return }
+    isChannelWritable = false
+    inputEnd = inputEnd ?? end
+    if !isDecoding, share?.hasBacklog != true { self.end(end) }
+  }
+
+  private func forgetInput() {
+    unread = ByteBuffer()
+    share?.hasBacklog = false
+    share?.decode = nil
   }
 
   package func channelReadComplete(context: ChannelHandlerContext) {
@@ -179,22 +261,18 @@ package final class WebSocketSession: ChannelInboundHandler {
     isChannelWritable = context.channel.isWritable
     if isChannelWritable, let payload = pongDue {
       pongDue = nil
-      answer(payload, context: context)
+      answer(payload)
       flush()
     }
     context.fireChannelWritabilityChanged()
   }
 
   package func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    if let violation = error as? FrameViolation {
-      refuse(violation, context: context)
-    } else {
-      end(.lost(connectionReason(error)))
-    }
+    inputEnded(.lost(connectionReason(error)))
   }
 
   package func channelInactive(context: ChannelHandlerContext) {
-    end(.lost("connection: closed by the server without a Close frame"))
+    inputEnded(.lost("connection: closed by the server without a Close frame"))
     context.fireChannelInactive()
   }
 
@@ -205,7 +283,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   }
 
   /// Flushed with the end of the read.
-  private func answer(_ ping: ByteBuffer, context: ChannelHandlerContext) {
+  private func answer(_ ping: ByteBuffer) {
     guard case .open = phase else { return }
     guard isChannelWritable else {
       pongDue = ping
@@ -214,7 +292,7 @@ package final class WebSocketSession: ChannelInboundHandler {
     write { writer, buffer in writer.pong(ping, into: &buffer) }
   }
 
-  private func peerClosed(_ code: UInt16?, _ reason: String, context: ChannelHandlerContext) {
+  private func peerClosed(_ code: UInt16?, _ reason: String) {
     switch phase {
     case .open: end(.closedByServer(code: code, reason: reason), farewell: .code(code))
     case .closing: end(.closedByUs(code: code), farewell: .said)
@@ -222,7 +300,7 @@ package final class WebSocketSession: ChannelInboundHandler {
     }
   }
 
-  private func refuse(_ violation: FrameViolation, context: ChannelHandlerContext) {
+  private func refuse(_ violation: FrameViolation) {
     end(.lost("protocol: the server sent \(violation.reason)"), farewell: .code(violation.code))
   }
 
@@ -242,6 +320,7 @@ package final class WebSocketSession: ChannelInboundHandler {
     guard phase != .over else { return }
     let wasOpen = phase == .open
     phase = .over
+    forgetInput()
     closeTimer?.cancel()
     closeTimer = nil
     let owner = owner
