@@ -126,6 +126,8 @@ package struct EngineSurroundings: Sendable {
   package var names: NameResolution
   package var limiter: ConnectLimiter
   package var spools: SpoolStore
+  /// Of the texts of all servers together, what may reach the module.
+  let texts = ModuleTexts()
 
   package init(
     tls: (any TLSProvider)? = nil, names: NameResolution = NameResolution(),

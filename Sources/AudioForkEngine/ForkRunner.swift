@@ -545,7 +545,8 @@ final class ForkRunner {
   /// Hands a text of the server to the module, unless there are too many. What the dialect uses itself is not counted.
   private func textReceived(_ text: String) {
     let now = monotonicNow()
-    guard texts.admit(now: now) else { return textDropped(now) }
+    // In this order: all that the server says counts against it, and only what it may say against the others.
+    guard texts.admit(now: now), surroundings.texts.admit(now: now, recent: texts.recent) else { return textDropped(now) }
     let bytes = Array(text.utf8)
     let isTaken = output.send(
       .text(id: id, text: ServerTexts.cut(bytes), length: UInt64(bytes.count), dropped: texts.dropped))
