@@ -27,6 +27,8 @@ struct EngineProcess {
   private var tableEndIsDue = false
   /// Since when the engine owes a heartbeat: it has forks, and has been started or has beaten then. 0: it owes none.
   private var owesSince: Int64 = 0
+  /// When that was looked at last.
+  private var checkedAt: Int64 = 0
   /// When an engine was heard last, this one or one before it.
   private(set) var heardAt: Int64 = 0
   /// It was asked to go, so that a new one starts.
@@ -34,6 +36,8 @@ struct EngineProcess {
 
   /// Without a heartbeat for so long an engine is stuck: it is killed, and the next one goes on.
   private static let heartbeatMax: Int64 = 3_000_000_000
+  /// Our thread looks once a second. Where it did not for so long, it was held up itself and has not listened.
+  private static let deafMax: Int64 = 2_000_000_000
   private static let restartDelay: Int64 = 20_000_000
   private static let restartDelayMax: Int64 = 10_000_000_000
   /// An engine that dies so soon after it was ready may do so again: from the sixth in a row on each is waited for twice
@@ -166,8 +170,10 @@ struct EngineProcess {
   /// Whether a living engine may be stuck: no heartbeat, although it has forks. One that is being started counts too.
   /// After `receive`: what was said while we did not listen is said.
   mutating func checkHeartbeat(_ now: Int64, hasForks: Bool) {
+    let wasDeaf = now &- checkedAt > EngineProcess.deafMax
+    checkedAt = now
     guard link >= 0, hasForks else { return owesNothing() }
-    if owesSince == 0 { owesSince = now }
+    if owesSince == 0 || wasDeaf { owesSince = now }
     guard now &- owesSince > EngineProcess.heartbeatMax else { return }
     log(
       AF_LEVEL_ERROR, "the AudioFork engine has not given a sign of life for 3 seconds; it is killed and started again")

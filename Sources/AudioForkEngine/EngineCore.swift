@@ -24,6 +24,8 @@ package final class EngineCore {
 
   private let loop: any EventLoop
   private let loops: [NIOLoopBound<ForkLoop>]
+  private let pulses: [LoopPulse]
+  private var hangs: HangWatch
   private let output: any EngineOutput
   private let exit: EventLoopPromise<EngineExit>
   /// Forks on each loop.
@@ -58,10 +60,13 @@ package final class EngineCore {
   private var hasLeft = false
 
   private init(
-    loop: any EventLoop, loops: [NIOLoopBound<ForkLoop>], output: any EngineOutput, exit: EventLoopPromise<EngineExit>
+    loop: any EventLoop, loops: [NIOLoopBound<ForkLoop>], pulses: [LoopPulse], output: any EngineOutput,
+    exit: EventLoopPromise<EngineExit>
   ) {
     self.loop = loop
     self.loops = loops
+    self.pulses = pulses
+    hangs = HangWatch(loops: loops.count)
     loads = loops.map { _ in 0 }
     self.output = output
     self.exit = exit
@@ -77,17 +82,17 @@ package final class EngineCore {
     let box = NIOLoopBoundBox<EngineCore?>.makeEmptyBox(valueType: EngineCore.self, eventLoop: loop)
     let made = forkLoops.enumerated().map { index, forkLoop in
       forkLoop.submit {
-        NIOLoopBound(
-          ForkLoop(
-            loop: forkLoop, index: index, of: forkLoops.count, directory: directory, output: output,
-            surroundings: surroundings
-          ) { id in
-            loop.execute { box.value?.forkEnded(id) }
-          }, eventLoop: forkLoop)
+        let made = ForkLoop(
+          loop: forkLoop, index: index, of: forkLoops.count, directory: directory, output: output,
+          surroundings: surroundings
+        ) { id in
+          loop.execute { box.value?.forkEnded(id) }
+        }
+        return (NIOLoopBound(made, eventLoop: forkLoop), made.pulse)
       }
     }
     return EventLoopFuture.whenAllSucceed(made, on: loop).map { loops in
-      let core = EngineCore(loop: loop, loops: loops, output: output, exit: promise)
+      let core = EngineCore(loop: loop, loops: loops.map(\.0), pulses: loops.map(\.1), output: output, exit: promise)
       box.value = core
       return (NIOLoopBound(core, eventLoop: loop), promise.futureResult)
     }
@@ -177,18 +182,23 @@ package final class EngineCore {
     beat()
   }
 
-  /// Asks every loop, and tells the module when all have answered: one that is stuck stops the heart.
+  /// Tells the module that no loop hangs in one job, and looks again a second later.
   private func beat() {
     guard !forks.isEmpty, stopping == nil else {
       beats = false
       return
     }
-    let answers = loops.map { loop in loop.eventLoop.submit {} }
-    EventLoopFuture.andAllSucceed(answers, on: loop).assumeIsolated().whenSuccess { [self] in
-      output.send(.heartbeat)
-      loop.assumeIsolated().scheduleTask(in: EngineCore.beatInterval) { self.beat() }
+    let (isAlive, ask) = hangs.check(pulses.map(\.jobs))
+    for index in ask {
+      loops[index].eventLoop.submit {}.hop(to: loop).assumeIsolated().whenSuccess { [self] in hangs.answered(index) }
     }
+    guard isAlive else { return beatLater() }
+    let bound = NIOLoopBound(self, eventLoop: loop)
+    // The next one follows when the link has this one, so that a module that does not read makes no queue of them.
+    output.send(.heartbeat) { bound.eventLoop.execute { bound.value.beatLater() } }
   }
+
+  private func beatLater() { loop.assumeIsolated().scheduleTask(in: EngineCore.beatInterval) { self.beat() } }
 
   private func tableEnded() {
     guard let announced else { return }

@@ -22,8 +22,9 @@ package struct LinkOutput: EngineOutput {
   package func send(_ message: EngineMessage) -> Bool {
     switch message {
     // A module that does not read must not become our memory. What is lost here is replaced by what comes next.
-    case .state, .log, .gap, .text, .heartbeat: guard channel.isWritable else { return false }
-    case .ready, .ended: break
+    case .state, .log, .gap, .text: guard channel.isWritable else { return false }
+    // There is never more than one heartbeat on its way (`EngineCore.beat`).
+    case .ready, .ended, .heartbeat: break
     }
     channel.writeAndFlush(message.encode(), promise: nil)
     return true

@@ -58,7 +58,8 @@ package struct EngineService {
   package func run() async throws -> Int32 {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, min(System.coreCount, 4)))
     let loops = Array(group.makeIterator())
-    guard let first = loops.first else { throw EngineStartError(description: "there is no event loop") }
+    // The link has a loop of its own: the module hears of the engine however much its forks' loops have to do.
+    let first = MultiThreadedEventLoopGroup(numberOfThreads: 1).next()
     let channel = try await ClientBootstrap(group: first)
       .channelOption(.allowRemoteHalfClosure, value: true)
       .channelOption(.autoRead, value: false)

@@ -409,6 +409,62 @@ struct ChannelRealTimeTests {
     module.end([second], [])
   }
 
+  @Test("An engine is not blamed for what the module did not listen to, and one that stays silent is")
+  func deafModule() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    let id = try #require(module.start(channel, "ws://x/"))
+    let heartbeat = FieldWriter(message: UInt16(AF_LINK_HEARTBEAT.rawValue)).message()
+    module.engine.send(heartbeat)
+    usleep(200_000)
+    // Whatever held the control thread up: it cannot listen.
+    af_table_lock()
+    usleep(3_300_000)
+    af_table_unlock()
+    usleep(300_000)
+    module.engine.send(heartbeat)
+    #expect(!FakedAsterisk.log.contains("has not given a sign of life"))
+    // It listens, and hears nothing.
+    while module.engine.next(within: 100) != nil {}
+    #expect(module.engine.isClosed(within: 5500))
+    #expect(FakedAsterisk.log.contains("has not given a sign of life for 3 seconds"))
+    let next = try #require(FakedEngine())
+    fake_hangup(channel)
+    next.sayReady()
+    next.sayEnded(id)
+    #expect(soon { fake_module_references() == 0 })
+    next.die()
+    #expect(module.asterisk.unload())
+  }
+
+  @Test("Texts that wait hold up no other fork's end, and come before the end of their own")
+  func textsBehind() throws {
+    let module = try LoadedModule()
+    let first = fake_channel("PJSIP/100-1", 8000)
+    let second = fake_channel("PJSIP/200-2", 8000)
+    let talker = try #require(module.start(first, "ws://x/"))
+    let other = try #require(module.start(second, "ws://y/"))
+    #expect(soon { events.components(separatedBy: "AudioForkStart").count == 3 })
+    fake_forget_events()
+    // Texts are done under the channel's lock: this holds the thread up.
+    af_channel_lock(first)
+    for number in 0..<40 { module.engine.tell(AF_LINK_TEXT, talker, .text(AF_FIELD_TEXT, "talk \(number)")) }
+    for number in 0..<2 { module.engine.tell(AF_LINK_TEXT, other, .text(AF_FIELD_TEXT, "last \(number)")) }
+    fake_hangup(second)
+    module.engine.sayEnded(other)
+    #expect(soon { forkRows().allSatisfy { $0.id != Array(other.utf8) } })
+    af_channel_unlock(first)
+    #expect(soon { events.contains("Response: talk 39") && events.contains("AudioForkStop") })
+    let told = events
+    func place(_ text: String) throws -> String.Index { try #require(told.range(of: text)).lowerBound }
+    let stop = try place("Event: AudioForkStop\n")
+    #expect(try place("Response: last 0\n") < place("Response: last 1\n"))
+    #expect(try place("Response: last 1\n") < stop)
+    #expect(try stop < place("Response: talk 12\n"))
+    for number in 1..<40 { #expect(try place("Response: talk \(number - 1)\n") < place("Response: talk \(number)\n")) }
+    module.end([first], [talker])
+  }
+
   @Test("With b nothing is captured while the channel is not bridged")
   func onlyBridged() throws {
     let module = try LoadedModule()
