@@ -148,8 +148,8 @@ package struct ForkJournal {
   package func textsDropped() -> EngineMessage {
     line(
       .warning,
-      "the server sends more than \(ServerTexts.perSecond) texts in a second, or Asterisk does not take them; "
-        + "what is too much is dropped and counted")
+      "the server sends more than \(ServerTexts.perSecond) texts in a second, all servers together send more than "
+        + "\(TextLimit.perSecond), or Asterisk does not take them; what is too much is dropped and counted")
   }
 
   package func cursorFailed() -> EngineMessage {

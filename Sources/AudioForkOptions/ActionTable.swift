@@ -178,7 +178,7 @@ extension ForkFact {
     ForkFact(name: "Undelivered", value: .undelivered, help: "Milliseconds of captured audio not yet confirmed."),
     ForkFact(
       name: "Skew", value: .skew, help: "Milliseconds by which in is placed later than out, beyond their media times. Negative: earlier."),
-    ForkFact(name: "Dropped", value: .dropped, help: "Text messages of the server that were dropped, more than 50 in a second."),
+    ForkFact(name: "Dropped", value: .dropped, help: "Text messages of the server that were dropped: more than 50 in a second, or more than 500 from all servers together."),
     ForkFact(name: "Response", value: .response, help: "The server's last text message, at most 4000 bytes of it."),
   ]
 }

@@ -59,7 +59,7 @@ extension EventDefinition {
       EventField(name: "Length", kind: .responseLength, help: "Bytes of the whole text as the server sent it."),
       EventField(
         name: "Dropped", kind: .responseDropped,
-        help: "Texts of this fork's server that were dropped so far, because more than 50 came in a second."),
+        help: "Texts of this fork's server that were dropped so far, because more than 50 came in a second, or more than 500 from all servers together."),
     ])
 
   package static let gap = EventDefinition(

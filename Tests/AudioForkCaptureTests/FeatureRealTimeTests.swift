@@ -457,7 +457,7 @@ struct ChannelRealTimeTests {
     #expect(soon { events.contains("Response: talk 39") && events.contains("AudioForkStop") })
     let told = events
     func place(_ text: String) throws -> String.Index { try #require(told.range(of: text)).lowerBound }
-    let stop = try place("Event: AudioForkStop\n")
+    let stop = try place("AudioForkStop\n")
     #expect(try place("Response: last 0\n") < place("Response: last 1\n"))
     #expect(try place("Response: last 1\n") < stop)
     #expect(try stop < place("Response: talk 12\n"))

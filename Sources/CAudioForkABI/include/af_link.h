@@ -37,7 +37,7 @@ enum af_link_type {
 	AF_LINK_ENDED = 67,       /*!< AF_FIELD_ID, AF_FIELD_REASON, counters: all that could be delivered was, the files are gone */
 	AF_LINK_LOG = 68,         /*!< AF_FIELD_LEVEL, AF_FIELD_TEXT, AF_FIELD_ID where it is about a fork */
 	AF_LINK_GAP = 69,         /*!< AF_FIELD_ID, AF_FIELD_DIRECTION, AF_FIELD_START, AF_FIELD_COUNT, AF_FIELD_POSITION, AF_FIELD_REASON */
-	AF_LINK_HEARTBEAT = 71,   /*!< every second while there are forks, as long as every event loop turns */
+	AF_LINK_HEARTBEAT = 71,   /*!< every second while there are forks, as long as no event loop hangs in one job */
 	AF_LINK_TEXT = 70,        /*!< AF_FIELD_ID, AF_FIELD_TEXT, AF_FIELD_LENGTH, AF_FIELD_DROPPED: a text message of the fork's server */
 };
 
