@@ -104,7 +104,7 @@ extension ProfileKey {
       help: "Seconds allowed for delivering the rest after the end of capture. Default: 10.", isGeneral: true),
     ProfileKey(
       name: "spool", kind: .spool, form: "an absolute path, or nothing",
-      help: "Folder on a disk for what the buffer cannot keep while the server is away or slow; it belongs to Asterisk's user. With it an outage may take as long as spool_time, and reconnect_attempts has no limit of its own. Default: none.",
+      help: "Folder on a disk for what the buffer cannot keep while the server is away or slow; it belongs to Asterisk's user, and nobody else may write there. With it an outage may take as long as spool_time, and reconnect_attempts has no limit of its own. Default: none.",
       isGeneral: true),
     ProfileKey(
       name: "spool_time", kind: .spoolTime, form: "a whole number of seconds from 1 to 86400",

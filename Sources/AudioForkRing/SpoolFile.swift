@@ -51,14 +51,13 @@ package struct SpoolFile: Sendable {
 
   /// Opens the fork's spool at `path`. Without `creates` one that an earlier engine left, or nil. What is another fork's,
   /// or stands behind a record that is not whole, is cut off.
+  ///
+  /// Throws `.notPermitted` where the folder or the file is another user's, others may write into the folder, or others
+  /// may open the file: a local user who knows the fork's id could read the call or change it.
   package static func open(
     path: String, _ identity: Identity, creates: Bool
   ) throws(RingError) -> (file: SpoolFile, content: Content)? {
-    let descriptor = Glibc.open(path, O_RDWR | (creates ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
-    guard descriptor >= 0 else {
-      if !creates, errno == ENOENT { return nil }
-      throw RingError(what: "spool", path: path, doing: "open", errno: errno)
-    }
+    guard let descriptor = try openPrivately(path, creates: creates) else { return nil }
     let file = SpoolFile(descriptor: descriptor, path: path)
     do throws(RingError) {
       return (file, try file.prepare(identity))
@@ -68,11 +67,54 @@ package struct SpoolFile: Sendable {
     }
   }
 
+  /// Opens the file, or creates it with mode 0600, in a folder that has been checked. Returns nil where there is none and
+  /// none is to be created.
+  private static func openPrivately(_ path: String, creates: Bool) throws(RingError) -> CInt? {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    let folder = parts.dropLast().joined(separator: "/") + "/"
+    // The folder stays the one that is checked, even if its path leads elsewhere meanwhile.
+    let directory = Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard directory >= 0 else {
+      if !creates, errno == ENOENT { return nil }
+      throw RingError(what: "spool", path: path, doing: "open", errno: errno)
+    }
+    defer { Glibc.close(directory) }
+    try checkFolder(directory, folder)
+    let name = parts.last.map(String.init) ?? ""
+    let flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
+    var descriptor = openat(directory, name, flags)
+    if descriptor < 0, errno == ENOENT {
+      guard creates else { return nil }
+      descriptor = openat(directory, name, flags | O_CREAT | O_EXCL, 0o600)
+    }
+    guard descriptor >= 0 else { throw RingError(what: "spool", path: path, doing: "open", errno: errno) }
+    return descriptor
+  }
+
+  private static func checkFolder(_ directory: CInt, _ path: String) throws(RingError) {
+    var status = stat()
+    guard fstat(directory, &status) == 0 else {
+      throw RingError(what: "spool", path: path, doing: "look at", errno: errno)
+    }
+    guard status.st_uid == geteuid(), status.st_mode & 0o022 == 0 else {
+      throw RingError(
+        .notPermitted,
+        "the spool folder '\(path)' is another user's, or others may write into it: give it to Asterisk's user with "
+          + "mode 0700, or give another folder as spool")
+    }
+  }
+
   private func prepare(_ identity: Identity) throws(RingError) -> Content {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw failed("look at") }
     guard status.st_mode & S_IFMT == S_IFREG else {
       throw RingError(.foreign, "'\(path)' is not a regular file: give another folder as spool")
+    }
+    guard status.st_uid == geteuid(), status.st_mode & 0o077 == 0, status.st_nlink == 1 else {
+      throw RingError(
+        .notPermitted,
+        "the spool file '\(path)' was not made by this Asterisk: it is another user's, others may open it, or it has "
+          + "a second name. Find out who made it, and remove it")
     }
     var header = [UInt8]()
     for word in [

@@ -2,6 +2,7 @@
 import AudioForkCore
 import AudioForkRing
 import AudioForkTestKit
+import Glibc
 import Testing
 
 @Suite("The spool file")
@@ -122,7 +123,69 @@ extension SpoolFileTests {
       try SpoolFile.open(path: folder.file("no/a.spool"), identity, creates: true)
     }
     #expect(missing?.message.contains("create it, or give another one as spool") == true)
-    let place = #expect(throws: RingError.self) { try SpoolFile.open(path: folder.path, identity, creates: true) }
+    #expect(mkdir(folder.file("a"), 0o700) == 0)
+    defer { rmdir(folder.file("a")) }
+    let place = #expect(throws: RingError.self) { try SpoolFile.open(path: folder.file("a"), identity, creates: true) }
     #expect(place?.code == .foreign)
+  }
+
+  private func refusal(_ path: String) -> RingError? {
+    #expect(throws: RingError.self) { try SpoolFile.open(path: path, identity, creates: true)?.file.close() }
+  }
+
+  @Test("A folder into which others may write, and a file that others may open or have a name for, are refused")
+  func notPrivate() throws {
+    let path = folder.file("a.spool")
+    for mode: mode_t in [0o770, 0o702, 0o1777] {
+      #expect(chmod(folder.path, mode) == 0)
+      let refusal = refusal(path)
+      #expect(refusal?.code == .notPermitted, "folder \(String(mode, radix: 8))")
+      #expect(refusal?.message.contains("give it to Asterisk's user with mode 0700") == true)
+      #expect(folder.names == [], "nothing is made in such a folder")
+    }
+    #expect(chmod(folder.path, 0o755) == 0)
+    try #require(try SpoolFile.open(path: path, identity, creates: true)).file.close()
+    var status = stat()
+    #expect(lstat(path, &status) == 0 && status.st_mode & 0o7777 == 0o600)
+    for mode: mode_t in [0o640, 0o604, 0o620] {
+      #expect(chmod(path, mode) == 0)
+      let refusal = refusal(path)
+      #expect(refusal?.code == .notPermitted, "file \(String(mode, radix: 8))")
+      #expect(refusal?.message.contains("remove it") == true)
+    }
+    #expect(chmod(path, 0o600) == 0)
+    #expect(link(path, folder.file("b")) == 0)
+    #expect(refusal(path)?.code == .notPermitted)
+    #expect(unlink(folder.file("b")) == 0)
+    try #require(try SpoolFile.open(path: path, identity, creates: false)).file.close()
+  }
+
+  @Test("A folder or a file of another user is refused, whatever its mode", .enabled(if: geteuid() == 0, "needs root"))
+  func foreign() throws {
+    let path = folder.file("a.spool")
+    try #require(try SpoolFile.open(path: path, identity, creates: true)).file.close()
+    #expect(chown(path, 65_534, 65_534) == 0)
+    #expect(refusal(path)?.code == .notPermitted)
+    #expect(chown(path, 0, 0) == 0)
+    #expect(chown(folder.path, 65_534, 65_534) == 0)
+    #expect(refusal(path)?.code == .notPermitted)
+    #expect(chown(folder.path, 0, 0) == 0)
+    try #require(try SpoolFile.open(path: path, identity, creates: false)).file.close()
+  }
+
+  @Test("A link in the file's place is refused, and what it leads to stays as it is")
+  func symbolicLink() throws {
+    let other = folder.file("other")
+    let descriptor = open(other, O_CREAT | O_WRONLY | O_CLOEXEC, 0o600)
+    #expect(write(descriptor, "mine", 4) == 4)
+    close(descriptor)
+    for place in [other, folder.file("nothing")] {
+      #expect(symlink(place, folder.file("a.spool")) == 0)
+      #expect(refusal(folder.file("a.spool"))?.code == .foreign)
+      #expect(unlink(folder.file("a.spool")) == 0)
+    }
+    var status = stat()
+    #expect(lstat(other, &status) == 0 && status.st_size == 4)
+    #expect(folder.names == ["other"])
   }
 }
