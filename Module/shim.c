@@ -644,6 +644,7 @@ const char *af_built_for(void) { return AF_ASTERISK_VERSION; }
 const char *af_version(void) { return AF_VERSION; }
 const char *af_default_engine(void) { return AF_ENGINE; }
 const char *af_run_directory(void) { return ast_config_AST_RUN_DIR; }
+const char *af_shared_memory(void) { return "/dev/shm"; }
 
 static int load_module(void) { return af_load() ? AST_MODULE_LOAD_DECLINE : AST_MODULE_LOAD_SUCCESS; }
 static int unload_module(void) { return af_unload(); }

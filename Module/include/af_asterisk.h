@@ -28,6 +28,7 @@
 #include "asterisk/pbx.h"
 #include "asterisk/strings.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -287,6 +288,8 @@ const char *af_built_for(void);
 const char *af_version(void);
 /*! \brief Asterisk's run directory, astrundir in asterisk.conf. */
 const char *af_run_directory(void);
+/*! \brief The tmpfs that every Linux has, into which every user may write. */
+const char *af_shared_memory(void);
 /*! \brief Where `make install` puts the engine. */
 const char *af_default_engine(void);
 

@@ -77,7 +77,7 @@ func reload() -> CInt {
     log(AF_LEVEL_ERROR, "audiofork.conf was not reloaded: the settings from before stay in force")
     return -1
   }
-  if settings.runDirectory != Control.settings?.runDirectory {
+  if settings.runDirectory.path != Control.settings?.runDirectory.path {
     log(AF_LEVEL_NOTICE, "audiofork.conf: run_dir takes effect when app_audiofork is loaded the next time")
   }
   if settings.engine != Control.settings?.engine {

@@ -26,7 +26,7 @@ struct Settings {
   /// Path of the engine.
   var engine = bytes(af_default_engine())
   /// Folder for the instances' directories.
-  var runDirectory = Settings.defaultRunDirectory()
+  var runDirectory = RunDirectory.standard()
   /// Patterns for URLs; empty: every URL.
   var allow = [AllowPattern]()
   /// Cap of all rings together, megabytes; 0: none.
@@ -185,7 +185,7 @@ struct Settings {
       engine = value
     case .runDirectory:
       guard value.first == UInt8(ascii: "/"), value.count <= 200 else { return false }
-      runDirectory = value
+      runDirectory = .configured(value)
     case .allow:
       guard let pattern = AllowPattern(value) else { return false }
       allow.append(pattern)
@@ -200,13 +200,6 @@ struct Settings {
       raisesStasisEvents = isOn
     }
     return true
-  }
-
-  private static func defaultRunDirectory() -> Bytes {
-    if let directory = af_run_directory(), af_is_tmpfs(directory) != 0 {
-      return bytes(directory) + Bytes(text: "/audiofork")
-    }
-    return text("/dev/shm/audiofork-", .number(Int(geteuid())))
   }
 }
 

@@ -43,7 +43,7 @@ extension GeneralKey {
       help: "The engine: the program that talks to the WebSocket servers. Default: /usr/local/bin/audiofork."),
     GeneralKey(
       name: "run_dir", kind: .runDirectory, form: "an absolute path of at most 200 characters",
-      help: "Folder for the rings, on a tmpfs. Default: audiofork in Asterisk's run directory if that is a tmpfs, else /dev/shm/audiofork-UID."
+      help: "Folder for the rings, on a tmpfs. Default: audiofork in Asterisk's run directory if that is a tmpfs, else /dev/shm/audiofork-UID, or a folder beside it where another user has taken that name."
     ),
     GeneralKey(
       name: "allow", kind: .allow, form: "ws[s]://host[:port][/path], where * and ? are wildcards",

@@ -898,7 +898,8 @@ int af_is_private_directory(const char *path)
 {
 	struct stat found;
 
-	return stat(path, &found) ? -errno : S_ISDIR(found.st_mode) && !(found.st_mode & 077);
+	return lstat(path, &found) ? -errno
+		: S_ISDIR(found.st_mode) && found.st_uid == geteuid() && !(found.st_mode & 077);
 }
 
 int af_is_tmpfs(const char *path)
@@ -929,7 +930,13 @@ void af_process_terminate(int process) { }
 const char *af_built_for(void) { return "22.10.1"; }
 const char *af_version(void) { return AF_VERSION; }
 const char *af_default_engine(void) { return "/bin/true"; }
-const char *af_run_directory(void) { return "/tmp"; }
+/* No tmpfs on any machine. */
+const char *af_run_directory(void) { return "/proc"; }
+
+static char shared_memory[256] = "/dev/shm";
+
+void fake_shared_memory(const char *path) { snprintf(shared_memory, sizeof(shared_memory), "%s", path); }
+const char *af_shared_memory(void) { return shared_memory; }
 
 int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
 {

@@ -46,6 +46,8 @@ void fake_forget_events(void);
 
 /*! \brief audiofork.conf at the next load: "key=value" lines of [general], then sections; NULL: no such file. */
 void fake_configuration(const char *lines);
+/*! \brief The folder that stands for /dev/shm. */
+void fake_shared_memory(const char *path);
 /*! \brief What ast_get_version() says. */
 void fake_version(const char *version);
 /*! \brief Everything logged so far, a line each, beginning with the level's number. The caller frees it. */
