@@ -154,6 +154,7 @@ let package = Package(
       name: "AudioForkCaptureTests",
       dependencies: [
         "AudioForkCapture", "AudioForkOptions", "CAsterisk", "CAudioForkABI", "AudioForkTap", "AudioForkRing", "AudioForkCore",
+        "AudioForkTestKit",
       ],
       swiftSettings: common),
 

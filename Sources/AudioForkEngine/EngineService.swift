@@ -40,10 +40,14 @@ package struct EngineService {
     self.tls = tls
   }
 
-  /// What an engine does before its first line of Swift concurrency: closes what it inherited above the link, and
-  /// becomes a process of its own (af_process.h). Does nothing for other commands, or where there is no link.
+  /// Prepares the process before its first line of Swift concurrency (af_process.h).
+  ///
+  /// Neither an engine nor a receiver leaves a core file. An engine also closes what it inherited above the link and
+  /// becomes a process of its own, unless there is no link. Does nothing for other commands.
   package static func prepareProcess(arguments: [String]) {
-    guard arguments.dropFirst().first == "engine" else { return }
+    let command = arguments.dropFirst().first
+    if command == "engine" || command == "serve" { af_process_keep_secrets() }
+    guard command == "engine" else { return }
     var link: CInt = 3
     if let at = arguments.firstIndex(of: "--link"), arguments.indices.contains(at + 1) {
       link = CInt(arguments[at + 1]) ?? -1

@@ -21,8 +21,9 @@ package final class SpawnedEngine {
     return own.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/audiofork"
   }
 
-  /// `linkBufferBytes`: what the link holds of what the engine says, where it is less than usual.
-  package init(_ directory: ScratchFolder, linkBufferBytes: CInt? = nil) throws {
+  /// `linkBufferBytes`: what the link holds of what the engine says, where it is less than usual. `user`: the user id that
+  /// it runs as, where the test is root's.
+  package init(_ directory: ScratchFolder, linkBufferBytes: CInt? = nil, user: Int? = nil) throws {
     var pair: [CInt] = [-1, -1]
     try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0)
     _ = fcntl(pair[0], F_SETFD, FD_CLOEXEC)
@@ -31,7 +32,7 @@ package final class SpawnedEngine {
       setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &linkBufferBytes, socklen_t(MemoryLayout<CInt>.size))
     }
     let words = ["audiofork", "engine", "--link", "3", "--directory", directory.path]
-    process = try SpawnedEngine.spawn(words, link: pair[1])
+    process = try SpawnedEngine.spawn(words, link: pair[1], user: user)
     close(pair[1])
   }
 
@@ -44,7 +45,7 @@ package final class SpawnedEngine {
     }
   }
 
-  private static func spawn(_ words: [String], link: CInt) throws -> pid_t {
+  private static func spawn(_ words: [String], link: CInt, user: Int?) throws -> pid_t {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
@@ -54,11 +55,16 @@ package final class SpawnedEngine {
     posix_spawn_file_actions_adddup2(&actions, link, 3)
     // As a careless parent would leave it behind: the engine has to close it.
     posix_spawn_file_actions_adddup2(&actions, link, 9)
-    let arguments = words.map { strdup($0) } + [nil]
+    // "exec -a" keeps the name under which the module starts it.
+    let wrapped = user.map {
+      ["setpriv", "--reuid", "\($0)", "--clear-groups", "bash", "-c", #"exec -a "$0" "$@""#, words[0], executable] + words.dropFirst()
+    }
+    let arguments = (wrapped ?? words).map { strdup($0) } + [nil]
     let environment = [strdup("PATH=/usr/bin:/bin"), strdup("SWIFT_BACKTRACE=enable=no"), nil]
     defer { for text in arguments + environment { free(text) } }
     var process: pid_t = 0
-    try #require(posix_spawn(&process, executable, &actions, nil, arguments, environment) == 0, "\(executable)")
+    let program = user == nil ? executable : "/usr/bin/setpriv"
+    try #require(posix_spawn(&process, program, &actions, nil, arguments, environment) == 0, "\(program)")
     return process
   }
 
@@ -105,13 +111,27 @@ package final class SpawnedEngine {
   /// As the module's unloading: it says no more, but listens.
   package func shutdownLink() { shutdown(link, CInt(SHUT_WR)) }
 
+  /// Whether its end left a core file behind. Valid once `exitStatus` is there.
+  package private(set) var hasDumpedCore = false
+
   /// The exit status, 128 + n after signal n; nil while it runs.
   package var exitStatus: CInt? {
     if let status { return status }
     var word: CInt = 0
     guard waitpid(process, &word, WNOHANG) == process else { return nil }
     status = word & 0x7F == 0 ? word >> 8 & 0xFF : 128 + (word & 0x7F)
+    hasDumpedCore = word & 0x7F != 0 && word & 0x80 != 0
     return status
+  }
+
+  /// The beginning of a file of /proc about the process.
+  package func file(_ name: String) -> [UInt8] {
+    let descriptor = open("/proc/\(process)/\(name)", O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return [] }
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: 16_384)
+    let count = read(descriptor, &bytes, bytes.count)
+    return Array(bytes.prefix(max(0, count)))
   }
 
   /// What the process's descriptors are, by number.

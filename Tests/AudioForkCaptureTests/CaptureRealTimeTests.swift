@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
 import AudioForkRing
+import AudioForkTestKit
 import CAsterisk
 import Foundation
 import Testing
@@ -153,6 +154,7 @@ struct CaptureRealTimeTests {
     _ = af_exec_start(channel, "ws://host/,i(FORK)")
     let id = try #require(FakedAsterisk.variable(channel, "FORK"))
     #expect(fake_hooks(channel) == 1)
+    #expect(mappings.contains("\(id).ring"))
     _ = engine.next()
     engine.sayEnded(id)
     let silence = [Int16](repeating: 0, count: 160)
@@ -173,8 +175,26 @@ struct CaptureRealTimeTests {
     #expect(asterisk.unload())
   }
 
+  @Test("A ring, whose header holds passwords and tokens, is left out of Asterisk's core files")
+  func coreFiles() throws {
+    let (asterisk, engine) = try loaded()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    _ = af_exec_start(channel, "ws://host/,i(FORK)")
+    let id = try #require(FakedAsterisk.variable(channel, "FORK"))
+    // proc_pid_smaps(5): dd, "do not include area into core dump".
+    let lines = processFile("/proc/self/smaps").split(separator: "\n")
+    let ring = lines.firstIndex { $0.hasSuffix("\(id).ring") }
+    let flags = ring.flatMap { lines[$0...].first { $0.hasPrefix("VmFlags:") } }
+    #expect(flags?.split(separator: " ").contains("dd") == true, "\(flags ?? "not mapped"), \(lines.count) lines")
+    fake_hangup(channel)
+    engine.sayEnded(id)
+    #expect(soon { fake_module_references() == 0 })
+    engine.die()
+    #expect(asterisk.unload())
+  }
+
   /// What this process has mapped, as the system lists it.
-  private var mappings: String { (try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8)) ?? "" }
+  private var mappings: String { processFile("/proc/self/maps") }
 
   @Test("A reload that names an engine that cannot be run, or a bad value, changes nothing; a good one says what it does")
   func reload() throws {

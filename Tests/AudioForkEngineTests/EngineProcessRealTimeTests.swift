@@ -35,6 +35,47 @@ struct EngineProcessRealTimeTests {
     #expect(!directory.exists)
   }
 
+  @Test("Killed by SIGSEGV it leaves no core file, whatever Asterisk's limit, even when the limit is raised again")
+  func coreFiles() async throws {
+    let directory = try ScratchFolder()
+    var before = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &before)
+    // As Asterisk does with -g.
+    var raised = rlimit(rlim_cur: before.rlim_max, rlim_max: before.rlim_max)
+    setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &raised)
+    defer { setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &before) }
+    let isDumpedElsewhere = system("cd \(directory.path) && ulimit -c unlimited && kill -s SEGV $$") & 0x80 != 0
+    for name in directory.names { unlink(directory.file(name)) }
+
+    for raisesAgain in [false, true] {
+      let engine = try await spawn(directory)
+      let limits = String(decoding: engine.file("limits"), as: UTF8.self)
+      #expect(limits.contains(#/Max core file size +0 +0 /#), "\(limits)")
+      if raisesAgain {
+        guard isDumpedElsewhere, system("prlimit --pid \(engine.process) --core=unlimited 2>/dev/null") == 0 else { return }
+      }
+      engine.signal(SIGSEGV)
+      try await eventually("it is dead") { engine.exitStatus == 128 + SIGSEGV }
+      #expect(!engine.hasDumpedCore, "limit raised again: \(raisesAgain)")
+    }
+  }
+
+  @Test("Another process of its user can read neither its environment nor its memory", .enabled(if: geteuid() == 0, "needs root"))
+  func unreadable() async throws {
+    let directory = try ScratchFolder()
+    #expect(chown(directory.path, 65_534, 65_534) == 0)
+    let engine = try SpawnedEngine(directory, user: 65_534)
+    engine.send(ModuleWriter.hello())
+    try await eventually("the engine is ready") { engine.has(AF_LINK_READY) }
+    let reads = { (name: String, user: Int) in
+      system("setpriv --reuid \(user) --clear-groups head -c 1 /proc/\(engine.process)/\(name) >/dev/null 2>&1") == 0
+    }
+    for name in ["environ", "maps"] { #expect(!reads(name, 65_534), "\(name)") }
+    // What the module shows of it, and what ps shows.
+    for name in ["stat", "statm", "cmdline"] { #expect(reads(name, 65_534), "\(name)") }
+    #expect(reads("environ", 0))
+  }
+
   @Test("Killed ten times in one call it misses nothing and repeats at most a second each time")
   func killed() async throws {
     let directory = try ScratchFolder()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AsteriskTestKit
+import AudioForkTestKit
 import Foundation
 import Testing
 
@@ -111,7 +112,8 @@ extension IntegrationTests {
         #expect(try await Self.unloadWhenIdle(sandbox))
         #expect(sandbox.engines().isEmpty)
         // Gone from memory as well: what is loaded next may be another build.
-        let maps = try String(contentsOfFile: "/proc/\(sandbox.processIdentifier)/maps", encoding: .utf8)
+        let maps = processFile("/proc/\(sandbox.processIdentifier)/maps")
+        #expect(maps.contains("app_dial.so"))
         #expect(!maps.contains("app_audiofork.so"))
         #expect(try await sandbox.cli("module load app_audiofork.so").contains("Loaded"))
       }

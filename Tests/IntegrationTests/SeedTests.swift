@@ -184,7 +184,7 @@ extension IntegrationTests {
 private func isListening(_ port: Int) -> Bool {
   let pattern = String(format: ":%04X ", port)
   return ["/proc/net/tcp", "/proc/net/tcp6"].contains { path in
-    let table = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+    let table = processFile(path)
     // State 0A: listening.
     return table.split(separator: "\n").contains { $0.contains(pattern) && $0.contains(" 0A ") }
   }

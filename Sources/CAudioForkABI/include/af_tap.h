@@ -92,7 +92,7 @@ static inline uint32_t af_piece_samples(uint32_t rate_hz) { return rate_hz / 100
 /*!
  * \brief Creates a file of exactly `bytes` bytes, all of them allocated, and maps it, faulted in.
  *
- * posix_fallocate makes a full tmpfs an error here instead of a SIGBUS in mid-call.
+ * posix_fallocate makes a full tmpfs an error here instead of a SIGBUS in mid-call. The mapping is left out of core files.
  *
  * \retval the mapping, and *failure = 0
  * \retval NULL, *failure = errno, and nothing is left behind
@@ -123,6 +123,11 @@ static inline void *af_map_new_file(const char *path, uint64_t bytes, int *failu
 		unlink(path);
 		return NULL;
 	}
+	/*
+	 * Not in core files: the header holds passwords and tokens, the rest is what people say. By default Linux dumps a
+	 * shared mapping whose file has been removed, and the engine removes a ring before the module unmaps it.
+	 */
+	madvise(mapping, bytes, MADV_DONTDUMP);
 	close(descriptor);
 	return mapping;
 }

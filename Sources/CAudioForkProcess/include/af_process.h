@@ -15,6 +15,16 @@
 int af_is_link(int descriptor);
 
 /*!
+ * \brief Keeps the process's memory out of core files and away from other processes of its user.
+ *
+ * Sets the limit on core files to 0 and makes the process not dumpable (prctl(2)): only root may trace it or read
+ * /proc/PID/mem, fd, environ and maps. Its memory holds URLs with passwords, headers with tokens, and audio.
+ *
+ * \note /proc/PID/stat, statm, status and cmdline stay readable for everybody
+ */
+void af_process_keep_secrets(void);
+
+/*!
  * \brief Makes the process independent of the one that spawned it.
  *
  * Closes every descriptor above the link, begins a session of its own, gives up gaining privileges, raises the limit
