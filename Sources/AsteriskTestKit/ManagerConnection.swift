@@ -85,8 +85,10 @@ package final class ManagerConnection: Sendable {
 
   private let inbox: Inbox
 
-  /// Connects to the sandbox's manager interface and logs in with all privileges.
-  package init(_ sandbox: Sandbox, hearsEvents: Bool = true) async throws {
+  /// Connects to the sandbox's manager interface and logs in: with all privileges, or with an account of manager.conf.
+  package init(
+    _ sandbox: Sandbox, hearsEvents: Bool = true, account: (name: String, secret: String)? = nil
+  ) async throws {
     guard let port = UInt16(sandbox.facts["ami_port"] ?? ""), let secret = sandbox.facts["ami_secret"] else {
       throw TestKitError("the sandbox has no manager interface")
     }
@@ -108,7 +110,7 @@ package final class ManagerConnection: Sendable {
     let inbox = Inbox(descriptor)
     self.inbox = inbox
     Thread { inbox.read() }.start()
-    let reply = try await send("Login", [("Username", "audiofork"), ("Secret", secret), ("Events", hearsEvents ? "on" : "off")])
+    let reply = try await send("Login", [("Username", account?.name ?? "audiofork"), ("Secret", account?.secret ?? secret), ("Events", hearsEvents ? "on" : "off")])
     guard reply["Response"] == "Success" else { throw TestKitError("the manager interface refuses us: \(reply)") }
   }
 

@@ -24,6 +24,7 @@ extension IntegrationTests {
       try pieces(of: scene.receiver.recording(path: "out"), signals)
     }
 
+    // behavior transfer-blind: After a blind transfer, too, the fork of the transferred party goes on.
     @Test("Blind transfer: the transferred channel keeps its fork, the transferer's ends", arguments: AsteriskRelease.tested)
     func blindTransfer(release: AsteriskRelease) async throws {
       try await Scene.with(release, dialplan: { Self.connected($0) }) { scene in
