@@ -87,7 +87,7 @@ struct af_fork {
 	uint8_t ended;               /*!< the engine has ended the fork */
 	uint32_t rate_hz;            /*!< of the channel's raw formats when the fork began */
 	uint8_t only_bridged;        /*!< option b; never changes, read by the callback */
-	uint8_t wants_digits;        /*!< the dialect tells the server of DTMF; never changes */
+	uint8_t wants_digits;        /*!< the server is told of DTMF: by its dialect, and not with digits = no; never changes */
 	uint8_t beeps_at_stop;       /*!< option P; never changes */
 	uint8_t hangs_up;            /*!< on_failure = hangup; 0 again once the call has been told to end */
 	uint32_t drain_seconds;      /*!< never changes */

@@ -31,14 +31,13 @@ package struct MuteDirections {
 }
 
 /// Mutes directions of the channel's forks, or lets them be heard again: of the one with this id, or of all. Muted
-/// samples are captured as zeros. The channel must not be locked. Returns the ids of the forks.
+/// samples are captured as zeros, muted digits not at all. The channel must not be locked. Returns the ids of the forks.
 package func muteForks(_ channel: OpaquePointer, id: Bytes?, _ directions: MuteDirections, isOn: Bool) -> [Bytes] {
   let ids = forkIDs(on: channel, id: id)
   let muted = ids.filter { id in
     withTable {
       guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return false }
-      let muted = af_word_load_relaxed(&fork.pointee.tap.muted)
-      af_word_store_relaxed(&fork.pointee.tap.muted, isOn ? muted | directions.mask : muted & ~directions.mask)
+      muteTap(&fork.pointee.tap, directions.mask, isOn: isOn, now: af_now_ns())
       var event = ForkEvent(.mute, ForkRow(fork, now: af_now_ns()))
       event.muteDirection = Bytes(text: directions.word)
       event.isMuted = isOn

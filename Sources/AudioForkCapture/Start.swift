@@ -97,7 +97,7 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
   fork.pointee.text_variable = duplicate(plan.options.textVariable)
   fork.pointee.command = duplicate(plan.command)
   fork.pointee.state = duplicate(Bytes(text: "starting"))
-  fork.pointee.wants_digits = plan.options.dialect == .audiofork ? 1 : 0
+  fork.pointee.wants_digits = plan.options.dialect == .audiofork && plan.options.sendsDigits ? 1 : 0
   fork.pointee.only_bridged = plan.options.onlyBridged ? 1 : 0
   fork.pointee.beeps_at_stop = plan.options.beepsAtStop ? 1 : 0
   fork.pointee.hangs_up = plan.options.hangsUpOnFailure ? 1 : 0
@@ -138,7 +138,7 @@ private func attach(
   ast_audiohook_init(
     &fork.pointee.hook, AST_AUDIOHOOK_TYPE_MANIPULATE, hookSource.utf8Pointer, AST_AUDIOHOOK_MANIPULATE_ALL_RATES)
   fork.pointee.hook.manipulate_callback = hook
-  // Digits may be secrets: only where the server is told of them.
+  // Digits may be secrets: only where the server is told of them, and not with digits = no.
   if fork.pointee.wants_digits != 0 { fork.pointee.hook.flags |= UInt32(AST_AUDIOHOOK_WANTS_DTMF.rawValue) }
   fork.pointee.hook_alive = 1
   fork.pointee.dirty = 1

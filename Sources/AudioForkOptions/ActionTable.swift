@@ -80,7 +80,8 @@ extension ActionDefinition {
       ParameterDefinition(name: "AudioForkID", help: "The fork to mute. Without it every fork of the channel is muted."),
     ],
     description: [
-      "Muted audio is captured as zeros: it never leaves Asterisk's memory. The stream goes on in time."
+      "Muted audio is captured as zeros: it never leaves Asterisk's memory. The stream goes on in time.",
+      "Digits of a muted direction are not captured either. In doubt a digit counts as muted: one whose press began before the mute, and one that ends less than half a second and twice its length after it. A digit that Asterisk keeps for later, because the dialplan is busy, counts when Asterisk delivers it.",
     ],
     example: """
       Action: AudioForkMute

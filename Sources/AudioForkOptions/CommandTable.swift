@@ -25,7 +25,7 @@ extension CommandDefinition {
     help: "Lists the forks of the channel, or all of them: id, channel, direction, state, URL.")
   package static let mute = CommandDefinition(
     words: "audiofork mute", arguments: "<channel> read|write|both on|off [id]", summary: "Mute a channel's audio forks",
-    help: "Mutes the fork with this id, or every fork of the channel, or lets it be heard again: read is what the party says, write what it hears. Muted audio is captured as zeros.")
+    help: "Mutes the fork with this id, or every fork of the channel, or lets it be heard again: read is what the party says, write what it hears. Muted audio is captured as zeros, muted digits not at all.")
   package static let showForks = CommandDefinition(
     words: "audiofork show forks", arguments: "", summary: "Show how the audio forks are doing",
     help: "One line for each fork: id, channel, URL, state, duration in seconds, lag in milliseconds, reconnects, lost samples.")

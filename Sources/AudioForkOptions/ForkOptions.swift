@@ -104,6 +104,8 @@ package struct ForkOptions: Sendable, Equatable {
   package var pings = true
   /// Whether what was sent and not confirmed is sent again after a break, by a dialect in which the server cannot say.
   package var replays = true
+  /// Whether the server is told of DTMF digits, by a dialect that can (`w(audiofork)`).
+  package var sendsDigits = true
   /// Whether only audio that the server has forced to its disk counts as delivered (`w(audiofork)`).
   package var wantsPersisted = false
 
@@ -521,6 +523,9 @@ extension ForkOptions {
     case .replay:
       guard let isRepeated = ForkOptions.replay(value) else { return false }
       replays = isRepeated
+    case .digits:
+      guard let isOn = ForkOptions.truth(value) else { return false }
+      sendsDigits = isOn
     case .acknowledge:
       guard let persisted = ForkOptions.acknowledgement(value) else { return false }
       wantsPersisted = persisted

@@ -11,7 +11,7 @@ package enum SettingKind: Sendable {
   case tls, verify, caFile, certificateFile, keyFile
   case reconnectMaxWait, reconnectAttempts, connectTimeout
   case buffer, drain
-  case ping, acknowledge, replay, onFailure
+  case ping, acknowledge, replay, digits, onFailure
   case spool, spoolTime, spoolLimit, spoolSync
 
   /// Whether the value may be a secret, so that messages don't show it.
@@ -80,6 +80,10 @@ extension ProfileKey {
     ProfileKey(
       name: "replay", kind: .replay, form: "unacked or none",
       help: "With dialect raw: what a server is sent again after a break. unacked: what it has not confirmed, so that nothing is missing and up to a second may come twice. none: nothing, so that nothing comes twice; what it has not confirmed is reported as a gap, although it may have arrived. After a crash of the engine it is unacked all the same. Default: unacked.",
+      isGeneral: true),
+    ProfileKey(
+      name: "digits", kind: .digits, form: "yes or no",
+      help: "With dialect audiofork: whether the server is told of DTMF digits. With no the module does not even see them. Default: yes.",
       isGeneral: true),
     ProfileKey(
       name: "on_failure", kind: .onFailure, form: "continue or hangup",

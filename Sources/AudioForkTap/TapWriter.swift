@@ -56,14 +56,53 @@ package func captureFrame(_ tap: UnsafeMutablePointer<af_tap>, _ frame: Captured
   }
 }
 
-/// Writes a DTMF digit to the tap: ASCII, and for how many milliseconds it was pressed. As `captureFrame`.
+/// Mutes directions of the tap (bit 0 in, bit 1 out), or ends their mute. `now` is CLOCK_MONOTONIC. Any thread, but one
+/// at a time for each tap.
+package func muteTap(_ tap: UnsafeMutablePointer<af_tap>, _ directions: UInt64, isOn: Bool, now: Int64) {
+  let muted = af_word_load_relaxed(&tap.pointee.muted)
+  if isOn {
+    af_word_store_release(&tap.pointee.muted, muted | directions)
+    return
+  }
+  // Before the bits: a digit that is not muted any more must find the moment.
+  let ending = muted & directions
+  let moment = UInt64(truncatingIfNeeded: now)
+  if ending & 1 != 0 { af_word_store_relaxed(&tap.pointee.unmuted_ns.0, moment) }
+  if ending & 2 != 0 { af_word_store_relaxed(&tap.pointee.unmuted_ns.1, moment) }
+  af_word_store_release(&tap.pointee.muted, muted & ~directions)
+}
+
+/// How much earlier than its frame says a digit's press may have begun: Asterisk waits for a digit's end, for the gap
+/// between two digits and for the jitter of the network.
+private let pressSlackNanoseconds: Int64 = 500_000_000
+
+/// Whether any part of a digit's press may lie in a mute of its direction.
+///
+/// Where Asterisk generates a digit's length itself, it does so after the press: the press may have begun twice that
+/// length ago. A digit in doubt counts as muted.
+@inline(__always)
+private func isDigitMuted(
+  _ tap: UnsafeMutablePointer<af_tap>, direction: UInt32, milliseconds: UInt32, now: Int64
+) -> Bool {
+  if af_word_load_acquire(&tap.pointee.muted) & (1 &<< UInt64(direction)) != 0 { return true }
+  let unmuted =
+    direction == 0
+    ? af_word_load_relaxed(&tap.pointee.unmuted_ns.0) : af_word_load_relaxed(&tap.pointee.unmuted_ns.1)
+  let press = Int64(milliseconds) &* 2_000_000 &+ pressSlackNanoseconds
+  return unmuted != 0 && Int64(truncatingIfNeeded: unmuted) > now &- press
+}
+
+/// Writes a DTMF digit to the tap: ASCII, and for how many milliseconds it was pressed; a digit that was pressed, in
+/// part at least, while its direction was muted is not written. As `captureFrame`.
 @inline(__always)
 package func captureDigit(
   _ tap: UnsafeMutablePointer<af_tap>, direction givenDirection: UInt32, digit: UInt8, milliseconds: UInt32, now: Int64
 ) {
   guard af_word_load_relaxed(&tap.pointee.closed) == 0, tap.pointee.ring != nil else { return }
   let direction = givenDirection & 1
-  guard tap.pointee.directions & (1 &<< UInt64(direction)) != 0 else { return }
+  guard tap.pointee.directions & (1 &<< UInt64(direction)) != 0,
+    !isDigitMuted(tap, direction: direction, milliseconds: milliseconds, now: now)
+  else { return }
   var entry = af_ring_entry()
   entry.arrival_ns = now &- tap.pointee.epoch_ns
   entry.direction = UInt8(truncatingIfNeeded: direction)
@@ -130,6 +169,13 @@ private func capture(
     let word = af_ring_ahead(tap.pointee.ring, direction)
     af_word_store_relaxed(word, af_word_load_relaxed(word) &+ UInt64(frame.count))
   }
+}
+
+/// After a while in which nothing could be captured: what RTP time comes next is unknown. No frame may be captured
+/// meanwhile.
+package func forgetTiming(_ tap: UnsafeMutablePointer<af_tap>) {
+  tap.pointee.in.knows_ts = 0
+  tap.pointee.out.knows_ts = 0
 }
 
 /// Stores one entry; the order of stores is the one that af_ring.h describes.

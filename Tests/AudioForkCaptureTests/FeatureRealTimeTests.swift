@@ -30,7 +30,7 @@ extension FakedEngine {
 }
 
 /// The events that the faked Asterisk was told of, their lines ending as a test's do.
-private var events: String {
+var events: String {
   guard let text = fake_events() else { return "" }
   defer { free(text) }
   return String(decoding: String(cString: text).utf8.filter { $0 != 13 }, as: UTF8.self)

@@ -193,7 +193,7 @@ private func example(_ kind: SettingKind) -> String {
   case .beepInterval: "30"
   case .idVariable, .textVariable: "NAME"
   case .tls: "insecure"
-  case .verify, .ping: "no"
+  case .verify, .ping, .digits: "no"
   case .acknowledge: "persisted"
   case .replay: "none"
   case .onFailure: "hangup"
@@ -250,6 +250,20 @@ struct ProfileTests {
     let found = try #require(ProfileKey.named(bytes(key)))
     let error = #expect(throws: OptionError.self) { try options.apply(found, bytes(value)) }
     #expect(error.map { text($0.message) } == message)
+  }
+
+  @Test("Digits are told unless a profile says no, in any of Asterisk's words")
+  func digits() throws {
+    let key = try #require(ProfileKey.named(bytes("digits")))
+    #expect(ForkOptions().sendsDigits)
+    for (word, isOn) in [("no", false), ("off", false), ("0", false), ("yes", true), ("TRUE", true)] {
+      var options = ForkOptions()
+      try options.apply(key, bytes(word))
+      #expect(options.sendsDigits == isOn, "\(word)")
+    }
+    var options = ForkOptions()
+    let error = #expect(throws: OptionError.self) { try options.apply(key, bytes("none")) }
+    #expect(error.map { text($0.message) } == "digits = 'none' is not accepted; it takes yes or no")
   }
 
   @Test("A certificate without its key is refused, and the reverse")

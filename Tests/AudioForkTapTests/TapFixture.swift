@@ -89,6 +89,18 @@ final class TestTap {
   /// Mutes these directions from the next frame on; bit 0 in, bit 1 out.
   func mute(_ bits: UInt64) { af_word_store_relaxed(&tap.pointee.muted, bits) }
 
+  /// Mutes these directions, or ends their mute, at a moment in nanoseconds since the epoch.
+  func mute(_ bits: UInt64, isOn: Bool, at moment: Int64) {
+    muteTap(tap, bits, isOn: isOn, now: TestTap.epoch + moment)
+  }
+
+  /// Captures a digit that ends at `end`, in nanoseconds since the epoch, and that Asterisk says was `milliseconds` long.
+  func press(_ direction: Direction, _ digit: Character, milliseconds: UInt32, end: Int64) {
+    captureDigit(
+      tap, direction: UInt32(direction.rawValue), digit: digit.asciiValue ?? 0, milliseconds: milliseconds,
+      now: TestTap.epoch + end)
+  }
+
   func close(at moment: Int64) { closeTap(tap, now: TestTap.epoch + moment) }
 }
 

@@ -74,6 +74,51 @@ struct TapWriterTests {
     #expect(reader.captured(.in) == 320 && reader.captured(.out) == 320)
   }
 
+  /// The digits in the ring, in their order.
+  private var digits: String {
+    (0..<Int(reader.published)).map(fields).filter { UInt32($0.kind) == AF_ENTRY_DTMF.rawValue }
+      .reduce(into: "") { $0.unicodeScalars.append(Unicode.Scalar($1.detail)) }
+  }
+
+  @Test("A digit is captured only if no part of its press can lie in a mute of its direction")
+  func mutedDigits() {
+    tap.press(.in, "1", milliseconds: 100, end: 900 * millisecond)
+    tap.mute(1, isOn: true, at: 1000 * millisecond)
+    // Pressed before the mute, released in it; and pressed in it. The other direction is not muted.
+    tap.press(.in, "2", milliseconds: 200, end: 1100 * millisecond)
+    tap.press(.in, "3", milliseconds: 100, end: 4000 * millisecond)
+    tap.press(.out, "4", milliseconds: 100, end: 4000 * millisecond)
+    tap.mute(3, isOn: false, at: 5000 * millisecond)
+    // Released after the mute: up to twice its length, which Asterisk may have generated, and half a second count.
+    tap.press(.in, "5", milliseconds: 200, end: 5050 * millisecond)
+    tap.press(.in, "6", milliseconds: 200, end: 5899 * millisecond)
+    tap.press(.out, "7", milliseconds: 200, end: 5050 * millisecond)
+    tap.press(.in, "8", milliseconds: 200, end: 5900 * millisecond)
+    tap.press(.in, "9", milliseconds: 4000, end: 9000 * millisecond)
+    #expect(digits == "1478")
+    // A whole mute within one press.
+    tap.mute(2, isOn: true, at: 20_000 * millisecond)
+    tap.mute(2, isOn: false, at: 20_100 * millisecond)
+    tap.press(.out, "*", milliseconds: 1000, end: 20_900 * millisecond)
+    tap.press(.in, "#", milliseconds: 1000, end: 20_900 * millisecond)
+    #expect(digits == "1478#")
+    // Lengths that no digit has do no harm: they are taken as given.
+    tap.press(.out, "A", milliseconds: .max, end: 30_000 * millisecond)
+    tap.press(.out, "B", milliseconds: 0, end: 30_000 * millisecond)
+    #expect(digits == "1478#B")
+  }
+
+  @Test("A mute that is ended a second time, or that never was, hides no digit")
+  func unmutedDigits() {
+    tap.mute(3, isOn: false, at: 1000 * millisecond)
+    tap.press(.in, "1", milliseconds: 100, end: 1010 * millisecond)
+    tap.mute(1, isOn: true, at: 2000 * millisecond)
+    tap.mute(1, isOn: false, at: 3000 * millisecond)
+    tap.mute(1, isOn: false, at: 9000 * millisecond)
+    tap.press(.in, "2", milliseconds: 100, end: 9010 * millisecond)
+    #expect(digits == "12")
+  }
+
   @Test("What is too far ahead is stored, flagged and counted, and the next frame is placed as if it had not been")
   func ahead() throws {
     for _ in 0..<110 { tap.capture(.out, frame(20), at: 20 * millisecond) }

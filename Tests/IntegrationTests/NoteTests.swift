@@ -77,6 +77,58 @@ extension IntegrationTests {
       }
     }
 
+    @Test(
+      "No digit of a muted direction reaches the server, nor any digit of a profile with digits = no",
+      arguments: AsteriskRelease.tested)
+    func mutedDigits(release: AsteriskRelease) async throws {
+      let dialplan = { (receiver: Receiver) in
+        """
+        exten => a,1,Answer()
+         same => n,AudioFork(\(receiver.url("notes")),D(stereo)w(audiofork))
+         same => n,AudioFork(quiet)
+         same => n,Wait(60)
+        """
+      }
+      try await Scene.with(release, dialplan: dialplan) { scene in
+        let file = scene.sandbox.folder.appending(path: "etc/audiofork.conf")
+        let quiet = "\n[quiet]\nurl = \(scene.receiver.url("quiet"))\ndialect = audiofork\ndigits = no\n"
+        try (String(contentsOf: file, encoding: .utf8) + quiet).write(to: file, atomically: true, encoding: .utf8)
+        try await scene.sandbox.cli("module reload app_audiofork.so")
+        try await scene.sandbox.call("a", "first")
+        for path in ["notes", "quiet"] { #expect(await scene.receiver.started(1, path: path, within: 10)) }
+        let channel = try await scene.channel("Local/a@test")
+        func told() -> [String] {
+          ["notes", "quiet"].flatMap { path in
+            scene.receiver.events("started", path: path).compactMap(\.id).flatMap { id in
+              ToldLine.all("dtmf", of: id, in: scene.receiver.lines).compactMap { $0.texts["digit"] }
+            }
+          }
+        }
+        func press(_ digits: String) async throws {
+          for digit in digits.map(String.init) {
+            let before = scene.manager.events(named: "DTMFEnd").count
+            try await scene.act("PlayDTMF", [("Channel", channel), ("Digit", digit), ("Receive", "true")])
+            #expect(await becomesTrue(within: 5) { scene.manager.events(named: "DTMFEnd").count > before }, "\(digit)")
+          }
+          // What a hook is told of an end that Asterisk delays comes after the event.
+          try await Task.sleep(for: .milliseconds(300))
+        }
+        func mute(_ state: String) async throws {
+          try await scene.act("AudioForkMute", [("Channel", channel), ("Direction", "both"), ("State", state)])
+        }
+        try await press("9")
+        #expect(await becomesTrue(within: 5) { told() == ["9"] }, "\(told())")
+        try await mute("on")
+        try await press("4111")
+        try await mute("off")
+        // A digit that may have been pressed before this moment still counts as muted.
+        try await Task.sleep(for: .milliseconds(1200))
+        try await press("8")
+        #expect(await becomesTrue(within: 5) { told().last == "8" })
+        #expect(told() == ["9", "8"])
+      }
+    }
+
     /// The speaker pressed 5 and # before it spoke, 700 ms apart; the party 7 between its two signals.
     private func expectDigits(_ digits: [ToldLine], in spoken: [Int16], out played: [Int16]) throws {
       let keys = Self.common.union(["direction", "position", "digit", "milliseconds"])

@@ -49,7 +49,8 @@ struct af_tap {
 	uint64_t head;             /*!< bytes claimed so far */
 	int64_t epoch_ns;          /*!< CLOCK_MONOTONIC of the epoch */
 	uint64_t directions;       /*!< bit 0: in, bit 1: out */
-	uint64_t muted;            /*!< shared word: bits as in `directions`; written by any thread */
+	uint64_t muted;            /*!< shared word: bits as in `directions`; written under the table's lock */
+	uint64_t unmuted_ns[2];    /*!< shared words: CLOCK_MONOTONIC at which a direction's last mute ended; 0: never */
 	uint64_t closed;           /*!< shared word: enum af_tap_closed */
 	const void *channel_seen;  /*!< compared only, never followed */
 	struct af_direction_state in;
