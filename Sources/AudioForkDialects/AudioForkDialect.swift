@@ -28,16 +28,17 @@ package struct AudioForkDialect: Dialect {
     let parameters = stream.parameters.map { field in
       (name: String(decoding: field.name, as: UTF8.self), value: JSONValue.string(String(decoding: field.value, as: UTF8.self)))
     }
-    let start: JSONValue = [
-      "type": "start", "version": JSONValue(1), "id": .string(stream.forkID),
-      "epoch": JSONValue(stream.epochMilliseconds), "channel": .string(stream.channel),
-      "uniqueid": .string(stream.uniqueID), "linkedid": .string(stream.linkedID),
-      "direction": .string(stream.direction.word.description), "format": .string(stream.format),
-      "rate": JSONValue(stream.rateHertz), "channels": JSONValue(stream.channelCount),
-      "parameters": .object(parameters), "acknowledge": .string(stream.acknowledgement.rawValue),
-      "position": JSONValue(position),
+    var members: [(name: String, value: JSONValue)] = [
+      ("type", "start"), ("version", JSONValue(1)), ("id", .string(stream.forkID)),
+      ("epoch", JSONValue(stream.epochMilliseconds)), ("channel", .string(stream.channel)),
+      ("uniqueid", .string(stream.uniqueID)), ("linkedid", .string(stream.linkedID)),
+      ("direction", .string(stream.direction.word.description)), ("format", .string(stream.format)),
+      ("rate", JSONValue(stream.rateHertz)), ("channels", JSONValue(stream.channelCount)),
+      ("parameters", .object(parameters)), ("acknowledge", .string(stream.acknowledgement.rawValue)),
+      ("position", JSONValue(position)),
     ]
-    return [.text(start.encoded)]
+    if !stream.secret.isEmpty { members.append(("secret", .string(stream.secret))) }
+    return [.text(JSONValue.object(members).encoded)]
   }
 
   package func encode(_ samples: [Int16], at position: UInt64, into message: inout [UInt8]) {

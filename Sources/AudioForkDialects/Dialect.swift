@@ -19,6 +19,9 @@ package struct StreamDescription: Sendable, Equatable {
   package var parameters: [RequestField] = []
   /// When the fork began, milliseconds since 1970 (UTC): the time of position 0.
   package var epochMilliseconds: Int64 = 0
+  /// What only the fork and its servers know, the same for all of the fork's life; empty where there is none. Not for
+  /// logs.
+  package var secret = ""
   /// What an acknowledgement has to say where the dialect knows any.
   package var acknowledgement = AcknowledgementLevel.received
 

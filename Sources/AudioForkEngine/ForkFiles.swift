@@ -114,8 +114,10 @@ struct ForkFacts {
   let stream: StreamDescription
   let limits: ForkLimits
 
-  /// `epochNanoseconds`: CLOCK_REALTIME of position 0.
-  init(_ facts: RingFacts, id: String, epochNanoseconds: Int64) throws(ForkFailure) {
+  /// `epochNanoseconds`: CLOCK_REALTIME of position 0. `secret`: as in the ring.
+  init(
+    _ facts: RingFacts, id: String, epochNanoseconds: Int64, secret: (UInt64, UInt64)
+  ) throws(ForkFailure) {
     do throws(OptionError) {
       options = try ForkFacts.options(facts)
     } catch {
@@ -131,11 +133,17 @@ struct ForkFacts {
     stream.channelCount = options.direction.channelCount
     stream.parameters = options.parameters
     stream.epochMilliseconds = epochNanoseconds / 1_000_000
+    if secret != (0, 0) { stream.secret = ForkFacts.hexadecimal(secret.0) + ForkFacts.hexadecimal(secret.1) }
     stream.acknowledgement = options.wantsPersisted ? .persisted : .received
     self.stream = stream
     limits = ForkLimits(
       attemptsMax: options.reconnectAttempts, waitMax: .seconds(options.reconnectWaitSeconds),
       drain: .seconds(facts.drainSeconds), endpointCount: endpoints.count)
+  }
+
+  private static func hexadecimal(_ word: UInt64) -> String {
+    let digits = String(word, radix: 16)
+    return String(repeating: "0", count: 16 - digits.utf8.count) + digits
   }
 
   /// Does what the module did with the same words: URLs, the profile's settings, then the options.

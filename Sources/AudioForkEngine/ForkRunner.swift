@@ -123,7 +123,7 @@ final class ForkRunner {
     self.surroundings = surroundings
     self.onEnd = onEnd
     let ring = try files.openRing()
-    facts = try ForkFacts(ring.facts, id: id, epochNanoseconds: ring.epochRealtime)
+    facts = try ForkFacts(ring.facts, id: id, epochNanoseconds: ring.epochRealtime, secret: ring.secret)
     dialect = facts.makeDialect()
     let cursor = try files.openCursor()
     try files.checkRing()

@@ -6,6 +6,7 @@ internal import Glibc
 struct RingFileLayout {
   var epochMonotonic: Int64
   var epochRealtime: Int64
+  var secret: (UInt64, UInt64)
   var fileBytes: Int
   var indexOffset: Int
   var indexMask: UInt64
@@ -36,6 +37,7 @@ struct RingFileLayout {
     }
     epochMonotonic = header.epoch_monotonic_ns
     epochRealtime = header.epoch_realtime_ns
+    secret = header.secret
     fileBytes = Int(status.st_size)
     indexOffset = Int(header.header_bytes)
     indexMask = header.index_entries &- 1

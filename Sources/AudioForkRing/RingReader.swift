@@ -30,6 +30,9 @@ package final class RingReader {
   /// CLOCK_MONOTONIC and CLOCK_REALTIME of media time 0, nanoseconds.
   package let epochMonotonic: Int64
   package let epochRealtime: Int64
+  /// What only this fork's engines and servers know of it, 128 random bits; zeros where its module gave it none. Not
+  /// for logs.
+  package let secret: (UInt64, UInt64)
   /// What the header says about the fork.
   package let facts: RingFacts
   /// Entries that the index holds, and bytes that the sample area holds.
@@ -69,6 +72,7 @@ package final class RingReader {
     ownsMapping = writers == nil
     epochMonotonic = layout.epochMonotonic
     epochRealtime = layout.epochRealtime
+    secret = layout.secret
     facts = RingFacts(layout.facts)
     indexEntries = layout.indexMask + 1
     areaBytes = layout.areaMask + 1

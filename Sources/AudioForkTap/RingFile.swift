@@ -56,6 +56,8 @@ package func createRing(
   header.pointee.epoch_realtime_ns = wall
   header.pointee.facts_offset = UInt32(AF_RING_FACTS_OFFSET)
   header.pointee.facts_bytes = UInt32(truncatingIfNeeded: facts.count)
+  // Early in the system's start there may be no random numbers; a fork without a secret works.
+  if getentropy(&header.pointee.secret, 16) != 0 { header.pointee.secret = (0, 0) }
   facts.withUnsafeBytes { bytes in
     if let base = bytes.baseAddress { (mapping + Int(AF_RING_FACTS_OFFSET)).copyMemory(from: base, byteCount: bytes.count) }
   }

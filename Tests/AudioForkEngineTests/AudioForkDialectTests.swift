@@ -28,6 +28,11 @@ struct AudioForkDialectTests {
         == #"{"type":"start","version":1,"id":"af-1","epoch":1790000000123,"channel":"PJSIP/\"a\"-1","#
         + #""uniqueid":"17.1","linkedid":"17.0","direction":"stereo","format":"slin16","rate":16000,"channels":2,"#
         + #""parameters":{"k":"a&b"},"acknowledge":"persisted","position":4711}"#)
+    var secretive = stream
+    secretive.secret = "00ff"
+    guard case .text(let told)? = dialect.opening(secretive, position: 4711).first else { throw Unexpected() }
+    #expect(told == text.dropLast() + #","secret":"00ff"}"#)
+    #expect(!dialect.requestHeaders(secretive).contains { $0.value.contains("00ff") })
   }
 
   @Test("A binary message is the position and the samples")

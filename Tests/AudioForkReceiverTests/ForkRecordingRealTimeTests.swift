@@ -6,9 +6,13 @@ import Testing
 private struct ForkClient {
   let client: TestClient
 
-  init(port: Int, id: String = "af-1", path: String = "/calls", acknowledge: String = "received", position: UInt64 = 0) throws {
+  init(
+    port: Int, id: String = "af-1", path: String = "/calls", acknowledge: String = "received", position: UInt64 = 0,
+    secret: String? = nil
+  ) throws {
     client = try TestClient(port: port, path: path, headers: ["Sec-WebSocket-Protocol: audiofork.v1"])
-    client.send(1, Array(startMessage(id: id, position: position, acknowledge: acknowledge).utf8))
+    let message = startMessage(id: id, position: position, acknowledge: acknowledge, secret: secret)
+    client.send(1, Array(message.utf8))
   }
 
   func send(_ samples: ArraySlice<Int16>, at position: Int) {
@@ -107,6 +111,34 @@ struct ForkRecordingRealTimeTests {
     #expect(new.client.close()?.code == 1000)
     #expect(ParsedWav(contents(folder.files.first ?? ""))?.samples == bytes(said))
     #expect(receiver.tells(#""duplicates":0"#))
+  }
+
+  @Test("Who does not know a fork's secret neither takes it over nor writes into its file, at the same address either")
+  func secret() throws {
+    let folder = try TemporaryFolder()
+    let receiver = try ServeProcess(["serve", "--listen", "127.0.0.1:0", "--out", folder.path, "--json"])
+    let port = try #require(receiver.port())
+    let said = noise(1600)
+    let fork = try ForkClient(port: port, secret: "5ec7e7")
+    #expect(fork.resume() == 0)
+    fork.send(said[0..<800], at: 0)
+    #expect(fork.isAcknowledged(800))
+    for secret in [nil, "5ec7e8"] {
+      let intruder = try ForkClient(port: port, secret: secret)
+      #expect(intruder.resume() == 0)
+      intruder.send([Int16](repeating: 0x66, count: 800)[...], at: 0)
+      #expect(intruder.isAcknowledged(800))
+    }
+    fork.send(said[800..<1200], at: 800)
+    #expect(fork.isAcknowledged(1200), "it was not thrown out")
+    let again = try ForkClient(port: port, secret: "5ec7e7")
+    #expect(again.resume() == 1200)
+    again.send(said[1200...], at: 1200)
+    #expect(again.isAcknowledged(1600))
+    #expect(again.client.close()?.code == 1000)
+    #expect(folder.names.count == 3)
+    #expect(folder.files.count { ParsedWav(contents($0))?.samples == bytes(said) } == 1)
+    #expect(!receiver.output.contains("5ec7e7"))
   }
 
   @Test("A fork that comes from another server begins with silence up to its position; one of another form is refused")

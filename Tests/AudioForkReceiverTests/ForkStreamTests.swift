@@ -19,10 +19,13 @@ private func audio(_ position: UInt64, frames: Int, of value: UInt8 = 7) -> WebS
 
 private func samples(_ frames: Int, of value: UInt8 = 7) -> ByteBuffer { ByteBuffer(repeating: value, count: frames * 2) }
 
-func startMessage(id: String = "af-1", position: UInt64 = 0, acknowledge: String = "received") -> String {
+func startMessage(
+  id: String = "af-1", position: UInt64 = 0, acknowledge: String = "received", secret: String? = nil
+) -> String {
   #"{"type":"start","version":1,"id":"\#(id)","epoch":1790000000123,"channel":"x","uniqueid":"1","linkedid":"1","#
     + #""direction":"both","format":"slin","rate":8000,"channels":1,"parameters":{},"#
-    + #""acknowledge":"\#(acknowledge)","position":\#(position)}"#
+    + #""acknowledge":"\#(acknowledge)","position":\#(position)"#
+    + (secret.map { #","secret":"\#($0)""# } ?? "") + "}"
 }
 
 /// A stream whose file holds the stream up to a position. `delivered`: the position that `start` says.

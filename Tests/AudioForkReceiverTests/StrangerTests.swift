@@ -27,8 +27,10 @@ struct ClientSeparationTests {
     #expect(hex(SHA256.digest(message.utf8)) == digest)
   }
 
-  private func start(id: String = "af-1", epoch: Int = 1_790_000_000) throws -> ForkStart {
-    let text = startMessage(id: id).replacingOnce("1790000000123", "\(epoch)123")
+  private func start(
+    id: String = "af-1", epoch: Int = 1_790_000_000, secret: String? = nil
+  ) throws -> ForkStart {
+    let text = startMessage(id: id, secret: secret).replacingOnce("1790000000123", "\(epoch)123")
     guard case .start(let start) = try ForkMessage(text) else { throw SystemCallFailed(what: "no start") }
     return start
   }
@@ -53,6 +55,10 @@ struct ClientSeparationTests {
       try named(ClientIdentity(token: SHA256.digest("two".utf8), address: "192.0.2.1")),
       try named(ClientIdentity(certificate: [1], address: "192.0.2.1")),
       try named(ClientIdentity(certificate: [1], token: token, address: "192.0.2.1")),
+      try RecordingName.stem(path: "/calls", fork: start(secret: "a"), client: client),
+      try RecordingName.stem(path: "/calls", fork: start(secret: "b"), client: client),
+      try RecordingName.stem(
+        path: "/calls", fork: start(secret: "a"), client: ClientIdentity(token: token, address: "192.0.2.1")),
       try RecordingName.stem(path: "/c", fork: start(id: "call/1"), client: client),
       try RecordingName.stem(path: "/c", fork: start(id: "call:1"), client: client),
       try RecordingName.stem(path: "/c", fork: start(id: long + "1"), client: client),
@@ -60,7 +66,10 @@ struct ClientSeparationTests {
     ]
     #expect(Set(names).count == names.count)
     #expect(names.allSatisfy { $0.utf8.count < 200 })
-    // A certificate or a token follows its client to other addresses.
+    // A certificate, a token or a secret follows its client to other addresses.
+    let elsewhere = ClientIdentity(address: "2001:db8::1")
+    #expect(RecordingName.stem(path: "/calls", fork: try start(secret: "a"), client: elsewhere) == names[8])
+    #expect(RecordingName.stem(path: "/calls", fork: try start(secret: ""), client: client) == name)
     for address in ["192.0.2.1", "192.0.2.2"] {
       let known = ClientIdentity(token: token, address: address)
       #expect(RecordingName.stem(path: "/calls", fork: try start(), client: known) == names[4])

@@ -15,6 +15,8 @@ package struct ForkStart: Equatable, Sendable {
   package let position: UInt64
   /// Whether only what is on the disk is to be acknowledged.
   package let wantsPersisted: Bool
+  /// Digest of what only the fork knows beside its servers; nil where it says nothing of the kind.
+  package let secret: [UInt8]?
 }
 
 /// What a client says in a text message of `audiofork.v1` (docs/receiving/audiofork-v1.md).
@@ -123,6 +125,7 @@ extension ForkStart {
     }
     self.encoding = encoding
     wantsPersisted = value["acknowledge"]?.text == "persisted"
+    secret = value["secret"]?.text.flatMap { $0.isEmpty ? nil : SHA256.digest($0.utf8) }
   }
 }
 

@@ -22,7 +22,8 @@ package enum RecordingName {
   package static func stem(path: String, fork: ForkStart, client: ClientIdentity) -> String {
     let readable = stem(path: path, forkID: fork.id, unixSeconds: fork.epochSeconds)
     var key: [UInt8] = []
-    for part in [Array(path.utf8), Array(fork.id.utf8), Array("\(fork.epochSeconds)".utf8), client.bytes] {
+    let owner = client.key(secret: fork.secret)
+    for part in [Array(path.utf8), Array(fork.id.utf8), Array("\(fork.epochSeconds)".utf8), owner] {
       key += SHA256.digest(part)
     }
     let digits = SHA256.digest(key).prefix(12).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }

@@ -55,7 +55,8 @@ struct af_ring_header {
 	int64_t epoch_realtime_ns;    /*!< CLOCK_REALTIME of the same moment */
 	uint32_t facts_offset;        /*!< AF_RING_FACTS_OFFSET */
 	uint32_t facts_bytes;         /*!< length of the facts: fields as in af_link.h */
-	uint64_t reserved[24];
+	uint64_t secret[2];           /*!< random, so that a server can tell this fork from who knows its id; 0: none */
+	uint64_t reserved[22];
 	/* From here on words change while the call runs (relaxed or release stores of the single writer). */
 	uint64_t published;           /*!< entries completely written */
 	uint64_t claimed;             /*!< bytes of the sample area ever claimed; start of the next entry */
