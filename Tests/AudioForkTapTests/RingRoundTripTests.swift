@@ -28,6 +28,21 @@ struct RingRoundTripTests {
     #expect(reader.facts == facts)
   }
 
+  @Test("Each ring has a secret of its own, which every reader of it sees")
+  func secret() throws {
+    let folder = try ScratchFolder()
+    let taps = try (0..<3).map { try TestTap(in: folder, name: "\($0).ring") }
+    let secrets = try taps.map { try RingReader(path: $0.path).secret }
+    for (tap, secret) in zip(taps, secrets) {
+      #expect(secret.0 != 0 && secret.1 != 0)
+      #expect(try RingReader(path: tap.path).secret == secret)
+      let dump = RingDump(try RingReader(path: tap.path), showsSamples: true)
+      let shown = dump.heading(path: tap.path, parameters: []).joined()
+      #expect(!shown.contains(String(secret.0, radix: 16)) && !shown.contains(String(secret.0)))
+    }
+    #expect(Set(secrets.map(\.0)).count == 3 && Set(secrets.map(\.1)).count == 3)
+  }
+
   @Test("Facts that are missing or out of range have their defaults")
   func defaults() throws {
     let folder = try ScratchFolder()
