@@ -37,8 +37,9 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(help: "File with tokens, one on each line: clients have to send one of them as Authorization: Bearer TOKEN.")
   var tokenFile: String?
 
-  @Option(help: "Streams at a time; further clients are answered with 503.")
-  var maxConnections = Receiver.Limits().streams
+  @Option(
+    help: "Streams at a time; more clients get 503. Default: 1000, or what the limit on open files allows.")
+  var maxConnections: Int?
 
   @Flag(help: "Print each event as a JSON object on a line of its own.")
   var json = false
@@ -48,7 +49,7 @@ struct ServeCommand: AsyncParsableCommand {
     guard (certificate == nil) == (key == nil) else {
       throw ValidationError("--certificate and --key belong together: give both for wss://, or none for ws://")
     }
-    guard (1...100_000).contains(maxConnections) else {
+    if let maxConnections, !(1...100_000).contains(maxConnections) {
       throw ValidationError("--max-connections needs a number from 1 to 100000, not \(maxConnections)")
     }
     guard clientCa == nil || certificate != nil else {
@@ -94,10 +95,11 @@ struct ServeCommand: AsyncParsableCommand {
     }
   }
 
-  private static func limits(streams: Int, descriptors: Int) -> Receiver.Limits {
-    var limits = Receiver.Limits(streams: streams)
-    if Receiver.Limits.descriptors(streams: streams) > descriptors {
-      limits.streams = Receiver.Limits.streams(descriptors: descriptors)
+  private static func limits(streams wanted: Int?, descriptors: Int) -> Receiver.Limits {
+    var limits = Receiver.Limits()
+    let streams = wanted ?? limits.streams
+    limits.streams = min(streams, Receiver.Limits.streams(descriptors: descriptors))
+    if wanted != nil, limits.streams < streams {
       say(
         "WARNING: --max-connections is \(limits.streams) and not \(streams), because the limit on open files is "
           + "\(descriptors); raise it with 'ulimit -n' or LimitNOFILE=")

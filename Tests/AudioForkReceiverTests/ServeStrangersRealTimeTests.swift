@@ -105,6 +105,12 @@ struct ServeStrangersRealTimeTests {
     #expect(folder.names.count == 3)
     let wrong = try ServeProcess(["serve", "--max-connections", "0"])
     #expect(wrong.exitStatus() == 64)
+    let few = try ServeProcess(
+      ["serve", "--listen", "127.0.0.1:0", "--out", folder.path, "--max-connections", "500"], openFilesMax: 400)
+    #expect(few.port() != nil)
+    #expect(
+      few.errors == "audiofork serve: WARNING: --max-connections is 40 and not 500, because the limit on open files is "
+        + "400; raise it with 'ulimit -n' or LimitNOFILE=\n")
   }
 
   @Test("On an address that others reach one line warns of what is open to them; on loopback none does")

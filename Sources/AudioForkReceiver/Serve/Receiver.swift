@@ -73,11 +73,8 @@ package struct Receiver: Service {
       self.stop = stop
     }
 
-    /// Descriptors that so many streams need: a socket and a file each, connections that are not yet a stream, and what
-    /// the process has open besides.
-    package static func descriptors(streams: Int) -> Int { 2 * streams + ConnectionRegistry.handshakesMax + 64 }
-
-    /// Streams for which so many descriptors suffice.
+    /// Streams for which so many descriptors suffice: a socket and a file each, beside the connections that are not yet
+    /// a stream, and what the process has open besides.
     package static func streams(descriptors: Int) -> Int {
       max(1, (descriptors - ConnectionRegistry.handshakesMax - 64) / 2)
     }

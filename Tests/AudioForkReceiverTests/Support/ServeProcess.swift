@@ -10,8 +10,9 @@ final class ServeProcess {
 
   /// - Parameters:
   ///   - fileBlocksMax: limit on the size of files, in 512-byte blocks, for a disk that fills up.
+  ///   - openFilesMax: limit on open files.
   ///   - output: where standard output goes; nil: to a file, which `output` reads.
-  init(_ arguments: [String], fileBlocksMax: Int? = nil, output: String? = nil) throws {
+  init(_ arguments: [String], fileBlocksMax: Int? = nil, openFilesMax: Int? = nil, output: String? = nil) throws {
     folder = try TemporaryFolder()
     outputPath = output ?? folder.path + "/output"
     errorPath = folder.path + "/errors"
@@ -20,7 +21,8 @@ final class ServeProcess {
     let folders = String(cString: runner).split(separator: "/").dropLast()
     let executable = (folders + ["audiofork"]).map { "/" + $0 }.joined()
     guard access(executable, X_OK) == 0 else { throw SystemCallFailed(what: "no \(executable)") }
-    let limit = fileBlocksMax.map { "ulimit -f \($0); " } ?? ""
+    let limit =
+      (fileBlocksMax.map { "ulimit -f \($0); " } ?? "") + (openFilesMax.map { "ulimit -n \($0); " } ?? "")
     let command = ["/bin/sh", "-c", limit + "exec \"$@\" >\(outputPath) 2>\(errorPath)", "sh", executable] + arguments
     var strings: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
     defer { for string in strings { free(string) } }
