@@ -15,6 +15,8 @@
 #include "asterisk/astobj2.h"
 #include "asterisk/beep.h"
 #include "asterisk/bridge_channel.h"
+#include "asterisk/format_cache.h"
+#include "asterisk/format_cap.h"
 #include "asterisk/indications.h"
 #include "asterisk/json.h"
 #include "asterisk/lock.h"
@@ -24,6 +26,7 @@
 #include "asterisk/stasis.h"
 #include "asterisk/stasis_channels.h"
 #include "asterisk/strings.h"
+#include "asterisk/translate.h"
 #include "asterisk/utils.h"
 #include "asterisk/xml.h"
 #include "asterisk/xmldoc.h"
@@ -91,6 +94,57 @@ void af_log(int level, const char *text)
 void af_channel_lock(struct ast_channel *channel) { ast_channel_lock(channel); }
 void af_channel_unlock(struct ast_channel *channel) { ast_channel_unlock(channel); }
 void af_channel_unref(struct ast_channel *channel) { ast_channel_unref(channel); }
+
+void *af_raw_format(struct ast_channel *channel, unsigned int direction)
+{
+	return ao2_bump(direction ? ast_channel_rawwriteformat(channel) : ast_channel_rawreadformat(channel));
+}
+
+void *af_next_format(struct ast_channel *channel, void *format)
+{
+	struct ast_format_cap *native = ast_channel_nativeformats(channel);
+
+	/* A channel driver passes native formats on and nothing else. Where the core has no path from the old raw format
+	 * to the new one, it keeps the old one until the first frame. */
+	if (!format || !native || ast_format_cap_iscompatible_format(native, format) != AST_FORMAT_CMP_NOT_EQUAL) {
+		return NULL;
+	}
+	return ast_format_cap_get_best_by_type(native, AST_MEDIA_TYPE_AUDIO);
+}
+
+void af_format_release(void *format) { ao2_cleanup(format); }
+const char *af_format_name(void *format) { return ast_format_get_name(format); }
+
+/*! Signed linear as audiohook.c asks for it. Not referenced. */
+static struct ast_format *linear(struct ast_format *format)
+{
+	return ast_format_cache_get_slin_by_rate(ast_format_get_sample_rate(format));
+}
+
+const char *af_format_linear_name(void *format) { return ast_format_get_name(linear(format)); }
+
+int af_format_translates(void *format)
+{
+	struct ast_format_cap *from, *to;
+	struct ast_format *chosen_from = NULL, *chosen_to = NULL;
+	int translates = 1;
+
+	if (!format || ast_format_cmp(format, ast_format_none) == AST_FORMAT_CMP_EQUAL ||
+		ast_format_cmp(format, linear(format)) == AST_FORMAT_CMP_EQUAL) {
+		return 1;
+	}
+	from = ast_format_cap_alloc(AST_FORMAT_CAP_FLAG_DEFAULT);
+	to = ast_format_cap_alloc(AST_FORMAT_CAP_FLAG_DEFAULT);
+	if (from && to && !ast_format_cap_append(from, format, 0) && !ast_format_cap_append(to, linear(format), 0)) {
+		/* Where there is no path ast_translate_path_steps() and ast_translator_build_path() would log it each time. */
+		translates = !ast_translator_best_choice(to, from, &chosen_to, &chosen_from);
+	}
+	ao2_cleanup(chosen_from);
+	ao2_cleanup(chosen_to);
+	ao2_cleanup(from);
+	ao2_cleanup(to);
+	return translates;
+}
 
 void af_table_lock(void) { ast_mutex_lock(&table_lock); }
 void af_table_unlock(void) { ast_mutex_unlock(&table_lock); }

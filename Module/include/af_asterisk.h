@@ -85,6 +85,11 @@ struct af_fork {
 	uint8_t hook_ending;         /*!< the hook has been told to leave at its next frame */
 	uint8_t dirty;               /*!< the engine does not know this row's state yet */
 	uint8_t ended;               /*!< the engine has ended the fork */
+	uint8_t hook_off;            /*!< the hook is in no list: nothing can be captured; changes with the channel locked too */
+	uint8_t untranslated;        /*!< directions whose codec Asterisk only passes through, bits as in tap.directions */
+	uint8_t codec_lines;         /*!< lines in the log about changes of the above */
+	uint8_t looks_missed;        /*!< looks in a row that found no channel while the hook was off */
+	uint64_t looked_at[2];       /*!< per direction, what was captured at the last look; the jobs thread's */
 	uint32_t rate_hz;            /*!< of the channel's raw formats when the fork began */
 	uint8_t only_bridged;        /*!< option b; never changes, read by the callback */
 	uint8_t wants_digits;        /*!< the server is told of DTMF: by its dialect, and not with digits = no; never changes */
@@ -92,6 +97,7 @@ struct af_fork {
 	uint8_t hangs_up;            /*!< on_failure = hangup; 0 again once the call has been told to end */
 	uint32_t drain_seconds;      /*!< never changes */
 	uint32_t buffer_seconds;     /*!< never changes */
+	uint32_t beep_seconds;       /*!< option B; 0: none; never changes */
 	uint64_t ring_bytes;         /*!< what the ring counts in buffer_total; 0 when it is unmapped */
 	int64_t closed_at_ns;        /*!< CLOCK_MONOTONIC when the end of capture was noticed, 0 before */
 	char *id;                    /*!< never changes, as the strings down to command */
@@ -110,6 +116,7 @@ struct af_fork {
 	char *endpoint;              /*!< the URL in use, without secrets; empty before the engine said */
 	char *state;                 /*!< the engine's last word about it */
 	char *reason;
+	char *codec_problem;         /*!< which translator `untranslated` lacks; NULL: none */
 	char *response;              /*!< the server's last text, cut */
 	struct af_counters counters;
 };
@@ -124,6 +131,27 @@ void af_log(int level, const char *text);
 void af_channel_lock(struct ast_channel *channel);
 void af_channel_unlock(struct ast_channel *channel);
 void af_channel_unref(struct ast_channel *channel);
+
+/*!
+ * \brief The format in which audio comes from the channel's device (direction 0) or goes to it (1), referenced.
+ * \retval NULL it has none \note the channel is locked
+ */
+void *af_raw_format(struct ast_channel *channel, unsigned int direction);
+/*!
+ * \brief The format that will take the place of this one, which was negotiated away, with the next frame, referenced.
+ * \retval NULL it is a native one of the channel's still, or none is \note the channel is locked
+ */
+void *af_next_format(struct ast_channel *channel, void *format);
+/*! \brief Gives a format up. NULL is none. */
+void af_format_release(void *format);
+/*! \brief The format's name, and that of signed linear at its rate: they live as long as the format. */
+const char *af_format_name(void *format);
+const char *af_format_linear_name(void *format);
+/*!
+ * \brief 1 if Asterisk can translate the format to signed linear at its rate, or if it is NULL: not known yet.
+ * \note logs nothing; waits for the translators' lock, so that no channel may be locked
+ */
+int af_format_translates(void *format);
 
 /*! \brief The lock of the fork table. \note a leaf: no channel is locked while it is held; hooks may be */
 void af_table_lock(void);

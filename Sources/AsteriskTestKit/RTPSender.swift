@@ -2,12 +2,16 @@
 import Foundation
 import Synchronization
 
-/// What a phone can say over RTP with a payload type of its own (RFC 3551). Twenty milliseconds of each are 160 bytes,
-/// and the clock of each counts 8000 a second; that of G.722 too, by an old mistake of the standard.
+/// What a phone can say over RTP with a payload type of its own (RFC 3551). Twenty milliseconds are 160 bytes, but 20 of
+/// G.729. The clock of each counts 8000 a second; that of G.722 too, by an old mistake of the standard.
 package enum RTPCodec: UInt8, Sendable {
   case muLaw = 0
   case aLaw = 8
   case g722 = 9
+  case g729 = 18
+
+  /// Bytes of 20 ms.
+  var packetBytes: Int { self == .g729 ? 20 : 160 }
 }
 
 /// What becomes of one packet on its way.
@@ -110,17 +114,20 @@ package final class RTPSender: Sendable {
     received.filter { $0.payloadType == codec.rawValue }.flatMap(\.payload)
   }
 
-  /// Bytes of audio that have been sent; with each of the codecs one lasts 1/8000 s.
+  /// Bytes of audio that have been sent; with each of the codecs but G.729 one lasts 1/8000 s.
   package var said: Int { state.withLock { $0.said } }
 
   /// From now on packets go to this port.
   package func connect(to port: Int) { state.withLock { $0.destination = loopback(port) } }
 
-  /// Says this, 160 bytes every 20 ms, and returns when it is said: how many packets of media time were silent before
+  /// Says this, a packet every 20 ms, and returns when it is said: how many packets of media time were silent before
   /// it, since what was sent last.
   @discardableResult
   package func say(_ payload: [UInt8], _ codec: RTPCodec, fates: [Int: RTPFate] = [:]) async -> Int {
-    let packets = stride(from: 0, to: payload.count, by: 160).map { Array(payload[$0..<min($0 + 160, payload.count)]) }
+    let length = codec.packetBytes
+    let packets = stride(from: 0, to: payload.count, by: length).map {
+      Array(payload[$0..<min($0 + length, payload.count)])
+    }
     let (silence, schedule) = state.withLock { state in
       let silence = Self.catchUp(&state)
       var schedule: [Packet] = []

@@ -142,6 +142,8 @@ private func sweepTable(_ now: Int64) {
     var row = forkTable.head
     while let fork = row {
       row = fork.pointee.next
+      // A hook that is off is called by nobody, so that it cannot mark the end of capture.
+      if fork.pointee.ended != 0, fork.pointee.hook_off != 0 { closeTap(&fork.pointee.tap, now: now) }
       let isClosed = isTapClosed(&fork.pointee.tap)
       if isClosed, fork.pointee.closed_at_ns == 0 {
         fork.pointee.closed_at_ns = now

@@ -266,8 +266,10 @@ struct EngineProcess {
       let isOther = bytes(fork.pointee.state) != state
       replace(&fork.pointee.state, with: state)
       replace(&fork.pointee.reason, with: reason)
-      if isOther { Jobs.add(.raise(ForkEvent(.state, ForkRow(fork, now: af_now_ns())))) }
-      return isOther
+      // While nothing can be captured the fork's state is that.
+      let isTold = isOther && !capturesNothing(fork)
+      if isTold { Jobs.add(.raise(ForkEvent(.state, ForkRow(fork, now: af_now_ns())))) }
+      return isTold
     }
     guard isNew else { return }
     Jobs.wake()

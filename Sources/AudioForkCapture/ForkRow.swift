@@ -23,7 +23,7 @@ package struct ForkRow {
   package private(set) var channel: Bytes
   package private(set) var uniqueID: Bytes
   private(set) var linkedID: Bytes
-  /// starting, or one of the engine's: connecting, streaming, waiting, draining, ended.
+  /// starting, no-codec, or one of the engine's: connecting, streaming, waiting, draining, ended.
   let state: Bytes
   let reason: Bytes
   /// The server's last text, cut.
@@ -47,8 +47,10 @@ package struct ForkRow {
     channel = bytes(fork.pointee.channel)
     uniqueID = bytes(fork.pointee.uniqueid)
     linkedID = bytes(fork.pointee.linkedid)
-    state = bytes(fork.pointee.state)
-    reason = bytes(fork.pointee.reason)
+    let isIdle = capturesNothing(fork)
+    state = isIdle ? Bytes(text: "no-codec") : bytes(fork.pointee.state)
+    let said = bytes(fork.pointee.reason)
+    reason = isIdle || said.isEmpty ? codecReason(fork) : said
     response = bytes(fork.pointee.response)
     counters = fork.pointee.counters
     let end = fork.pointee.closed_at_ns == 0 ? now : fork.pointee.closed_at_ns

@@ -211,6 +211,7 @@ func destroy(_ fork: ForkPointer) {
   free(fork.pointee.endpoint)
   free(fork.pointee.state)
   free(fork.pointee.reason)
+  free(fork.pointee.codec_problem)
   free(fork.pointee.response)
   free(fork)
 }

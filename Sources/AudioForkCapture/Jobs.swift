@@ -128,7 +128,10 @@ enum Jobs {
     return jobs
   }
 
+  /// Waits for a job, or for the next look at the codecs.
   fileprivate static func wait() {
+    var waiting = pollfd(fd: wakeDescriptor, events: Int16(POLLIN), revents: 0)
+    guard poll(&waiting, 1, CodecLooks.millisecondsLeft(af_now_ns()) ?? -1) > 0 else { return }
     var count: UInt64 = 0
     _ = read(wakeDescriptor, &count, 8)
   }
@@ -139,6 +142,7 @@ func jobsThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? 
   while let jobs = Jobs.take() {
     for job in jobs { perform(job) }
     joinCommands()
+    CodecLooks.lookIfDue(af_now_ns())
     if jobs.isEmpty { Jobs.wait() }
   }
   Snapshots.forgetAll()

@@ -53,7 +53,10 @@ private func startReserved(
   let callerNumber = bytes(af_caller_number(channel))
   let callerName = bytes(af_caller_name(channel))
   let rate = channelRate(channel)
+  let formats = RawFormats(of: channel)
   af_channel_unlock(channel)
+  defer { formats.release() }
+  let untranslated = formats.untranslated
 
   var facts = FieldWriter()
   facts.append(UInt16(AF_FIELD_ID.rawValue), id)
@@ -75,7 +78,8 @@ private func startReserved(
   let path = instance.path(id, ".ring")
   do throws(CommandError) {
     try makeRing(fork, path, facts.bytes, plan.options, rate, settings)
-    if let seconds = plan.options.beepSeconds {
+    // Their hook, too, would make Asterisk warn of each frame where nothing can be translated.
+    if let seconds = plan.options.beepSeconds, plan.options.direction.directions & ~untranslated != 0 {
       fork.pointee.beep_id = duplicate(try startBeeps(channel, every: seconds))
     }
   } catch {
@@ -83,7 +87,7 @@ private func startReserved(
     destroy(fork)
     throw error
   }
-  try attach(fork, id, to: channel, ring: path)
+  try attach(fork, id, to: channel, ring: path, formats, untranslated)
   return id
 }
 
@@ -101,6 +105,7 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
   fork.pointee.only_bridged = plan.options.onlyBridged ? 1 : 0
   fork.pointee.beeps_at_stop = plan.options.beepsAtStop ? 1 : 0
   fork.pointee.hangs_up = plan.options.hangsUpOnFailure ? 1 : 0
+  fork.pointee.beep_seconds = UInt32(truncatingIfNeeded: plan.options.beepSeconds ?? 0)
   fork.pointee.buffer_seconds = UInt32(truncatingIfNeeded: plan.options.bufferSeconds)
   fork.pointee.drain_seconds = UInt32(truncatingIfNeeded: plan.options.drainSecondsMax)
 }
@@ -133,7 +138,8 @@ private func makeRing(
 
 /// Hangs the fork on the channel and puts it in the table; undoes everything where that fails.
 private func attach(
-  _ fork: ForkPointer, _ id: Bytes, to channel: OpaquePointer, ring: Bytes
+  _ fork: ForkPointer, _ id: Bytes, to channel: OpaquePointer, ring: Bytes, _ formats: RawFormats,
+  _ untranslated: UInt8
 ) throws(CommandError) {
   ast_audiohook_init(
     &fork.pointee.hook, AST_AUDIOHOOK_TYPE_MANIPULATE, hookSource.utf8Pointer, AST_AUDIOHOOK_MANIPULATE_ALL_RATES)
@@ -160,6 +166,7 @@ private func attach(
     attached = ast_audiohook_attach(channel, &fork.pointee.hook) == 0
     if !attached { ast_channel_datastore_remove(channel, datastore) }
   }
+  var change: CaptureChange?
   if attached {
     // A masquerade since the facts were read had no datastore to tell.
     datastoreMoved(UnsafeMutableRawPointer(fork), nil, channel)
@@ -168,6 +175,8 @@ private func attach(
       forkTable.insert(fork)
       Jobs.add(.raise(ForkEvent(.start, ForkRow(fork, now: af_now_ns()))))
     }
+    // Under the same lock: where nothing can be captured, no frame meets the hook.
+    if untranslated != 0 { change = settle(fork, on: channel, formats, untranslated) }
   }
   af_channel_unlock(channel)
   guard attached else {
@@ -178,6 +187,7 @@ private func attach(
   }
   Control.wake()
   Jobs.wake()
+  change?.carryOut(on: channel, id)
 }
 
 /// Frees a fork that never reached a channel or the table.
@@ -249,7 +259,8 @@ private func detachedDatastore(_ channel: OpaquePointer, _ id: Bytes?) -> Unsafe
       ast_channel_datastore_find(channel, af_datastore_type(), nil)
     }
   guard let found, let pointer = found.pointee.data else { return nil }
-  ast_audiohook_remove(channel, &pointer.assumingMemoryBound(to: af_fork.self).pointee.hook)
+  let fork = pointer.assumingMemoryBound(to: af_fork.self)
+  if fork.pointee.hook_off == 0 { ast_audiohook_remove(channel, &fork.pointee.hook) }
   ast_channel_datastore_remove(channel, found)
   return found
 }

@@ -150,8 +150,12 @@ extension ForkFact {
     ForkFact(name: "Endpoint", value: .endpoint, help: "The URL in use; of several, the one that was tried last."),
     ForkFact(name: "Direction", value: .direction, help: "in, out, both or stereo."),
     ForkFact(name: "Format", value: .format, help: "The audio format on the wire."),
-    ForkFact(name: "State", value: .state, help: "starting, connecting, streaming, waiting, draining or ended."),
-    ForkFact(name: "Reason", value: .reason, help: "Why it is waiting, or has ended."),
+    ForkFact(
+      name: "State", value: .state,
+      help: "starting, connecting, streaming, waiting, draining or ended; or no-codec: nothing can be captured, because Asterisk has no translator for the channel's codec."),
+    ForkFact(
+      name: "Reason", value: .reason,
+      help: "Why it is waiting, or has ended; or which translator is missing, for both directions or for one that is not captured."),
     ForkFact(name: "Muted", value: .muted, help: "no, read, write or both."),
     ForkFact(name: "Duration", value: .duration, help: "Seconds since the fork began, with milliseconds."),
     ForkFact(

@@ -41,10 +41,12 @@ extension EventDefinition {
     ])
 
   package static let state = EventDefinition(
-    name: "AudioForkState", help: "The fork's delivery has come into another state.",
+    name: "AudioForkState", help: "The fork's delivery has come into another state, or what it can capture has changed.",
     fields: common + [
-      EventField(name: "State", kind: .state, help: "connecting, streaming, waiting or draining."),
-      EventField(name: "Reason", kind: .reason, help: "Why it is waiting: a word, a colon, an explanation. Else empty."),
+      EventField(name: "State", kind: .state, help: "connecting, streaming, waiting or draining; or no-codec: nothing can be captured, because Asterisk has no translator for the channel's codec."),
+      EventField(
+        name: "Reason", kind: .reason,
+        help: "Why it is waiting, or which translator is missing: a word, a colon, an explanation. Else empty."),
     ] + counters + [
       EventField(name: "Lag", kind: .lag, help: "Milliseconds of captured audio not yet sent.")
     ])

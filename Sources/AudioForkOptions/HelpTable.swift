@@ -134,7 +134,7 @@ extension FunctionKey {
     FunctionKey(name: "url", value: .url, help: "The URL, without user name, password and other secrets."),
     FunctionKey(name: "filename", value: .url, help: "The same, by its name of old."),
     FunctionKey(
-      name: "state", value: .state, help: "starting, connecting, streaming, waiting (for the next attempt), draining or ended."),
+      name: "state", value: .state, help: "starting, connecting, streaming, waiting (for the next attempt), draining or ended; or no-codec: nothing can be captured, because Asterisk has no translator for the channel's codec."),
     FunctionKey(name: "direction", value: .direction, help: "in, out, both or stereo, as option D."),
     FunctionKey(name: "format", value: .format, help: "The audio format on the wire, as option f."),
     FunctionKey(name: "duration", value: .duration, help: "Seconds since the fork began, with milliseconds. It stands still when capture has ended."),

@@ -87,7 +87,7 @@ extension ProfileKey {
       isGeneral: true),
     ProfileKey(
       name: "on_failure", kind: .onFailure, form: "continue or hangup",
-      help: "What becomes of the call where its audio is not delivered. hangup, for recordings that the law demands: it is ended when the fork cannot begin, ends while the call lives, or loses audio. Default: continue."
+      help: "What becomes of the call where its audio is not delivered. hangup, for recordings that the law demands: it is ended when the fork cannot begin, ends while the call lives, loses audio, or can capture nothing because Asterisk has no translator for the channel's codec. Default: continue."
     ),
     ProfileKey(
       name: "reconnect_attempts", kind: .reconnectAttempts, form: "a whole number from 0 to 1000000",

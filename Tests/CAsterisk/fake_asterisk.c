@@ -20,6 +20,10 @@ struct ast_channel {
 	struct ast_format format;
 	int bridged, busy, no_dialplan;
 	char *caller_number, *caller_name;
+	/* As they come (0) and go (1). */
+	struct ast_format *raw[2];
+	/* Negotiated, and to be raw with the next frame; NULL: none. */
+	struct ast_format *next_codec;
 	int hung_up, references, hangup_cause;
 	struct ast_audiohook *hooks;
 	struct ast_datastore *datastores;
@@ -41,6 +45,12 @@ static struct ast_channel *channels;
 static char *log_text, *event_text, *configuration, *version;
 static int numbers, beep_module = 1, references, registrations, failing_registration, engine_link = -1, engines, spawn_failure;
 static pthread_t control, jobs;
+/* Codecs besides signed linear; a translator is there or is not. */
+static struct ast_format codecs[] = {
+	{ 8000, "ulaw" }, { 8000, "g729" }, { 8000, "ilbc" }, { 48000, "opus" }, { 8000, "strange" },
+};
+static int translators[] = { 1, 0, 0, 0, 0 };
+static int warnings, format_references;
 
 static void recursive(pthread_mutex_t *lock)
 {
@@ -59,6 +69,8 @@ struct ast_channel *fake_channel(const char *name, unsigned int rate)
 	recursive(&channel->lock);
 	channel->name = strdup(name);
 	channel->format.rate = rate;
+	channel->format.name = "slin";
+	channel->raw[0] = channel->raw[1] = &channel->format;
 	channel->references = 1;
 	pthread_mutex_lock(&world);
 	if (asprintf(&channel->unique_id, "1700000000.%d", ++numbers) < 0) {
@@ -114,6 +126,47 @@ void fake_bridge(struct ast_channel *channel, int bridged)
 	pthread_mutex_unlock(&channel->lock);
 }
 
+static int codec_number(const char *name)
+{
+	int number;
+
+	for (number = 0; number < (int) (sizeof(codecs) / sizeof(*codecs)); number++) {
+		if (!strcmp(codecs[number].name, name)) {
+			return number;
+		}
+	}
+	abort();
+}
+
+void fake_codec(struct ast_channel *channel, const char *in, const char *out)
+{
+	pthread_mutex_lock(&channel->lock);
+	channel->raw[0] = &codecs[codec_number(in)];
+	channel->raw[1] = &codecs[codec_number(out)];
+	pthread_mutex_unlock(&channel->lock);
+}
+
+void fake_next_codec(struct ast_channel *channel, const char *name)
+{
+	pthread_mutex_lock(&channel->lock);
+	channel->next_codec = &codecs[codec_number(name)];
+	pthread_mutex_unlock(&channel->lock);
+}
+
+void fake_translator(const char *codec, int is_loaded)
+{
+	__atomic_store_n(&translators[codec_number(codec)], is_loaded, __ATOMIC_RELEASE);
+}
+
+int fake_warnings(void) { return __atomic_load_n(&warnings, __ATOMIC_ACQUIRE); }
+int fake_format_references(void) { return __atomic_load_n(&format_references, __ATOMIC_ACQUIRE); }
+
+static int translates(struct ast_format *format)
+{
+	return format < codecs || format >= codecs + sizeof(codecs) / sizeof(*codecs)
+		|| __atomic_load_n(&translators[format - codecs], __ATOMIC_ACQUIRE);
+}
+
 void fake_busy(struct ast_channel *channel, int busy) { channel->busy = busy; }
 void fake_beep_module(int is_loaded) { beep_module = is_loaded; }
 
@@ -166,14 +219,23 @@ void fake_hangup(struct ast_channel *channel)
 	drop(channel);
 }
 
-void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count)
+static void hear(struct ast_channel *channel, enum ast_audiohook_direction direction, struct ast_frame frame, const int16_t *samples)
 {
-	struct ast_frame frame = { .frametype = AST_FRAME_VOICE, .datalen = count * 2, .samples = count };
 	struct ast_audiohook *hook, **place;
 
 	frame.subclass.format = &channel->format;
 	frame.data.ptr = (void *) samples;
 	pthread_mutex_lock(&channel->lock);
+	if (channel->next_codec) {
+		channel->raw[0] = channel->raw[1] = channel->next_codec;
+		channel->next_codec = NULL;
+	}
+	if (channel->hooks && !translates(channel->raw[direction])) {
+		/* Asterisk tries because there is a hook, warns, and calls none. */
+		__atomic_add_fetch(&warnings, 1, __ATOMIC_ACQ_REL);
+		pthread_mutex_unlock(&channel->lock);
+		return;
+	}
 	for (place = &channel->hooks; (hook = *place); ) {
 		pthread_mutex_lock(&hook->lock);
 		if (hook->status != AST_AUDIOHOOK_STATUS_RUNNING) {
@@ -188,6 +250,24 @@ void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direct
 		place = &hook->next;
 	}
 	pthread_mutex_unlock(&channel->lock);
+}
+
+void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count)
+{
+	struct ast_frame frame = { .frametype = AST_FRAME_VOICE, .datalen = count * 2, .samples = count };
+
+	hear(channel, direction, frame, samples);
+}
+
+void fake_timed_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count,
+	long milliseconds)
+{
+	struct ast_frame frame = {
+		.frametype = AST_FRAME_VOICE, .datalen = count * 2, .samples = count, .flags = AST_FRFLAG_HAS_TIMING_INFO,
+		.ts = milliseconds, .len = count / 8,
+	};
+
+	hear(channel, direction, frame, samples);
 }
 
 void fake_digit(struct ast_channel *channel, enum ast_audiohook_direction direction, char digit, long milliseconds)
@@ -335,6 +415,36 @@ void af_log(int level, const char *text)
 void af_channel_lock(struct ast_channel *channel) { pthread_mutex_lock(&channel->lock); }
 void af_channel_unlock(struct ast_channel *channel) { pthread_mutex_unlock(&channel->lock); }
 void af_channel_unref(struct ast_channel *channel) { drop(channel); }
+void *af_raw_format(struct ast_channel *channel, unsigned int direction)
+{
+	/* The channel has to be locked; this is no test of it, but for the thread sanitizer. */
+	__atomic_add_fetch(&format_references, 1, __ATOMIC_ACQ_REL);
+	return channel->raw[direction];
+}
+
+void *af_next_format(struct ast_channel *channel, void *format)
+{
+	if (channel->next_codec) {
+		__atomic_add_fetch(&format_references, 1, __ATOMIC_ACQ_REL);
+	}
+	return channel->next_codec;
+}
+
+void af_format_release(void *format)
+{
+	if (format) {
+		__atomic_sub_fetch(&format_references, 1, __ATOMIC_ACQ_REL);
+	}
+}
+
+const char *af_format_name(void *format) { return ((struct ast_format *) format)->name; }
+
+const char *af_format_linear_name(void *format)
+{
+	return ((struct ast_format *) format)->rate == 48000 ? "slin48" : "slin";
+}
+
+int af_format_translates(void *format) { return translates(format); }
 void af_table_lock(void) { pthread_mutex_lock(&table); }
 void af_table_unlock(void) { pthread_mutex_unlock(&table); }
 static const struct ast_datastore_info datastore_type = {
@@ -972,9 +1082,16 @@ int ast_audiohook_destroy(struct ast_audiohook *hook) { return pthread_mutex_des
 
 int ast_audiohook_attach(struct ast_channel *channel, struct ast_audiohook *hook)
 {
-	hook->next = channel->hooks;
-	channel->hooks = hook;
-	hook->status = AST_AUDIOHOOK_STATUS_RUNNING;
+	struct ast_audiohook **place;
+
+	if (channel->hung_up) {
+		return -1;
+	}
+	for (place = &channel->hooks; *place; place = &(*place)->next) { }
+	hook->next = NULL;
+	*place = hook;
+	/* A hook that is done stays done, here as there. */
+	ast_audiohook_update_status(hook, AST_AUDIOHOOK_STATUS_RUNNING);
 	return 0;
 }
 
@@ -1053,8 +1170,8 @@ struct ast_datastore *ast_channel_datastore_find(struct ast_channel *channel, co
 const char *ast_channel_name(const struct ast_channel *channel) { return channel->name; }
 const char *ast_channel_uniqueid(const struct ast_channel *channel) { return channel->unique_id; }
 const char *ast_channel_linkedid(const struct ast_channel *channel) { return "1700000000.0"; }
-struct ast_format *ast_channel_rawreadformat(struct ast_channel *channel) { return &channel->format; }
-struct ast_format *ast_channel_rawwriteformat(struct ast_channel *channel) { return &channel->format; }
+struct ast_format *ast_channel_rawreadformat(struct ast_channel *channel) { return channel->raw[0]; }
+struct ast_format *ast_channel_rawwriteformat(struct ast_channel *channel) { return channel->raw[1]; }
 unsigned int ast_format_get_sample_rate(const struct ast_format *format) { return format->rate; }
 void ast_channel_softhangup_withcause_locked(struct ast_channel *channel, int cause)
 {

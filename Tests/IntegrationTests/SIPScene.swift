@@ -64,15 +64,15 @@ struct SIPScene: Sendable {
     await receiver.remove()
   }
 
-  /// Lets anybody call extensions of `phones`; returns the port.
-  private static func takePhones(_ sandbox: Sandbox) async throws -> Int {
+  /// Lets anybody call extensions of `phones` with these codecs; returns the port.
+  static func takePhones(_ sandbox: Sandbox, codecs: [String] = ["ulaw", "alaw", "g722"]) async throws -> Int {
     if sandbox.release == .asterisk22 {
       let endpoint = """
         [anonymous]
         type=endpoint
         context=phones
         disallow=all
-        allow=ulaw,alaw,g722
+        allow=\(codecs.joined(separator: ","))
         direct_media=no
         dtmf_mode=rfc4733
 
@@ -88,9 +88,7 @@ struct SIPScene: Sendable {
       allowguest=yes
       context=phones
       disallow=all
-      allow=ulaw
-      allow=alaw
-      allow=g722
+      \(codecs.map { "allow=\($0)" }.joined(separator: "\n"))
       directmedia=no
       dtmfmode=rfc2833
 

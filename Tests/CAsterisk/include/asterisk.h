@@ -15,6 +15,7 @@ struct ast_config;
 struct ast_module;
 struct ast_format {
 	unsigned int rate;
+	const char *name;
 };
 
 enum ast_frame_type {

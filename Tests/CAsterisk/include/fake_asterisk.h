@@ -18,6 +18,9 @@ int fake_hangup_cause(struct ast_channel *channel);
 void fake_digit(struct ast_channel *channel, enum ast_audiohook_direction direction, char digit, long milliseconds);
 /*! \brief Lets every hook of the channel see a frame, and drops those that were told to leave. */
 void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count);
+/*! \brief As fake_frame(), with this RTP time. */
+void fake_timed_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count,
+	long milliseconds);
 /*! \brief References to the channel; 1 while nobody but Asterisk has it. */
 int fake_references(struct ast_channel *channel);
 /*! \brief Hooks on the channel. */
@@ -30,6 +33,16 @@ char *fake_variable(struct ast_channel *channel, const char *name);
 void fake_masquerade(struct ast_channel *clone, struct ast_channel *original);
 /*! \brief Gives the channel another name and tells nobody. */
 void fake_rename(struct ast_channel *channel, const char *name);
+/*! \brief Gives the channel these codecs: ulaw, g729, ilbc, opus or strange. Frames come at the rate that it began with. */
+void fake_codec(struct ast_channel *channel, const char *in, const char *out);
+/*! \brief Has a codec negotiated for both directions, which Asterisk goes over to with the next frame. */
+void fake_next_codec(struct ast_channel *channel, const char *name);
+/*! \brief Whether there is a translator from this codec to signed linear; in the beginning from ulaw alone. */
+void fake_translator(const char *codec, int is_loaded);
+/*! \brief How often Asterisk has warned of a frame that it could not translate for a hook. */
+int fake_warnings(void);
+/*! \brief References to formats that have not been given up. */
+int fake_format_references(void);
 /*! \brief Puts the channel into a bridge, or takes it out. */
 void fake_bridge(struct ast_channel *channel, int bridged);
 /*! \brief The channel executes a dialplan, as it does from the start, or does not. */
