@@ -183,7 +183,7 @@ struct ConfigurationRealTimeTests {
   @Test("Unknown keys are named together with the known ones, and a good reload counts for new forks")
   func reload() throws {
     let module = try LoadedModule("nonsense=1\n[a]\nurl=ws://a.example/\ncolour=blue")
-    #expect(FakedAsterisk.log.contains("[general]: unknown key 'nonsense' is ignored; known are engine, run_dir, allow, buffer_total, stasis, commands, ping, replay, reconnect_attempts"))
+    #expect(FakedAsterisk.log.contains("[general]: unknown key 'nonsense' is ignored; known are engine, run_dir, allow, buffer_total, stasis, commands, ping, replay, digits, reconnect_attempts"))
     #expect(FakedAsterisk.log.contains("[a]: unknown key 'colour' is ignored; known are url, header, ca_file"))
     let channel = fake_channel("PJSIP/100-1", 8000)
     let before = try #require(module.start(channel, "a"))
