@@ -135,6 +135,8 @@ extension JSONValue {
 private struct JSONReader {
   private let bytes: [UInt8]
   private var at = 0
+  /// Names that are looked for are shorter, however they are written.
+  private static let nameBytesMax = 256
   /// Of a name with escapes, what it says.
   private var unescaped: [UInt8] = []
 
@@ -161,7 +163,7 @@ private struct JSONReader {
       while true {
         let name = try name()
         let value = try skipValue(depth: 1)
-        for index in names.indices where matches(name, names[index]) { kept[index] = value }
+        if let place = place(of: name, in: names) { kept[place] = value }
         if try !goesOn(UInt8(ascii: "}")) { break }
       }
     }
@@ -190,11 +192,15 @@ private struct JSONReader {
     let hasEscapes: Bool
   }
 
-  private mutating func matches(_ name: Text, _ wanted: [UInt8]) -> Bool {
-    guard name.hasEscapes else { return bytes[name.range].elementsEqual(wanted) }
+  private mutating func place(of name: Text, in names: [[UInt8]]) -> Int? {
+    guard name.hasEscapes else {
+      return names.firstIndex { $0.count == name.range.count && $0.elementsEqual(bytes[name.range]) }
+    }
+    // An escape has six bytes at most for each byte that it says.
+    guard name.range.count <= JSONReader.nameBytesMax else { return nil }
     unescaped.removeAll(keepingCapacity: true)
     unescape(name.range, into: &unescaped)
-    return unescaped.elementsEqual(wanted)
+    return names.firstIndex { $0 == unescaped }
   }
 
   private var stop: JSONError { JSONError(offset: at) }

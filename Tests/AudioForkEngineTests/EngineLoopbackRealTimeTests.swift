@@ -457,6 +457,29 @@ struct EngineLoopbackRealTimeTests {
     await server.stop()
   }
 
+  @Test("What audiofork.v1 uses itself is no text: 300 acknowledgements beside 40 texts drop none of them")
+  func protocolMessages() async throws {
+    let directory = try ScratchFolder()
+    let acks = [String](repeating: #"{"type":"ack","position":0}"#, count: 300)
+    let texts = (0..<40).map { #"{"type":"text","text":"text \#($0)"}"# }
+    let server = try await TestServer.start(.talk([#"{"type":"resume","position":0}"#] + acks + texts))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url, options: "D(both)w(audiofork)")
+    engine.tell(.fork(id: call.id, isClosed: false))
+    func heard() -> [(text: String, dropped: UInt64)] {
+      engine.messages.compactMap { message in
+        guard case .text(call.id, let text, _, let dropped) = message else { return nil }
+        return (String(decoding: text, as: UTF8.self), dropped)
+      }
+    }
+    try await eventually("all are heard") { heard().count == 40 }
+    #expect(heard().map(\.text) == (0..<40).map { "text \($0)" })
+    #expect(heard().allSatisfy { $0.dropped == 0 })
+    engine.tell(.forget(id: call.id))
+    #expect(try await finish(engine).reason.hasPrefix("forgotten:"))
+    await server.stop()
+  }
+
   @Test("A second URL is tried when the first fails, and one that refuses for good is not the end")
   func failover() async throws {
     let directory = try ScratchFolder()
