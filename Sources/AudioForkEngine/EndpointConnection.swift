@@ -88,7 +88,7 @@ final class EndpointConnection: WebSocketOwner {
     self.security = security
     self.names = names
     self.limiter = limiter
-    share = InboundShare(turns)
+    share = InboundShare(turns, isSecure: url.isSecure)
     self.hasAlternative = hasAlternative
     self.onEvent = onEvent
   }

@@ -12,7 +12,7 @@ package final class InboundTurns {
   /// Units of one turn: 40 % of its 5 ms.
   package static let unitsPerTurn = 2000
   /// Units that a connection gets in each turn, and that it may have saved. An honest server that answers every message
-  /// of 20 ms needs a tenth.
+  /// of 20 ms needs an eighth.
   package static let unitsPerConnection = 100
   package static let unitsSavedMax = 400
   /// Turns that one piece of work may cost in advance. The longest is a message of 1 MiB.
@@ -68,9 +68,14 @@ package final class InboundShare {
     static let frame = 1
     /// Bytes that make one unit: of a read, and of a message that is looked through once it is whole.
     static let bytesPerUnit = 256
+    /// The same of a read under TLS, and of one during the handshake: records and header fields may be short, and each
+    /// costs as much as a long one.
+    static let bytesPerUnitSecure = 32
+    static let bytesPerUnitHandshake = 16
   }
 
   private let turns: InboundTurns
+  private let isSecure: Bool
   private var unitsLeft = InboundTurns.unitsSavedMax
   private var number: UInt64
   private var isWaiting = false
@@ -83,8 +88,10 @@ package final class InboundShare {
   /// Reads from the socket, where that was held back.
   package var read: (() -> Void)?
 
-  package init(_ turns: InboundTurns) {
+  /// `isSecure`: what is read is TLS.
+  package init(_ turns: InboundTurns, isSecure: Bool = false) {
     self.turns = turns
+    self.isSecure = isSecure
     number = turns.number
   }
 
@@ -103,7 +110,10 @@ package final class InboundShare {
 
   /// Counts a read of so many bytes.
   package func wasRead(_ bytes: Int) {
-    let units = (isOpen ? Cost.read : Cost.handshakeRead) + bytes / Cost.bytesPerUnit
+    let units =
+      isOpen
+      ? Cost.read + bytes / (isSecure ? Cost.bytesPerUnitSecure : Cost.bytesPerUnit)
+      : Cost.handshakeRead + bytes / Cost.bytesPerUnitHandshake
     spend(units, own: bytes < Cost.shortReadBytes ? max(units, Cost.shortRead) : units)
   }
 
