@@ -30,6 +30,7 @@ help:
 	@echo "make soak             FORKS=n short forks and CYCLES=n starts and stops over AMI; nothing may be left of them"
 	@echo "make jitter           RTP through Asterisk with forks to a stalled server and without, in interleaved pairs; PAIRS=n"
 	@echo "make bench            what forks cost, beside their alternatives and a bare sender: tables, Benchmarks/results"
+	@echo "make bench-hostile    an honest stream beside 120 hostile connections, with limits; SECONDS=n of each of RUNS=n runs"
 	@echo "make bench-quick      the ratios alone, with limits; and what single steps allocate"
 	@echo "make fuzz             arbitrary bytes at all that takes them from outside; SECONDS=n for each target"
 	@echo "make tsan             the ring's writer and reader, the unit tests and an engine under load: thread sanitizer"
@@ -84,6 +85,7 @@ FORKS ?= 10000
 CYCLES ?= 100000
 PAIRS ?= 3
 SECONDS ?= 10
+RUNS ?= 3
 
 chaos:
 	@scripts/prove chaos --seed $(SEED) --minutes $(MINUTES) $(if $(TLS),--tls)
@@ -100,6 +102,11 @@ bench-engine:
 
 bench-asterisk:
 	@scripts/bench asterisk --out Benchmarks/results
+
+# What hostile servers do to an honest one's stream, with limits.
+bench-hostile: SECONDS = 60
+bench-hostile:
+	@scripts/bench hostile --seconds $(SECONDS) --runs $(RUNS) --out Benchmarks/results
 
 # The ratios alone, with room for a busy machine; and what single steps allocate.
 bench-quick:
@@ -136,4 +143,4 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check bench bench-engine bench-asterisk bench-quick chaos kills soak jitter fuzz tsan asan install samples uninstall clean FORCE
+.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check bench bench-engine bench-asterisk bench-hostile bench-quick chaos kills soak jitter fuzz tsan asan install samples uninstall clean FORCE

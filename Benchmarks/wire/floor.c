@@ -51,7 +51,7 @@ static int open_connection(int port, int number)
 	return descriptor;
 }
 
-static void send_message(int descriptor, const int16_t *audio)
+static void send_message(int descriptor, const int16_t *audio, uint32_t number)
 {
 	unsigned char message[HEADER + PAYLOAD];
 	uint32_t key = next_random();
@@ -63,6 +63,7 @@ static void send_message(int descriptor, const int16_t *audio)
 	int16_t samples[SAMPLES];
 	memcpy(samples, audio, sizeof samples);
 	wire_put_stamp(samples, wire_now() / 1000);
+	wire_put_number(samples, number);
 	for (int i = 0; i < PAYLOAD / 4; i++) {
 		uint32_t word;
 		memcpy(&word, (unsigned char *)samples + 4 * i, 4);
@@ -95,6 +96,6 @@ int main(int count, char **words)
 		struct timespec until = {.tv_sec = (time_t)(due / 1000000000u), .tv_nsec = (long)(due % 1000000000u)};
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 		for (int i = (int)(tick % GROUPS); descriptors && i < connections; i += GROUPS)
-			send_message(descriptors[i], audio);
+			send_message(descriptors[i], audio, tick / GROUPS);
 	}
 }

@@ -8,9 +8,12 @@
  * earliest for its number, one being due each 20 ms. With a certificate it takes TLS. Prints "port N". SIGUSR1 begins to
  * count anew; SIGUSR2 prints one line:
  *
- *   connections N messages N bytes N p50 US p99 US p999 US max US late N
+ *   connections N messages N bytes N p50 US p99 US p999 US max US late N gap50 US gap999 US gapmax US
+ *     missing N repeated N unstamped N opened N
  *
- * where late are messages that took longer than 100 ms. --every has it look at its connections once in so many
+ * late: messages that took longer than 100 ms. gap: the time between two messages of a connection, gapmax also of a gap
+ * that has not ended yet. missing, repeated: messages whose numbers (wire.h) were left out, or came again. unstamped:
+ * messages without a number. opened: all connections since the sink began. --every has it look at its connections once in so many
  * milliseconds, and not whenever something comes: several messages are then taken at once, which leaves more of the machine
  * to the sender, and each counts as arrived when it was looked at.
  */
@@ -18,8 +21,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <openssl/evp.h>
-#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
@@ -31,6 +32,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "upgrade.h"
 #include "wire.h"
 
 enum { BUFFER = 16384, SLOTS = 400000, LATE_US = 100000, PERIOD_US = 20000, EVENTS = 256, SETTLED_NS = 500000000 };
@@ -44,6 +46,9 @@ struct connection {
 	/* Since the last SIGUSR1: which one, how many messages, and the least of arrival less number, us. */
 	uint64_t round, number;
 	int64_t earliest;
+	/* When its last message came, us, and the number that the next one should carry; 0: none came. */
+	uint64_t last, expected;
+	struct connection *next, *previous;
 	/* What the last look left of a frame that is not whole yet; room for BUFFER bytes from the first time that there is any. */
 	size_t count;
 	unsigned char *rest;
@@ -57,35 +62,51 @@ static SSL_CTX *context;
 static int queue, every_ms;
 /* When a connection last came or opened: until they all stand, each look comes at once, since they wait for each other. */
 static uint64_t last_change;
-static uint64_t connections, messages, byte_count, late, longest, current_round = 1;
-/* Messages by latency, in steps of 10 us up to 4 s. */
-static uint32_t slots[SLOTS];
+static struct connection *all;
+static uint64_t connections, opened, messages, byte_count, late, longest, longest_gap, missing, repeated, unstamped;
+static uint64_t current_round = 1;
+/* Messages by latency, and gaps between messages, in steps of 10 us up to 4 s. */
+static uint32_t slots[SLOTS], gaps[SLOTS];
 
 static void reset(void)
 {
-	messages = byte_count = late = longest = 0;
+	messages = byte_count = late = longest = longest_gap = missing = repeated = unstamped = 0;
 	current_round++;
 	memset(slots, 0, sizeof slots);
+	memset(gaps, 0, sizeof gaps);
 }
 
-static unsigned long long percentile(double share)
+static unsigned long long percentile(const uint32_t *counts, double share)
 {
 	uint64_t total = 0, sum = 0;
 	for (int i = 0; i < SLOTS; i++)
-		total += slots[i];
+		total += counts[i];
 	for (int i = 0; i < SLOTS; i++) {
-		sum += slots[i];
+		sum += counts[i];
 		if (sum && (double)sum >= share * (double)total)
 			return (unsigned long long)i * 10 + 10;
 	}
 	return 0;
 }
 
+static void count_in(uint32_t *counts, uint64_t us)
+{
+	counts[us / 10 < SLOTS ? us / 10 : SLOTS - 1]++;
+}
+
 static void report(void)
 {
-	printf("connections %llu messages %llu bytes %llu p50 %llu p99 %llu p999 %llu max %llu late %llu\n",
-		(unsigned long long)connections, (unsigned long long)messages, (unsigned long long)byte_count, percentile(0.5),
-		percentile(0.99), percentile(0.999), (unsigned long long)longest, (unsigned long long)late);
+	uint64_t gap = longest_gap, now = wire_now() / 1000;
+	for (struct connection *it = all; it; it = it->next)
+		if (it->last && now - it->last > gap)
+			gap = now - it->last;
+	printf("connections %llu messages %llu bytes %llu p50 %llu p99 %llu p999 %llu max %llu late %llu",
+		(unsigned long long)connections, (unsigned long long)messages, (unsigned long long)byte_count,
+		percentile(slots, 0.5), percentile(slots, 0.99), percentile(slots, 0.999), (unsigned long long)longest,
+		(unsigned long long)late);
+	printf(" gap50 %llu gap999 %llu gapmax %llu missing %llu repeated %llu unstamped %llu opened %llu\n",
+		percentile(gaps, 0.5), percentile(gaps, 0.999), (unsigned long long)gap, (unsigned long long)missing,
+		(unsigned long long)repeated, (unsigned long long)unstamped, (unsigned long long)opened);
 	fflush(stdout);
 }
 
@@ -93,6 +114,9 @@ static void leave(struct connection *it)
 {
 	if (it->is_open)
 		connections--;
+	*(it->previous ? &it->previous->next : &all) = it->next;
+	if (it->next)
+		it->next->previous = it->previous;
 	if (it->tls)
 		SSL_free(it->tls);
 	close(it->descriptor);
@@ -115,24 +139,16 @@ static int upgrade(struct connection *it)
 	char *end = strstr(text, "\r\n\r\n");
 	if (!end)
 		return filled < BUFFER - 1;
-	char *key = strcasestr(text, "\r\nSec-WebSocket-Key:");
-	if (!key || key > end)
+	char answer[256];
+	int length = upgrade_answer(text, end, 0, answer, sizeof answer);
+	if (!length)
 		return 0;
-	key += strlen("\r\nSec-WebSocket-Key:");
-	key += strspn(key, " ");
-	char joined[128], answer[256];
-	unsigned char digest[SHA_DIGEST_LENGTH], encoded[64];
-	snprintf(joined, sizeof joined, "%.*s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", (int)strcspn(key, "\r\n "), key);
-	SHA1((unsigned char *)joined, strlen(joined), digest);
-	EVP_EncodeBlock(encoded, digest, sizeof digest);
-	int length = snprintf(answer, sizeof answer,
-		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-		encoded);
 	size_t used = (size_t)(end + 4 - text);
 	memmove(bytes, bytes + used, filled - used);
 	filled -= used;
 	it->is_open = 1;
 	connections++;
+	opened++;
 	last_change = wire_now();
 	return put(it, answer, (size_t)length);
 }
@@ -143,7 +159,29 @@ static void note_latency(uint64_t latency)
 		longest = latency;
 	if (latency > LATE_US)
 		late++;
-	slots[latency / 10 < SLOTS ? latency / 10 : SLOTS - 1]++;
+	count_in(slots, latency);
+}
+
+/* How long the connection was silent before this message. */
+static void note_gap(struct connection *it, uint64_t now)
+{
+	uint64_t gap = now - it->last;
+	if (it->last) {
+		count_in(gaps, gap);
+		if (gap > longest_gap)
+			longest_gap = gap;
+	}
+	it->last = now;
+}
+
+/* Whether it is the message that follows the connection's last one. */
+static void note_number(struct connection *it, uint32_t number)
+{
+	if (it->expected && number > it->expected)
+		missing += number - it->expected;
+	else if (it->expected && number < it->expected)
+		repeated++;
+	it->expected = (uint64_t)number + 1;
 }
 
 /* How late a message was against the others of its connection. */
@@ -162,20 +200,27 @@ static uint64_t lateness(struct connection *it, uint64_t now)
 
 static void count_audio(struct connection *it, const unsigned char *payload, const unsigned char *key, size_t count)
 {
-	unsigned char plain[8];
-	int16_t samples[4];
+	unsigned char plain[2 * WIRE_SAMPLES];
+	int16_t samples[WIRE_SAMPLES];
 	uint64_t now = wire_now() / 1000, late_by = lateness(it, now);
+	int is_stamped = 0;
 	messages++;
 	byte_count += count;
+	note_gap(it, now);
 	if (count >= sizeof plain) {
 		for (size_t i = 0; i < sizeof plain; i++)
 			plain[i] = payload[i] ^ key[i & 3];
 		memcpy(samples, plain, sizeof samples);
 		uint64_t stamp = wire_stamp(samples);
 		/* Real speech, and other formats, carry no stamp that anybody could read. */
-		if (stamp <= now && now - stamp <= 60000000u)
+		is_stamped = stamp <= now && now - stamp <= 60000000u;
+		if (is_stamped) {
 			late_by = now - stamp;
+			note_number(it, wire_number(samples));
+		}
 	}
+	if (!is_stamped)
+		unstamped++;
 	note_latency(late_by);
 }
 
@@ -272,6 +317,7 @@ static int take(struct connection *it)
 	if (!it->is_open && bytes[0] == 1) {
 		it->is_open = it->is_audiosocket = 1;
 		connections++;
+		opened++;
 	}
 	if (!it->is_open && !upgrade(it))
 		return 0;
@@ -317,6 +363,10 @@ static void accept_all(int listener)
 		}
 		last_change = wire_now();
 		it->descriptor = descriptor;
+		it->next = all;
+		if (all)
+			all->previous = it;
+		all = it;
 		if (context) {
 			it->tls = SSL_new(context);
 			SSL_set_fd(it->tls, descriptor);

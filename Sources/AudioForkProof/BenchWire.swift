@@ -8,6 +8,8 @@ internal import Foundation
 extension Checkout {
   static let sink = root.appending(path: "build/bench-sink").path
   static let floor = root.appending(path: "build/bench-floor").path
+  static let hostile = root.appending(path: "build/bench-hostile").path
+  static let discard = root.appending(path: "build/bench-discard").path
 }
 
 /// Benchmarks/wire/sink.c.
@@ -20,6 +22,16 @@ package final class Sink {
     var p999 = 0
     var longest = 0
     var late = 0
+    /// Microseconds between two messages of a connection: the median, of 99.9 %, and the longest one, which may not have ended.
+    var gap50 = 0
+    var gap999 = 0
+    var longestGap = 0
+    /// Messages whose numbers were left out, messages that came again, and those without a number.
+    var missing = 0
+    var repeated = 0
+    var unstamped = 0
+    /// Connections since the sink began.
+    var opened = 0
 
     package init(messages: Int, late: Int) {
       self.messages = messages
@@ -46,7 +58,7 @@ package final class Sink {
     let pair = try certificates?.issued("server").pair
     let pause = every.map { ["--every", "\($0)"] } ?? []
     child = try ChildProcess(Checkout.sink, pause + (pair.map { [$0.certificate, $0.key] } ?? []))
-    guard let line = await child.line(within: 5, where: { $0.hasPrefix("port ") }), let found = Int(line.dropFirst(5)) else {
+    guard let found = await child.listeningPort() else {
       throw BenchError("bench-sink does not listen: \(child.lines)")
     }
     port = found
@@ -57,20 +69,15 @@ package final class Sink {
 
   func report() async throws -> Report {
     reports += 1
-    let number = reports
-    child.signal(SIGUSR2)
-    let lines = await eventually(within: 5) {
-      let lines = self.child.lines.filter { $0.hasPrefix("connections ") }
-      return lines.count >= number ? lines : nil
-    }
-    guard let line = lines?.last else { throw BenchError("bench-sink does not answer") }
-    let words = line.split(separator: " ")
-    func value(_ name: String) -> Int {
-      words.firstIndex(of: name[...]).flatMap { words.indices.contains($0 + 1) ? Int(words[$0 + 1]) : nil } ?? 0
+    guard let value = await child.answer(to: SIGUSR2, number: reports, beginning: "connections ") else {
+      throw BenchError("bench-sink does not answer")
     }
     var report = Report(messages: value("messages"), late: value("late"))
     report.connections = value("connections")
     (report.p50, report.p99, report.p999, report.longest) = (value("p50"), value("p99"), value("p999"), value("max"))
+    (report.gap50, report.gap999, report.longestGap) = (value("gap50"), value("gap999"), value("gapmax"))
+    (report.missing, report.repeated, report.unstamped) = (value("missing"), value("repeated"), value("unstamped"))
+    report.opened = value("opened")
     return report
   }
 
@@ -84,13 +91,35 @@ package final class Sink {
   }
 }
 
+extension ChildProcess {
+  /// Sends a signal and waits for the line that answers it, which is the `number`th that begins so: the value behind each
+  /// name in it, 0 for a name that is not there. Nil where none comes within 5 s.
+  func answer(to signal: Int32, number: Int, beginning: String) async -> ((String) -> Int)? {
+    self.signal(signal)
+    let lines = await eventually(within: 5) {
+      let lines = self.lines.filter { $0.hasPrefix(beginning) }
+      return lines.count >= number ? lines : nil
+    }
+    guard let words = lines?.last?.split(separator: " ") else { return nil }
+    return { name in
+      words.firstIndex(of: name[...]).flatMap { words.indices.contains($0 + 1) ? Int(words[$0 + 1]) : nil } ?? 0
+    }
+  }
+
+  /// The port that it says it listens on; nil where it does not within 5 s.
+  func listeningPort() async -> Int? {
+    await line(within: 5) { $0.hasPrefix("port ") }.flatMap { Int($0.dropFirst(5)) }
+  }
+}
+
 /// An engine as the module starts it, and the module's end of its link: says which forks there are, and reads what the
 /// engine says, so that it can.
 final class LinkedEngine {
   let process: ChildProcess
   private let descriptor: Int32
 
-  init(in folder: ScratchFolder) throws {
+  /// `heard`: is called with each message of the engine, on a thread of the link's.
+  init(in folder: ScratchFolder, heard: (@Sendable (LinkMessage) -> Void)? = nil) throws {
     // As the module does it: the link is descriptor 3.
     var ends: [Int32] = [-1, -1]
     guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else { throw BenchError("no socket pair") }
@@ -106,7 +135,14 @@ final class LinkedEngine {
     // Until `end`, or the engine's.
     Thread {
       var buffer = [UInt8](repeating: 0, count: 65_536)
-      while read(descriptor, &buffer, buffer.count) > 0 {}
+      var parser = LinkParser()
+      while true {
+        let count = read(descriptor, &buffer, buffer.count)
+        guard count > 0 else { return }
+        guard let heard else { continue }
+        buffer.prefix(count).withUnsafeBytes { parser.append($0) }
+        while let message = parser.next() { heard(message) }
+      }
     }.start()
   }
 

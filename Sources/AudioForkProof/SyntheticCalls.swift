@@ -5,8 +5,8 @@ internal import Glibc
 internal import Synchronization
 
 /// Calls as the capture module writes them, without Asterisk: rings that a thread fills in real time, 20 ms a frame in
-/// both directions. Each frame that the party says carries the time at which it was written (Benchmarks/wire/wire.h); the
-/// other direction is silent, so that the sum of both still does.
+/// both directions. Each frame that the party says carries the time at which it was written and its number
+/// (Benchmarks/wire/wire.h); the other direction is silent, so that the sum of both still does.
 ///
 /// @unchecked Sendable: `taps` are made in `init`, written to by the one thread that `start` starts, and let go in `stop`
 /// after that thread has ended.
@@ -15,8 +15,6 @@ final class SyntheticCalls: @unchecked Sendable {
   private static let frameSamples = 160
   /// Steps of a frame's time at which some of the calls have theirs.
   private static let steps = 20
-  /// What the rings hold; the engine is never that far behind.
-  private static let bufferSeconds: UInt32 = 4
 
   let identifiers: [String]
   /// CLOCK_MONOTONIC of the calls' beginning; the call `i` begins `i % steps` steps later.
@@ -28,12 +26,26 @@ final class SyntheticCalls: @unchecked Sendable {
   /// How late the thread was at worst, nanoseconds.
   private let latest = Atomic<Int64>(0)
 
+  /// Where a call is forked to, and how.
+  struct Fork {
+    let url: String
+    let options: String
+  }
+
   /// Makes `count` rings in `folder`, whose calls begin in `delay` nanoseconds. `settings`: lines of a profile. `name`: what
   /// their identifiers begin with.
-  init(
+  convenience init(
     _ count: Int, in folder: String, name: String = "bench", url: String, options: String, settings: [String], delay: Int64
   ) throws {
-    self.count = count
+    let forks = (0..<count).map { Fork(url: "\(url)/\($0)", options: options) }
+    try self.init(forks, in: folder, name: name, settings: settings, delay: delay)
+  }
+
+  /// Makes a ring for each of `forks` that holds `bufferSeconds`: as many as the engine is ever behind.
+  init(
+    _ forks: [Fork], in folder: String, name: String, settings: [String], delay: Int64, bufferSeconds: UInt32 = 4
+  ) throws {
+    count = forks.count
     taps = .allocate(capacity: max(count, 1))
     taps.initialize(repeating: af_tap(), count: max(count, 1))
     epoch = (af_now_ns() + delay) / Self.frameNanoseconds * Self.frameNanoseconds
@@ -41,9 +53,9 @@ final class SyntheticCalls: @unchecked Sendable {
     for (number, identifier) in identifiers.enumerated() {
       var fields = FieldWriter()
       fields.append(UInt16(AF_FIELD_ID.rawValue), Array(identifier.utf8))
-      fields.append(UInt16(AF_FIELD_URL.rawValue), Array("\(url)/\(number)".utf8))
+      fields.append(UInt16(AF_FIELD_URL.rawValue), Array(forks[number].url.utf8))
       for setting in settings { fields.append(UInt16(AF_FIELD_SETTING.rawValue), Array(setting.utf8)) }
-      fields.append(UInt16(AF_FIELD_OPTIONS.rawValue), Array(options.utf8))
+      fields.append(UInt16(AF_FIELD_OPTIONS.rawValue), Array(forks[number].options.utf8))
       fields.append(UInt16(AF_FIELD_CHANNEL.rawValue), Array("Bench/\(number)".utf8))
       fields.append(UInt16(AF_FIELD_UNIQUEID.rawValue), Array("1700000000.\(number)".utf8))
       fields.append(UInt16(AF_FIELD_LINKEDID.rawValue), Array("1700000000.\(number)".utf8))
@@ -51,7 +63,7 @@ final class SyntheticCalls: @unchecked Sendable {
       fields.append(UInt16(AF_FIELD_DRAIN.rawValue), number: 1)
       let failure = createRing(
         taps + number, path: Array("\(folder)/\(identifier).ring".utf8CString),
-        size: RingSize(seconds: Self.bufferSeconds, rate: 8000), facts: fields.bytes, directions: 3,
+        size: RingSize(seconds: bufferSeconds, rate: 8000), facts: fields.bytes, directions: 3,
         now: epoch + phase(number), wall: af_wall_ns())
       guard failure == 0 else { throw BenchError("ring \(number): \(String(cString: strerror(failure)))") }
     }
@@ -102,6 +114,8 @@ final class SyntheticCalls: @unchecked Sendable {
       for number in stride(from: Int(turn % Int64(Self.steps)), to: count, by: Self.steps) {
         let stamp = UInt64(af_now_ns() / 1000)
         for place in 0..<4 { samples[place] = Int16(truncatingIfNeeded: stamp &>> UInt64(15 * place) & 0x7FFF) }
+        let frame = turn / Int64(Self.steps)
+        for place in 0..<2 { samples[4 + place] = Int16(truncatingIfNeeded: frame &>> Int64(15 * place) & 0x7FFF) }
         write(samples, 0, number, due)
         write(silence, 1, number, due)
       }

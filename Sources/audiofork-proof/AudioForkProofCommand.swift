@@ -8,7 +8,10 @@ internal import Foundation
 struct AudioForkProofCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audiofork-proof", abstract: "Proves on a real Asterisk what delivery promises.",
-    subcommands: [Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self, BurstCost.self, AsteriskCost.self, QuickCost.self])
+    subcommands: [
+      Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self, BurstCost.self, HostileCost.self, AsteriskCost.self,
+      QuickCost.self,
+    ])
 
   static func report(_ findings: Findings, _ seed: UInt64, began: Date) throws {
     print("| what | found |\n|---|---|\n\(findings.table)")
@@ -134,6 +137,41 @@ struct BurstCost: AsyncParsableCommand {
   }
 }
 
+/// Hostile servers beside an honest one.
+struct HostileCost: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "hostile",
+    abstract: "An honest stream beside hostile servers; exit status 1 where a limit does not hold.")
+  @Option(help: "Hostile connections, in equal parts of each kind.") var connections = 120
+  @Option(help: "Seconds of each run.") var seconds = 60.0
+  @Option(help: "Runs with the engine, and as many with the plain reader.") var runs = 3
+  @Option(help: "Only these kinds, with commas between them: \(HostileBench.Kind.names). Default: all.") var kinds = ""
+  @Option(help: "A folder for hostile.json.") var out: String?
+
+  private var chosen: [HostileBench.Kind] {
+    guard !kinds.isEmpty else { return HostileBench.Kind.allCases }
+    return kinds.split(separator: ",").compactMap { HostileBench.Kind(rawValue: String($0)) }
+  }
+
+  func validate() throws {
+    guard kinds.isEmpty || chosen.count == kinds.split(separator: ",").count else {
+      throw ValidationError("--kinds: one of '\(kinds)' is no kind")
+    }
+    guard connections >= 1, seconds > 0, runs >= 1 else {
+      throw ValidationError("--connections, --seconds and --runs: give numbers above 0")
+    }
+  }
+
+  func run() async throws {
+    let bench = HostileBench(connections: connections, kinds: chosen, seconds: seconds, say: Progress.say)
+    let samples = try await bench.run(runs)
+    print(HostileBench.table(samples))
+    print("\n" + HostileBench.loadTable(samples, seconds: seconds) + "\n")
+    if let out { try BenchReport(samples, secondsEach: seconds).write(to: "\(out)/hostile.json") }
+    try report(HostileBench.findings(samples))
+  }
+}
+
 /// Calls on a real Asterisk with a fork, with its alternatives, and with nothing.
 struct AsteriskCost: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -176,12 +214,16 @@ struct QuickCost: AsyncParsableCommand {
     commandName: "quick", abstract: "The benchmarks' ratios from short measurements; exit status 1 where one is too high.")
 
   func run() async throws {
-    let findings = try await QuickBench(say: Progress.say).run()
-    for finding in findings {
-      print("\(finding.holds ? "ok" : "TOO HIGH"): \(finding.what): \(finding.shown), at most \(finding.limit)")
-    }
-    guard findings.allSatisfy(\.holds) else { throw ExitCode(1) }
+    try report(await QuickBench(say: Progress.say).run())
   }
+}
+
+/// Prints what was found beside its limits. Throws where one does not hold.
+private func report(_ findings: [QuickBench.Finding]) throws {
+  for finding in findings {
+    print("\(finding.holds ? "ok" : "TOO HIGH"): \(finding.what): \(finding.shown), at most \(finding.limit)")
+  }
+  guard findings.allSatisfy(\.holds) else { throw ExitCode(1) }
 }
 
 /// Progress goes to standard error, so that standard output is the table.

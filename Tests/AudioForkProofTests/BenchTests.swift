@@ -105,6 +105,45 @@ struct BenchTests {
     #expect(QuickBench.findings(engine: [], asterisk: []).contains { !$0.holds })
   }
 
+  /// A run with the engine in which all limits hold.
+  private static func honestRun() -> HostileBench.Sample {
+    var sample = HostileBench.Sample(.engine)
+    (sample.p50, sample.p999, sample.longest, sample.messages, sample.silence) = (20, 25, 30, 3000, 1000)
+    var load = HostileBench.Load(.texts, wanted: 24)
+    (load.opened, load.open, load.bytes) = (24, 24, 1_000_000)
+    sample.loads = [load]
+    return sample
+  }
+
+  @Test("Beside hostile servers the longest gap of the best run counts; all else counts in every run")
+  func hostile() {
+    let best = Self.honestRun()
+    func holds(alone: Bool = false, _ change: (inout HostileBench.Sample) -> Void) -> Bool {
+      var other = Self.honestRun()
+      change(&other)
+      let samples = alone ? [other] : [best, other, HostileBench.Sample(.plain)]
+      return HostileBench.findings(samples).allSatisfy { $0.holds }
+    }
+    #expect(holds { _ in })
+    #expect(holds { $0.longest = 700 })
+    #expect(!holds(alone: true) { $0.longest = 80.1 })
+    #expect(!holds { $0.p999 = 45.1 })
+    #expect(!holds { $0.silence = 3001 })
+    #expect(!holds { $0.hasEnded = true })
+    #expect(!holds { $0.missing = 1 })
+    #expect(!holds { $0.repeated = 1 })
+    #expect(!holds { $0.foreign = 1 })
+    #expect(!holds { $0.gaps = 1 })
+    #expect(!holds { $0.reconnects = 1 })
+    #expect(!holds { $0.ends = 1 })
+    #expect(!holds { $0.loads[0].opened = 23 })
+    // Control runs are shown, not judged. Without a run of the engine nothing holds.
+    #expect(!HostileBench.findings([HostileBench.Sample(.plain)]).contains { $0.holds })
+    for table in [HostileBench.table([best, HostileBench.Sample(.plain)]), HostileBench.loadTable([best], seconds: 1)] {
+      #expect(Set(table.split(separator: "\n").map { $0.filter { $0 == "|" }.count }).count == 1)
+    }
+  }
+
   @Test("A report's file can be read again")
   func report() throws {
     let file = FileManager.default.temporaryDirectory.appending(path: "bench-\(UUID().uuidString)/report.json")
