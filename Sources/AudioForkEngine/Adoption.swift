@@ -7,7 +7,7 @@ internal import NIOCore
 /// here: the lock is held, its forks are delivered as far as they were captured, and it is removed.
 ///
 /// File system work on a tmpfs; never on an event loop.
-final class Adoption: Sendable {
+package final class Adoption: Sendable {
   /// A directory that is ours now.
   struct Orphan: Sendable {
     let path: String
@@ -29,7 +29,7 @@ final class Adoption: Sendable {
   private let parent: String
 
   /// `directory`: the engine's own, which is left alone as all whose lock is held.
-  init(beside directory: String) {
+  package init(beside directory: String) {
     let parts = directory.split(separator: "/", omittingEmptySubsequences: true)
     own = parts.last.map(String.init) ?? ""
     parent = (directory.hasPrefix("/") ? "/" : "") + parts.dropLast().joined(separator: "/")
@@ -52,10 +52,20 @@ final class Adoption: Sendable {
       close(lock)
       return nil
     }
+    return Orphan(path: path, lock: lock, forks: rings(in: path))
+  }
+
+  /// Ids of the forks whose rings are in a directory.
+  private static func rings(in path: String) -> [String] {
     let suffix = ".ring"
-    let forks = DirectoryContents.names(path).filter { $0.hasSuffix(suffix) }
+    return DirectoryContents.names(path).filter { $0.hasSuffix(suffix) }
       .map { String($0.dropLast(suffix.count)) }.filter { isForkID($0) }
-    return Orphan(path: path, lock: lock, forks: forks)
+  }
+
+  /// Ids of all forks that have a ring, whichever Asterisk's they are.
+  package func rings() -> Set<String> {
+    let folders = DirectoryContents.names(parent).filter { Adoption.isInstanceName($0) }
+    return Set(folders.flatMap { Adoption.rings(in: "\(parent)/\($0)") })
   }
 
   /// As the module names its directories: 12 hexadecimal digits.
@@ -63,9 +73,34 @@ final class Adoption: Sendable {
     name.utf8.count == 12 && name.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
   }
 
-  private static func isForkID(_ id: String) -> Bool {
+  static func isForkID(_ id: String) -> Bool {
     (1...64).contains(id.utf8.count)
       && id.utf8.allSatisfy { (48...57).contains($0) || (97...122).contains($0) || (65...90).contains($0) || $0 == 45 }
+  }
+}
+
+/// When an engine looks for what others have left.
+///
+/// Often in the first minute: an older engine may still hold some of it, and has delivered it by then, drain time and
+/// all. Then rarely, for as long as the engine runs: another Asterisk of the same machine may die later, and its engine
+/// with it.
+package struct AdoptionRounds {
+  /// In the first minute.
+  package static let early = 12
+  package static let earlyPause = Duration.seconds(5)
+  package static let pause = Duration.seconds(600)
+
+  /// Calls `look` in each round, until `sleep` throws. `isEarly`: the round is one of the first minute.
+  package static func run(
+    sleep: (Duration) async throws -> Void, look: (_ isEarly: Bool) async -> Void
+  ) async {
+    var round = 0
+    while true {
+      let isEarly = round < early
+      await look(isEarly)
+      do { try await sleep(isEarly ? earlyPause : pause) } catch { return }
+      round = min(round + 1, early)
+    }
   }
 }
 

@@ -14,9 +14,6 @@ package struct EngineStartError: Error, Sendable, CustomStringConvertible {
 
 /// The engine as a process: what `audiofork engine` runs.
 package struct EngineService {
-  /// An older engine has delivered by then what there is, drain time and all.
-  private static let adoptionRounds = 12
-
   private let link: CInt
   private let directory: String
   private let tls: (any TLSProvider)?
@@ -70,7 +67,10 @@ package struct EngineService {
       .channelOption(.writeBufferWaterMark, value: .init(low: 65_536, high: 262_144))
       .withConnectedSocket(link).get()
     let output = LinkOutput(channel)
-    let made = try await EngineCore.make(on: first, forkLoops: loops, directory: directory, output: output, surroundings: EngineSurroundings(tls: tls)).get()
+    let surroundings = EngineSurroundings(tls: tls)
+    let made = try await EngineCore.make(
+      on: first, forkLoops: loops, directory: directory, output: output, surroundings: surroundings
+    ).get()
     output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
     do {
       try await first.submit {
@@ -88,7 +88,7 @@ package struct EngineService {
     let stopper = Task {
       for await _ in signals { made.core.onLoop { $0.stop(.stopped) } }
     }
-    let adopter = Task { await adoptOrphans(made.core) }
+    let adopter = Task { await adoptOrphans(made.core, surroundings.spools, output) }
     let exit = try await made.exit.get()
     stopper.cancel()
     adopter.cancel()
@@ -140,11 +140,10 @@ package struct EngineService {
 
   private func isEmptyButForLock() -> Bool { DirectoryContents.names(directory).allSatisfy { $0 == "lock" } }
 
-  /// Takes over what dead Asterisks have left: at the start, and again for as long as an older engine may still be busy
-  /// with some of it.
-  private func adoptOrphans(_ core: NIOLoopBound<EngineCore>) async {
+  /// Takes over what dead Asterisks have left, and removes spool files that no fork can use any more.
+  private func adoptOrphans(_ core: NIOLoopBound<EngineCore>, _ spools: SpoolStore, _ output: LinkOutput) async {
     let adoption = Adoption(beside: directory)
-    for _ in 0..<EngineService.adoptionRounds {
+    await AdoptionRounds.run(sleep: { try await Task.sleep(for: $0) }) { isEarly in
       for orphan in adoption.take() {
         core.onLoop { core in
           core.adopt(orphan.forks, in: orphan.path) {
@@ -152,7 +151,12 @@ package struct EngineService {
           }
         }
       }
-      do { try await Task.sleep(for: .seconds(5)) } catch { return }
+      guard !isEarly else { return }
+      let leftovers = try? await NIOThreadPool.singleton.runIfActive {
+        let rings = adoption.rings()
+        return spools.removeLeftovers(now: Int(wallNow() / 1_000_000_000)) { rings.contains($0) }
+      }
+      for found in leftovers ?? [] { output.send(.log(.warning, id: nil, text: found.message)) }
     }
   }
 }

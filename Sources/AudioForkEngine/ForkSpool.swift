@@ -111,6 +111,7 @@ package final class ForkSpool {
     self.loop = loop
     self.tell = tell
     path = "\(settings.folder)/\(id).spool"
+    store.uses(settings.folder)
     open(creates: false, now: 0)
   }
 

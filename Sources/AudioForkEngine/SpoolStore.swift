@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkOptions
+internal import AudioForkRing
 internal import NIOConcurrencyHelpers
 internal import NIOCore
 internal import NIOPosix
@@ -9,6 +11,8 @@ internal import NIOPosix
 /// there: the oldest stream goes first.
 package final class SpoolStore: Sendable {
   private static let threads = 2
+  /// Seconds after which a spool file that no fork uses is removed: twice what a fork may take after the end of its call.
+  package static let leftoverAge = 2 * ForkOptions.spoolSecondsMax
 
   private struct Stream {
     let folder: String
@@ -20,6 +24,8 @@ package final class SpoolStore: Sendable {
 
   private struct State {
     var streams: [String: Stream] = [:]
+    /// Where forks have had spools since the engine's start.
+    var folders: Set<String> = []
     var numbers: UInt64 = 0
     var isStarted = false
   }
@@ -28,6 +34,42 @@ package final class SpoolStore: Sendable {
   private let pool = NIOThreadPool(numberOfThreads: SpoolStore.threads)
 
   package init() {}
+
+  /// Notes a folder whose leftovers `removeLeftovers` removes.
+  package func uses(_ folder: String) { state.withLockedValue { _ = $0.folders.insert(folder) } }
+
+  /// What `removeLeftovers` removed from a folder.
+  package struct Leftovers: Equatable, Sendable {
+    package var folder: String
+    package var files = 0
+    package var bytes = 0
+
+    /// For Asterisk's log.
+    package var message: String {
+      "\(files) spool \(files == 1 ? "file" : "files") of \((bytes + 999) / 1000) kB in '\(folder)' belonged to forks that "
+        + "no longer exist (the machine was restarted, or Asterisk was gone for too long): their audio was not delivered, "
+        + "and is now removed"
+    }
+  }
+
+  /// Returns what was removed of each folder in which a fork of this engine had a spool: the spool files that no engine
+  /// has open, that were not written for `leftoverAge`, and whose fork has no ring. `now`: CLOCK_REALTIME, seconds. Blocks;
+  /// never call it on an event loop.
+  package func removeLeftovers(now: Int, hasRing: (String) -> Bool) -> [Leftovers] {
+    let suffix = ".spool"
+    return state.withLockedValue { $0.folders }.sorted().compactMap { folder in
+      var found = Leftovers(folder: folder)
+      for name in DirectoryContents.names(folder) where name.hasSuffix(suffix) {
+        let id = String(name.dropLast(suffix.count))
+        guard Adoption.isForkID(id), !hasRing(id),
+          let bytes = SpoolFile.removeLeftover("\(folder)/\(name)", writtenBefore: now - Self.leftoverAge)
+        else { continue }
+        found.files += 1
+        found.bytes += bytes
+      }
+      return found.files > 0 ? found : nil
+    }
+  }
 
   /// Does blocking work on one of the threads; the answer comes on `loop`.
   func perform<Value: Sendable>(

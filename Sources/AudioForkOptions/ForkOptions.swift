@@ -140,6 +140,8 @@ package struct OptionError: Error, Sendable, Equatable {
 extension ForkOptions {
   /// Longest option string; a longer one is a mistake of the caller.
   package static let lengthMax = 8192
+  /// The longest `spool_time`, seconds.
+  package static let spoolSecondsMax = 86_400
   /// Shortest time between two beeps, as Asterisk's own recording has it.
   package static let beepSecondsMin = 5
   package static let beepSecondsDefault = 15
@@ -512,7 +514,8 @@ extension ForkOptions {
         return true
       }
       return ForkOptions.store(path: value, in: &spoolFolder)
-    case .spoolTime: return ForkOptions.store(ForkOptions.number(value, 1...86_400), in: &spoolSeconds)
+    case .spoolTime:
+      return ForkOptions.store(ForkOptions.number(value, 1...ForkOptions.spoolSecondsMax), in: &spoolSeconds)
     case .spoolLimit: return ForkOptions.store(ForkOptions.number(value, 1...1_000_000_000), in: &spoolLimitMegabytes)
     case .spoolSync:
       guard let isSynced = ForkOptions.truth(value) else { return false }

@@ -50,7 +50,7 @@ package struct SpoolFile: Sendable {
   private let path: String
 
   /// Opens the fork's spool at `path`. Without `creates` one that an earlier engine left, or nil. What is another fork's,
-  /// or stands behind a record that is not whole, is cut off.
+  /// or stands behind a record that is not whole, is cut off. Until `close` the file is locked against `removeLeftover`.
   ///
   /// Throws `.notPermitted` where the folder or the file is another user's, others may write into the folder, or others
   /// may open the file: a local user who knows the fork's id could read the call or change it.
@@ -60,6 +60,9 @@ package struct SpoolFile: Sendable {
     guard let descriptor = try openPrivately(path, creates: creates) else { return nil }
     let file = SpoolFile(descriptor: descriptor, path: path)
     do throws(RingError) {
+      guard file.locks(LOCK_SH), file.isInFolder else {
+        throw RingError(.inUse, "the spool file '\(path)' is just being removed, because no fork has used it for days")
+      }
       return (file, try file.prepare(identity))
     } catch {
       file.close()
@@ -196,6 +199,38 @@ package struct SpoolFile: Sendable {
 
   /// The same of a file that could not be opened.
   package static func remove(_ path: String) { Glibc.unlink(path) }
+
+  /// Removes a spool file that no engine has open and that was last written before `time` (CLOCK_REALTIME, seconds).
+  /// Returns how many bytes it had, or nil where it stays. Anything but a spool file stays.
+  package static func removeLeftover(_ path: String, writtenBefore time: Int) -> Int? {
+    let descriptor = Glibc.open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard descriptor >= 0 else { return nil }
+    let file = SpoolFile(descriptor: descriptor, path: path)
+    defer { file.close() }
+    var status = stat()
+    // The lock before the look: an engine that opens the file from now on is turned away, and tries again.
+    guard file.locks(LOCK_EX), fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_nlink > 0,
+      status.st_mtim.tv_sec < time, file.isSpool
+    else { return nil }
+    return Glibc.unlink(path) == 0 ? Int(status.st_size) : nil
+  }
+
+  /// Whether the lock was free. On a file system without locks no file is ever a leftover.
+  private func locks(_ kind: CInt) -> Bool {
+    if flock(descriptor, kind | LOCK_NB) == 0 { return true }
+    return kind == LOCK_SH && errno != EWOULDBLOCK
+  }
+
+  /// False once the file was removed.
+  private var isInFolder: Bool {
+    var status = stat()
+    return fstat(descriptor, &status) == 0 && status.st_nlink > 0
+  }
+
+  private var isSpool: Bool {
+    guard let start = try? read(at: 0, count: 8), start.count == 8 else { return false }
+    return start.indices.allSatisfy { start[$0] == UInt8(truncatingIfNeeded: SpoolFile.magic &>> UInt64($0 * 8)) }
+  }
 
   package func close() { Glibc.close(descriptor) }
 

@@ -117,6 +117,34 @@ struct SpoolFileTests {
 }
 
 extension SpoolFileTests {
+  @Test("A file is a leftover when no engine has it open and it is old; nothing but a spool file ever is")
+  func leftover() throws {
+    let path = folder.file("a.spool")
+    let link = folder.file("b.spool")
+    let foreign = folder.file("c.spool")
+    let now = Int(time(nil))
+    let file = try #require(try SpoolFile.open(path: path, identity, creates: true))
+    try file.file.write([UInt8](repeating: 1, count: 1000), at: file.content.end)
+    #expect(symlink(path, link) == 0)
+    for bytes in [[], Array("AFSPOOL".utf8), Array("AFSPOOL2, and more".utf8)] {
+      let descriptor = creat(foreign, 0o600)
+      #expect(write(descriptor, bytes, bytes.count) == bytes.count)
+      close(descriptor)
+      #expect(SpoolFile.removeLeftover(foreign, writtenBefore: now + 10) == nil)
+    }
+    #expect(SpoolFile.removeLeftover(path, writtenBefore: now + 10) == nil, "a fork has it")
+    // Two engines may have it for a moment, where one takes over from the other.
+    let next = try #require(try SpoolFile.open(path: path, identity, creates: false))
+    file.file.close()
+    #expect(SpoolFile.removeLeftover(path, writtenBefore: now + 10) == nil, "another engine's fork has it")
+    next.file.close()
+    #expect(SpoolFile.removeLeftover(path, writtenBefore: now - 10) == nil, "it is young")
+    #expect(SpoolFile.removeLeftover(link, writtenBefore: now + 10) == nil)
+    #expect(SpoolFile.removeLeftover(path, writtenBefore: now + 10) == SpoolFile.headerBytes)
+    #expect(folder.names == ["b.spool", "c.spool"])
+    #expect(SpoolFile.removeLeftover(path, writtenBefore: now + 10) == nil)
+  }
+
   @Test("A missing folder, a link and a folder in its place are refused, with what to do")
   func refused() throws {
     let missing = #expect(throws: RingError.self) {
