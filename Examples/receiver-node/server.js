@@ -51,6 +51,7 @@ server.on('connection', (socket, request) => {
       output.once('drain', () => socket.resume());
     }
   });
+  // To end a fork from here: socket.close(1000). Without a code it is a break, and the fork connects again.
   socket.on('error', (error) => console.error(`stream ${number}: ${error.message}`));
   socket.on('close', (code) => {
     clearInterval(progress);
