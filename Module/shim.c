@@ -100,16 +100,17 @@ void *af_raw_format(struct ast_channel *channel, unsigned int direction)
 	return ao2_bump(direction ? ast_channel_rawwriteformat(channel) : ast_channel_rawreadformat(channel));
 }
 
-void *af_next_format(struct ast_channel *channel, void *format)
+void *af_next_formats(struct ast_channel *channel, void *format)
 {
 	struct ast_format_cap *native = ast_channel_nativeformats(channel);
 
 	/* A channel driver passes native formats on and nothing else. Where the core has no path from the old raw format
 	 * to the new one, it keeps the old one until the first frame. */
-	if (!format || !native || ast_format_cap_iscompatible_format(native, format) != AST_FORMAT_CMP_NOT_EQUAL) {
+	if (!format || !native || (ast_channel_state(channel) == AST_STATE_UP &&
+		ast_format_cap_iscompatible_format(native, format) != AST_FORMAT_CMP_NOT_EQUAL)) {
 		return NULL;
 	}
-	return ast_format_cap_get_best_by_type(native, AST_MEDIA_TYPE_AUDIO);
+	return ao2_bump(native);
 }
 
 void af_format_release(void *format) { ao2_cleanup(format); }
@@ -123,10 +124,28 @@ static struct ast_format *linear(struct ast_format *format)
 
 const char *af_format_linear_name(void *format) { return ast_format_get_name(linear(format)); }
 
+/*!
+ * Whether there is a path from one of the formats to signed linear at this format's rate. Where there is none
+ * ast_translate_path_steps() and ast_translator_build_path() would log it each time.
+ */
+static int has_path(struct ast_format_cap *from, struct ast_format *to)
+{
+	struct ast_format_cap *targets = ast_format_cap_alloc(AST_FORMAT_CAP_FLAG_DEFAULT);
+	struct ast_format *chosen_from = NULL, *chosen_to = NULL;
+	int found = 1;
+
+	if (targets && !ast_format_cap_append(targets, to, 0)) {
+		found = !ast_translator_best_choice(targets, from, &chosen_to, &chosen_from);
+	}
+	ao2_cleanup(chosen_from);
+	ao2_cleanup(chosen_to);
+	ao2_cleanup(targets);
+	return found;
+}
+
 int af_format_translates(void *format)
 {
-	struct ast_format_cap *from, *to;
-	struct ast_format *chosen_from = NULL, *chosen_to = NULL;
+	struct ast_format_cap *from;
 	int translates = 1;
 
 	if (!format || ast_format_cmp(format, ast_format_none) == AST_FORMAT_CMP_EQUAL ||
@@ -134,16 +153,16 @@ int af_format_translates(void *format)
 		return 1;
 	}
 	from = ast_format_cap_alloc(AST_FORMAT_CAP_FLAG_DEFAULT);
-	to = ast_format_cap_alloc(AST_FORMAT_CAP_FLAG_DEFAULT);
-	if (from && to && !ast_format_cap_append(from, format, 0) && !ast_format_cap_append(to, linear(format), 0)) {
-		/* Where there is no path ast_translate_path_steps() and ast_translator_build_path() would log it each time. */
-		translates = !ast_translator_best_choice(to, from, &chosen_to, &chosen_from);
+	if (from && !ast_format_cap_append(from, format, 0)) {
+		translates = has_path(from, linear(format));
 	}
-	ao2_cleanup(chosen_from);
-	ao2_cleanup(chosen_to);
 	ao2_cleanup(from);
-	ao2_cleanup(to);
 	return translates;
+}
+
+int af_formats_translate(void *formats)
+{
+	return !ast_format_cap_empty(formats) && has_path(formats, ast_format_slin);
 }
 
 void af_table_lock(void) { ast_mutex_lock(&table_lock); }

@@ -138,11 +138,14 @@ void af_channel_unref(struct ast_channel *channel);
  */
 void *af_raw_format(struct ast_channel *channel, unsigned int direction);
 /*!
- * \brief The format that will take the place of this one, which was negotiated away, with the next frame, referenced.
- * \retval NULL it is a native one of the channel's still, or none is \note the channel is locked
+ * \brief Formats of which one may take the place of this raw one with the next frame, referenced: the native ones of a
+ * channel that is not answered yet, or from which this one was negotiated away.
+ * \retval NULL the raw format is the one in use \note the channel is locked
  */
-void *af_next_format(struct ast_channel *channel, void *format);
-/*! \brief Gives a format up. NULL is none. */
+void *af_next_formats(struct ast_channel *channel, void *format);
+/*! \brief 1 if Asterisk can translate one of these formats to signed linear. \note as af_format_translates() */
+int af_formats_translate(void *formats);
+/*! \brief Gives a format or formats up. NULL is none. */
 void af_format_release(void *format);
 /*! \brief The format's name, and that of signed linear at its rate: they live as long as the format. */
 const char *af_format_name(void *format);

@@ -14,14 +14,14 @@ import AudioForkTap
 
 /// The formats of a channel's audio as it comes and goes, before Asterisk translates it.
 struct RawFormats {
-  /// One direction's format, and the one that was negotiated in its place and comes with the next frame.
+  /// One direction's format, and those of which one may take its place with the next frame; nil: none will.
   private struct Direction {
     let now: UnsafeMutableRawPointer?
     let next: UnsafeMutableRawPointer?
 
     init(_ channel: OpaquePointer, _ direction: af_direction) {
       now = af_raw_format(channel, UInt32(direction.rawValue))
-      next = af_next_format(channel, now)
+      next = af_next_formats(channel, now)
     }
 
     func release() {
@@ -29,9 +29,10 @@ struct RawFormats {
       af_format_release(next)
     }
 
-    var translates: Bool { af_format_translates(now) != 0 || (next != nil && af_format_translates(next) != 0) }
+    /// A format that may change counts as one that can be translated if another one of its channel's can.
+    var translates: Bool { af_format_translates(now) != 0 || (next != nil && af_formats_translate(next) != 0) }
 
-    var problem: Bytes { (next ?? now).map { RawFormats.problem($0) } ?? [] }
+    var problem: Bytes { now.map { RawFormats.problem($0) } ?? [] }
   }
 
   private let into: Direction

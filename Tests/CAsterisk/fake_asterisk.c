@@ -422,7 +422,7 @@ void *af_raw_format(struct ast_channel *channel, unsigned int direction)
 	return channel->raw[direction];
 }
 
-void *af_next_format(struct ast_channel *channel, void *format)
+void *af_next_formats(struct ast_channel *channel, void *format)
 {
 	if (channel->next_codec) {
 		__atomic_add_fetch(&format_references, 1, __ATOMIC_ACQ_REL);
@@ -444,6 +444,7 @@ const char *af_format_linear_name(void *format)
 	return ((struct ast_format *) format)->rate == 48000 ? "slin48" : "slin";
 }
 
+int af_formats_translate(void *formats) { return translates(formats); }
 int af_format_translates(void *format) { return translates(format); }
 void af_table_lock(void) { pthread_mutex_lock(&table); }
 void af_table_unlock(void) { pthread_mutex_unlock(&table); }
