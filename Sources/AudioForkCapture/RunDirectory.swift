@@ -11,8 +11,8 @@ enum RunDirectory {
   case configured(Bytes)
   /// `audiofork` in Asterisk's own run directory.
   case ofAsterisk(Bytes)
-  /// `audiofork-UID` in a folder into which every user may write. Any of them can have taken the name before us; then it
-  /// is another name, `audiofork-UID-` and 12 hexadecimal digits.
+  /// `audiofork-UID` in a folder into which every user may write. Any of them can have taken the name before us; the
+  /// substitute is `audiofork-UID-` and 12 hexadecimal digits.
   case shared(folder: Bytes)
 
   static func standard() -> RunDirectory {
@@ -33,7 +33,7 @@ enum RunDirectory {
   /// Makes the directory where it is missing. Returns its path, or nil after a line in the log.
   func make() -> Bytes? {
     guard case .shared(let folder) = self else { return RunDirectory.make(path) ? path : nil }
-    // One that an earlier load made: what a dead Asterisk has left there is found, and delivered, by an engine beside it.
+    // Made by an earlier load: an engine beside them finds and delivers the rings that a dead Asterisk left there.
     if let earlier = RunDirectory.earlierSubstitute(in: folder) { return use(earlier) }
     let made = withCString(path) { mkdir($0, 0o700) }
     let isTaken = made != 0 && af_errno() == EEXIST && withCString(path) { af_is_private_directory($0) } != 1
@@ -46,8 +46,8 @@ enum RunDirectory {
   private func use(_ substitute: Bytes) -> Bytes {
     log(
       AF_LEVEL_WARNING, "the run directory is ", .bytes(substitute), ", because ", .bytes(path),
-      " was not Asterisk's: remove that, and find out who made it; or set run_dir in audiofork.conf to a folder that only",
-      " Asterisk's user may enter")
+      " was not Asterisk's: remove that, and find out who made it; or set run_dir in audiofork.conf to a folder that",
+      " only Asterisk's user may enter")
     return substitute
   }
 
@@ -89,7 +89,8 @@ enum RunDirectory {
     guard withCString(path, { af_is_tmpfs($0) }) != 0 else {
       log(
         AF_LEVEL_ERROR, "the run directory ", .bytes(path),
-        " is not on a tmpfs: a call would wait for the disk there; set run_dir in audiofork.conf to a folder under /run or /dev/shm")
+        " is not on a tmpfs: a call would wait for the disk there; set run_dir in audiofork.conf to a folder under",
+        " /run or /dev/shm")
       return false
     }
     return true

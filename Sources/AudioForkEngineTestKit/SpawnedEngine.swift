@@ -21,8 +21,8 @@ package final class SpawnedEngine {
     return own.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/audiofork"
   }
 
-  /// `linkBufferBytes`: what the link holds of what the engine says, where it is less than usual. `user`: the user id that
-  /// it runs as, where the test is root's.
+  /// `linkBufferBytes`: what the link holds of what the engine says, where it is less than usual. `user`: the user id
+  /// that it runs as, where the test is root's.
   package init(_ directory: ScratchFolder, linkBufferBytes: CInt? = nil, user: Int? = nil) throws {
     var pair: [CInt] = [-1, -1]
     try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0)
@@ -57,7 +57,8 @@ package final class SpawnedEngine {
     posix_spawn_file_actions_adddup2(&actions, link, 9)
     // "exec -a" keeps the name under which the module starts it.
     let wrapped = user.map {
-      ["setpriv", "--reuid", "\($0)", "--clear-groups", "bash", "-c", #"exec -a "$0" "$@""#, words[0], executable] + words.dropFirst()
+      ["setpriv", "--reuid", "\($0)", "--clear-groups", "bash", "-c", #"exec -a "$0" "$@""#, words[0], executable]
+        + words.dropFirst()
     }
     let arguments = (wrapped ?? words).map { strdup($0) } + [nil]
     let environment = [strdup("PATH=/usr/bin:/bin"), strdup("SWIFT_BACKTRACE=enable=no"), nil]

@@ -52,7 +52,8 @@ struct EngineProcessRealTimeTests {
       let limits = String(decoding: engine.file("limits"), as: UTF8.self)
       #expect(limits.contains(#/Max core file size +0 +0 /#), "\(limits)")
       if raisesAgain {
-        guard isDumpedElsewhere, system("prlimit --pid \(engine.process) --core=unlimited 2>/dev/null") == 0 else { return }
+        let raise = "prlimit --pid \(engine.process) --core=unlimited 2>/dev/null"
+        guard isDumpedElsewhere, system(raise) == 0 else { return }
       }
       engine.signal(SIGSEGV)
       try await eventually("it is dead") { engine.exitStatus == 128 + SIGSEGV }
@@ -60,7 +61,9 @@ struct EngineProcessRealTimeTests {
     }
   }
 
-  @Test("Another process of its user can read neither its environment nor its memory", .enabled(if: geteuid() == 0, "needs root"))
+  @Test(
+    "Another process of its user can read neither its environment nor its memory",
+    .enabled(if: geteuid() == 0, "needs root"))
   func unreadable() async throws {
     let directory = try ScratchFolder()
     #expect(chown(directory.path, 65_534, 65_534) == 0)

@@ -20,7 +20,8 @@ struct BehaviorPageTests {
     var found: [String: String] = [:]
     for item in page.components(separatedBy: "\n- ").dropFirst() {
       let text = item.components(separatedBy: "\n\n")[0]
-      let match = try #require(try? #/^(.+)<!-- ([a-z-]+) -->\s*$/#.dotMatchesNewlines().wholeMatch(in: text), "unnamed: \(text)")
+      let named = #/^(.+)<!-- ([a-z-]+) -->\s*$/#.dotMatchesNewlines()
+      let match = try #require(try named.wholeMatch(in: text), "unnamed: \(text)")
       #expect(found.updateValue(words(match.1), forKey: String(match.2)) == nil, "\(match.2) is there twice")
     }
     return found
@@ -63,7 +64,8 @@ struct BehaviorPageTests {
 
   @Test("What has no name, or is quoted otherwise, is noticed")
   func comparison() throws {
-    #expect(try Self.sentences(in: "# A\n\n- One\n  two. <!-- a -->\n- Three. <!-- b -->\n\nText\n") == ["a": "One two.", "b": "Three."])
+    let page = "# A\n\n- One\n  two. <!-- a -->\n- Three. <!-- b -->\n\nText\n"
+    #expect(try Self.sentences(in: page) == ["a": "One two.", "b": "Three."])
     let quotes = Self.quotes(in: "  // behavior a: One\n  // two.\n  // behavior b: Three.\n  func x() {\n  // other\n")
     #expect(quotes.map(\.name) == ["a", "b"] && quotes.map(\.text) == ["One two.", "Three."])
   }
