@@ -27,7 +27,7 @@ struct ForkPlan {
     _ channel: OpaquePointer, _ arguments: ForkArguments, _ settings: Settings, from origin: ForkOrigin
   ) throws(CommandError) {
     try ForkPlan.check(arguments, settings, origin)
-    var asked = AskedChannel(channel)
+    var asked = AskedChannel(channel, settings.functions)
     for line in settings.defaults { try add(line, of: nil, &asked) }
     if arguments.url.isEmpty || holdsScheme(arguments.url) {
       try addURL(arguments.url, isEvaluated: origin.evaluatesExpressions, &asked)
@@ -37,7 +37,9 @@ struct ForkPlan {
       }
       for line in profile.lines { try add(line, of: profile.name, &asked) }
       guard !options.endpoints.isEmpty else {
-        throw CommandError(message: text("profile ", .bytes(profile.name), ": no line url came to a URL"))
+        for warning in options.warnings { log(AF_LEVEL_WARNING, "AudioFork: ", .bytes(warning)) }
+        throw CommandError(
+          message: text("profile ", .bytes(profile.name), ": none of its url lines gave a URL; see the lines above"))
       }
     }
     do {
@@ -50,7 +52,7 @@ struct ForkPlan {
       try options.check()
     } catch {
       // The comma that ended the URL may be one of its query's.
-      let isQuery = arguments.url.contains(UInt8(ascii: "?"))
+      let isQuery = arguments.url.contains(UInt8(ascii: "?")) && hasPrefix(error.message, ignoringCase: "unknown option")
       throw CommandError(
         message: isQuery
           ? text(.bytes(error.message), "; a comma in a URL ends it: write %2C for one in the query")
@@ -161,7 +163,7 @@ struct ForkPlan {
 func hangsUp(without arguments: ForkArguments, on channel: OpaquePointer) -> Bool {
   guard !holdsScheme(arguments.url), let profile = Control.settings?.profile(arguments.url) else { return false }
   var answer = false
-  var asked = AskedChannel(channel)
+  var asked = AskedChannel(channel, Control.settings?.functions ?? [])
   for line in profile.lines {
     guard case .onFailure = line.key.kind else { continue }
     // A URL alone may throw.
@@ -174,14 +176,24 @@ func hangsUp(without arguments: ForkArguments, on channel: OpaquePointer) -> Boo
 /// The channel as expressions ask it, and which of them it refused. It must not be locked.
 private struct AskedChannel {
   private let channel: OpaquePointer
+  /// Functions allowed besides the built-in ones.
+  private let functions: [Bytes]
   private var refused = 0
   private var firstRefused = Bytes()
+  /// What all values together may still take, percent-encoded: servers refuse a request whose head is longer than 8 KB.
+  private var room = AskedChannel.valuesMax
+  private var isCut = false
 
-  init(_ channel: OpaquePointer) { self.channel = channel }
+  private static let valuesMax = 4096
+
+  init(_ channel: OpaquePointer, _ functions: [Bytes]) {
+    self.channel = channel
+    self.functions = functions
+  }
 
   /// The value of a variable or function; empty where there is none, or where it is refused.
   mutating func answer(_ call: ChannelCall) -> Bytes {
-    guard call.isAllowed else {
+    guard call.isAllowed(functions) else {
       if refused == 0 { firstRefused = call.source }
       refused &+= 1
       return []
@@ -190,7 +202,22 @@ private struct AskedChannel {
     if let arguments = call.arguments { expression += Bytes(text: "(") + arguments + Bytes(text: ")") }
     guard let result = withCString(expression, { af_read(channel, $0, call.arguments == nil ? 0 : 1) }) else { return [] }
     defer { free(result) }
-    return bytes(result)
+    return fitting(bytes(result))
+  }
+
+  /// The value's beginning for which there is room.
+  private mutating func fitting(_ value: Bytes) -> Bytes {
+    var end = 0
+    while end < value.count {
+      let size = EndpointURL.isUnreserved(value[end]) ? 1 : 3
+      guard size <= room else {
+        isCut = true
+        break
+      }
+      room &-= size
+      end &+= 1
+    }
+    return slice(value, 0, end)
   }
 
   /// Text of the administrator with its variables, functions and expressions evaluated as the dialplan does it.
@@ -202,15 +229,21 @@ private struct AskedChannel {
 
   /// One line, however many there were: a caller may have written them.
   func logRefusals() {
-    guard refused > 0 else { return }
+    guard refused > 0 || isCut else { return }
     af_channel_lock(channel)
     let name = bytes(ast_channel_name(channel))
     af_channel_unlock(channel)
+    if isCut {
+      log(
+        AF_LEVEL_WARNING, "AudioFork on ", .bytes(name), ": values of ^{...} are cut: percent-encoded they take more than ",
+        .number(AskedChannel.valuesMax), " bytes together, and servers refuse long requests")
+    }
+    guard refused > 0 else { return }
     log(
       AF_LEVEL_WARNING, "AudioFork on ", .bytes(name), ": ", .number(refused),
       refused == 1 ? " expression counts as empty: '" : " expressions count as empty, the first is '",
       .bytes(shown(firstRefused)),
-      "'; it is malformed, or names a function that reaches beyond the call, such as SHELL, FILE, DB or CURL")
+      "'; it is malformed, or names a function that is not allowed (functions in audiofork.conf can allow more)")
   }
 }
 
@@ -219,14 +252,22 @@ extension SettingLine {
   /// query.
   fileprivate func evaluated(by asked: inout AskedChannel) throws(OptionError) -> Bytes {
     guard holdsVariable else { return value }
-    let template = ArgumentTemplate(setting: value).mapText { asked.substitute($0) }
+    let written = ArgumentTemplate(setting: value)
     switch key.kind {
-    case .url: return try EndpointURL.text(template.mapText(EndpointURL.text(encoding:))) { asked.answer($0) }
+    case .url:
+      let template = written.mapText { asked.substitute($0) }
+      return try EndpointURL.text(template.mapText(EndpointURL.text(encoding:))) { asked.answer($0) }
     case .header:
-      let line = template.text { asked.answer($0) }
+      let literal = slice(value, 0, firstIndex(of: UInt8(ascii: ":"), in: value) ?? value.count)
+      if RequestField.isToken(trimmed(literal)) {
+        // Evaluated behind the name, so that no value can choose it.
+        let rest = ArgumentTemplate(setting: slice(value, literal.count &+ 1, value.count)).mapText { asked.substitute($0) }
+        return literal + Bytes(text: ": ") + RequestField.headerValue(rest.text { asked.answer($0) })
+      }
+      let line = written.mapText { asked.substitute($0) }.text { asked.answer($0) }
       let colon = firstIndex(of: UInt8(ascii: ":"), in: line) ?? line.count
       return slice(line, 0, colon &+ 1) + Bytes(text: " ") + RequestField.headerValue(slice(line, colon &+ 1, line.count))
-    default: return template.text { asked.answer($0) }
+    default: return written.mapText { asked.substitute($0) }.text { asked.answer($0) }
     }
   }
 }

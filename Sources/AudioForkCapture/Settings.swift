@@ -35,6 +35,8 @@ struct Settings {
   var raisesStasisEvents = false
   /// Who may give AudioFork a command.
   var commands = CommandPolicy.dialplan
+  /// Functions that `^{…}` may name besides the built-in ones.
+  var functions = [Bytes]()
   /// Keys of `[general]` that are defaults for every fork.
   var defaults = [SettingLine]()
   var profiles = [Profile]()
@@ -195,6 +197,10 @@ struct Settings {
     case .commands:
       guard let policy = CommandPolicy(value) else { return false }
       commands = policy
+    case .functions:
+      let names = parts(of: value, separatedBy: UInt8(ascii: ",")).map { trimmed($0) }
+      guard !names.isEmpty, names.allSatisfy({ ChannelCall.mayBeAllowed($0) }) else { return false }
+      functions += names
     case .stasis:
       guard let isOn = ForkOptions.truth(value) else { return false }
       raisesStasisEvents = isOn

@@ -167,6 +167,12 @@ package struct ChannelCall: Sendable, Equatable {
   package let name: Bytes
   /// Evaluated, for a function; nil for a variable.
   package let arguments: Bytes?
+
+  package init(source: Bytes, name: Bytes, arguments: Bytes?) {
+    self.source = source
+    self.name = name
+    self.arguments = arguments
+  }
 }
 
 extension ChannelExpression {
@@ -181,43 +187,64 @@ extension ChannelExpression {
 }
 
 extension ChannelCall {
-  /// Functions that reach beyond the call, wait for the network, or evaluate their argument once more. A caller's text
-  /// may name them, so they are refused even if `live_dangerously` in asterisk.conf allows them. Each word stands for all
-  /// names that begin with it.
-  private static let refusedPrefixes: [StaticString] = [
-    "SHELL", "FILE", "DB", "REALTIME", "CURL", "EVAL", "ODBC", "ENV", "AST_CONFIG", "AST_SORCERY", "STAT", "LOCK", "TRYLOCK",
-    "UNLOCK", "HOOK", "PERIODIC_HOOK", "IMPORT", "MASTER_CHANNEL", "DUNDI", "ENUM", "TXTCIDNAME", "SRV", "MYSQL",
+  /// Functions that read the call, or change a text, and do nothing else. A caller's text may name a function, so that
+  /// every other one is refused, whatever `live_dangerously` in asterisk.conf says.
+  private static let harmless: [StaticString] = [
+    "ABS", "BASE64_DECODE", "BASE64_ENCODE", "CALLERID", "CALLERPRES", "CDR", "CHANNEL", "CONNECTEDLINE", "CSV_QUOTE", "EXISTS",
+    "FILTER", "GLOBAL", "GROUP", "GROUP_COUNT", "HANGUPCAUSE", "HASH", "IF", "ISNULL", "LEN", "LOCAL", "LTRIM", "MATH", "MAX", "MD5",
+    "MIN", "PASSTHRU", "PJSIP_HEADER", "PJSIP_PARSE_URI", "QUOTE", "RAND", "REDIRECTING", "REGEX", "RTRIM", "SHA1", "SIP_HEADER",
+    "SPRINTF", "STACK_PEEK", "STRFTIME", "STRPTIME", "TOLOWER", "TOUPPER", "TRIM", "URIDECODE", "URIENCODE",
   ]
 
-  /// Whether the channel may be asked: the name is one, and neither it nor a name in the arguments is refused.
-  ///
-  /// Functions such as CUT and FIELDQTY take the name of a variable and evaluate it with `${…}`, so that a function could
-  /// stand there too.
-  package var isAllowed: Bool {
-    guard !name.isEmpty, !ChannelCall.isRefused(name) || arguments == nil else { return false }
+  /// Functions that take the name of a variable and substitute `${name}`: a function could stand there, or hide behind a
+  /// character that Asterisk takes out.
+  private static let byVariableName: [StaticString] = [
+    "CUT", "FIELDNUM", "FIELDQTY", "JSON_DECODE", "LISTFILTER", "REPLACE", "STRBETWEEN", "STRREPLACE",
+  ]
+
+  /// Functions that reach beyond the call. `functions` in audiofork.conf cannot allow them; each word stands for all names
+  /// that begin with it.
+  private static let refusedPrefixes: [StaticString] = [
+    "SHELL", "FILE", "DB", "REALTIME", "CURL", "EVAL", "ODBC", "ENV", "AST_CONFIG", "AST_SORCERY", "STAT", "LOCK", "TRYLOCK",
+    "UNLOCK", "HOOK", "PERIODIC_HOOK", "IMPORT", "MASTER_CHANNEL", "SET", "SHARED", "EXPORT", "VM_INFO", "MINIVM",
+  ]
+
+  /// Longest arguments, bytes: Asterisk copies them to its stack.
+  private static let argumentsMax = 8192
+
+  /// Whether the channel may be asked. `more`: functions that the administrator has allowed besides.
+  package func isAllowed(_ more: [Bytes] = []) -> Bool {
+    guard !name.isEmpty else { return false }
     guard let arguments else { return true }
-    var start: Int?
-    for (index, byte) in arguments.enumerated() {
-      let next = index &+ 1 < arguments.count ? arguments[index &+ 1] : 0
-      if byte == UInt8(ascii: "$"), next == UInt8(ascii: "{") || next == UInt8(ascii: "[") { return false }
-      if byte == UInt8(ascii: "("), let first = start, ChannelCall.isRefused(slice(arguments, first, index)) { return false }
-      if ChannelCall.isNameCharacter(byte) {
-        if start == nil { start = index }
-      } else {
-        start = nil
-      }
+    guard arguments.count <= ChannelCall.argumentsMax else { return false }
+    if ChannelCall.byVariableName.contains(where: { equal(name, ignoringCase: $0) }) {
+      return !arguments.contains { ChannelCall.isSyntax($0) }
     }
-    return true
+    if ChannelCall.harmless.contains(where: { equal(name, ignoringCase: $0) }) { return true }
+    return ChannelCall.mayBeAllowed(name) && more.contains { lowercased($0) == lowercased(name) }
+      && !arguments.contains { ChannelCall.isSyntax($0) }
   }
 
-  private static func isNameCharacter(_ byte: UInt8) -> Bool {
-    byte.isDigit || byte == 95 || (byte.lowercased >= 97 && byte.lowercased <= 122)
+  /// Whether an administrator may allow the function.
+  package static func mayBeAllowed(_ name: Bytes) -> Bool {
+    !name.isEmpty && name.count <= 80 && RequestField.isToken(name)
+      && !refusedPrefixes.contains { hasPrefix(name, ignoringCase: $0) }
   }
 
-  private static func isRefused(_ name: Bytes) -> Bool {
-    refusedPrefixes.contains { hasPrefix(name, ignoringCase: $0) }
+  /// What Asterisk's parser of arguments or its substitution would look at.
+  private static func isSyntax(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "("), UInt8(ascii: ")"), UInt8(ascii: "\\"), UInt8(ascii: "\""), UInt8(ascii: "$"), UInt8(ascii: "{"),
+      UInt8(ascii: "}"), UInt8(ascii: "["), UInt8(ascii: "]"):
+      true
+    default: byte.isControl
+    }
   }
 }
+
+/// Longest `^{…}`, `${…}` or `$[…]` that is looked for, bytes. A longer one is text: the search for an end that is not
+/// there must not take long.
+private let unitLengthMax = 1024
 
 /// The end of the `^{…}` that begins at `start`, behind its closing brace; nil where none begins there or none closes it.
 package func expressionEnd(in text: Bytes, at start: Int) -> Int? {
@@ -235,11 +262,12 @@ package func variableEnd(in text: Bytes, at start: Int) -> Int? {
   }
 }
 
-/// Behind the bracket that closes the one at `opening`; nil where none does.
+/// Behind the bracket that closes the one at `opening`; nil where none does within `unitLengthMax`.
 private func end(of text: Bytes, openedAt opening: Int, by open: UInt8, closedBy close: UInt8) -> Int? {
   var depth = 0
   var index = opening
-  while index < text.count {
+  let limit = min(text.count, opening &+ unitLengthMax)
+  while index < limit {
     if text[index] == open { depth &+= 1 }
     if text[index] == close {
       depth &-= 1

@@ -71,13 +71,16 @@ package struct EndpointURL: Sendable, Equatable {
     _ template: ArgumentTemplate, evaluating evaluate: (ChannelCall) -> Bytes
   ) throws(OptionError) -> Bytes {
     guard template.hasExpressions else { return template.text(evaluate) }
-    if case .text(let first)? = template.pieces.first, reachesPath(first) {} else {
+    guard case .text(let first)? = template.pieces.first, holdsScheme(first) else {
+      throw OptionError(message: Bytes(text: "the URL must begin with ws:// or wss://"))
+    }
+    guard reachesPath(first) else {
       throw OptionError(message: Bytes(text: "^{...} may stand in the path and the query of a URL only"))
     }
     var literals = 0
     for piece in template.pieces { if case .text(let literal) = piece { literals &+= literal.count } }
     var room = max(lengthMax &- literals, 0)
-    return template.text(evaluate, value: { value in
+    let text = template.text(evaluate, value: { value in
       var encoded = Bytes()
       for byte in value {
         let next = isUnreserved(byte) ? [byte] : percentEncoded(byte)
@@ -87,13 +90,36 @@ package struct EndpointURL: Sendable, Equatable {
       }
       return encoded
     })
+    return withoutDotSegments(text)
   }
 
-  /// A URL's text from outside, with what no URL can hold percent-encoded: blanks, control characters and '#'.
+  /// The URL with `_` for the dots of each path segment that has nothing else: a server, or a proxy before it, would take
+  /// such a segment for a step up (RFC 3986 section 5.2.4).
+  private static func withoutDotSegments(_ text: Bytes) -> Bytes {
+    let query = firstIndex(of: UInt8(ascii: "?"), in: text) ?? text.count
+    var result = Bytes()
+    for (index, segment) in parts(of: slice(text, 0, query), separatedBy: UInt8(ascii: "/")).enumerated() {
+      if index > 0 { result.append(UInt8(ascii: "/")) }
+      let decoded = percentDecoded(segment)
+      // The first three are the scheme, nothing, and the host.
+      let isDots = index > 2 && !decoded.isEmpty && decoded.allSatisfy { $0 == UInt8(ascii: ".") }
+      result += isDots ? decoded.map { _ in UInt8(ascii: "_") } : segment
+    }
+    return result + slice(text, query, text.count)
+  }
+
+  private static func holdsScheme(_ text: Bytes) -> Bool {
+    hasPrefix(text, ignoringCase: "wss://") || hasPrefix(text, ignoringCase: "ws://")
+  }
+
+  /// A URL's text from outside, with what no URL can hold percent-encoded: blanks, control characters and '#'. Cut to the
+  /// longest URL.
   package static func text(encoding text: Bytes) -> Bytes {
     var encoded = Bytes()
     for byte in text {
-      if byte.isControl || byte == 32 || byte == UInt8(ascii: "#") { encoded += percentEncoded(byte) } else { encoded.append(byte) }
+      let next = byte.isControl || byte == 32 || byte == UInt8(ascii: "#") ? percentEncoded(byte) : [byte]
+      guard encoded.count &+ next.count <= lengthMax else { break }
+      encoded += next
     }
     return encoded
   }
@@ -104,8 +130,8 @@ package struct EndpointURL: Sendable, Equatable {
     return slice(text, start, text.count).contains { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") }
   }
 
-  /// RFC 3986 section 2.3.
-  private static func isUnreserved(_ byte: UInt8) -> Bool {
+  /// Whether a URL holds the byte as it is anywhere (RFC 3986 section 2.3).
+  package static func isUnreserved(_ byte: UInt8) -> Bool {
     byte.isDigit || (byte.lowercased >= 97 && byte.lowercased <= 122) || byte == 45 || byte == 46 || byte == 95 || byte == 126
   }
 

@@ -2,7 +2,7 @@
 
 /// What a key of `[general]` stands for that a profile does not have.
 package enum GeneralKind: Sendable {
-  case engine, runDirectory, allow, bufferTotal, stasis, commands
+  case engine, runDirectory, allow, bufferTotal, stasis, commands, functions
 }
 
 /// Who may give AudioFork a command.
@@ -59,6 +59,10 @@ extension GeneralKey {
       name: "commands", kind: .commands, form: "dialplan, yes or no",
       help: "Who may give AudioFork a command, its third argument. dialplan: a dialplan that the channel executes, and the AMI action AudioFork, which needs the privilege system; not Originate with an application, a feature code or the CLI. yes: all of them, so that the AMI privilege originate is enough for a shell. no: nobody. Default: dialplan."
     ),
+    GeneralKey(
+      name: "functions", kind: .functions, form: "names of dialplan functions separated by commas, none that reaches beyond the call",
+      help: "Further functions that ^{...} may name, besides those that read the call or change a text. A caller may choose their arguments. SHELL, FILE, DB, REALTIME, CURL, EVAL, ODBC and their like cannot be allowed.",
+      isRepeatable: true),
   ]
 
   /// The key with this name, case ignored; nil for another word.

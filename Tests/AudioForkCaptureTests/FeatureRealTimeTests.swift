@@ -165,6 +165,7 @@ struct ConfigurationRealTimeTests {
       ("[ws://x]\nurl=ws://x", "[ws://x]: a profile's name contains no '://'"),
       ("[a]\nurl=ws://x/${PATH}\ndrain=0", "[a]: drain = '0' is not accepted"),
       ("[a]\nurl=ws://^{HOST}/", "[a]: url: ^{...} may stand in the path and the query of a URL only"),
+      ("functions=CRM_NAME,SHELL", "[general]: functions = 'CRM_NAME,SHELL' is not accepted; it takes names of dialplan functions"),
       ("commands=maybe", "[general]: commands = 'maybe' is not accepted; it takes dialplan, yes or no"),
     ])
   func mistakes(settings: String, line: String) throws {
@@ -183,7 +184,7 @@ struct ConfigurationRealTimeTests {
   @Test("Unknown keys are named together with the known ones, and a good reload counts for new forks")
   func reload() throws {
     let module = try LoadedModule("nonsense=1\n[a]\nurl=ws://a.example/\ncolour=blue")
-    #expect(FakedAsterisk.log.contains("[general]: unknown key 'nonsense' is ignored; known are engine, run_dir, allow, buffer_total, stasis, commands, ping, replay, digits, reconnect_attempts"))
+    #expect(FakedAsterisk.log.contains("[general]: unknown key 'nonsense' is ignored; known are engine, run_dir, allow, buffer_total, stasis, commands, functions, ping, replay, digits, reconnect_attempts"))
     #expect(FakedAsterisk.log.contains("[a]: unknown key 'colour' is ignored; known are url, header, ca_file"))
     let channel = fake_channel("PJSIP/100-1", 8000)
     let before = try #require(module.start(channel, "a"))

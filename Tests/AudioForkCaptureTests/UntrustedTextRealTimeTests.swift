@@ -76,7 +76,7 @@ struct UntrustedTextRealTimeTests {
     let module = try LoadedModule("[r]\nurl=${NOTHING}\non_failure=${NOTHING}\n")
     let channel = fake_channel("PJSIP/100-1", 8000)
     #expect(af_exec_start(channel, "r") == -1)
-    #expect(FakedAsterisk.log.contains("profile r: no line url came to a URL"))
+    #expect(FakedAsterisk.log.contains("profile r: none of its url lines gave a URL; see the lines above"))
     module.end([channel], [])
   }
 

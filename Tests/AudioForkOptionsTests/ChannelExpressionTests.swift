@@ -7,7 +7,7 @@ private struct Channel {
   var variables: [String: String] = ["NAME": "Anna", "EVIL": "x)T(insecure", "CALL": "^{SHELL(touch x)}", "LONG": "0123456789"]
 
   func evaluate(_ call: ChannelCall) -> Bytes {
-    guard call.isAllowed else { return [] }
+    guard call.isAllowed() else { return [] }
     let name = String(decoding: call.name, as: UTF8.self)
     guard let arguments = call.arguments else { return Bytes((variables[name] ?? "").utf8) }
     if name == "CALLERID" { return Bytes((variables["NAME"] ?? "").utf8) }
@@ -27,7 +27,7 @@ struct ChannelExpressionTests {
       ("^{LONG:3:2}", "34"), ("^{LONG:-3}", "789"), ("^{LONG:-3:2}", "78"), ("^{LONG:2:-3}", "23456"), ("^{LONG:20}", ""),
       ("^{LONG:-20:2}", "01"), ("^{LONG:0:-20}", ""), ("^{LONG:x}", "0123456789"), ("^{LONG:1:x}", "123456789"),
       ("^{CALLERID(name):1:2}", "nn"), ("^{FILTER(a-z,^{NAME})}", "<FILTER|a-z,Anna>"),
-      ("^{F(^{G(^{NAME})})}", "<F|<G|Anna>>"), ("^{F(a)b)}", ""), ("^{F(a}", ""), ("^{}", ""), ("^{NAME", "^{NAME"),
+      ("^{LEN(^{QUOTE(^{NAME})})}", "<LEN|<QUOTE|Anna>>"), ("^{LEN(a)b)}", ""), ("^{LEN(a}", ""), ("^{}", ""), ("^{NAME", "^{NAME"),
       ("^ {NAME}", "^ {NAME}"), ("^{NAME}}", "Anna}"),
     ])
   func values(text: String, value: String) {
@@ -48,8 +48,10 @@ struct ChannelExpressionTests {
     arguments: [
       "^{SHELL(touch x)}", "^{shell(touch x)}", "^{FILE(/etc/passwd)}", "^{DB(a/b)}", "^{DB_DELETE(a/b)}",
       "^{REALTIME(a,b,c)}", "^{REALTIME_FIELD(a,b,c)}", "^{CURL(http://x)}", "^{EVAL(^{CALL})}", "^{ODBC_X(1)}",
-      "^{CUT(SHELL(touch x),-,1)}", "^{FIELDQTY(x,SHELL(touch x))}", "^{CUT(${NAME},-,1)}", "^{LEN($[1+1])}",
-      "^{CUT(^{CALL},-,1)}", "^{IMPORT(a,b)}", "^{MASTER_CHANNEL(x)}",
+      "^{CUT(SHELL(touch x),-,1)}", "^{FIELDQTY(x,SHELL(touch x))}", "^{CUT(${NAME},-,1)}", "^{FIELDNUM($[1+1],-,1)}",
+      "^{CUT(^{CALL},-,1)}", "^{IMPORT(a,b)}", "^{MASTER_CHANNEL(x)}", "^{CUT(SHE\\LL(touch x),-,1)}",
+      "^{CUT(\"SHE\"LL(touch x),-,1)}", "^{CUT($\\{X},-,1)}", "^{FIELDQTY(D\\B(a/b),-)}", "^{SET(GLOBAL(TRUNK)=x)}",
+      "^{VM_INFO(100,password)}", "^{SHARED(x,y)}", "^{OFFICE_PRESENCE(1)}", "^{UNKNOWN(x)}",
     ])
   func refused(text: String) {
     #expect(string(ArgumentTemplate(bytes(text)).text(Channel().evaluate)) == "")
@@ -66,10 +68,24 @@ struct ChannelExpressionTests {
 
   @Test("Nesting has a limit, and what lies beyond it costs nothing")
   func depth() {
-    let nested = String(repeating: "^{F(", count: 2000) + "x" + String(repeating: ")}", count: 2000)
-    #expect(string(ArgumentTemplate(bytes(nested)).text(Channel().evaluate)).hasPrefix("<F|<F|"))
-    let open = String(repeating: "^{F(", count: 2000)
+    let nested = String(repeating: "^{LEN(", count: 100) + "x" + String(repeating: ")}", count: 100)
+    #expect(string(ArgumentTemplate(bytes(nested)).text(Channel().evaluate)).hasPrefix("<LEN|<LEN|"))
+    let open = String(repeating: "^{LEN(", count: 2000)
     #expect(string(ArgumentTemplate(bytes(open)).text(Channel().evaluate)) == open)
+    let long = String(repeating: "^{LEN(", count: 1000) + String(repeating: ")}", count: 1000)
+    let text = string(ArgumentTemplate(bytes(long)).text(Channel().evaluate))
+    #expect(text.hasPrefix("^{LEN(^{LEN("), "longer than a unit may be")
+  }
+
+  @Test("An administrator may allow further functions, but none that reaches beyond the call")
+  func more() {
+    let call = { (name: String, arguments: String) in ChannelCall(source: [], name: bytes(name), arguments: bytes(arguments)) }
+    #expect(call("CRM_NAME", "5").isAllowed([bytes("crm_name")]))
+    #expect(!call("CRM_NAME", "$(x)").isAllowed([bytes("crm_name")]))
+    #expect(!call("CRM_NAME", "5").isAllowed())
+    #expect(!call("SHELL", "id").isAllowed([bytes("SHELL")]))
+    #expect(!ChannelCall.mayBeAllowed(bytes("ODBC_X")) && ChannelCall.mayBeAllowed(bytes("CRM_NAME")))
+    #expect(!call("LEN", String(repeating: "x", count: 8193)).isAllowed())
   }
 }
 
@@ -191,6 +207,8 @@ struct EvaluatedURLTests {
       ("ws://h/calls/^{NAME}?x=^{NAME}", "a/../b?c#d", "ws://h/calls/a%2F..%2Fb%3Fc%23d?x=a%2F..%2Fb%3Fc%23d"),
       ("ws://h?x=^{NAME}", "a&b=c d", "ws://h?x=a%26b%3Dc%20d"), ("wss://h/^{NAME}", "-._~aZ9", "wss://h/-._~aZ9"),
       ("ws://h/^{NAME}", "é\t", "ws://h/%C3%A9%09"), ("ws://h/", "x", "ws://h/"),
+      ("ws://h/calls/^{NAME}", "..", "ws://h/calls/__"), ("ws://h/^{NAME}/audio?x=^{NAME}", ".", "ws://h/_/audio?x=."),
+      ("ws://h/.^{NAME}/audio", ".", "ws://h/__/audio"), ("ws://h/%2e^{NAME}", ".", "ws://h/__"), ("ws://h/^{NAME}", "..a", "ws://h/..a"),
     ])
   func values(url: String, value: String, result: String) throws {
     let channel = Channel(variables: ["NAME": value])
