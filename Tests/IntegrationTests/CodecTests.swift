@@ -99,5 +99,41 @@ extension IntegrationTests {
         #expect(sandbox.logLines(containing: "AudioFork ").count == 2)
       }
     }
+
+    @Test(
+      "A called party that has not answered may still agree on a codec that can be translated",
+      arguments: AsteriskRelease.newest)
+    func unanswered(release: AsteriskRelease) async throws {
+      let receiver = try await Receiver()
+      // Nobody answers: nothing is there.
+      let port = try freeUDPPort()
+      let dialplan = ["mixed", "only"].map { name in
+        """
+        [\(name)]
+        exten => dial,1,Dial(PJSIP/\(name)/sip:x@127.0.0.1:\(port),20,b(\(name)^fork^1))
+        exten => fork,1,AudioFork(\(receiver.url(name)))
+         same => n,Return()
+
+        """
+      }
+      try await Sandbox.with(release, dialplan: dialplan.joined()) { sandbox in
+        let endpoints = [("mixed", "g729,ulaw"), ("only", "g729")].map {
+          "[\($0)]\ntype=endpoint\ncontext=none\ndisallow=all\nallow=\($1)\n"
+        }
+        let file = sandbox.folder.appending(path: "etc/pjsip-test.conf")
+        try endpoints.joined().write(to: file, atomically: true, encoding: .utf8)
+        try await sandbox.cli("module reload res_pjsip.so")
+        for name in ["mixed", "only"] {
+          try await sandbox.cli("channel originate Local/dial@\(name) application Wait 10")
+          #expect(await receiver.started(1, path: name, within: 10), "\(name)")
+        }
+        let lines = sandbox.logLines(containing: " captures nothing: \(Self.problem)")
+        #expect(lines.count == 1 && lines.first?.contains("/only on PJSIP/only-") == true, "\(lines)")
+        #expect(sandbox.logLines(containing: "No translat").isEmpty)
+        try await sandbox.cli("channel request hangup all")
+        #expect(try await holds(within: 5) { try await sandbox.forks().isEmpty })
+      }
+      await receiver.remove()
+    }
   }
 }
