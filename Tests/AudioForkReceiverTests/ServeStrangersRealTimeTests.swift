@@ -243,6 +243,24 @@ struct ReceiverLimitsRealTimeTests {
     }
   }
 
+  @Test("A request of more than 16 KiB, 8 KiB in a field or 100 fields opens no stream")
+  func longRequest() async throws {
+    try await with(Receiver.Limits()) { port, folder, _ in
+      func isTaken(_ headers: [String]) -> Bool {
+        (try? TestClient(port: port, headers: headers))?.answer.hasPrefix("HTTP/1.1 101 ") ?? false
+      }
+      func fields(_ count: Int, bytes: Int) -> [String] {
+        (0..<count).map { "X-\($0): " + String(repeating: "x", count: bytes) }
+      }
+      #expect(isTaken(fields(2, bytes: 7900)))
+      #expect(isTaken(fields(90, bytes: 100)))
+      #expect(!isTaken(fields(1, bytes: 8200)))
+      #expect(!isTaken(fields(3, bytes: 6000)))
+      #expect(!isTaken(fields(101, bytes: 1)))
+      #expect(folder.files.count <= 2)
+    }
+  }
+
   @Test("Long messages that never end fill the memory for clients together once, and streams of short ones go on")
   func memory() async throws {
     try await with(Receiver.Limits(memoryBytes: 2 << 20)) { port, folder, _ in

@@ -145,7 +145,7 @@ struct AccessTokenTests {
     for wrong in [
       [], [""], ["Bearer"], ["Bearer "], [good], ["Basic \(good)"], ["Bearer \(good)0"], ["Bearer \(good.dropLast())"],
       ["Bearer \(good.uppercased())"], ["Bearer # recorders"], ["Bearer \(good)", "Bearer \(good)"],
-      ["Bearer \(good) \(other)"],
+      ["Bearer \(good) \(other)"], ["Bearer " + String(repeating: "a", count: 1 << 20)],
     ] { #expect(tokens.digest(authorization: wrong) == nil, "\(wrong)") }
   }
 

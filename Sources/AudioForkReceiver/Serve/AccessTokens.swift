@@ -44,7 +44,10 @@ package struct AccessTokens: Sendable {
     guard values.count == 1, let value = values.first else { return nil }
     let parts = value.split(separator: " ", maxSplits: 1)
     guard parts.count == 2, parts[0].lowercased() == "bearer" else { return nil }
-    let given = SHA256.digest(AccessTokens.trimmed(Array(parts[1].utf8)[...]))
+    let token = AccessTokens.trimmed(Array(parts[1].utf8)[...])
+    // Longer ones are in no token file: don't spend time on their digests.
+    guard token.count <= AccessTokens.lengthMax else { return nil }
+    let given = SHA256.digest(token)
     var isKnown = false
     for digest in digests {
       var difference: UInt8 = 0

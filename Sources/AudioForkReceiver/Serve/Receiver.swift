@@ -221,8 +221,20 @@ package struct Receiver: Service {
         completionHandler: { context in
           context.pipeline.syncOperations.removeHandler(handshake.value, promise: nil)
         }
-      ))
+      ),
+      withEncoderConfiguration: HTTPResponseEncoder.Configuration(),
+      withDecoderLimitConfiguration: Receiver.requestLimits)
     try operations.addHandler(handshake.value)
+  }
+
+  /// Limits of a request's head. The memory budget does not count heads, so that all waiting requests together take at
+  /// most `ConnectionRegistry.handshakesMax` times these.
+  private static var requestLimits: NIOHTTPDecoderLimitConfiguration {
+    var limits = NIOHTTPDecoderLimitConfiguration()
+    limits.maxHeaderListSize = 16 * 1024
+    limits.maxHeaderFieldSize = 8 * 1024
+    limits.maxHeaderFieldCount = 100
+    return limits
   }
 
   private static func shown(_ address: SocketAddress) -> String {
