@@ -172,6 +172,21 @@ struct ForkStreamTests {
     #expect(end.contains(.ended(StreamEnding(side: .client, code: 1000, reason: ""))))
   }
 
+  @Test("Every message of a fork is read, and what else is in it is passed over", arguments: [
+    (#""type":"gap","direction":"in","position":1,"start":2,"samples":3,"reason":"r""#,
+     ForkMessage.gap(direction: "in", position: 1, start: 2, samples: 3, reason: "r")),
+    (#""type":"fill","direction":"out","position":1,"frames":2"#, .fill(direction: "out", position: 1, frames: 2)),
+    (#""type":"mute","direction":"in","position":1,"frames":2"#, .mute(direction: "in", position: 1, frames: 2)),
+    (#""type":"dtmf","direction":"in","position":1,"digit":"5","milliseconds":90"#,
+     .digit(direction: "in", position: 1, digit: "5", milliseconds: 90)),
+    (#""type":"text","text":"t""#, .text("t")), (#""type":"stop","position":9"#, .stop(position: 9, reason: "")),
+    (#""type":"later","frames":{}"#, .unknown(type: "later")),
+  ])
+  func everyMessage(members: String, message: ForkMessage) throws {
+    let rest = String(repeating: "0,", count: 1000)
+    #expect(try ForkMessage(#"{"more":[\#(rest)0],\#(members),"other":{"type":"text"}}"#) == message)
+  }
+
   @Test("What breaks the protocol is refused with 1002", arguments: [
     "hello", "[]", #"{"type":"stop","position":0}"#, #"{"type":"start"}"#,
     startMessage().replacingOnce("8000", "1"), startMessage().replacingOnce(#""slin""#, #""opus""#),
