@@ -26,6 +26,8 @@ final class StreamHandler: ChannelDuplexHandler {
   private var isPaused = false
   private var isClogged = false
   private var isOverBudget = false
+  /// It held too much and ends with 1013: nothing more is read, because nothing more is counted.
+  private var isRefused = false
   private var readHeld = false
   /// What this connection has told the budget.
   private var heldBytes = 0
@@ -65,6 +67,7 @@ final class StreamHandler: ChannelDuplexHandler {
   func handlerRemoved(context: ChannelHandlerContext) {
     self.context = nil
     run(machine.channelClosed())
+    weigh()
   }
 
   func channelInactive(context: ChannelHandlerContext) {
@@ -104,7 +107,7 @@ final class StreamHandler: ChannelDuplexHandler {
     if mayRead { context.read() } else { readHeld = true }
   }
 
-  private var mayRead: Bool { !isPaused && !isClogged && !isOverBudget }
+  private var mayRead: Bool { !isPaused && !isClogged && !isOverBudget && !isRefused }
 
   private func readIfAllowed() {
     guard readHeld, mayRead else { return }
@@ -115,17 +118,18 @@ final class StreamHandler: ChannelDuplexHandler {
   /// Tells the budget what this connection holds. Where all hold too much and this one more than its share, it waits
   /// for its audio to be written; where it waits for the rest of a long message, it ends.
   private func weigh() {
-    // A stream that ends is over in a second or two, and what comes meanwhile counts for nothing.
-    let unframed = machine.isInputOver ? 0 : min(meter.unframedBytes, ClientFrameRules.messageBytesMax)
+    let unframed = isRefused || context == nil ? 0 : min(meter.unframedBytes, ClientFrameRules.messageBytesMax)
     let partial = unframed + machine.partialBytes
-    let held = isOver ? 0 : unframed + machine.heldBytes
+    // A client may go on sending after its stream is over, until its connection is closed.
+    let held = isOver && context == nil ? 0 : unframed + machine.heldBytes
     shared.memory.add(held - heldBytes)
     heldBytes = held
     let isTooMuch = held > MemoryBudget.shareMin && shared.memory.isExceeded
     isOverBudget = isTooMuch && held > partial
-    if isTooMuch, partial > MemoryBudget.shareMin, !machine.isInputOver {
+    if isTooMuch, partial > MemoryBudget.shareMin, !isRefused {
+      isRefused = true
       run(machine.overloaded())
-      // What it held is free for the others.
+      // What it held is free for the others: the connection is closed in a second or two.
       weigh()
     }
     readIfAllowed()
