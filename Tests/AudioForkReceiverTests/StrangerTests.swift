@@ -103,6 +103,24 @@ struct ClientSeparationTests {
     #expect(try Recording(of: try start(), in: folder, stem: "b").path == fork.path)
   }
 
+  @Test("A file with a second name is not continued: it could be any file of this user's")
+  func hardLink() throws {
+    let folder = try TemporaryFolder()
+    let place = try RecordingFolder(preparing: folder.path)
+    let recording = try Recording(of: try start(), in: place, stem: "a")
+    _ = try recording.append(ByteBuffer(bytes: [1, 2, 3, 4]))
+    _ = recording.finish()
+    let before = contents(recording.path)
+    #expect(link(recording.path, folder.path + "/b.wav") == 0)
+    for stem in ["a", "b"] {
+      let error = #expect(throws: RecordingError.self) { try Recording(of: try start(), in: place, stem: stem) }
+      #expect(error?.reason == "cannot go on with \(folder.path)/\(stem).wav: it has 2 hard links instead of one")
+    }
+    #expect(contents(recording.path) == before)
+    unlink(folder.path + "/b.wav")
+    #expect(try Recording(of: try start(), in: place, stem: "a").frameCount == 2)
+  }
+
   @Test("Silence up to the first position takes no room on the disk")
   func sparse() throws {
     let folder = try TemporaryFolder()

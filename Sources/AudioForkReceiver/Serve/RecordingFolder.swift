@@ -76,6 +76,8 @@ package struct RecordingFolder: Equatable, Sendable {
     var status = stat()
     if fstat(descriptor, &status) != 0 || status.st_mode & S_IFMT != S_IFREG { return "it is not a regular file" }
     if status.st_uid != geteuid() { return "it belongs to another user" }
+    // A hard link could be to any file of this user's, outside of the folder too.
+    if status.st_nlink != 1 { return "it has \(status.st_nlink) hard links instead of one" }
     if flock(descriptor, LOCK_EX | LOCK_NB) != 0 { return "another receiver writes it" }
     return nil
   }
