@@ -59,7 +59,11 @@ package final class Recording: Sendable {
       let file = try WavFile(continuing: descriptor, rateHertz: fork.rateHertz, channelCount: fork.channelCount)
       // `resume` says of all that is in the file that it need not be sent again: a receiver that was killed may have
       // left some of it to the kernel.
-      if fork.wantsPersisted { try file.sync() }
+      // Its name has to outlive a power failure too.
+      if fork.wantsPersisted {
+        try file.sync()
+        try folder.sync()
+      }
       var begun = State(file: nil)
       begun.frameCount = file.frameCount
       begun.file = consume file

@@ -71,6 +71,19 @@ package struct RecordingFolder: Equatable, Sendable {
     throw RecordingError(reason: "cannot go on with \(path)/\(stem).wav or any of its numbered variants")
   }
 
+  /// Forces the names of the files to the disk. Blocks.
+  func sync() throws(RecordingError) {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      throw RecordingError(reason: "cannot open the folder \(path): \(RecordingFolder.text(errno))")
+    }
+    defer { close(descriptor) }
+    // EINVAL: the file system cannot force folders to the disk (fsync(2)).
+    guard fsync(descriptor) == 0 || errno == EINVAL else {
+      throw RecordingError(reason: "cannot force the folder \(path) to the disk: \(RecordingFolder.text(errno))")
+    }
+  }
+
   /// Why an open file is not ours to continue, or nil. Whoever may create files in the folder could have put it there.
   private static func refusal(_ descriptor: CInt) -> String? {
     var status = stat()

@@ -160,7 +160,8 @@ package struct WavFile: ~Copyable {
     }
     let count = Int(sf_write_raw(sound, address, sf_count_t(bytes.count)))
     frameCount += max(0, count) / frameBytes
-    guard count == bytes.count else {
+    // The header is rewritten after the samples, which fails without a word in the count.
+    guard count == bytes.count, sf_error(sound) == SF_ERR_NO_ERROR else {
       let reason = WavFile.failure(sound)
       sf_command(sound, CInt(SFC_UPDATE_HEADER_NOW), nil, 0)
       throw RecordingError(reason: reason)
