@@ -12,6 +12,8 @@ struct CertificateFacts {
   /// Subject alternative names.
   private(set) var dnsNames: [String] = []
   private(set) var addresses: [String] = []
+  /// All alternative names, URIs and e-mail addresses too: the tag that says the kind, then the content.
+  private(set) var alternativeNames: [[UInt8]] = []
   /// Bits of the key's modulus where the key is RSA.
   let rsaBits: Int?
   private let validFrom: time_t
@@ -44,6 +46,7 @@ struct CertificateFacts {
     while let part = parts.next() {
       guard part.tag == 0x04, var names = part.inside.firstInside else { continue }
       while let name = names.next() {
+        alternativeNames.append([name.tag] + name.content)
         switch name.tag {
         case 0x82: dnsNames.append(String(decoding: name.content, as: UTF8.self))
         case 0x87:

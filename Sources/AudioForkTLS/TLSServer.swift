@@ -38,9 +38,10 @@ package struct TLSServer: Sendable {
       let certificate = handler.peerCertificate, let encoded = try? certificate.toDERBytes()
     else { return nil }
     guard let facts = CertificateFacts(certificate) else { return encoded }
-    let names = (facts.dnsNames + facts.addresses).sorted()
-    if facts.subject.isEmpty, names.isEmpty { return encoded }
-    return facts.subject + names.flatMap { [0] + Array($0.utf8) }
+    if facts.subject.isEmpty, facts.alternativeNames.isEmpty { return encoded }
+    // A renewal may have the names in another order. With their lengths, no two lists of names are the same bytes.
+    let names = [facts.subject] + facts.alternativeNames.sorted { $0.lexicographicallyPrecedes($1) }
+    return names.flatMap { Array("\($0.count) ".utf8) + $0 }
   }
 
   private static func context(

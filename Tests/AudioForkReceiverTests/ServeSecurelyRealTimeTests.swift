@@ -74,12 +74,17 @@ struct ServeSecurelyRealTimeTests {
   func certificatesApart() throws {
     let folder = try TemporaryFolder()
     try makeCertificate(in: folder)
-    for (name, subject) in [("one", "one"), ("two", "two"), ("renewed", "one")] {
+    // One subject, as where SPIFFE names workloads by URI; a renewal has the same names in any order.
+    let names = [
+      ("one", "DNS:one,URI:spiffe://example.org/one"), ("two", "DNS:one,URI:spiffe://example.org/two"),
+      ("three", "DNS:one,email:one@example.org"), ("renewed", "URI:spiffe://example.org/one,DNS:one"),
+    ]
+    for (name, alternatives) in names {
       _ = try shell(
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3 -subj /CN=\(subject) "
-          + "-addext subjectAltName=DNS:\(subject) -keyout \(name).key -out \(name).crt", in: folder)
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3 -subj /CN=one "
+          + "-addext subjectAltName=\(alternatives) -keyout \(name).key -out \(name).crt", in: folder)
     }
-    _ = try shell("cat one.crt two.crt renewed.crt > clients.pem", in: folder)
+    _ = try shell("cat one.crt two.crt three.crt renewed.crt > clients.pem", in: folder)
     let out = folder.path + "/out"
     let serve = try ServeProcess([
       "serve", "--listen", "127.0.0.1:0", "--out", out, "--certificate", folder.path + "/certificate.pem",
@@ -101,8 +106,9 @@ struct ServeSecurelyRealTimeTests {
     }
     #expect(try said("one").contains(#"{"type":"resume","position":0}"#))
     #expect(try said("two").contains(#"{"type":"resume","position":0}"#))
+    #expect(try said("three").contains(#"{"type":"resume","position":0}"#))
     #expect(try said("renewed").contains(#"{"type":"resume","position":1}"#))
-    #expect(TemporaryFolder.names(out).count == 2)
+    #expect(TemporaryFolder.names(out).count == 3)
   }
 
   @Test("Files that are missing, are none, or do not belong together are refused with a message")
