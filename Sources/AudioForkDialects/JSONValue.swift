@@ -15,8 +15,8 @@ package indirect enum JSONValue: Sendable, Equatable {
   /// Nested values deeper than this are refused: nobody sends them but to exhaust the stack.
   package static let depthMax = 16
 
-  /// Reads a text that is one value. Throws `JSONError` with the byte at which it stops being JSON. Keeps all of the text,
-  /// in many times its bytes: what comes from the network is for `members(of:named:)`, and this is what tests hold it to.
+  /// Reads a text that is one value. Throws `JSONError` with the byte at which it stops being JSON. The value takes
+  /// many times the text's bytes: read texts from the network with `members(of:named:)`. Tests compare the two.
   package init(parsing text: String) throws(JSONError) {
     var reader = JSONReader(bytes: Array(text.utf8))
     self = try reader.whole()

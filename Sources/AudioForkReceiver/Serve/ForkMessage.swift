@@ -38,8 +38,8 @@ package enum ForkMessage: Equatable, Sendable {
 
   /// Members that any of the messages has.
   private static let names = [
-    "type", "position", "direction", "start", "samples", "frames", "reason", "digit", "milliseconds", "text", "id", "epoch",
-    "rate", "channels", "format", "acknowledge", "secret",
+    "type", "position", "direction", "start", "samples", "frames", "reason", "digit", "milliseconds", "text", "id",
+    "epoch", "rate", "channels", "format", "acknowledge", "secret",
   ]
 
   /// Reads a text message. Keeps only the members that it needs, so that a long text costs little whatever is in it.
@@ -50,7 +50,9 @@ package enum ForkMessage: Equatable, Sendable {
     } catch {
       throw Nonsense(reason: "a text message is not JSON")
     }
-    guard let value = found, let type = value["type"]?.text else { throw Nonsense(reason: "a text message has no type") }
+    guard let value = found, let type = value["type"]?.text else {
+      throw Nonsense(reason: "a text message has no type")
+    }
     func number(_ name: String) throws(Nonsense) -> UInt64 {
       guard let number = value[name]?.wholeNumber, number <= ForkMessage.positionMax else {
         throw Nonsense(reason: "\(type) needs \(name), a whole number")
