@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Notices a server that keeps sending control frames or empty frames much faster than any purpose needs: more than
-/// `framesPerSecond` in each of `seconds` seconds in a row.
+/// `framesPerSecond` in each of `seconds` seconds in a row. One for each frame of ours is an answer and not counted: a
+/// replay may be fast, and its pongs with it.
 package struct FloodWatch: Sendable {
   package static let framesPerSecond = 200
   package static let seconds = 3
+  /// Answers that may be outstanding: more than the messages that may be on their way.
+  package static let answersMax = 400
   private static let second: Int64 = 1_000_000_000
 
   private var began: Int64?
   private var frames = 0
   private var floodedSeconds = 0
+  /// Answers that may still come.
+  package private(set) var answersExpected = 0
 
   package init() {}
+
+  /// A frame was sent that the server may answer with one.
+  package mutating func expectAnswer() { answersExpected = min(answersExpected + 1, FloodWatch.answersMax) }
 
   /// Counts frames that came at `now`, nanoseconds of a clock that never goes back. Returns true where that makes it a
   /// flood.
@@ -26,7 +34,9 @@ package struct FloodWatch: Sendable {
       self.began = began &+ passed &* FloodWatch.second
       frames = 0
     }
-    frames += count
+    let answers = min(count, answersExpected)
+    answersExpected -= answers
+    frames += count - answers
     return floodedSeconds >= FloodWatch.seconds
   }
 }

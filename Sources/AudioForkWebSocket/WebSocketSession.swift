@@ -70,6 +70,8 @@ package final class WebSocketSession: ChannelInboundHandler {
   package private(set) var framesHeard: UInt64 = 0
   /// Bytes sent since the upgrade, those that wait for a flush and frame headers included.
   package private(set) var bytesWritten: UInt64 = 0
+  /// Control or empty frames that the server may send as answers.
+  package var answersExpected: Int { flood.answersExpected }
   /// The channel, for what only the room below NIO's sockets knows.
   package var channel: (any Channel)? { context?.channel }
 
@@ -96,18 +98,21 @@ package final class WebSocketSession: ChannelInboundHandler {
   package func send(binary payload: inout [UInt8]) {
     guard context != nil, case .open = phase else { return }
     write { writer, buffer in writer.binary(masking: &payload, into: &buffer) }
+    flood.expectAnswer()
   }
 
   /// Sends a text message.
   package func send(text: String) {
     guard context != nil, case .open = phase else { return }
     write { writer, buffer in writer.text(text, into: &buffer) }
+    flood.expectAnswer()
   }
 
   /// Sends a ping with at most 125 bytes; its pong is reported with the same bytes.
   package func ping(_ payload: [UInt8]) {
     guard context != nil, case .open = phase else { return }
     write { writer, buffer in writer.ping(payload, into: &buffer) }
+    flood.expectAnswer()
   }
 
   /// Lets go what was sent since the last flush.

@@ -296,3 +296,34 @@ struct FloodWatchTests {
     #expect(decoder.idleFrames == 6)
   }
 }
+  @Test("One for each frame that was sent is an answer and no flood, and two for each are one")
+  func answers() {
+    func isFlood(answers: Int) -> Bool {
+      var watch = FloodWatch()
+      for step in 0..<2000 {
+        watch.expectAnswer()
+        if watch.isFlood(adding: answers, now: Int64(step) * Self.second / 400) { return true }
+      }
+      return false
+    }
+    #expect(!isFlood(answers: 1))
+    #expect(isFlood(answers: 2))
+    // What was not answered for long allows a burst, and no more.
+    var watch = FloodWatch()
+    for _ in 0..<1_000_000 { watch.expectAnswer() }
+    let seconds = (0..<10).first { watch.isFlood(adding: 1000, now: Int64($0) * Self.second) }
+    #expect(seconds == 3)
+  }
+
+  @Test("The session expects an answer to each message and ping")
+  func expected() throws {
+    let connection = try PacedConnection(InboundTurns())
+    var payload: [UInt8] = [1]
+    connection.session?.send(binary: &payload)
+    connection.session?.send(text: "a")
+    connection.session?.ping([1])
+    #expect(connection.session?.answersExpected == 3)
+    connection.receive(wireFrame(10, [1]) + wireFrame(1))
+    #expect(connection.session?.answersExpected == 1)
+  }
+
