@@ -12,12 +12,15 @@ struct RefusalText {
   private let head: HTTPResponseHead
   private let body: String
   private let secrets: [String]
+  /// The body may go on behind what was read of it.
+  private let isCut: Bool
 
   /// `secrets`: texts that must not be shown, whatever the server says.
   init(_ head: HTTPResponseHead, body: [UInt8], secrets: [String]) {
     self.head = head
     // A compressed body says nothing to a reader; nobody asked for it.
     let isReadable = head.headers["Content-Encoding"].allSatisfy { $0.lowercased() == "identity" }
+    isCut = head.headers.first(name: "Content-Length").flatMap { Int($0) } != body.count
     let text = isReadable ? String(decoding: body, as: UTF8.self) : ""
     self.body = RefusalText.isMarkup(text) ? RefusalText.withoutMarkup(text) : text
     self.secrets = secrets
@@ -46,7 +49,7 @@ struct RefusalText {
       if text.hasPrefix("\(head.status.code) ") { text.removeFirst(4) }
       let bare = text.lowercased().filter { $0 != "." && $0 != "!" }
       guard text.contains(where: { $0.isLetter || $0.isNumber }), !known.contains(bare) else { continue }
-      return shown(cleaned(text), bytesMax: RefusalText.bytesMax)
+      return shown(cleaned(text, isCut: isCut && line.endIndex == body.endIndex), bytesMax: RefusalText.bytesMax)
     }
     return nil
   }
@@ -77,9 +80,11 @@ struct RefusalText {
 
   // MARK: - Cleaning
 
-  private func cleaned(_ text: String) -> String {
+  /// Without the secrets, however the server has escaped them. `isCut`: what it ends with may begin a secret.
+  private func cleaned(_ text: String, isCut: Bool = false) -> String {
     var text = text
     for secret in secrets { text = text.replacing(secret, with: "***") }
+    for secret in secrets { text = EscapedText(text).replacing(EscapedText(secret), isCut: isCut) }
     return text
   }
 

@@ -209,6 +209,33 @@ struct RefusalTests {
   }
 
   @Test(
+    "A secret is not shown in escaped form either",
+    arguments: [
+      (#"{"got":"ab\/cd+e\u0066==gh"}"#, #"{"got":"***"}"#), ("got ab&#x2F;cd+ef&#61;=gh", "got ***"),
+      ("<p>got ab&#47;cd&#x2b;ef==gh!", "got ***!"), ("got ab%2fcd%2bef%3d%3dgh, ab%2Fcd%2Bef%3D%3Dgh", "got ***, ***"),
+      ("two  words here, two words here", "***, ***"), ("ab/cd+ef%zz & 100% \\ &#x; &#xD800; \\u12", nil),
+    ])
+  func escapedSecrets(body: String, expected: String?) throws {
+    let reason = try reason(body) { $0.secrets = [Array("ab/cd+ef==gh".utf8), Array("two  words here".utf8)] }
+    #expect(reason == "http: 400 Bad Request: \(expected ?? body)")
+  }
+
+  @Test(
+    "Where a body was cut, what begins a secret at its end is not shown",
+    arguments: [
+      ("got ab/c", "got ***"), ("got ab%2fcd%2", "got ***"), ("got ab&#x2F;cd&#x", "got ***"),
+      (#"got ab\/cd\"#, "got ***"),
+      ("got ab/", "got ab/"), ("got ab/cx", "got ab/cx"), ("ab/cd, and more", "ab/cd, and more"),
+    ])
+  func cutSecrets(body: String, expected: String) throws {
+    let attempt = try Attempt { $0.secrets = [Array("ab/cd+ef==gh".utf8)] }
+    try attempt.receive("HTTP/1.1 400 Bad Request\r\nContent-Length: 9000\r\n\r\n\(body)")
+    _ = try? attempt.channel.finish()
+    #expect(attempt.reason == "http: 400 Bad Request: \(expected)")
+    #expect(try reason("got ab/c") { $0.secrets = [Array("ab/cd+ef==gh".utf8)] }.hasSuffix("got ab/c"), "a whole one")
+  }
+
+  @Test(
     "A redirect is told with its target, without what could be a secret",
     arguments: [
       ("wss://example.org:8443/audio", "wss://example.org:8443/audio"),
