@@ -12,7 +12,8 @@ package final class InboundTurns {
   /// Units of one turn: 40 % of its 5 ms.
   package static let unitsPerTurn = 2000
   /// Units that a connection gets in each turn, and that it may have saved. An honest server that answers every message
-  /// of 20 ms needs an eighth.
+  /// of 20 ms needs an eighth. While others wait for a turn nobody begins one with more than `unitsPerConnection`:
+  /// those who have saved more would make the others wait for longer.
   package static let unitsPerConnection = 100
   package static let unitsSavedMax = 400
   /// Turns that one piece of work may cost in advance. The longest is a message of 1 MiB.
@@ -99,7 +100,8 @@ package final class InboundShare {
   package var mayWork: Bool {
     if number != turns.number {
       let turnsPassed = Int(clamping: min(turns.number &- number, 1000))
-      unitsLeft = min(InboundTurns.unitsSavedMax, unitsLeft + turnsPassed * InboundTurns.unitsPerConnection)
+      let unitsMax = turns.hasWaiting ? InboundTurns.unitsPerConnection : InboundTurns.unitsSavedMax
+      unitsLeft = min(unitsMax, unitsLeft + turnsPassed * InboundTurns.unitsPerConnection)
       number = turns.number
     }
     return unitsLeft > 0 && turns.unitsLeft > 0
