@@ -192,9 +192,11 @@ package final class WebSocketSession: ChannelInboundHandler {
     decode()
   }
 
-  /// Takes the frames that have come, as far as the share goes.
+  /// Takes the frames that have come, as far as the share goes. What comes while a frame is taken waits for its turn in
+  /// `unread`.
   private func decode() {
     let idleFrames = decoder.idleFrames
+    guard !isDecoding else { return }
     share?.hasBacklog = false
     isDecoding = true
     while phase != .over, unread.readableBytes > 0 {
