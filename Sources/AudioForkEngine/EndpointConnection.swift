@@ -245,7 +245,7 @@ final class EndpointConnection: WebSocketOwner {
     }
     guard let tls else { return upgrade(channel) }
     phase = .handshaking
-    let meter = CiphertextMeter()
+    let meter = CiphertextMeter(share)
     let gate = TLSGate(above: meter) { [weak self] outcome in
       switch outcome {
       case .success: self?.upgrade(channel)

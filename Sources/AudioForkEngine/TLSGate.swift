@@ -12,8 +12,10 @@ package final class CiphertextMeter: ChannelOutboundHandler {
   private var socket: DirectSocket?
   /// What was written and waits for the flush that follows.
   private var held: ByteBuffer?
+  private let share: InboundShare?
 
-  package init() {}
+  /// `share`: the connection's, to be drained once the socket fails.
+  package init(_ share: InboundShare? = nil) { self.share = share }
 
   package func handlerAdded(context: ChannelHandlerContext) { socket = DirectSocket(context.channel) }
 
@@ -36,7 +38,7 @@ package final class CiphertextMeter: ChannelOutboundHandler {
     if var bytes = held {
       // One owner at a time, or else each of them would have its copy.
       held = nil
-      socket?.send(&bytes)
+      if socket?.send(&bytes) == false { share?.isDraining = true }
       guard bytes.readableBytes > 0 else { return }
       context.write(Self.wrapOutboundOut(bytes), promise: nil)
     }

@@ -22,15 +22,17 @@ package struct DirectSocket {
   }
 
   /// Takes off the front what the kernel has taken. The caller hands what is left to the channel, and nothing of it to
-  /// `send` again.
-  package mutating func send(_ bytes: inout ByteBuffer) {
-    guard isFree else { return }
+  /// `send` again. Returns false where the kernel refuses all bytes from now on: the connection is gone.
+  package mutating func send(_ bytes: inout ByteBuffer) -> Bool {
+    guard isFree else { return true }
     let descriptor = descriptor
-    let count = unsafe bytes.withUnsafeReadableBytes { readable in
-      unsafe Glibc.send(descriptor, readable.baseAddress, readable.count, DirectSocket.flags)
+    let (count, error) = unsafe bytes.withUnsafeReadableBytes { readable in
+      let count = unsafe Glibc.send(descriptor, readable.baseAddress, readable.count, DirectSocket.flags)
+      return (count, count < 0 ? errno : 0)
     }
     if count > 0 { bytes.moveReaderIndex(forwardBy: count) }
     if bytes.readableBytes > 0 { mayBeQueued = true }
+    return error == 0 || error == EAGAIN || error == EINTR
   }
 
   /// Something went to the channel without `send`.

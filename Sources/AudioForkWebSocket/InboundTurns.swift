@@ -82,6 +82,9 @@ package final class InboundShare {
   private var isWaiting = false
   /// The connection has frames to decode that it did not get to.
   package var hasBacklog = false
+  /// The connection is gone, and the kernel may hold last words: they are read at once. They are decoded as
+  /// the share allows.
+  package var isDraining = false
   /// The WebSocket connection is open: what is read now is frames.
   package var isOpen = false
   /// Decodes what is left, as far as the share goes. Set to nil by its owner at the end, as is `read`.
@@ -108,7 +111,7 @@ package final class InboundShare {
   }
 
   /// Whether more may be read from the socket in this turn.
-  package var mayRead: Bool { !hasBacklog && mayWork }
+  package var mayRead: Bool { isDraining || !hasBacklog && mayWork }
 
   /// Counts a read of so many bytes.
   package func wasRead(_ bytes: Int) {
@@ -138,12 +141,9 @@ package final class InboundShare {
   fileprivate func turnBegan() {
     isWaiting = false
     if hasBacklog, mayWork { decode?() }
-    if mayRead {
-      read?()
-    } else if decode != nil || read != nil {
-      // The connection is not over.
-      wait()
-    }
+    if mayRead { read?() }
+    // Unless the connection is over.
+    if hasBacklog || !mayRead, decode != nil || read != nil { wait() }
   }
 
   private func spend(_ units: Int, own: Int) {

@@ -118,7 +118,8 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// Lets go what was sent since the last flush.
   package func flush() {
     guard outgoing.readableBytes > 0, let context else { return }
-    socket?.send(&outgoing)
+    // A channel that fails to write reads what the server has sent before it closes: nothing may hold that back.
+    if socket?.send(&outgoing) == false { share?.isDraining = true }
     guard outgoing.readableBytes > 0 else { return reuse() }
     // What happens meanwhile finds nothing to flush: the channel may end in there, and with it the session.
     var rest = ByteBuffer()
@@ -195,8 +196,8 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// Takes the frames that have come, as far as the share goes. What comes while a frame is taken waits for its turn in
   /// `unread`.
   private func decode() {
-    let idleFrames = decoder.idleFrames
     guard !isDecoding else { return }
+    let idleFrames = decoder.idleFrames
     share?.hasBacklog = false
     isDecoding = true
     while phase != .over, unread.readableBytes > 0 {

@@ -26,12 +26,15 @@ private final class PacedConnection: WebSocketOwner {
   private let counter = ReadCounter()
   var session: WebSocketSession?
   var texts: [String] = []
+  var onText: () -> Void = {}
+  let share: InboundShare
   var pongs = 0
   var ends: [SessionEnd] = []
   var reads: Int { counter.reads }
 
   init(_ turns: InboundTurns) throws {
     let share = InboundShare(turns)
+    self.share = share
     try channel.pipeline.syncOperations.addHandlers([counter, ReadPacer(share)])
     let request = UpgradeRequest(host: Array("example.org".utf8), target: Array("/".utf8))
     try UpgradeHandler.install(in: channel, request: request, key: key, owner: self, isPlain: true, share: share)
@@ -58,7 +61,10 @@ private final class PacedConnection: WebSocketOwner {
 
   func webSocketOpened(_ session: WebSocketSession) { self.session = session }
   func webSocketFailed(_ failure: ConnectionFailure) { ends.append(.lost(failure.reason)) }
-  func webSocketReceived(_ session: WebSocketSession, text: String) { texts.append(text) }
+  func webSocketReceived(_ session: WebSocketSession, text: String) {
+    texts.append(text)
+    onText()
+  }
   func webSocketReceived(_ session: WebSocketSession, pong: ByteBuffer) { pongs += 1 }
   func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd) { ends.append(end) }
 }
@@ -247,6 +253,40 @@ struct InboundTurnsTests {
   }
 }
 
+/// What happens to a session besides.
+@Suite("A session and its share")
+struct SessionShareTests {
+  @Test("A lost connection is read to its end without waiting for a turn, and its server's last words are heard")
+  func draining() throws {
+    let turns = InboundTurns()
+    let connection = try PacedConnection(turns)
+    connection.receive([[UInt8]](repeating: wireFrame(1), count: 2048).flatMap(\.self))
+    let before = connection.reads
+    connection.askForMore()
+    #expect(connection.reads == before)
+    connection.share.isDraining = true
+    connection.askForMore()
+    #expect(connection.reads == before + 1)
+    connection.receive(wireFrame(1, [65]) + wireFrame(8, [0x03, 0xE8]))
+    connection.close()
+    for _ in 0..<100 { turns.begin() }
+    #expect(connection.texts.count == 2049 && connection.texts.last == "A")
+    #expect(connection.ends == [.closedByServer(code: 1000, reason: "")])
+    #expect(!turns.hasWaiting)
+  }
+
+  @Test("What comes while a frame is taken is taken behind the frames that came before it")
+  func reentry() throws {
+    let connection = try PacedConnection(InboundTurns())
+    connection.onText = {
+      connection.onText = {}
+      connection.receive(wireFrame(1, [67]))
+    }
+    connection.receive(wireFrame(1, [65]) + wireFrame(1, [66]))
+    #expect(connection.texts == ["A", "B", "C"])
+  }
+}
+
 @Suite("Floods of empty and control frames")
 struct FloodWatchTests {
   private static let second: Int64 = 1_000_000_000
@@ -280,22 +320,6 @@ struct FloodWatchTests {
     #expect(watch.isFlood(adding: 1, now: 0) == false, "a clock that goes back breaks nothing")
   }
 
-  @Test("The session counts control frames and frames without payload, and no others")
-  func counted() throws {
-    var decoder = FrameDecoder()
-    var buffer = ByteBuffer()
-    buffer.writeBytes(wireFrame(1, [65]) + wireFrame(2, [1, 2]) + wireFrame(1, [65], fin: false) + wireFrame(0, [66]))
-    while try decoder.next(&buffer) != nil {}
-    #expect(decoder.idleFrames == 0)
-    buffer.writeBytes(wireFrame(1) + wireFrame(2) + wireFrame(9, [1]) + wireFrame(10) + wireFrame(1, fin: false) + wireFrame(0))
-    while try decoder.next(&buffer) != nil {}
-    #expect(decoder.idleFrames == 6)
-    // A header alone is no empty frame.
-    buffer.writeBytes(wireFrame(1, [], length: 5))
-    while try decoder.next(&buffer) != nil {}
-    #expect(decoder.idleFrames == 6)
-  }
-}
   @Test("One for each frame that was sent is an answer and no flood, and two for each are one")
   func answers() {
     func isFlood(answers: Int) -> Bool {
@@ -327,3 +351,19 @@ struct FloodWatchTests {
     #expect(connection.session?.answersExpected == 1)
   }
 
+  @Test("The session counts control frames and frames without payload, and no others")
+  func counted() throws {
+    var decoder = FrameDecoder()
+    var buffer = ByteBuffer()
+    buffer.writeBytes(wireFrame(1, [65]) + wireFrame(2, [1, 2]) + wireFrame(1, [65], fin: false) + wireFrame(0, [66]))
+    while try decoder.next(&buffer) != nil {}
+    #expect(decoder.idleFrames == 0)
+    buffer.writeBytes(wireFrame(1) + wireFrame(2) + wireFrame(9, [1]) + wireFrame(10) + wireFrame(1, fin: false) + wireFrame(0))
+    while try decoder.next(&buffer) != nil {}
+    #expect(decoder.idleFrames == 6)
+    // A header alone is no empty frame.
+    buffer.writeBytes(wireFrame(1, [], length: 5))
+    while try decoder.next(&buffer) != nil {}
+    #expect(decoder.idleFrames == 6)
+  }
+}
