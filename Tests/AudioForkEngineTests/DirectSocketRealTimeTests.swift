@@ -79,12 +79,36 @@ struct DirectSocketRealTimeTests {
     }
     #expect(reason.hasPrefix("connection: "))
   }
+
+  @Test("The last words of a server that resets the connection are heard, though its reads were held back")
+  func lastWords() async throws {
+    let peer = try ConformancePeer(receiveBufferBytes: 4096)
+    let client = try await Client.connect(to: peer.port, isPaced: true)
+    try await peer.upgrade()
+    try await eventually("the session stands") { try await client.isOpen }
+    // More than the share allows without a turn.
+    try await peer.send([[UInt8]](repeating: wireFrame(1), count: 2048).flatMap(\.self))
+    try await eventually("the share is used up") { try await client.isHeld }
+    // The client finds out by sending, before its loop hears of it.
+    async let isFlushed = client.send(Self.message(0), loopHeldFor: 300_000)
+    try await peer.look(milliseconds: 50)
+    try await peer.send(wireFrame(8, [3, 232]))
+    peer.closeSocket(resets: true)
+    _ = try await isFlushed
+    try await eventually("the end is reported") {
+      try await client.beginTurn()
+      return try await !client.ends.isEmpty
+    }
+    #expect(try await client.ends == [.closedByServer(code: 1000, reason: "")])
+  }
 }
 
 /// The client that the engine uses, on a loop of its own.
 private final class Client: Sendable {
   private final class Owner: WebSocketOwner {
     var session: WebSocketSession?
+    let turns = InboundTurns()
+    var share: InboundShare?
     var ends: [SessionEnd] = []
     func webSocketOpened(_ session: WebSocketSession) { self.session = session }
     func webSocketFailed(_ failure: ConnectionFailure) { ends.append(.lost(failure.reason)) }
@@ -97,7 +121,8 @@ private final class Client: Sendable {
 
   private init(_ owner: NIOLoopBound<Owner>) { self.owner = owner }
 
-  static func connect(to port: UInt16) async throws -> Client {
+  /// `isPaced`: the connection has a share of turns, which `beginTurn` begins.
+  static func connect(to port: UInt16, isPaced: Bool = false) async throws -> Client {
     let loop = MultiThreadedEventLoopGroup.singleton.next()
     let owner = try await loop.submit { NIOLoopBound(Owner(), eventLoop: loop) }.get()
     _ = try await ClientBootstrap(group: loop)
@@ -107,8 +132,14 @@ private final class Client: Sendable {
         channel.eventLoop.makeCompletedFuture {
           var random = SystemRandomNumberGenerator()
           let request = UpgradeRequest(host: Array("127.0.0.1:\(port)".utf8), target: Array("/".utf8))
+          if isPaced {
+            let share = InboundShare(owner.value.turns)
+            owner.value.share = share
+            try channel.pipeline.syncOperations.addHandler(ReadPacer(share), position: .first)
+          }
           try UpgradeHandler.install(
-            in: channel, request: request, key: UpgradeRequest.makeKey(using: &random), owner: owner.value, isPlain: true)
+            in: channel, request: request, key: UpgradeRequest.makeKey(using: &random), owner: owner.value,
+            isPlain: true, share: owner.value.share)
         }
       }
       .connect(host: "127.0.0.1", port: Int(port)).get()
@@ -122,6 +153,8 @@ private final class Client: Sendable {
   var isOpen: Bool { get async throws { try await ask { $0.session != nil } } }
   var isFlushed: Bool { get async throws { try await ask { $0.session?.isFlushed ?? false } } }
   var ends: [SessionEnd] { get async throws { try await ask { $0.ends } } }
+  var isHeld: Bool { get async throws { try await ask { $0.share?.mayRead == false } } }
+  func beginTurn() async throws { try await ask { $0.turns.begin() } }
   func close() async throws { try await ask { $0.session?.close(code: 1000) } }
 
   /// Sends and flushes a message; whether the kernel has taken all of it. `loopHeldFor`: microseconds for which the loop
