@@ -10,7 +10,9 @@ func fuzzOptions(_ bytes: [UInt8]) {
   let choice = Int(input.byte())
   let text = input.remainder()
   switch choice % 4 {
-  case 0: options(text)
+  case 0:
+    options(text)
+    evaluated(text)
   case 1: url(text)
   case 2:
     let key = ProfileKey.all[choice / 4 % ProfileKey.all.count]
@@ -40,8 +42,8 @@ private func options(_ text: [UInt8]) {
   demand((1...3600).contains(options.reconnectWaitSeconds), "\(options.reconnectWaitSeconds) seconds")
   demand((-4...4).contains(options.gainIn) && (-4...4).contains(options.gainOut), "\(options.gainIn), \(options.gainOut)")
   demand(options.beepSeconds.map { (5...3600).contains($0) } ?? true, "\(String(describing: options.beepSeconds))")
-  // Given twice they say the same, and no secret stands in what is shown.
-  if let once = try? ForkOptions.parse(text), let twice = try? ForkOptions.parse(text + [32] + text) {
+  // Given twice they say the same, unless the second text closes a ^{ of the first; and no secret stands in what is shown.
+  if !contains(text, Array("^{".utf8)), let once = try? ForkOptions.parse(text), let twice = try? ForkOptions.parse(text + [32] + text) {
     demand(once.headers == twice.headers && once.parameters == twice.parameters, "given twice")
     demand(once.direction == twice.direction && once.format == twice.format && once.dialect == twice.dialect, "given twice")
   }
@@ -50,6 +52,30 @@ private func options(_ text: [UInt8]) {
   for field in options.headers + options.parameters where field.value.count > 8 && occurrences(of: field.value, in: text) < 2 {
     demand(!contains(shown, field.value), "\(field) stands in \(shown)")
   }
+  request(options)
+}
+
+/// What a stranger puts into each `^{…}`: the text itself, so that nothing in it may be taken for syntax.
+private func evaluated(_ text: [UInt8]) {
+  let arguments = ForkArguments(separating: text)
+  _ = arguments.commandLooksLikeOptions
+  let answer = { (call: ChannelCall) in call.isAllowed() ? text : [] }
+  _ = ArgumentTemplate(setting: text).mapText { $0 }.text(answer)
+  if let url = try? EndpointURL.text(ArgumentTemplate(arguments.url), evaluating: answer), url != arguments.url {
+    demand(url.count <= max(EndpointURL.lengthMax, arguments.url.count), "a URL of \(url.count) bytes")
+    // The host is the one that was written.
+    if let written = try? EndpointURL.parse(arguments.url), let now = try? EndpointURL.parse(url) {
+      demand(written.host == now.host && written.port == now.port, "\(written) became \(now)")
+    }
+  }
+  var options = ForkOptions()
+  guard let list = try? options.apply(options: arguments.options, evaluating: answer) else { return }
+  for field in options.headers { demand(!field.value.contains { $0.isControl }, "the header \(field)") }
+  // The engine makes the same of them.
+  var again = ForkOptions()
+  for option in list { demand(again.apply(evaluated: option), "\(option) is refused") }
+  demand(again.headers == options.headers && again.parameters == options.parameters, "\(list)")
+  demand(again.direction == options.direction && again.tls == options.tls, "\(list)")
   request(options)
 }
 
