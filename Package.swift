@@ -209,6 +209,7 @@ let package = Package(
       exclude: withoutTLS
         ? [
           "ForkRecordingRealTimeTests.swift", "ServeCommandRealTimeTests.swift", "ServeSecurelyRealTimeTests.swift",
+          "ServeStrangersRealTimeTests.swift",
           "Support/ServeProcess.swift",
         ] : [],
       swiftSettings: common),
