@@ -95,8 +95,8 @@ struct ForkPlan {
     }
   }
 
-  /// Applies a line of the configuration. Throws for what was wrong with it as it was written. What it was evaluated to
-  /// never makes it throw: then the line is left out with a warning.
+  /// Applies a line of the configuration. Throws if the line as written is invalid. An invalid evaluated value only drops
+  /// the line, with a warning.
   private mutating func add(
     _ line: SettingLine, of profile: Bytes?, _ asked: inout AskedChannel
   ) throws(CommandError) {
