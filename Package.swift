@@ -34,22 +34,25 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
-// The program and what needs TLS.
+// The programs and what needs TLS.
 let targetsOfProgram: [Target] = [
   // The one room that knows TLS. The engine and the receiver are handed it, so that they can be built without.
   .target(
     name: "AudioForkTLS",
     dependencies: ["AudioForkWebSocket", nioCore, nioPosix, nioTLS, nioSSL],
     swiftSettings: common),
+  // What Asterisk starts: neither ArgumentParser, nor Foundation, nor libsndfile.
+  .executableTarget(
+    name: "audiofork-engine", dependencies: ["AudioForkEngine", "AudioForkTLS"], swiftSettings: common,
+    linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
   .executableTarget(
     name: "audiofork",
     dependencies: [
-      "AudioForkCore", "AudioForkOptions", "AudioForkEngine", "AudioForkReceiver", "AudioForkReference", "AudioForkRing",
-      "AudioForkTLS", arguments,
-      logging, lifecycle, signals,
+      "AudioForkOptions", "AudioForkReceiver", "AudioForkReference", "AudioForkRing", "AudioForkTLS", "CAudioForkProcess",
+      arguments, logging, lifecycle, nioCore, signals,
     ], swiftSettings: common,
-    // The product carries the Swift runtime inside. Here and not as --static-swift-stdlib, because that would
-    // compile everything a second time for the tests, which need the dynamic one.
+    // The programs carry the Swift runtime inside. Here and not as --static-swift-stdlib, because that would compile
+    // everything a second time for the tests, which need the dynamic one.
     linkerSettings: [
       .unsafeFlags(["-static-stdlib"]), .linkedLibrary("_FoundationCShims"), .linkedLibrary("_FoundationCollections"),
     ]),
@@ -98,7 +101,12 @@ let benchmarks: [Target] =
 
 let package = Package(
   name: "audiofork",
-  products: withoutTLS ? [] : [.executable(name: "audiofork", targets: ["audiofork"])],
+  products: withoutTLS
+    ? []
+    : [
+      .executable(name: "audiofork-engine", targets: ["audiofork-engine"]),
+      .executable(name: "audiofork", targets: ["audiofork"]),
+    ],
   dependencies: [
     // One line of reasoning for each: docs/decisions/0002-dependencies.md.
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
