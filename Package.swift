@@ -135,7 +135,7 @@ let package = Package(
     .target(name: "AudioForkDialects", dependencies: ["AudioForkCore", "AudioForkOptions"], swiftSettings: safe),
     .target(
       name: "AudioForkWebSocket",
-      dependencies: ["AudioForkCore", nioCore, nioHTTP1, nioWebSocket], swiftSettings: safe + unwatched),
+      dependencies: ["AudioForkCore", "AudioForkOptions", nioCore, nioHTTP1, nioWebSocket], swiftSettings: safe + unwatched),
     .target(
       name: "AudioForkEngine",
       dependencies: [
@@ -145,7 +145,8 @@ let package = Package(
     .target(
       name: "AudioForkReceiver",
       dependencies: [
-        "AudioForkCore", "AudioForkDialects", "CSndfile", nioCore, nioPosix, nioHTTP1, nioWebSocket, lifecycle,
+        "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkWebSocket", "CSndfile", nioCore, nioPosix,
+        nioHTTP1, nioWebSocket, lifecycle,
       ], swiftSettings: common),
     // The tables of AudioForkOptions as Asterisk's XML and as parts of the reference pages.
     .target(name: "AudioForkReference", dependencies: ["AudioForkOptions"], swiftSettings: safe),
@@ -206,7 +207,7 @@ let package = Package(
     .testTarget(
       name: "AudioForkReceiverTests",
       dependencies: [
-        "AudioForkReceiver", "AudioForkCore", nioCore, nioHTTP1, nioWebSocket,
+        "AudioForkReceiver", "AudioForkCore", "AudioForkOptions", "AudioForkWebSocket", nioCore, nioHTTP1, nioWebSocket,
       ],
       // These start the program.
       exclude: withoutTLS
