@@ -228,7 +228,8 @@ let package = Package(
     .testTarget(
       name: "AudioForkReceiverTests",
       dependencies: [
-        "AudioForkReceiver", "AudioForkCore", "AudioForkOptions", "AudioForkWebSocket", nioCore, nioHTTP1, nioWebSocket,
+        "AudioForkReceiver", "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkWebSocket", nioCore,
+        nioHTTP1, nioWebSocket,
       ],
       // These start a program.
       exclude: withoutTLS
