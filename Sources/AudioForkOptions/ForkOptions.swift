@@ -275,11 +275,17 @@ package struct EvaluatedOption: Sendable, Equatable {
   package let letter: UInt8
   /// Of H one header, of s one parameter whose value is verbatim; empty where the letter stands alone.
   package let argument: Bytes
+  /// Whether a value of the channel is in the argument.
+  package let isEvaluated: Bool
 
-  package init(letter: UInt8, argument: Bytes) {
+  package init(letter: UInt8, argument: Bytes, isEvaluated: Bool = false) {
     self.letter = letter
     self.argument = argument
+    self.isEvaluated = isEvaluated
   }
+
+  /// Nil if there is no such option.
+  package var definition: OptionDefinition? { OptionDefinition.all.first { $0.letter == letter } }
 }
 
 extension ForkOptions {
@@ -309,12 +315,14 @@ extension ForkOptions {
           guard let field = isHeader ? RequestField.header(field, evaluating: evaluate)
             : RequestField.parameter(field, evaluating: evaluate)
           else { throw ForkOptions.refused(option.definition, argument, isSecret: true) }
-          let option = EvaluatedOption(letter: letter, argument: isHeader ? field.headerLine : field.verbatimParameter)
+          let argument = isHeader ? field.headerLine : field.verbatimParameter
+          let option = EvaluatedOption(letter: letter, argument: argument, isEvaluated: true)
           _ = apply(evaluated: option)
           evaluated.append(option)
         }
       default:
-        let option = EvaluatedOption(letter: letter, argument: ArgumentTemplate(argument).text(evaluate))
+        let value = ArgumentTemplate(argument).text(evaluate)
+        let option = EvaluatedOption(letter: letter, argument: value, isEvaluated: true)
         if apply(evaluated: option) {
           evaluated.append(option)
         } else {
@@ -327,7 +335,7 @@ extension ForkOptions {
 
   /// Applies one option of `apply(options:evaluating:)`; false where it is not one.
   package mutating func apply(evaluated option: EvaluatedOption) -> Bool {
-    guard let definition = OptionDefinition.all.first(where: { $0.letter == option.letter }) else { return false }
+    guard let definition = option.definition else { return false }
     switch definition.argument {
     case .none:
       setFlag(option.letter)
@@ -360,7 +368,7 @@ extension ForkOptions {
     warning.append(" is left out: its value '")
     warning.append(shown: option.argument)
     warning.append("' is not accepted; the form is ")
-    if let definition = OptionDefinition.all.first(where: { $0.letter == option.letter }) { warning.append(definition.form) }
+    if let definition = option.definition { warning.append(definition.form) }
     warnings.append(warning)
   }
 }
@@ -413,12 +421,12 @@ extension ForkOptions {
 // MARK: - Profiles
 
 extension ForkOptions {
+  /// Adds a URL behind those that are there.
+  package mutating func apply(url: Bytes) throws(OptionError) { endpoints.append(try EndpointURL.parse(url)) }
+
   /// Applies one line of a profile, its variables evaluated. The message names key, value and accepted form.
   package mutating func apply(_ key: ProfileKey, _ value: Bytes) throws(OptionError) {
-    if case .url = key.kind {
-      endpoints.append(try EndpointURL.parse(value))
-      return
-    }
+    if case .url = key.kind { return try apply(url: value) }
     guard set(key.kind, to: value) else {
       var message = Bytes(text: key.name)
       if key.kind.isSecret {
@@ -431,29 +439,6 @@ extension ForkOptions {
       message.append("; it takes ")
       message.append(key.form)
       throw OptionError(message: message)
-    }
-  }
-
-  /// What only shows when all is known. Throws where the parts don't fit together.
-  package func check() throws(OptionError) {
-    if tls != .none, let endpoint = endpoints.first(where: { !$0.isSecure }) {
-      var message = Bytes(text: "option T asks for TLS, but the URL begins with ws://; write wss:// or leave T out (given: '")
-      message.append(shown: endpoint.shown)
-      message.append("')")
-      throw OptionError(message: message)
-    }
-    if dialect == .audiofork, subprotocols != nil {
-      throw OptionError(
-        message: Bytes(
-          text: "subprotocol cannot be chosen with dialect audiofork, which is the sub-protocol audiofork.v1; leave it out"))
-    }
-    if wantsPersisted, dialect != .audiofork {
-      throw OptionError(
-        message: Bytes(text: "acknowledge = persisted needs dialect = audiofork: with raw a server cannot say it"))
-    }
-    if certificateFile.isEmpty != keyFile.isEmpty {
-      throw OptionError(
-        message: Bytes(text: "cert_file and key_file belong together: a certificate is of use only with its key"))
     }
   }
 }
