@@ -253,11 +253,13 @@ package func stopForks(_ channel: OpaquePointer, id: Bytes?, from thread: Callin
       let fork = pointer.assumingMemoryBound(to: af_fork.self)
       let beeps = withTable {
         if fork.pointee.beeps_at_stop != 0, fork.pointee.ended == 0 { mustBeep = true }
+        // Under the same lock: a codec look that puts beeps back sees that the fork is stopped.
+        closeTap(&fork.pointee.tap, now: af_now_ns())
         return takeBeeps(fork)
       }
       endBeeps(channel, beeps)
     }
-    // Closes the tap and gives up the channel's part of the fork.
+    // Gives up the channel's part of the fork.
     ast_datastore_free(datastore)
     stopped &+= 1
     if id != nil { break }

@@ -204,6 +204,22 @@ struct CodecRealTimeTests {
     #expect(!events.contains("Beep"))
   }
 
+  @Test("Beeps that come back with a codec while the fork is being stopped are ended at once")
+  func beepsMeetStop() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    fake_codec(channel, "g729", "g729")
+    let id = try #require(module.start(channel, "ws://host/,B(20)"))
+    fake_beeps_meet_stop()
+    fake_codec(channel, "ulaw", "ulaw")
+    #expect(module.soon { events.contains("Beep: each 20") })
+    _ = af_exec_stop(channel, id)
+    // The fork itself goes on until its engine has delivered the rest.
+    #expect(events.contains("Beep: no more"))
+    #expect(fact(id, "State") != nil)
+    module.end([channel], [id])
+  }
+
   @Test(
     "A fork whose hook is off can be stopped, ended by its server, moved and hung up; nothing is left")
   func ends() throws {
