@@ -220,6 +220,22 @@ struct CodecRealTimeTests {
     module.end([channel], [id])
   }
 
+  @Test("After a change between two codecs without a translator the new one is named before its first frame")
+  func negotiated() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    fake_codec(channel, "g729", "g729")
+    let id = try #require(module.start(channel, "ws://host/"))
+    fake_next_codec(channel, "ilbc")
+    let problem = "no translator from ilbc to slin: load codec_ilbc.so"
+    #expect(module.soon { fact(id, "Reason") == "codec: \(problem)" })
+    frame(channel)
+    #expect(module.soon { fake_format_references() == 0 })
+    #expect(fact(id, "Reason") == "codec: \(problem)")
+    #expect(lines(id, "captures nothing: \(problem)") == 1)
+    module.end([channel], [id])
+  }
+
   @Test(
     "A fork whose hook is off can be stopped, ended by its server, moved and hung up; nothing is left")
   func ends() throws {

@@ -430,6 +430,8 @@ void *af_next_formats(struct ast_channel *channel, void *format)
 	return channel->next_codec;
 }
 
+void *af_negotiated_format(struct ast_channel *channel, void *format) { return af_next_formats(channel, format); }
+
 void af_format_release(void *format)
 {
 	if (format) {
