@@ -57,8 +57,8 @@ struct CodecRealTimeTests {
     #expect(lines(id, " captures nothing: \(Self.g729). Capture begins") == 1)
     #expect(module.soon { states(id) == ["no-codec"] })
     // What the engine says meanwhile does not hide it.
-    module.engine.sayState(id, "streaming")
-    usleep(300_000)
+    module.engine.sayState(id, "streaming", position: 160)
+    #expect(module.soon { fact(id, "Position") == "160" })
     #expect(fact(id, "State") == "no-codec")
     #expect(states(id) == ["no-codec"] && lines(id, "captures nothing") == 1)
 
