@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkCore
 package import AudioForkWebSocket
 internal import CAudioForkABI
 internal import CAudioForkProcess
@@ -67,9 +68,9 @@ package struct EngineService {
       .channelOption(.writeBufferWaterMark, value: .init(low: 65_536, high: 262_144))
       .withConnectedSocket(link).get()
     let output = LinkOutput(channel)
-    let surroundings = EngineSurroundings(tls: tls)
+    let context = EngineContext(tls: tls)
     let made = try await EngineCore.make(
-      on: first, forkLoops: loops, directory: directory, output: output, surroundings: surroundings
+      on: first, forkLoops: loops, directory: directory, output: output, context: context
     ).get()
     output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
     do {
@@ -88,7 +89,7 @@ package struct EngineService {
     let stopper = Task {
       for await _ in signals { made.core.onLoop { $0.stop(.stopped) } }
     }
-    let adopter = Task { await adoptOrphans(made.core, surroundings.spools, output) }
+    let adopter = Task { await adoptOrphans(made.core, context.spools, output) }
     let exit = try await made.exit.get()
     stopper.cancel()
     adopter.cancel()
@@ -142,7 +143,7 @@ package struct EngineService {
 
   /// Takes over what dead Asterisks have left, and removes spool files that no fork can use any more.
   private func adoptOrphans(_ core: NIOLoopBound<EngineCore>, _ spools: SpoolStore, _ output: LinkOutput) async {
-    let adoption = Adoption(beside: directory)
+    let adoption = ForkAdoption(beside: directory)
     await AdoptionRounds.run(sleep: { try await Task.sleep(for: $0) }) { isEarly in
       for orphan in adoption.take() {
         core.onLoop { core in
@@ -154,7 +155,7 @@ package struct EngineService {
       guard !isEarly else { return }
       let leftovers = try? await NIOThreadPool.singleton.runIfActive {
         let rings = adoption.rings()
-        return spools.removeLeftovers(now: Int(wallNow() / 1_000_000_000)) { rings.contains($0) }
+        return spools.removeLeftovers(now: Int(WallTime.now.secondsSince1970)) { rings.contains($0) }
       }
       for found in leftovers ?? [] { output.send(.log(.warning, id: nil, text: found.message)) }
     }
