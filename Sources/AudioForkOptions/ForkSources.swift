@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-/// One text that a fork's options are made from.
+/// One text from which a fork's options are made.
 package struct ForkSource: Sendable {
   package enum Text: Sendable {
     case url(Bytes)
@@ -13,7 +13,7 @@ package struct ForkSource: Sendable {
   }
 
   package let text: Text
-  /// Whether a value of the channel is in the text. The fork goes on without such a text rather than fail.
+  /// Whether a value of the channel is in the text. Such a text is left out rather than the fork refused.
   package let isEvaluated: Bool
   /// For messages: where the text comes from, with a colon and a blank; may be empty.
   package let place: Bytes
@@ -50,14 +50,14 @@ package struct ForkSource: Sendable {
   }
 }
 
-/// The texts that a fork's options are made from, in the order in which they apply, and the options themselves.
+/// The texts from which a fork's options are made, in the order in which they apply, and the options.
 ///
-/// A text that is wrong as it was written is refused. One with an evaluated value that does not fit, alone or together
-/// with the others, is left out with a warning: a caller's words must not decide whether a call is recorded.
+/// A text that is invalid as written is refused. A text with an evaluated value that is invalid, or contradicts another
+/// text, is left out with a warning: callers must not decide whether their call is recorded.
 package struct ForkSources: Sendable {
   package private(set) var options = ForkOptions()
   package private(set) var sources = [ForkSource]()
-  /// What evaluated texts would set, those that were left out included.
+  /// The kinds of all evaluated texts, including those that were left out.
   private var evaluatedKinds = [SettingKind]()
 
   package init() {}
@@ -118,22 +118,22 @@ package struct ForkSources: Sendable {
     if source.isEvaluated, let kind = source.kind { evaluatedKinds.append(kind) }
   }
 
-  // MARK: - What does not fit together
+  // MARK: - Contradictions
 
-  /// Leaves evaluated texts out until the rest fits together. Throws if the texts contradict each other as written.
+  /// Leaves evaluated texts out until the rest breaks no rule. Throws if the texts contradict each other as written.
   package mutating func settle() throws(OptionError) {
-    while let broken = options.contradiction {
+    while let broken = options.brokenRule {
       let isMended =
         broken.yielding.contains { leaveOutEvaluated($0, because: broken) } || leaveOutDependent(on: broken)
       guard isMended else { throw broken.error(options) }
     }
   }
 
-  /// Leaves evaluated texts of this kind out, the last one first, until the options don't contradict each other in this
-  /// way. Changes nothing and returns false if they still do without all of these texts.
-  private mutating func leaveOutEvaluated(_ kind: SettingKind, because broken: Contradiction) -> Bool {
+  /// Leaves evaluated texts of this kind out, the last one first, until the rule is not broken any more. Changes nothing
+  /// and returns false if it is still broken without all of them.
+  private mutating func leaveOutEvaluated(_ kind: SettingKind, because broken: OptionRule) -> Bool {
     var trial = self
-    while trial.options.contradiction == broken {
+    while trial.options.brokenRule == broken {
       let index = trial.sources.lastIndex { source in
         guard source.isEvaluated, source.kind == kind else { return false }
         guard case .url(let url) = source.text else { return true }
@@ -145,8 +145,8 @@ package struct ForkSources: Sendable {
     return true
   }
 
-  /// Leaves out what needs a value that the channel has not given.
-  private mutating func leaveOutDependent(on broken: Contradiction) -> Bool {
+  /// Leaves out the texts that depend on an evaluated one (`OptionRule.needs`). Returns whether there were any.
+  private mutating func leaveOutDependent(on broken: OptionRule) -> Bool {
     guard let (needed, dependent) = broken.needs, needed.contains(where: { evaluatedKinds.contains($0) }) else { return false }
     var isLeftOut = false
     while let index = sources.lastIndex(where: { $0.kind.map { dependent.contains($0) } ?? false }) {
@@ -156,7 +156,7 @@ package struct ForkSources: Sendable {
     return isLeftOut
   }
 
-  /// Leaves this endpoint out if its URL was evaluated and it is not the last one. Returns whether it is left out.
+  /// Leaves this endpoint out if its URL was evaluated and is not the only one. Returns whether it was left out.
   package mutating func leaveOut(_ endpoint: EndpointURL, because reason: Bytes) -> Bool {
     let index = sources.lastIndex { source in
       guard source.isEvaluated, case .url(let url) = source.text else { return false }
@@ -171,7 +171,8 @@ package struct ForkSources: Sendable {
     return leaveOut(at: index, because: reason)
   }
 
-  /// Makes the options again without this text, and warns. Returns false, and changes nothing, where it is the last URL.
+  /// Makes the options anew without this text, and adds a warning. Changes nothing and returns false if it is the only
+  /// URL.
   private mutating func leaveOut(at index: Int, because reason: Bytes) -> Bool {
     let source = sources[index]
     if case .url = source.text, options.endpoints.count < 2 { return false }

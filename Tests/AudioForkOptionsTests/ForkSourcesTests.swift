@@ -128,7 +128,7 @@ struct ForkSourcesTests {
     let warnings = settled.options.warnings.map(string)
     #expect(warnings.count == given.says.count, "\(warnings)")
     for (warning, beginning) in zip(warnings, given.says) { #expect(warning.hasPrefix(beginning)) }
-    #expect(settled.options.contradiction == nil)
+    #expect(settled.options.brokenRule == nil)
   }
 
   private static let refused: [GivenFork] = [

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 
-/// A rule that options break together, each of them good by itself.
-package enum Contradiction: Sendable, Equatable, CaseIterable {
-  /// Option T, and a URL without TLS.
+/// A rule that options can only break together, while each of them is valid.
+package enum OptionRule: Sendable, Equatable, CaseIterable {
+  /// Option T needs wss:// URLs.
   case plainURL
-  /// Sub-protocols, and a dialect that is one.
+  /// A dialect that is a sub-protocol takes no others.
   case subprotocol
-  /// A confirmation that the dialect cannot express.
+  /// `acknowledge = persisted` needs a dialect that can express it.
   case confirmation
-  /// A certificate without a key, or a key without a certificate.
+  /// A certificate needs its key, and a key its certificate.
   case keyPair
 
-  /// Whether the options break the rule.
+  /// Returns whether the options break the rule.
   fileprivate func isBroken(by options: ForkOptions) -> Bool {
     switch self {
     case .plainURL: options.tls != .none && options.endpoints.contains { !$0.isSecure }
@@ -21,7 +21,7 @@ package enum Contradiction: Sendable, Equatable, CaseIterable {
     }
   }
 
-  /// What is wrong.
+  /// What is wrong, for a warning.
   package var reason: Bytes {
     switch self {
     case .plainURL: Bytes(text: "option T asks for TLS, but the URL begins with ws://")
@@ -34,7 +34,7 @@ package enum Contradiction: Sendable, Equatable, CaseIterable {
     }
   }
 
-  /// The refusal: what is wrong and what to do.
+  /// Returns the error for the log: what is wrong and what to do.
   package func error(_ options: ForkOptions) -> OptionError {
     var message = reason
     switch self {
@@ -48,7 +48,7 @@ package enum Contradiction: Sendable, Equatable, CaseIterable {
     return OptionError(message: message)
   }
 
-  /// The kinds of text that are left out if they were evaluated, the first choice first.
+  /// The kinds of evaluated texts that are left out if the rule is broken, the first choice first.
   package var yielding: [SettingKind] {
     switch self {
     case .plainURL: [.url, .tls]
@@ -58,8 +58,8 @@ package enum Contradiction: Sendable, Equatable, CaseIterable {
     }
   }
 
-  /// What was to be evaluated and has no fitting value, and what is of no use without it, which is then left out
-  /// although it was written. Nil for TLS: no value of a channel may turn it off.
+  /// If one of the `needed` texts was evaluated and has no fitting value, the `dependent` ones are left out, although they
+  /// are written. Nil for option T: no value of a channel may turn TLS off.
   package var needs: (needed: [SettingKind], dependent: [SettingKind])? {
     switch self {
     case .plainURL, .subprotocol: nil
@@ -70,11 +70,11 @@ package enum Contradiction: Sendable, Equatable, CaseIterable {
 }
 
 extension ForkOptions {
-  /// The first rule that the options break; nil if they fit together.
-  package var contradiction: Contradiction? { Contradiction.allCases.first { $0.isBroken(by: self) } }
+  /// The first rule that the options break; nil if they break none.
+  package var brokenRule: OptionRule? { OptionRule.allCases.first { $0.isBroken(by: self) } }
 
-  /// What only shows when all is known. Throws where the parts don't fit together.
+  /// Throws if the options break a rule. Call it when all texts have been applied.
   package func check() throws(OptionError) {
-    if let contradiction { throw contradiction.error(self) }
+    if let brokenRule { throw brokenRule.error(self) }
   }
 }
