@@ -150,6 +150,8 @@ func settle(
     guard isOther, fork.pointee.ended == 0 else { return false }
     if isNothing != wasNothing || before != problem {
       Jobs.add(.raise(ForkEvent(.state, ForkRow(fork, now: af_now_ns()))))
+      // The jobs thread itself comes here, and would wait for the next look before it takes what it has added.
+      Jobs.wake()
     }
     if isNothing {
       change.endedBeeps = takeBeeps(fork)
