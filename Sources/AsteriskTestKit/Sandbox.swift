@@ -22,7 +22,7 @@ package final class Sandbox: Sendable {
     _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.program, settings: [String: String] = [:],
     loadsModule: Bool = true, helpFile: String? = nil
   ) async throws -> Sandbox {
-    let folder = URL(fileURLWithPath: "/tmp/af-\(release.rawValue)-\(UInt32.random(in: 0...UInt32.max))")
+    let folder = Checkout.folder(release.rawValue)
     let configuration = folder.appending(path: "given")
     try FileManager.default.createDirectory(at: configuration, withIntermediateDirectories: true)
     try dialplan.write(to: configuration.appending(path: "extensions-test.conf"), atomically: true, encoding: .utf8)
@@ -73,7 +73,7 @@ package final class Sandbox: Sendable {
       release, dialplan: dialplan, engine: engine, settings: settings, loadsModule: loadsModule, helpFile: helpFile)
     do {
       let result = try await body(sandbox)
-      try await sandbox.stop()
+      try await sandbox.stop(keeping: Checkout.testFolder != nil)
       return result
     } catch {
       try? await sandbox.stop(keeping: true)
@@ -90,10 +90,14 @@ package final class Sandbox: Sendable {
       Checkout.script("asterisk-sandbox"), ["stop", "--run", folder.path] + (keeping ? [] : ["--remove"]))
   }
 
-  /// Runs a CLI command and returns what it prints.
+  /// Runs a CLI command and returns what it prints. Where no Asterisk listens, says so as `asterisk -rx` does.
   @discardableResult
   package func cli(_ command: String) async throws -> String {
-    try await ChildProcess.run(Checkout.script("asterisk-sandbox"), ["cli", "--run", folder.path, command]).output
+    let socket = folder.appending(path: "run/asterisk.ctl").path
+    guard let output = await controlCommand(command, at: socket) else {
+      return "Unable to connect to remote asterisk (does \(socket) exist?)"
+    }
+    return output
   }
 
   /// The log so far.

@@ -234,7 +234,7 @@ extension IntegrationTests {
           \(Scene.forks(receiver))
            same => n,Dial(Local/b@test,20,T)
           exten => b,1,Answer()
-           same => n,Playback(${SOUNDS}/first&${SOUNDS}/first&${SOUNDS}/first)
+           same => n,Playback(${SOUNDS}/first&${SOUNDS}/first&${SOUNDS}/first&${SOUNDS}/first&${SOUNDS}/first)
            same => n,Wait(60)
           exten => 74,1,Busy(1)
 
@@ -251,11 +251,12 @@ extension IntegrationTests {
         }
         #expect(enters, "the call did not come back")
         let place = try scene.receiver.recording(path: "out").count
-        let isBack = await becomesTrue(within: 10) {
+        let isBack = await becomesTrue(within: 20) {
           let out = (try? scene.receiver.recording(path: "out")) ?? []
           return out.count > place + 16_000 && Self.ends(out, with: Scene.first)
         }
-        #expect(isBack)
+        let arrived = try scene.receiver.recording(path: "out").count
+        #expect(isBack, "\(arrived) samples, \(place) of them before the return")
         try await scene.sandbox.cli("channel request hangup all")
         await scene.expectOneConnectionEach()
       }
