@@ -4,10 +4,10 @@ import PackageDescription
 
 // Warnings are errors wherever CI is set; a user's newer compiler may know warnings that we don't.
 let strict: [SwiftSetting] = Context.environment["CI"] != nil ? [.treatAllWarnings(as: .error)] : []
-/// For the sanitizers (scripts/sanitized): all but TLS, the program and the tests that need either, so that BoringSSL
+/// For the sanitizers (scripts/lab/sanitized): all but TLS, the program and the tests that need either, so that BoringSSL
 /// need not be compiled once more for each of them. Dependencies stay, or Package.resolved would change to and fro.
 let withoutTLS = Context.environment["AUDIOFORK_WITHOUT_TLS"] != nil
-/// For scripts/fuzz: the fuzzers too, and code that counts what an input reaches. The value is libFuzzer's path.
+/// For scripts/lab/fuzz: the fuzzers too, and code that counts what an input reaches. The value is libFuzzer's path.
 let fuzzer = Context.environment["AUDIOFORK_FUZZER"]
 let counted: [SwiftSetting] = fuzzer != nil ? [.unsafeFlags(["-sanitize=fuzzer"])] : []
 let common: [SwiftSetting] =
@@ -59,6 +59,17 @@ let targetsOfProgram: [Target] = [
       "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore", "AudioForkTestKit", nioCore,
       nioEmbedded, nioPosix, nioHTTP1, nioSSL,
     ], swiftSettings: common),
+  // What is done for each block, one step after the other, and a malloc that counts: in front of glibc's in the tests'
+  // program. The sanitizers have a malloc of their own.
+  .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
+  .target(
+    name: "AudioForkSteps",
+    dependencies: [
+      "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkResampling", "AudioForkRing", "AudioForkTap",
+      "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
+    ],
+    path: "Benchmarks/Steps", swiftSettings: common),
+  .testTarget(name: "AllocationTests", dependencies: ["AudioForkSteps", "CAllocationCount"], swiftSettings: common),
   .testTarget(
     name: "IntegrationTests",
     dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "AudioForkOptions", "CAudioForkABI"],
@@ -81,18 +92,13 @@ let fuzzers: [Target] =
     ]
   } ?? []
 
-/// For scripts/benchmark: what single steps cost. A part of this package, since nothing of it is public.
+/// For scripts/lab/bench-micro: what single steps cost. A part of this package, since nothing of it is public.
 let measures = Context.environment["AUDIOFORK_BENCHMARKS"] != nil
 let benchmarks: [Target] =
   measures
   ? [
-    .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
     .executableTarget(
-      name: "audiofork-benchmarks",
-      dependencies: [
-        "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkResampling", "AudioForkRing", "AudioForkTap",
-        "AudioForkTestKit", "AudioForkWebSocket", "CAllocationCount", "CAudioForkABI", nioCore, .product(name: "Benchmark", package: "benchmark"),
-      ],
+      name: "audiofork-benchmarks", dependencies: ["AudioForkSteps", .product(name: "Benchmark", package: "benchmark")],
       path: "Benchmarks/Micro", swiftSettings: common, plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
   ] : []
 
