@@ -24,6 +24,7 @@ help:
 	@echo "make test             build and check everything on Asterisk 22 and 16"
 	@echo "make test-unit        tests that need no Asterisk"
 	@echo "make test-asterisk    tests on real Asterisk 22 and 16"
+	@echo "make test-long        what is too long for every change: weekly"
 	@echo "make check            what scripts can see: licences, imports, the module's symbols, the documents"
 	@echo "make chaos            20 calls on Asterisk 22 under random faults, every sample accounted for; SEED=n MINUTES=m TLS=1"
 	@echo "make kills            20 calls under KILLS=n kills of the engine and as many of the server; SEED=n"
@@ -31,7 +32,7 @@ help:
 	@echo "make jitter           RTP through Asterisk with forks to a stalled server and without, in interleaved pairs; PAIRS=n"
 	@echo "make bench            what forks cost, beside their alternatives and a bare sender: tables, Benchmarks/results"
 	@echo "make bench-hostile    an honest stream beside 120 hostile connections, with limits; SECONDS=n of each of RUNS=n runs"
-	@echo "make bench-quick      the ratios alone, with limits; and what single steps allocate"
+	@echo "make bench-quick      the ratios alone, with limits"
 	@echo "make fuzz             arbitrary bytes at all that takes them from outside; SECONDS=n for each target"
 	@echo "make tsan             the ring's writer and reader, the unit tests and an engine under load: thread sanitizer"
 	@echo "make asan             the unit tests and an engine under load: address sanitizer"
@@ -68,6 +69,9 @@ demo:
 test:
 	@scripts/test
 
+test-long:
+	@scripts/test long
+
 test-unit:
 	@scripts/test unit
 
@@ -88,46 +92,45 @@ SECONDS ?= 10
 RUNS ?= 3
 
 chaos:
-	@scripts/prove chaos --seed $(SEED) --minutes $(MINUTES) $(if $(TLS),--tls)
+	@scripts/lab/prove chaos --seed $(SEED) --minutes $(MINUTES) $(if $(TLS),--tls)
 
 kills:
-	@scripts/prove kills --seed $(SEED) --kills $(KILLS)
+	@scripts/lab/prove kills --seed $(SEED) --kills $(KILLS)
 
 # What docs/performance.md shows: tables, and the files of Benchmarks/results.
 bench: bench-engine bench-asterisk
 
 bench-engine:
-	@scripts/bench engine --out Benchmarks/results
-	@scripts/bench burst --out Benchmarks/results
+	@scripts/lab/bench-load engine --out Benchmarks/results
+	@scripts/lab/bench-load burst --out Benchmarks/results
 
 bench-asterisk:
-	@scripts/bench asterisk --out Benchmarks/results
+	@scripts/lab/bench-load asterisk --out Benchmarks/results
 
 # What hostile servers do to an honest one's stream, with limits.
 bench-hostile: SECONDS = 60
 bench-hostile:
-	@scripts/bench hostile --seconds $(SECONDS) --runs $(RUNS) --out Benchmarks/results
+	@scripts/lab/bench-load hostile --seconds $(SECONDS) --runs $(RUNS) --out Benchmarks/results
 
-# The ratios alone, with room for a busy machine; and what single steps allocate.
+# The ratios alone, with room for a busy machine.
 bench-quick:
-	@scripts/bench quick
-	@scripts/benchmark check
+	@scripts/lab/bench-load quick
 
 soak:
-	@scripts/prove soak --forks $(FORKS) --cycles $(CYCLES)
+	@scripts/lab/prove soak --forks $(FORKS) --cycles $(CYCLES)
 
 jitter:
-	@scripts/prove jitter --pairs $(PAIRS)
+	@scripts/lab/prove jitter --pairs $(PAIRS)
 
 fuzz:
-	@scripts/fuzz $(SECONDS)
+	@scripts/lab/fuzz $(SECONDS)
 
 tsan:
-	@scripts/test-ring-tsan
-	@scripts/sanitized thread
+	@scripts/lab/test-ring-tsan
+	@scripts/lab/sanitized thread
 
 asan:
-	@scripts/sanitized address
+	@scripts/lab/sanitized address
 
 # Builds nothing: as root there may be no compiler, and what root builds the user cannot build again.
 install:
@@ -143,4 +146,4 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check bench bench-engine bench-asterisk bench-hostile bench-quick chaos kills soak jitter fuzz tsan asan install samples uninstall clean FORCE
+.PHONY: all help module engine documentation deps demo test test-unit test-asterisk test-long check bench bench-engine bench-asterisk bench-hostile bench-quick chaos kills soak jitter fuzz tsan asan install samples uninstall clean FORCE
