@@ -47,12 +47,13 @@ documentation: $(documentation)
 
 $(module): FORCE deps
 	@$(MAKE) -s -C Module OUT=../build/module ASTERISK_INCLUDE='$(abspath $(ASTERISK_INCLUDE))' ENGINE='$(PREFIX)/bin/audiofork'
-	@cmp -s build/module/app_audiofork.so $@ || install -m 755 build/module/app_audiofork.so $@
+	@cmp -s build/module/app_audiofork.so $@ || { install -m 755 build/module/app_audiofork.so $@.new && mv $@.new $@; }
 
 $(engine): FORCE deps
 	swift build -c $(CONFIGURATION) --scratch-path $(SCRATCH) --product audiofork
 	@mkdir -p build
-	@cmp -s $(SCRATCH)/$(CONFIGURATION)/audiofork $@ || install -m 755 $(SCRATCH)/$(CONFIGURATION)/audiofork $@
+	@cmp -s $(SCRATCH)/$(CONFIGURATION)/audiofork $@ || \
+	  { install -m 755 $(SCRATCH)/$(CONFIGURATION)/audiofork $@.new && mv $@.new $@; }
 
 # What core show application and its like print, made from the tables that the module is made from.
 $(documentation): $(engine)
