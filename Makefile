@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The index of tasks; whatever takes more than a few lines is a script of its own in scripts/.
 #
-#   make                 build/app_audiofork.so and build/audiofork
+#   make                 build/app_audiofork.so, build/audiofork-engine and build/audiofork
 #   make demo            a call on a private Asterisk, forked, received, heard and measured
 #   make test            everything that is checked; what .ci/run runs
 #   make help            the rest
@@ -12,14 +12,16 @@ ASTERISK_INCLUDE ?= /usr/include
 CONFIGURATION ?= release
 
 module := build/app_audiofork.so
-engine := build/audiofork
+# The program that the module starts, and the one for people.
+engine := build/audiofork-engine
+program := build/audiofork
 documentation := build/app_audiofork-en_US.xml
 SCRATCH := .build
 
-all: $(module) $(engine) $(documentation)
+all: $(module) $(engine) $(program) $(documentation)
 
 help:
-	@echo "make                  build $(module), $(engine) and Asterisk's help; ASTERISK_INCLUDE=DIR (holds asterisk.h), ASTERISK_VERSION=x.y.z"
+	@echo "make                  build $(module), both programs and Asterisk's help; ASTERISK_INCLUDE=DIR (holds asterisk.h), ASTERISK_VERSION=x.y.z"
 	@echo "make demo             fork a call on a private Asterisk 22 and show what arrived"
 	@echo "make test             build and check everything on Asterisk 22 and 16"
 	@echo "make test-unit        tests that need no Asterisk"
@@ -42,22 +44,24 @@ help:
 	@echo "make clean            removes build/"
 
 module: $(module)
-engine: $(engine)
+engine: $(engine) $(program)
 documentation: $(documentation)
 
 $(module): FORCE deps
-	@$(MAKE) -s -C Module OUT=../build/module ASTERISK_INCLUDE='$(abspath $(ASTERISK_INCLUDE))' ENGINE='$(PREFIX)/bin/audiofork'
+	@$(MAKE) -s -C Module OUT=../build/module ASTERISK_INCLUDE='$(abspath $(ASTERISK_INCLUDE))' ENGINE='$(PREFIX)/libexec/audiofork/audiofork-engine'
 	@cmp -s build/module/app_audiofork.so $@ || { install -m 755 build/module/app_audiofork.so $@.new && mv $@.new $@; }
 
-$(engine): FORCE deps
-	swift build -c $(CONFIGURATION) --scratch-path $(SCRATCH) --product audiofork
+$(engine) $(program): build/%: FORCE deps
+	swift build -c $(CONFIGURATION) --scratch-path $(SCRATCH) --product $*
 	@mkdir -p build
-	@cmp -s $(SCRATCH)/$(CONFIGURATION)/audiofork $@ || \
-	  { install -m 755 $(SCRATCH)/$(CONFIGURATION)/audiofork $@.new && mv $@.new $@; }
+	@cmp -s $(SCRATCH)/$(CONFIGURATION)/$* $@ || { install -m 755 $(SCRATCH)/$(CONFIGURATION)/$* $@.new && mv $@.new $@; }
+
+# Two builds in one scratch folder would wait for each other.
+$(program): | $(engine)
 
 # What core show application and its like print, made from the tables that the module is made from.
-$(documentation): $(engine)
-	@$(engine) reference xml > $@.new
+$(documentation): $(program)
+	@$(program) reference xml > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 # Debian packages that the build needs; does nothing where they are installed.

@@ -34,30 +34,33 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
-// The program and what needs TLS.
+// The programs and what needs TLS.
 let targetsOfProgram: [Target] = [
   // The one room that knows TLS. The engine and the receiver are handed it, so that they can be built without.
   .target(
     name: "AudioForkTLS",
     dependencies: ["AudioForkWebSocket", nioCore, nioPosix, nioTLS, nioSSL],
     swiftSettings: common),
+  // What Asterisk starts: neither ArgumentParser, nor Foundation, nor libsndfile.
+  .executableTarget(
+    name: "audiofork-engine", dependencies: ["AudioForkEngine", "AudioForkTLS"], swiftSettings: common,
+    linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
   .executableTarget(
     name: "audiofork",
     dependencies: [
-      "AudioForkCore", "AudioForkOptions", "AudioForkEngine", "AudioForkReceiver", "AudioForkReference", "AudioForkRing",
-      "AudioForkTLS", arguments,
-      logging, lifecycle, signals,
+      "AudioForkOptions", "AudioForkReceiver", "AudioForkReference", "AudioForkRing", "AudioForkTLS", "CAudioForkProcess",
+      arguments, logging, lifecycle, nioCore, signals,
     ], swiftSettings: common,
-    // The product carries the Swift runtime inside. Here and not as --static-swift-stdlib, because that would
-    // compile everything a second time for the tests, which need the dynamic one.
+    // The programs carry the Swift runtime inside. Here and not as --static-swift-stdlib, because that would compile
+    // everything a second time for the tests, which need the dynamic one.
     linkerSettings: [
       .unsafeFlags(["-static-stdlib"]), .linkedLibrary("_FoundationCShims"), .linkedLibrary("_FoundationCollections"),
     ]),
   .testTarget(
     name: "AudioForkTLSTests",
     dependencies: [
-      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore", "AudioForkTestKit", nioCore,
-      nioEmbedded, nioPosix, nioHTTP1, nioSSL,
+      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore", "AudioForkTestKit", nioLocks,
+      nioCore, nioEmbedded, nioPosix, nioHTTP1, nioSSL,
     ], swiftSettings: common),
   // What is done for each block, one step after the other, and a malloc that counts: in front of glibc's in the tests'
   // program. The sanitizers have a malloc of their own.
@@ -104,7 +107,12 @@ let benchmarks: [Target] =
 
 let package = Package(
   name: "audiofork",
-  products: withoutTLS ? [] : [.executable(name: "audiofork", targets: ["audiofork"])],
+  products: withoutTLS
+    ? []
+    : [
+      .executable(name: "audiofork-engine", targets: ["audiofork-engine"]),
+      .executable(name: "audiofork", targets: ["audiofork"]),
+    ],
   dependencies: [
     // One line of reasoning for each: docs/decisions/0002-dependencies.md.
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -133,19 +141,17 @@ let package = Package(
     .target(name: "AudioForkDialects", dependencies: ["AudioForkCore", "AudioForkOptions"], swiftSettings: safe),
     .target(
       name: "AudioForkWebSocket",
-      dependencies: ["AudioForkCore", nioCore, nioHTTP1, nioWebSocket, logging], swiftSettings: safe + unwatched),
+      dependencies: ["AudioForkCore", nioCore, nioHTTP1, nioWebSocket], swiftSettings: safe + unwatched),
     .target(
       name: "AudioForkEngine",
       dependencies: [
         "AudioForkCore", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
-        "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
-        lifecycle, signals,
+        "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix, signals,
       ], swiftSettings: common + unwatched),
     .target(
       name: "AudioForkReceiver",
       dependencies: [
-        "AudioForkCore", "AudioForkDialects", "AudioForkWebSocket", "CSndfile", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
-        lifecycle, signals,
+        "AudioForkCore", "AudioForkDialects", "CSndfile", nioCore, nioPosix, nioHTTP1, nioWebSocket, lifecycle,
       ], swiftSettings: common),
     // The tables of AudioForkOptions as Asterisk's XML and as parts of the reference pages.
     .target(name: "AudioForkReference", dependencies: ["AudioForkOptions"], swiftSettings: safe),
@@ -154,13 +160,12 @@ let package = Package(
       name: "CAsterisk", dependencies: ["CAudioForkABI"], path: "Tests/CAsterisk",
       cSettings: [.define("_GNU_SOURCE")]),
     .target(
-      name: "AudioForkCapture", dependencies: ["CAsterisk", "CAudioForkABI", "AudioForkOptions", "AudioForkTap"],
+      name: "AudioForkCapture", dependencies: ["CAsterisk", "AudioForkOptions", "AudioForkTap"],
       swiftSettings: strict),
     .testTarget(
       name: "AudioForkCaptureTests",
       dependencies: [
-        "AudioForkCapture", "AudioForkOptions", "CAsterisk", "CAudioForkABI", "AudioForkTap", "AudioForkRing", "AudioForkCore",
-        "AudioForkTestKit",
+        "AudioForkCapture", "AudioForkOptions", "CAsterisk", "AudioForkTap", "AudioForkRing", "AudioForkCore", "AudioForkTestKit",
       ],
       swiftSettings: common),
 
@@ -175,8 +180,7 @@ let package = Package(
         "AudioForkEngine", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit", "CAudioForkABI", nioLocks,
         nioCore, nioPosix, nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
-    .target(
-      name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
+    .target(name: "AsteriskTestKit", swiftSettings: common),
     // Calls under faults, and the account of what became of their audio: `make chaos` and its like.
     .target(
       name: "AudioForkProof",
@@ -186,7 +190,7 @@ let package = Package(
     .executableTarget(
       name: "audiofork-proof", dependencies: ["AudioForkProof", arguments], swiftSettings: common),
     .testTarget(
-      name: "AudioForkProofTests", dependencies: ["AudioForkProof", "AudioForkCore"], swiftSettings: common),
+      name: "AudioForkProofTests", dependencies: ["AsteriskTestKit", "AudioForkProof", "AudioForkCore"], swiftSettings: common),
     .testTarget(
       name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions", "AudioForkReference"], swiftSettings: common),
     .testTarget(
@@ -201,15 +205,14 @@ let package = Package(
       dependencies: [
         "AudioForkEngine", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap", "AudioForkCore",
         "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit", "CAudioForkABI",
-        "CAudioForkProcess", nioCore, nioEmbedded,
-        nioPosix, nioHTTP1, nioWebSocket,
+        "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
       ],
       // It starts the program.
       exclude: withoutTLS ? ["EngineProcessRealTimeTests.swift"] : [], swiftSettings: common),
     .testTarget(
       name: "AudioForkReceiverTests",
       dependencies: [
-        "AudioForkReceiver", "AudioForkCore", "AudioForkTestKit", nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
+        "AudioForkReceiver", "AudioForkCore", nioCore, nioHTTP1, nioWebSocket,
       ],
       // These start the program.
       exclude: withoutTLS

@@ -22,9 +22,12 @@ package enum Checkout {
     URL(fileURLWithPath: "\(testFolder ?? "/tmp")/af-\(kind)-\(UInt32.random(in: 0...UInt32.max))")
   }
 
-  /// The program under test: what `make` leaves, or what AUDIOFORK_PROGRAM names.
+  /// The receiver under test, and its tools: what `make` leaves, or what AUDIOFORK_PROGRAM names.
   package static let program: String =
     ProcessInfo.processInfo.environment["AUDIOFORK_PROGRAM"] ?? root.appending(path: "build/audiofork").path
+  /// The engine under test: what `make` leaves, or what AUDIOFORK_ENGINE names.
+  package static let engine: String =
+    ProcessInfo.processInfo.environment["AUDIOFORK_ENGINE"] ?? root.appending(path: "build/audiofork-engine").path
 
   /// The module built for one of the sandbox's releases.
   package static func module(_ release: AsteriskRelease) -> String {

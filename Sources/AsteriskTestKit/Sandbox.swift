@@ -19,7 +19,7 @@ package final class Sandbox: Sendable {
   /// Starts one. `dialplan` is the text of extensions-test.conf; `engine` what audiofork.conf names. Of `settings`,
   /// `run_dir` is audiofork.conf's, and `options` stands in asterisk.conf's section of that name.
   package static func start(
-    _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.program, settings: [String: String] = [:],
+    _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.engine, settings: [String: String] = [:],
     loadsModule: Bool = true, helpFile: String? = nil
   ) async throws -> Sandbox {
     let folder = Checkout.folder(release.rawValue)
@@ -40,7 +40,7 @@ package final class Sandbox: Sendable {
   /// and otherwise the configuration that a sandbox begins with. Process and ports are its own.
   package func startAgain() async throws -> Sandbox {
     let facts = try await Sandbox.launch(
-      release, folder, engine: Checkout.program, runDirectory: runDirectory.isEmpty ? nil : runDirectory)
+      release, folder, engine: Checkout.engine, runDirectory: runDirectory.isEmpty ? nil : runDirectory)
     return Sandbox(release: release, folder: folder, facts: facts)
   }
 
@@ -66,7 +66,7 @@ package final class Sandbox: Sendable {
 
   /// Runs `body` with a sandbox that is stopped and removed afterwards, whatever happens.
   package static func with<Result>(
-    _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.program, settings: [String: String] = [:],
+    _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.engine, settings: [String: String] = [:],
     loadsModule: Bool = true, helpFile: String? = nil, _ body: (Sandbox) async throws -> Result
   ) async throws -> Result {
     let sandbox = try await start(

@@ -4,9 +4,9 @@ internal import AudioForkOptions
 
 /// What Asterisk's log gets to read about one fork. Holds to its promises: nothing in a fork's normal life is a
 /// warning, an outage is two lines however many attempts it takes, and gaps are summed up.
-package struct ForkJournal {
+package struct ForkLog {
   /// Gaps are reported at once and then at most so often.
-  package static let gapSpacingNanoseconds: Int64 = 5_000_000_000
+  package static let gapSpacing = Nanoseconds.seconds(5)
 
   private let id: String
   private let channel: String
@@ -15,7 +15,7 @@ package struct ForkJournal {
   private var gapsDue = 0
   private var samplesDue: UInt64 = 0
   private var reasonsDue: Set<Gap.Reason> = []
-  private var gapsReportedAt: Int64?
+  private var gapsReportedAt: MonotonicTime?
 
   /// `endpoint` is the URL without user information.
   package init(id: String, channel: String, endpoint: String) {
@@ -33,17 +33,17 @@ package struct ForkJournal {
     let times = attemptsMax == 1 ? "once" : "at most \(attemptsMax) times"
     return line(
       .warning,
-      "\(reason)\(ForkJournal.advice(reason)); trying again, \(times)\(endpointCount > 1 ? " at each of \(endpointCount) URLs" : ""). "
+      "\(reason)\(ForkLog.advice(reason)); trying again, \(times)\(endpointCount > 1 ? " at each of \(endpointCount) URLs" : ""). "
         + "The audio waits in the ring meanwhile")
   }
 
   /// `isFirst`: there was no connection before. A warning as the line before it: the log of one who reads warnings only would
   /// show outages without an end.
   package func outageOver(attempts: Int, lagMilliseconds: UInt64, isFirst: Bool) -> EngineMessage {
-    let isBehind = lagMilliseconds >= ForkJournal.lagWorthTelling
+    let isBehind = lagMilliseconds >= ForkLog.lagWorthTelling
     return line(
       .warning,
-      "connected \(isFirst ? "" : "again ")after \(ForkJournal.count(attempts, "attempt"))"
+      "connected \(isFirst ? "" : "again ")after \(ForkLog.count(attempts, "attempt"))"
         + (isBehind ? ", \(lagMilliseconds) ms behind; catching up" : ""))
   }
 
@@ -54,12 +54,12 @@ package struct ForkJournal {
 
   /// The last line; nil where the end is the usual one and ENDED says it all.
   package func ended(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> EngineMessage? {
-    let reason = ForkJournal.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)
+    let reason = ForkLog.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)
     switch ending {
     case .delivered, .shutdown, .forgotten: return nil
     case .closedByServer: return line(.notice, "\(reason); the fork ends")
     case .unreachable(_, let cause), .refused(let cause), .broken(let cause):
-      return line(.error, "\(reason)\(ForkJournal.advice(cause)); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
+      return line(.error, "\(reason)\(ForkLog.advice(cause)); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
     case .drainExpired:
       return line(undeliveredMilliseconds > 0 ? .warning : .notice, "\(reason); the time for draining is over, the fork ends")
     }
@@ -72,12 +72,12 @@ package struct ForkJournal {
     line(
       .notice,
       "what an Asterisk that died left of it is finished: "
-        + "\(ForkJournal.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)); \(counters.position) sample frames sent, "
+        + "\(ForkLog.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)); \(counters.position) sample frames sent, "
         + "\(counters.lost) samples lost in \(counters.gaps) \(counters.gaps == 1 ? "gap" : "gaps")")
   }
 
   /// Notes gaps and returns a line when it is time for one.
-  package mutating func gaps(_ gaps: [Gap], now: Int64) -> EngineMessage? {
+  package mutating func gaps(_ gaps: [Gap], now: MonotonicTime) -> EngineMessage? {
     for gap in gaps {
       gapsDue += 1
       samplesDue &+= gap.count
@@ -87,9 +87,9 @@ package struct ForkJournal {
   }
 
   /// Gaps that were noted and not yet told.
-  package mutating func gapsDueNow(now: Int64, isLast: Bool) -> EngineMessage? {
+  package mutating func gapsDueNow(now: MonotonicTime, isLast: Bool) -> EngineMessage? {
     guard gapsDue > 0 else { return nil }
-    if let last = gapsReportedAt, now &- last < ForkJournal.gapSpacingNanoseconds, !isLast { return nil }
+    if let last = gapsReportedAt, now - last < ForkLog.gapSpacing, !isLast { return nil }
     defer {
       gapsDue = 0
       samplesDue = 0
@@ -116,10 +116,10 @@ package struct ForkJournal {
         + "(ping = no in a profile says so from the beginning)")
   }
 
-  /// `nanoseconds`: between two pings from now on.
-  package func pingsSlowed(nanoseconds: Int64) -> EngineMessage {
+  /// `interval`: between two pings from now on.
+  package func pingsSlowed(interval: Nanoseconds) -> EngineMessage {
     line(
-      .notice, "the server has closed again after many pings; it is pinged every \(nanoseconds / 1_000_000) ms from now on. "
+      .notice, "the server has closed again after many pings; it is pinged every \(interval.wholeMilliseconds) ms from now on. "
         + "More may come twice after a break (ping = no in a profile sends none)")
   }
 
