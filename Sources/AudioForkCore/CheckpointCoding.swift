@@ -141,38 +141,3 @@ extension Checkpoint {
     return decisions
   }
 }
-
-/// Appends integers in little-endian order.
-private struct ByteWriter {
-  var bytes: [UInt8] = []
-
-  mutating func append<Value: FixedWidthInteger>(_ value: Value) {
-    var rest = value
-    for _ in 0..<(Value.bitWidth / 8) {
-      bytes.append(UInt8(truncatingIfNeeded: rest))
-      if Value.bitWidth > 8 { rest &>>= 8 }
-    }
-  }
-}
-
-/// Reads integers in little-endian order; nil at the end.
-private struct ByteReader {
-  private let bytes: [UInt8]
-  private var index = 0
-
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
-
-  var isAtEnd: Bool { index == bytes.count }
-
-  mutating func next<Value: FixedWidthInteger>(_: Value.Type) -> Value? {
-    let length = Value.bitWidth / 8
-    guard bytes.count - index >= length else { return nil }
-    var value: Value = 0
-    for offset in (0..<length).reversed() {
-      if Value.bitWidth > 8 { value &<<= 8 }
-      value |= Value(truncatingIfNeeded: bytes[index + offset])
-    }
-    index += length
-    return value
-  }
-}
