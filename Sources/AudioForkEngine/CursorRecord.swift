@@ -71,7 +71,7 @@ package struct CursorRecord: Equatable, Sendable {
     reportedIn = gapsIn
     reportedOut = gapsOut
     if !rest.isEmpty {
-      guard let checkpoint = Checkpoint(decoding: Array(rest)), skipped <= checkpoint.counters.rendered else { return nil }
+      guard let checkpoint = try? Checkpoint(decoding: Array(rest)), skipped <= checkpoint.counters.rendered else { return nil }
       self.checkpoint = checkpoint
     } else if skipped > 0 {
       return nil
