@@ -180,7 +180,7 @@ let package = Package(
         "AudioForkEngine", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit", "CAudioForkABI", nioLocks,
         nioCore, nioPosix, nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
-    .target(name: "AsteriskTestKit", swiftSettings: common),
+    .target(name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
     // Calls under faults, and the account of what became of their audio: `make chaos` and its like.
     .target(
       name: "AudioForkProof",
@@ -212,7 +212,7 @@ let package = Package(
     .testTarget(
       name: "AudioForkReceiverTests",
       dependencies: [
-        "AudioForkReceiver", "AudioForkCore", nioCore, nioHTTP1, nioWebSocket,
+        "AudioForkReceiver", "AudioForkCore", "AudioForkTestKit", nioCore, nioHTTP1, nioWebSocket,
       ],
       // These start the program.
       exclude: withoutTLS
