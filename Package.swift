@@ -196,7 +196,7 @@ let package = Package(
         "AudioForkEngine", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit", "CAudioForkABI", nioLocks,
         nioCore, nioPosix, nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
-    .target(name: "AsteriskTestKit", swiftSettings: common),
+    .target(name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
     // Calls under faults, and an account of their audio: `make chaos`, `make kills`, `make soak`, `make jitter`.
     .target(
       name: "AudioForkProof",
@@ -228,8 +228,8 @@ let package = Package(
     .testTarget(
       name: "AudioForkReceiverTests",
       dependencies: [
-        "AudioForkReceiver", "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkWebSocket", nioCore,
-        nioHTTP1, nioWebSocket,
+        "AudioForkReceiver", "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkTestKit",
+        "AudioForkWebSocket", nioCore, nioHTTP1, nioWebSocket,
       ],
       // These start a program.
       exclude: withoutTLS

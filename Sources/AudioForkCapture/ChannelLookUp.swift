@@ -9,15 +9,15 @@ import AudioForkOptions
 func withLiveChannel(of row: ForkRow, _ body: (OpaquePointer?) -> Void) {
   // A masquerade may have changed both since the row was copied.
   let (uniqueID, name) =
-    withTable { forkTable.find(row.id).map { (bytes($0.pointee.uniqueid), bytes($0.pointee.channel)) } }
+    withState { state in state.forks.find(row.id).map { (bytes($0.pointee.uniqueid), bytes($0.pointee.channel)) } }
     ?? (row.uniqueID, row.channel)
   let channel = liveChannel(uniqueID, called: name)
   body(channel)
   if let channel { af_channel_unref(channel) }
 }
 
-/// Returns the live channel with this unique id, referenced, or nil. Looks for `name` first, because Asterisk searches all
-/// channels for a unique id.
+/// Returns the live channel with this unique id, referenced, or nil. Looks for `name` first, because Asterisk searches
+/// all channels for a unique id.
 func liveChannel(_ uniqueID: Bytes, called name: Bytes) -> OpaquePointer? {
   channel(named: name, with: uniqueID) ?? channel(named: uniqueID, with: uniqueID)
 }
@@ -38,5 +38,8 @@ func isCarried(_ id: Bytes, by channel: OpaquePointer) -> Bool {
   af_channel_lock(channel)
   let isThere = withCString(id) { ast_channel_datastore_find(channel, af_datastore_type(), $0) } != nil
   af_channel_unlock(channel)
-  return isThere || withTable { forkTable.find(id).map { $0.pointee.closed_at_ns != 0 || isClosed($0) } ?? true }
+  if isThere { return true }
+  return withState { state in
+    state.forks.find(id).map { $0.pointee.closed_at_ns != 0 || isClosed($0) } ?? true
+  }
 }

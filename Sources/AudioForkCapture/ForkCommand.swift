@@ -18,7 +18,8 @@ struct ForkCommand {
     let values = [row.id, row.url, row.reason, row.channel, callerNumber, callerName]
     var environment = [Bytes]()
     for (variable, value) in zip(CommandVariable.all, values) {
-      environment.append(text(.literal(variable.name), "=", .bytes(value.map { $0.isControl ? UInt8(ascii: "?") : $0 })))
+      let printed = value.map { $0.isControl ? UInt8(ascii: "?") : $0 }
+      environment.append(text(.literal(variable.name), "=", .bytes(printed)))
     }
     return environment
   }
@@ -72,9 +73,9 @@ private func destroy(_ command: UnsafeMutablePointer<af_command>) {
 }
 
 private func commandIsOver() {
-  withTable {
-    forkTable.commands &-= 1
-    forkTable.unreserve()
+  withState { state in
+    state.forks.commands &-= 1
+    state.forks.unreserve()
   }
 }
 
@@ -84,7 +85,7 @@ func joinCommands() {
   var next = commands
   while let command = next {
     next = command.pointee.next
-    if withTable({ command.pointee.is_over != 0 }) {
+    if withState({ _ in command.pointee.is_over != 0 }) {
       af_command_join(command)
       destroy(command)
       commandIsOver()
@@ -107,7 +108,7 @@ func commandThread(_ pointer: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoint
       AF_LEVEL_WARNING, "AudioFork ", .bytes(bytes(command.pointee.id)), ": its command ended with status ",
       .number(Int(status)))
   }
-  withTable { command.pointee.is_over = 1 }
+  withState { _ in command.pointee.is_over = 1 }
   Jobs.wake()
   return nil
 }

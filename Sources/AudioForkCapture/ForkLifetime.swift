@@ -10,14 +10,14 @@ import AudioForkTap
 
 /// Gives up one of a fork's two owners. The last one frees it. Not with the table's lock held.
 func release(_ fork: ForkPointer) {
-  let isLast = withTable {
+  let isLast = withState { _ in
     fork.pointee.owners &-= 1
     return fork.pointee.owners == 0
   }
   if isLast { destroy(fork) }
   af_module_release()
   // This comes last: afterwards the module may be unloaded.
-  if isLast { withTable { forkTable.unreserve() } }
+  if isLast { withState { $0.forks.unreserve() } }
 }
 
 /// Returns whether capture into the fork's ring has ended.
@@ -26,8 +26,8 @@ func isClosed(_ fork: ForkPointer) -> Bool { isTapClosed(&fork.pointee.tap) }
 /// Unmaps the fork's ring. Not with the table's lock held.
 func unmap(_ fork: ForkPointer) {
   unmapRing(&fork.pointee.tap)
-  withTable {
-    forkTable.removeRing(fork.pointee.ring_bytes)
+  withState { state in
+    state.forks.removeRing(fork.pointee.ring_bytes)
     fork.pointee.ring_bytes = 0
   }
 }
@@ -62,7 +62,7 @@ func datastoreDestroyed(_ pointer: UnsafeMutableRawPointer?) {
   guard let pointer else { return }
   let fork = pointer.assumingMemoryBound(to: af_fork.self)
   closeTap(&fork.pointee.tap, now: af_now_ns())
-  withTable { fork.pointee.hook_alive = 0 }
+  withState { _ in fork.pointee.hook_alive = 0 }
   ast_audiohook_destroy(&fork.pointee.hook)
   Control.wake()
   release(fork)
@@ -76,7 +76,7 @@ func datastoreMoved(_ pointer: UnsafeMutableRawPointer?, _ from: OpaquePointer?,
   let name = bytes(ast_channel_name(to))
   let uniqueID = bytes(ast_channel_uniqueid(to))
   let linkedID = bytes(ast_channel_linkedid(to))
-  withTable {
+  withState { _ in
     replace(&fork.pointee.channel, with: name)
     replace(&fork.pointee.uniqueid, with: uniqueID)
     replace(&fork.pointee.linkedid, with: linkedID)

@@ -7,8 +7,7 @@ import AudioForkOptions
 
 package typealias ForkPointer = UnsafeMutablePointer<af_fork>
 
-/// The forks of this load of the module: the truth that the engine is told. Everything in it is guarded by
-/// af_table_lock(), which is a leaf: whoever holds it locks no channel.
+/// The forks of this load of the module: the truth that the engine is told.
 struct ForkTable {
   private(set) var head: ForkPointer?
   private(set) var count = 0
@@ -104,13 +103,17 @@ func replace(_ place: inout UnsafeMutablePointer<CChar>?, with value: Bytes) {
   place = copy
 }
 
-/// Guarded by af_table_lock().
-nonisolated(unsafe) var forkTable = ForkTable()
+/// What became of the last forks that have ended.
+struct EndedForks {
+  /// The oldest first, at most `countMax`.
+  private(set) var rows = [ForkRow]()
 
-/// Runs `body` with the table's lock held.
-func withTable<Result>(_ body: () -> Result) -> Result {
-  af_table_lock()
-  let result = body()
-  af_table_unlock()
-  return result
+  private static let countMax = 100
+
+  mutating func append(_ row: ForkRow) {
+    if rows.count >= EndedForks.countMax { rows.removeFirst() }
+    rows.append(row)
+  }
+
+  mutating func removeAll() { rows = [] }
 }

@@ -5,120 +5,48 @@ import CAsterisk
 import AudioForkOptions
 #endif
 
-/// What the jobs thread does, in the order in which it happened.
-enum Job {
-  case raise(ForkEvent)
-  /// A text of the server: variables, then the event. `variable`: of option x, empty: none.
-  case response(ForkEvent, variable: Bytes)
-  /// The fork has ended: its beeps end, the event is raised, its command is run.
-  case end(ForkEvent, command: ForkCommand, beeps: Bytes)
-  /// on_failure = hangup: the fork has failed, and its call is ended for this reason.
-  case hangUp(ForkRow, reason: Bytes)
-}
-
 /// The module's second thread: events, variables and commands, so that neither the control thread nor a caller waits
 /// for AMI, for a channel's lock or for a program.
 ///
 /// Texts of servers are done when nothing else waits, so that servers that talk much delay no stop, hang-up or command.
 /// A fork's own texts are done before its end.
 enum Jobs {
-  // Guarded by the table's lock.
-  nonisolated(unsafe) private static var waiting = [Job]()
-  nonisolated(unsafe) private static var waitingTexts = [Job]()
-  nonisolated(unsafe) private static var waitingTextBytes = 0
-  nonisolated(unsafe) private static var textsLost = 0
-  nonisolated(unsafe) private static var isStopping = false
   /// Written before the thread starts and after it has ended.
   nonisolated(unsafe) private static var wakeDescriptor: CInt = -1
-
-  /// Beyond it texts of servers are dropped: whatever takes the events is much too slow.
-  private static let waitingTextBytesMax = 8_388_608
-  /// What a text takes beside its own bytes: the copy of its fork's row, roughly.
-  private static let waitingRowBytes = 8192
-  /// Texts that are done before something else is looked for.
-  private static let textsAtOnce = 10
 
   /// Starts the thread. Returns 0 or an errno.
   static func start() -> CInt {
     wakeDescriptor = eventfd(0, CInt(EFD_CLOEXEC))
     guard wakeDescriptor >= 0 else { return af_errno() }
-    isStopping = false
+    withState { $0.jobs.isStopping = false }
     let failure = af_jobs_start()
-    if failure != 0 { forget() }
+    if failure != 0 { closeDescriptor() }
     return failure
   }
 
   /// Does what is left and ends the thread. No command runs any more.
   static func stop() {
-    withTable { isStopping = true }
+    withState { $0.jobs.isStopping = true }
     wake()
     af_jobs_join()
-    forget()
+    closeDescriptor()
   }
 
-  private static func forget() {
+  private static func closeDescriptor() {
     close(wakeDescriptor)
     wakeDescriptor = -1
   }
-
-  /// Adds a job. With the table's lock held, so that the order is that of the table's changes; `wake` follows.
-  static func add(_ job: Job) {
-    switch job {
-    case .response(let event, _):
-      let size = textBytes(event)
-      guard waitingTextBytes &+ size <= waitingTextBytesMax else {
-        textsLost &+= 1
-        return
-      }
-      waitingTextBytes &+= size
-      waitingTexts.append(job)
-      return
-    case .end(let event, _, _): hasten(textsOf: event.row.id)
-    case .raise, .hangUp: break
-    }
-    waiting.append(job)
-  }
-
-  /// Puts a fork's texts before what follows.
-  private static func hasten(textsOf id: Bytes) {
-    guard !waitingTexts.isEmpty else { return }
-    var others = [Job]()
-    for job in waitingTexts {
-      guard case .response(let event, _) = job, event.row.id == id else {
-        others.append(job)
-        continue
-      }
-      waitingTextBytes &-= textBytes(event)
-      waiting.append(job)
-    }
-    waitingTexts = others
-  }
-
-  private static func textBytes(_ event: ForkEvent) -> Int { event.response.count &+ waitingRowBytes }
 
   static func wake() {
     var one: UInt64 = 1
     _ = write(wakeDescriptor, &one, 8)
   }
 
-  /// Takes what waits; nil when the thread shall end.
+  /// Takes the next jobs. Nil if the thread is to end.
   fileprivate static func take() -> [Job]? {
-    let (jobs, lost) = withTable { () -> ([Job]?, Int) in
-      let lost = textsLost
-      textsLost = 0
-      guard waiting.isEmpty else {
-        let taken = waiting
-        waiting = []
-        return (taken, lost)
-      }
-      guard !waitingTexts.isEmpty else { return (isStopping ? nil : [], lost) }
-      var taken = [Job]()
-      for job in waitingTexts.prefix(textsAtOnce) {
-        if case .response(let event, _) = job { waitingTextBytes &-= textBytes(event) }
-        taken.append(job)
-      }
-      waitingTexts.removeFirst(taken.count)
-      return (taken, lost)
+    let (jobs, lost) = withState { state in
+      let lost = state.jobs.takeLostCount()
+      return (state.jobs.take(), lost)
     }
     if lost > 0 {
       log(
@@ -146,7 +74,7 @@ func jobsThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? 
     if jobs.isEmpty { Jobs.wait() }
   }
   Snapshots.forgetAll()
-  withTable { forgetEnded() }
+  withState { $0.endedForks.removeAll() }
   return nil
 }
 

@@ -53,9 +53,8 @@ func isEvaluated(_ text: Bytes) -> Bool {
   var index = 0
   while index &+ 1 < text.count {
     if expressionEnd(in: text, at: index) != nil { return true }
-    if text[index] == UInt8(ascii: "$"), text[index &+ 1] == UInt8(ascii: "{") || text[index &+ 1] == UInt8(ascii: "[") {
-      return true
-    }
+    let next = text[index &+ 1]
+    if text[index] == UInt8(ascii: "$"), next == UInt8(ascii: "{") || next == UInt8(ascii: "[") { return true }
     index &+= 1
   }
   return false

@@ -80,7 +80,9 @@ extension Settings {
     return true
   }
 
-  private static func add(_ name: Bytes, _ value: Bytes, to profile: inout Profile, _ place: ConfigurationPlace) -> Bool {
+  private static func add(
+    _ name: Bytes, _ value: Bytes, to profile: inout Profile, _ place: ConfigurationPlace
+  ) -> Bool {
     guard let key = ProfileKey.named(name) else {
       place.logUnknownKey(name, known: ProfileKey.all.map { $0.name })
       return true
@@ -128,7 +130,8 @@ extension Settings {
       return true
     }
     guard let key = GeneralKey.named(name) else {
-      place.logUnknownKey(name, known: GeneralKey.all.map { $0.name } + ProfileKey.all.filter { $0.isGeneral }.map { $0.name })
+      let known = GeneralKey.all.map { $0.name } + ProfileKey.all.filter { $0.isGeneral }.map { $0.name }
+      place.logUnknownKey(name, known: known)
       return true
     }
     guard set(key.kind, value) else {

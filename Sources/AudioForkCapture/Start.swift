@@ -18,7 +18,7 @@ struct CommandError: Error {
 func startFork(
   _ channel: OpaquePointer, _ arguments: ForkArguments, from origin: ForkOrigin
 ) throws(CommandError) -> Bytes {
-  guard withTable({ forkTable.reserve() }) else {
+  guard withState({ $0.forks.reserve() }) else {
     throw CommandError(message: Bytes(text: "the module is being unloaded"))
   }
   let id: Bytes
@@ -30,7 +30,7 @@ func startFork(
     plan = try ForkPlan(channel, arguments, settings, from: origin)
     id = try startReserved(channel, &plan, settings, instance)
   } catch {
-    withTable { forkTable.unreserve() }
+    withState { $0.forks.unreserve() }
     throw error
   }
   setVariable(channel, Bytes(text: "AUDIOFORK_WSSERVER"), plan.shownURL)
@@ -45,7 +45,7 @@ private func startReserved(
   _ channel: OpaquePointer, _ plan: inout ForkPlan, _ settings: Settings, _ instance: Instance
 ) throws(CommandError) -> Bytes {
   if let problem = engineProblem(settings.engine) { throw CommandError(message: problem) }
-  let id = text("af-", .bytes(instance.name), "-", .number(withTable { forkTable.nextNumber() }))
+  let id = text("af-", .bytes(instance.name), "-", .number(withState { $0.forks.nextNumber() }))
   af_channel_lock(channel)
   let name = bytes(ast_channel_name(channel))
   let uniqueID = bytes(ast_channel_uniqueid(channel))
@@ -134,7 +134,7 @@ private func makeRing(
   let size = RingSize(seconds: UInt32(truncatingIfNeeded: options.bufferSeconds), rate: fork.pointee.rate_hz)
   let bytesNeeded = size.areaBytes &+ size.indexEntries &* UInt64(AF_RING_ENTRY_BYTES)
   let limit = UInt64(settings.bufferTotalMegabytes) &* 1_048_576
-  guard withTable({ forkTable.addRing(bytesNeeded, limit: limit) }) else {
+  guard withState({ $0.forks.addRing(bytesNeeded, limit: limit) }) else {
     throw CommandError(
       message: text(
         "all buffers together may take buffer_total = ", .number(settings.bufferTotalMegabytes),
@@ -189,9 +189,9 @@ private func attach(
     // A masquerade since the facts were read had no datastore to tell.
     datastoreMoved(UnsafeMutableRawPointer(fork), nil, channel)
     // With the channel's lock: from here on it may be stopped, and the start has to be told before that.
-    withTable {
-      forkTable.insert(fork)
-      Jobs.add(.raise(ForkEvent(.start, ForkRow(fork, now: af_now_ns()))))
+    withState { state in
+      state.forks.insert(fork)
+      state.jobs.add(.raise(ForkEvent(.start, ForkRow(fork, now: af_now_ns()))))
     }
     // Under the same lock: where nothing can be captured, no frame meets the hook.
     if untranslated != 0 { change = settle(fork, on: channel, formats, untranslated) }
@@ -210,7 +210,7 @@ private func attach(
 
 /// Frees a fork that never reached a channel or the table.
 private func discard(_ fork: ForkPointer, _ ring: Bytes, _ channel: OpaquePointer) {
-  endBeeps(channel, withTable { takeBeeps(fork) })
+  endBeeps(channel, withState { _ in takeBeeps(fork) })
   ast_audiohook_destroy(&fork.pointee.hook)
   _ = withCString(ring) { unlink($0) }
   destroy(fork)
@@ -251,7 +251,7 @@ package func stopForks(_ channel: OpaquePointer, id: Bytes?, from thread: Callin
   while let datastore = detachedDatastore(channel, id) {
     if let pointer = datastore.pointee.data {
       let fork = pointer.assumingMemoryBound(to: af_fork.self)
-      let beeps = withTable {
+      let beeps = withState { _ in
         if fork.pointee.beeps_at_stop != 0, fork.pointee.ended == 0 { mustBeep = true }
         // Under the same lock: a codec look that puts beeps back sees that the fork is stopped.
         closeTap(&fork.pointee.tap, now: af_now_ns())

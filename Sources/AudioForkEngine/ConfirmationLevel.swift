@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What the confirmed position of a connection stands on (DESIGN §4). It begins at `tcp` and rises with what the
-/// server shows that it can say.
+/// What the confirmed position of a connection stands on (docs/reliability.md). It begins at `tcp` and rises with what
+/// the server shows that it can say.
 package enum ConfirmationLevel: String, Sendable, CaseIterable, Comparable {
   /// The peer's kernel has acknowledged the bytes.
   case tcp

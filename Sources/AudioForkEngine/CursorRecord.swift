@@ -68,7 +68,8 @@ package struct CursorRecord: Equatable, Sendable {
     reportedIn = gapsIn
     reportedOut = gapsOut
     if !reader.isAtEnd {
-      guard let checkpoint = Checkpoint(decoding: reader.rest), skipped <= checkpoint.counters.rendered else { return nil }
+      guard let checkpoint = try? Checkpoint(decoding: reader.rest), skipped <= checkpoint.counters.rendered
+      else { return nil }
       self.checkpoint = checkpoint
     } else if skipped > 0 {
       return nil

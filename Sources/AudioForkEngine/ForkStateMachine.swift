@@ -89,7 +89,7 @@ package enum ForkStateName: String, Sendable, CaseIterable {
   case connecting, streaming, waiting, draining, ended
 }
 
-/// What a fork does next (DESIGN §4): without I/O, clock and randomness are arguments.
+/// What a fork does next: without I/O, clock and randomness are arguments.
 package struct ForkStateMachine: Sendable {
   /// A time without a good connection.
   package struct Outage: Hashable, Sendable {

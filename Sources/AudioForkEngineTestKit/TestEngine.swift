@@ -6,7 +6,7 @@ package import AudioForkWebSocket
 internal import NIOConcurrencyHelpers
 package import NIOCore
 internal import NIOPosix
-internal import Testing
+package import Testing
 
 /// The engine inside the test's process: its core on real event loops, without a link.
 package final class TestEngine: Sendable {
@@ -78,6 +78,14 @@ package final class TestEngine: Sendable {
       return (reason, counters)
     }
     return nil
+  }
+
+  /// The fork's end, awaited.
+  package func end(
+    of id: String = "af-test-1", within seconds: Double = 20, sourceLocation: SourceLocation = #_sourceLocation
+  ) async throws -> (reason: String, counters: ForkCounters) {
+    try await eventually(within: seconds, "\(id) ends", sourceLocation: sourceLocation) { ended(id) != nil }
+    return try #require(ended(id), sourceLocation: sourceLocation)
   }
 
   /// What the module was told about the fork's state, once a second and when it changed.

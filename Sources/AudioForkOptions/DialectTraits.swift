@@ -5,8 +5,8 @@ package enum DialectName: UInt8, Sendable, Equatable, CaseIterable {
   case raw, audiofork
 }
 
-/// What distinguishes one dialect from another for the user and for the module. The table drives parsing, help, messages
-/// and the rules of options; `ForkFacts.makeDialect` in the engine has the code of each dialect.
+/// What distinguishes one dialect from another for the user and for the module. The table drives parsing, help,
+/// messages and the rules of options; `ForkFacts.makeDialect` in the engine has the code of each dialect.
 package struct DialectTraits: Sendable {
   package let dialect: DialectName
   /// The word in option `w` and in the key `dialect`.
@@ -30,7 +30,8 @@ extension DialectTraits {
       dialect: .raw, name: "raw", help: "binary messages of audio and nothing else", ownSettings: [.subprotocol]),
     DialectTraits(
       dialect: .audiofork, name: "audiofork",
-      help: "the sub-protocol audiofork.v1, in which the server acknowledges what it has, so that nothing is lost or repeated",
+      help:
+        "the sub-protocol audiofork.v1, in which the server acknowledges what it has, so that nothing is lost or repeated",
       subprotocol: "audiofork.v1", wantsDigits: true, ownSettings: [.acknowledge]),
   ]
 

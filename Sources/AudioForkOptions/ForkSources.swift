@@ -129,8 +129,8 @@ package struct ForkSources: Sendable {
     }
   }
 
-  /// Leaves evaluated texts of this kind out, the last one first, until the rule is not broken any more. Changes nothing
-  /// and returns false if it is still broken without all of them.
+  /// Leaves evaluated texts of this kind out, the last one first, until the rule is not broken any more. Changes
+  /// nothing and returns false if it is still broken without all of them.
   private mutating func leaveOutEvaluated(_ kind: SettingKind, because broken: OptionRule) -> Bool {
     var trial = self
     while trial.options.brokenRule == broken {
@@ -147,7 +147,8 @@ package struct ForkSources: Sendable {
 
   /// Leaves out the texts that depend on an evaluated one (`OptionRule.needs`). Returns whether there were any.
   private mutating func leaveOutDependent(on broken: OptionRule) -> Bool {
-    guard let (needed, dependent) = broken.needs, needed.contains(where: { evaluatedKinds.contains($0) }) else { return false }
+    guard let (needed, dependent) = broken.needs, needed.contains(where: { evaluatedKinds.contains($0) })
+    else { return false }
     var isLeftOut = false
     while let index = sources.lastIndex(where: { $0.kind.map { dependent.contains($0) } ?? false }) {
       guard leaveOut(at: index, because: options.reason(for: broken)) else { return isLeftOut }

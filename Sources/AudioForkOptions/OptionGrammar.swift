@@ -11,8 +11,8 @@ extension ForkOptions {
     return options
   }
 
-  /// Applies an option string of the dialplan: letters, some with an argument in parentheses. Blanks between options are
-  /// skipped, as in Asterisk's own option parser. A `^{…}` is text.
+  /// Applies an option string of the dialplan: letters, some with an argument in parentheses. Blanks between options
+  /// are skipped, as in Asterisk's own option parser. A `^{…}` is text.
   package mutating func apply(options text: Bytes) throws(OptionError) {
     for option in try ForkOptions.separate(text) { try apply(option.definition, option.argument) }
   }

@@ -76,8 +76,8 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
     }
   }
 
-  /// If one of the `needed` texts was evaluated and has no fitting value, the `dependent` ones are left out, although they
-  /// are written. Nil for option T: no value of a channel may turn TLS off.
+  /// If one of the `needed` texts was evaluated and has no fitting value, the `dependent` ones are left out, although
+  /// they are written. Nil for option T: no value of a channel may turn TLS off.
   package var needs: (needed: [SettingKind], dependent: [SettingKind])? {
     switch self {
     case .plainURL, .subprotocol, .format: nil

@@ -38,8 +38,9 @@ extension ForkOptions {
       return !fields.isEmpty
     case .parameters: return addParameters(value)
     case .direction:
-      guard let word = ForkDirection.allCases.first(where: { equal(value, ignoringCase: $0.word) }) else { return false }
-      direction = word
+      guard let named = ForkDirection.allCases.first(where: { equal(value, ignoringCase: $0.word) })
+      else { return false }
+      direction = named
     case .format:
       guard let named = WireFormat.named(value) else { return false }
       format = named

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AsteriskTestKit
+internal import AudioForkTestKit
 internal import Foundation
 
 /// The programs of Benchmarks/wire.

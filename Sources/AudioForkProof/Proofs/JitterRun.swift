@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AsteriskTestKit
+internal import AudioForkTestKit
 internal import Foundation
 
 /// Calls that a real Asterisk forwards between RTP peers, in turns without forks and with one on each call whose server

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AsteriskTestKit
+internal import AudioForkTestKit
 internal import Foundation
 
 /// Many forks, one after the other: what Asterisk and the engine hold afterwards is what they held before.
