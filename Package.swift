@@ -56,7 +56,7 @@ let targetsOfProgram: [Target] = [
   .testTarget(
     name: "AudioForkTLSTests",
     dependencies: [
-      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore", "AudioForkTestKit", nioCore,
+      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkLink", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore", "AudioForkTestKit", nioCore,
       nioEmbedded, nioPosix, nioHTTP1, nioSSL,
     ], swiftSettings: common),
   .testTarget(
@@ -72,7 +72,7 @@ let fuzzers: [Target] =
       .executableTarget(
         name: "audiofork-fuzz",
         dependencies: [
-          "CLibFuzzer", "AudioForkCore", "AudioForkDialects", "AudioForkEngine", "AudioForkOptions", "AudioForkReceiver",
+          "CLibFuzzer", "AudioForkCore", "AudioForkDialects", "AudioForkEngine", "AudioForkLink", "AudioForkOptions", "AudioForkReceiver",
           "AudioForkResampling", "AudioForkRing", "AudioForkTap", "AudioForkWebSocket", "CAudioForkABI", nioCore, nioEmbedded,
           nioHTTP1, nioWebSocket,
         ],
@@ -113,6 +113,7 @@ let package = Package(
     // System calls that Swift cannot make.
     .target(name: "CAudioForkProcess"),
     .target(name: "AudioForkOptions", swiftSettings: safe),
+    .target(name: "AudioForkLink", dependencies: ["AudioForkOptions"], swiftSettings: safe),
 
     // The capture side. Module/Makefile compiles the same files as Embedded Swift into app_audiofork.so.
     .target(name: "AudioForkTap", dependencies: ["CAudioForkABI"], swiftSettings: common),
@@ -123,7 +124,7 @@ let package = Package(
     .target(name: "AudioForkCore", swiftSettings: safe),
     .target(name: "AudioForkResampling", dependencies: ["AudioForkCore", "CSpeexDSP"], swiftSettings: common),
     .target(
-      name: "AudioForkRing", dependencies: ["CAudioForkABI", "AudioForkCore"], swiftSettings: common + unwatched),
+      name: "AudioForkRing", dependencies: ["CAudioForkABI", "AudioForkCore", "AudioForkLink"], swiftSettings: common + unwatched),
     .target(name: "AudioForkDialects", dependencies: ["AudioForkCore", "AudioForkOptions"], swiftSettings: safe),
     .target(
       name: "AudioForkWebSocket",
@@ -131,7 +132,7 @@ let package = Package(
     .target(
       name: "AudioForkEngine",
       dependencies: [
-        "AudioForkCore", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
+        "AudioForkCore", "AudioForkLink", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
         "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
         lifecycle, signals,
       ], swiftSettings: common + unwatched),
@@ -148,12 +149,13 @@ let package = Package(
       name: "CAsterisk", dependencies: ["CAudioForkABI"], path: "Tests/CAsterisk",
       cSettings: [.define("_GNU_SOURCE")]),
     .target(
-      name: "AudioForkCapture", dependencies: ["CAsterisk", "CAudioForkABI", "AudioForkOptions", "AudioForkTap"],
+      name: "AudioForkCapture",
+      dependencies: ["CAsterisk", "CAudioForkABI", "AudioForkLink", "AudioForkOptions", "AudioForkTap"],
       swiftSettings: strict),
     .testTarget(
       name: "AudioForkCaptureTests",
       dependencies: [
-        "AudioForkCapture", "AudioForkOptions", "CAsterisk", "CAudioForkABI", "AudioForkTap", "AudioForkRing", "AudioForkCore",
+        "AudioForkCapture", "AudioForkLink", "AudioForkOptions", "CAsterisk", "CAudioForkABI", "AudioForkTap", "AudioForkRing", "AudioForkCore",
         "AudioForkTestKit",
       ],
       swiftSettings: common),
@@ -166,7 +168,8 @@ let package = Package(
     .target(
       name: "AudioForkEngineTestKit",
       dependencies: [
-        "AudioForkEngine", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit", "CAudioForkABI", nioLocks,
+        "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit",
+        "CAudioForkABI", nioLocks,
         nioCore, nioPosix, nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
     .target(
@@ -175,7 +178,8 @@ let package = Package(
     .target(
       name: "AudioForkProof",
       dependencies: [
-        "AsteriskTestKit", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkTap", "AudioForkCore", "CAudioForkABI",
+        "AsteriskTestKit", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkLink", "AudioForkTap", "AudioForkCore",
+        "CAudioForkABI",
       ], swiftSettings: common),
     .executableTarget(
       name: "audiofork-proof", dependencies: ["AudioForkProof", arguments], swiftSettings: common),
@@ -184,8 +188,12 @@ let package = Package(
     .testTarget(
       name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions", "AudioForkReference"], swiftSettings: common),
     .testTarget(
+      name: "AudioForkLinkTests", dependencies: ["AudioForkLink", "AudioForkOptions", "AudioForkTestKit"],
+      swiftSettings: common),
+    .testTarget(
       name: "AudioForkTapTests",
-      dependencies: ["AudioForkTap", "AudioForkRing", "AudioForkCore", "CAudioForkABI", "AudioForkTestKit"], swiftSettings: common),
+      dependencies: ["AudioForkLink", "AudioForkTap", "AudioForkRing", "AudioForkCore", "CAudioForkABI", "AudioForkTestKit"],
+      swiftSettings: common),
     .testTarget(
       name: "AudioForkCoreTests",
       dependencies: ["AudioForkCore", "AudioForkResampling", "AudioForkTap", "CAudioForkABI", "AudioForkTestKit"],
@@ -193,8 +201,8 @@ let package = Package(
     .testTarget(
       name: "AudioForkEngineTests",
       dependencies: [
-        "AudioForkEngine", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap", "AudioForkCore",
-        "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit", "CAudioForkABI",
+        "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap",
+        "AudioForkCore", "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit", "CAudioForkABI",
         "CAudioForkProcess", nioCore, nioEmbedded,
         nioPosix, nioHTTP1, nioWebSocket,
       ],

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 /// The module's control thread: spawns and watches the engine, and tells it the rows of the fork table.
 ///
@@ -35,9 +30,9 @@ enum Control {
     mustRestart = false
     withTable {
       forkTable.isClosing = false
-      engineFacts = EngineFacts()
+      engineStatus = EngineStatus()
     }
-    engineProcess = EngineProcess()
+    engine = EngineSupervisor()
     var failure = Jobs.start()
     if failure == 0 {
       failure = af_control_start()
@@ -95,24 +90,24 @@ enum Control {
 }
 
 /// Belongs to the control thread.
-nonisolated(unsafe) private(set) var engineProcess = EngineProcess()
+nonisolated(unsafe) private(set) var engine = EngineSupervisor()
 
 @c(af_control_thread)
 func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
   while !Control.mustStop {
     let now = af_now_ns()
-    engineProcess.spawnIfDue(now, path: Control.settings?.engine ?? [])
+    engine.spawnIfDue(now, path: Control.settings?.engine ?? [])
     sweepTable(now)
-    engineProcess.send()
+    engine.send()
     // Before the wait as well as after it: where the last fork has gone there is no end to the wait, and the time that it
     // took must not count against the engine when the next one begins.
-    if !hasForksAtWork() { engineProcess.owesNothing() }
+    if !hasForksAtWork() { engine.owesNothing() }
     waitForWork()
-    engineProcess.receive()
-    engineProcess.checkHeartbeat(af_now_ns(), hasForks: hasForksAtWork())
-    if Control.takeRestart() { engineProcess.restart() }
+    engine.receive()
+    engine.checkHeartbeat(af_now_ns(), hasForks: hasForksAtWork())
+    if Control.takeRestart() { engine.restart() }
   }
-  engineProcess.end()
+  engine.end()
   return nil
 }
 
@@ -123,11 +118,11 @@ private func hasForksAtWork() -> Bool { withTable { forkTable.first { $0.pointee
 private func waitForWork() {
   var descriptors = [
     pollfd(fd: Control.descriptor, events: Int16(POLLIN), revents: 0),
-    pollfd(fd: engineProcess.link, events: Int16(POLLIN), revents: 0),
+    pollfd(fd: engine.link.descriptor, events: Int16(POLLIN), revents: 0),
   ]
-  if engineProcess.hasOutput { descriptors[1].events |= Int16(POLLOUT) }
+  if engine.link.hasOutput { descriptors[1].events |= Int16(POLLOUT) }
   var timeout: CInt = withTable { forkTable.count } > 0 ? 1000 : -1
-  if let due = engineProcess.millisecondsToSpawn(af_now_ns()) {
+  if let due = engine.millisecondsToSpawn(af_now_ns()) {
     timeout = timeout < 0 ? due : min(timeout, due)
   }
   _ = descriptors.withUnsafeMutableBufferPointer { poll($0.baseAddress, nfds_t($0.count), timeout) }
@@ -181,7 +176,7 @@ private func sweepTable(_ now: Int64) {
     }
     if let instance = Control.instance {
       let id = bytes(fork.pointee.id)
-      engineProcess.forget(id)
+      engine.forget(id)
       _ = withCString(instance.path(id, ".ring")) { unlink($0) }
       _ = withCString(instance.path(id, ".cursor")) { unlink($0) }
       _ = withCString(instance.path(id, ".crashes")) { unlink($0) }
@@ -198,7 +193,7 @@ private func sweepTable(_ now: Int64) {
 private func checkPolicy(_ fork: ForkPointer, _ now: Int64) {
   guard fork.pointee.hangs_up != 0 else { return }
   let begun = fork.pointee.tap.epoch_ns
-  let heard = bytes(fork.pointee.endpoint).isEmpty ? begun : max(begun, engineProcess.heardAt)
+  let heard = bytes(fork.pointee.endpoint).isEmpty ? begun : max(begun, engine.heardAt)
   guard now &- heard > Int64(fork.pointee.buffer_seconds) &* 1_000_000_000 else { return }
   hangUpIfWanted(
     fork, reason: text("engine: nothing has been heard of it for ", .number(Int(fork.pointee.buffer_seconds)), " seconds"))

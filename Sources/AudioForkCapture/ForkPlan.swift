@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
+import AudioForkLink
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
-import AudioForkTap
-#endif
+import CAsterisk
 
 /// What a fork is made from: the words that its ring carries to the engine, and what they mean.
 struct ForkPlan {
@@ -151,10 +146,10 @@ struct ForkPlan {
 
   /// Appends what the engine makes the fork's options from.
   func write(to facts: inout FieldWriter) {
-    for url in urls { facts.append(UInt16(AF_FIELD_URL.rawValue), url) }
-    for setting in settings { facts.append(UInt16(AF_FIELD_SETTING.rawValue), setting) }
-    facts.append(UInt16(AF_FIELD_OPTIONS.rawValue), optionText)
-    for option in evaluatedOptions { facts.append(UInt16(AF_FIELD_OPTION.rawValue), [option.letter] + option.argument) }
+    for url in urls { facts.append(.url, url) }
+    for setting in settings { facts.append(.setting, setting) }
+    facts.append(.options, optionText)
+    for option in evaluatedOptions { facts.append(.option, [option.letter] + option.argument) }
   }
 }
 

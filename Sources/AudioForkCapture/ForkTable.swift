@@ -1,14 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkLink
+import AudioForkOptions
+import AudioForkTap
 import CAsterisk
 
-#if canImport(AudioForkOptions)
-import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
-import AudioForkTap
-#endif
-
 package typealias ForkPointer = UnsafeMutablePointer<af_fork>
+
+extension ForkPointer {
+  /// The counters as the engine reported them last. With the table's lock held.
+  var counters: UnsafeMutablePointer<Counters> {
+    UnsafeMutableRawPointer(self).advanced(by: Int(AF_FORK_COUNTERS_OFFSET.rawValue)).assumingMemoryBound(to: Counters.self)
+  }
+
+  /// The state that the engine reported last; `starting` before. With the table's lock held.
+  var state: ForkStateName {
+    get { ForkStateName(rawValue: pointee.state) ?? .unknown }
+    nonmutating set { pointee.state = newValue.rawValue }
+  }
+}
 
 /// The forks of this load of the module: the truth that the engine is told. Everything in it is guarded by
 /// af_table_lock(), which is a leaf: whoever holds it locks no channel.
@@ -148,13 +157,13 @@ func endFork(_ fork: ForkPointer, reason: Bytes, isAccounted: Bool) {
   fork.pointee.ended = 1
   closeAccounts(fork, isAccounted: isAccounted)
   hangUpIfWanted(fork, reason: reason)
-  replace(&fork.pointee.state, with: Bytes(text: "ended"))
+  fork.state = .ended
   replace(&fork.pointee.reason, with: reason)
   let command = ForkCommand(
     line: bytes(fork.pointee.command), callerNumber: bytes(fork.pointee.caller_number),
     callerName: bytes(fork.pointee.caller_name))
   if !command.line.isEmpty { forkTable.addCommand() }
-  Jobs.add(.end(ForkEvent(.stop, ForkRow(fork, now: af_now_ns())), command: command, beeps: takeBeeps(fork)))
+  Jobs.add(.end(ManagerEvent(.stop, ForkRow(fork, now: af_now_ns())), command: command, beeps: takeBeeps(fork)))
 }
 
 /// on_failure = hangup: the call of a fork that fails is ended, once; a call that is over, or whose fork was stopped, is
@@ -172,22 +181,23 @@ private func closeAccounts(_ fork: ForkPointer, isAccounted: Bool) {
   guard let ring = fork.pointee.tap.ring else { return }
   let capturedIn = af_word_load_relaxed(af_ring_captured(ring, 0))
   let capturedOut = af_word_load_relaxed(af_ring_captured(ring, 1))
-  let told = fork.pointee.counters
-  guard !isAccounted || told.captured == 0 || told.delivered &+ told.lost != told.captured else { return }
-  fork.pointee.counters.captured = max(capturedIn &+ capturedOut, told.captured)
-  fork.pointee.counters.lost = fork.pointee.counters.captured &- min(told.delivered, fork.pointee.counters.captured)
-  raiseLastGap(fork, "in", told.accounted.0, capturedIn)
-  raiseLastGap(fork, "out", told.accounted.1, capturedOut)
+  let reported = fork.counters.pointee
+  guard !isAccounted || reported[.captured] == 0 || reported[.delivered] &+ reported[.lost] != reported[.captured] else { return }
+  let captured = max(capturedIn &+ capturedOut, reported[.captured])
+  fork.counters.pointee[.captured] = captured
+  fork.counters.pointee[.lost] = captured &- min(reported[.delivered], captured)
+  raiseLastGap(fork, "in", reported[.accountedIn], capturedIn)
+  raiseLastGap(fork, "out", reported[.accountedOut], capturedOut)
 }
 
 private func raiseLastGap(_ fork: ForkPointer, _ direction: StaticString, _ accounted: UInt64, _ captured: UInt64) {
   guard captured > accounted else { return }
-  fork.pointee.counters.gaps &+= 1
-  var event = ForkEvent(.gap, ForkRow(fork, now: af_now_ns()))
+  fork.counters.pointee[.gaps] &+= 1
+  var event = ManagerEvent(.gap, ForkRow(fork, now: af_now_ns()))
   event.gapDirection = Bytes(text: direction)
   event.gapStart = Int(truncatingIfNeeded: accounted)
   event.gapCount = Int(truncatingIfNeeded: captured &- accounted)
-  event.gapPosition = Int(truncatingIfNeeded: fork.pointee.counters.confirmed)
+  event.gapPosition = Int(truncatingIfNeeded: fork.counters.pointee[.confirmed])
   event.reason = Bytes(text: "undelivered")
   Jobs.add(.raise(event))
 }
@@ -209,7 +219,6 @@ func destroy(_ fork: ForkPointer) {
   free(fork.pointee.uniqueid)
   free(fork.pointee.linkedid)
   free(fork.pointee.endpoint)
-  free(fork.pointee.state)
   free(fork.pointee.reason)
   free(fork.pointee.codec_problem)
   free(fork.pointee.response)

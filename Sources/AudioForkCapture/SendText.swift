@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
+import AudioForkLink
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
-import AudioForkTap
-#endif
+import CAsterisk
 
 /// What became of a text for a fork's server.
 enum SentText {
@@ -44,17 +39,13 @@ private let textBytesToSendMax = 262_144
 /// Hands a text for its server to the fork with this id. Never waits.
 func sendText(_ id: Bytes, _ text: Bytes) -> SentText {
   guard text.count <= textBytesMax else { return .tooLong }
-  var message = FieldWriter(message: UInt16(AF_LINK_SEND_TEXT.rawValue))
-  message.append(UInt16(AF_FIELD_ID.rawValue), id)
-  message.append(UInt16(AF_FIELD_TEXT.rawValue), text)
-  let whole = message.message()
+  let message = MessageFromModule.sendText(id: id, text: text).encoded
   let outcome = withTable { () -> SentText in
     guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return .noSuchFork }
-    let state = bytes(fork.pointee.state)
-    guard equal(state, ignoringCase: "streaming") || equal(state, ignoringCase: "draining") else { return .notConnected }
-    guard textBytesToSend &+ whole.count <= textBytesToSendMax else { return .busy }
-    textsToSend.append(whole)
-    textBytesToSend &+= whole.count
+    guard fork.state == .streaming || fork.state == .draining else { return .notConnected }
+    guard textBytesToSend &+ message.count <= textBytesToSendMax else { return .busy }
+    textsToSend.append(message)
+    textBytesToSend &+= message.count
     return .accepted
   }
   if case .accepted = outcome { Control.wake() }

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// One line of `audiofork.conf` that a fork's options are made from, its variables not yet evaluated.
 struct SettingLine {

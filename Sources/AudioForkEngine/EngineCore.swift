@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkLink
 internal import AudioForkWebSocket
 package import NIOCore
 
@@ -107,7 +108,7 @@ package final class EngineCore {
     case .tableEnd: tableEnded()
     case .forget(let id): forget(id)
     case .sendText(let id, let text): sendText(text, to: id)
-    case .unknown: break
+    case .settings, .unknown: break
     }
   }
 
@@ -137,11 +138,11 @@ package final class EngineCore {
 
   private func greeted(_ version: String, _ protocolVersion: UInt64) {
     announced = []
-    guard protocolVersion != 1 else { return }
+    guard protocolVersion != LinkProtocol.version else { return }
     output.send(
       .log(
         .warning, id: nil,
-        text: "the module (\(version)) speaks version \(protocolVersion) of the link, this engine version 1: "
+        text: "the module (\(version)) speaks version \(protocolVersion) of the link, this engine version \(LinkProtocol.version): "
           + "install module and engine of the same release"))
   }
 

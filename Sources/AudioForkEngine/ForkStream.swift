@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
 package import AudioForkDialects
+package import AudioForkLink
 internal import AudioForkResampling
 package import AudioForkRing
 

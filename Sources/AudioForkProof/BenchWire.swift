@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AsteriskTestKit
+internal import AudioForkLink
 internal import AudioForkTap
 internal import AudioForkTestKit
 internal import CAudioForkABI
@@ -140,8 +141,8 @@ final class LinkedEngine {
         let count = read(descriptor, &buffer, buffer.count)
         guard count > 0 else { return }
         guard let heard else { continue }
-        buffer.prefix(count).withUnsafeBytes { parser.append($0) }
-        while let message = parser.next() { heard(message) }
+        parser.append(buffer.prefix(count))
+        while let message = try? parser.next() { heard(message) }
       }
     }.start()
   }
@@ -154,20 +155,20 @@ final class LinkedEngine {
 
   /// Greets it and tells it the forks that there are.
   func begin(_ identifiers: [String]) {
-    var hello = FieldWriter(message: UInt16(AF_LINK_HELLO.rawValue))
-    hello.append(UInt16(AF_FIELD_VERSION.rawValue), Array("bench".utf8))
-    hello.append(UInt16(AF_FIELD_PROTOCOL.rawValue), number: UInt64(AF_LINK_VERSION))
-    say(hello.message())
+    var hello = FieldWriter(.hello)
+    hello.append(.version, Array("bench".utf8))
+    hello.append(.protocolVersion, number: LinkProtocol.version)
+    say(hello.message)
     for identifier in identifiers { fork(identifier) }
-    say(FieldWriter(message: UInt16(AF_LINK_TABLE_END.rawValue)).message())
+    say(FieldWriter(.tableEnd).message)
   }
 
   /// Tells it of a fork.
   func fork(_ identifier: String) {
-    var fork = FieldWriter(message: UInt16(AF_LINK_FORK.rawValue))
-    fork.append(UInt16(AF_FIELD_ID.rawValue), Array(identifier.utf8))
-    fork.append(UInt16(AF_FIELD_STATE.rawValue), Array("live".utf8))
-    say(fork.message())
+    var fork = FieldWriter(.fork)
+    fork.append(.id, Array(identifier.utf8))
+    fork.append(.state, Array("live".utf8))
+    say(fork.message)
   }
 
   private func say(_ bytes: [UInt8]) {

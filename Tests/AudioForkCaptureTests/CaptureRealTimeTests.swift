@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
+import AudioForkLink
 import AudioForkRing
 import AudioForkTestKit
 import CAsterisk
@@ -9,10 +10,10 @@ import Testing
 @Suite("The capture module against a faked Asterisk", .serialized)
 struct CaptureRealTimeTests {
   /// Types of messages as the module sends them.
-  static let hello = UInt16(AF_LINK_HELLO.rawValue)
-  static let fork = UInt16(AF_LINK_FORK.rawValue)
-  static let tableEnd = UInt16(AF_LINK_TABLE_END.rawValue)
-  static let forget = UInt16(AF_LINK_FORGET.rawValue)
+  static let hello = LinkMessageKind.hello.rawValue
+  static let fork = LinkMessageKind.fork.rawValue
+  static let tableEnd = LinkMessageKind.tableEnd.rawValue
+  static let forget = LinkMessageKind.forget.rawValue
 
   /// Loads the module and greets its engine.
   private func loaded(_ settings: String = "buffer=1") throws -> (FakedAsterisk, FakedEngine) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkEngine
+import AudioForkLink
 import Testing
 
 /// What servers that want to be left alone for a while do to the order; the order itself: ServerTextsTests.swift.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkEngine
+import AudioForkLink
 import AudioForkTestKit
 import Testing
 

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkOptions
 import CAsterisk
 
-#if canImport(AudioForkOptions)
-import AudioForkOptions
-#endif
-
 /// What CLI commands may know of the engine; the control thread keeps it. Guarded by the table's lock.
-struct EngineFacts {
+struct EngineStatus {
   /// As the engine says it; empty before it is ready.
   var version = Bytes()
   /// 0 while no engine is ready.
@@ -31,7 +28,7 @@ struct EngineFacts {
 }
 
 /// Guarded by the table's lock.
-nonisolated(unsafe) var engineFacts = EngineFacts()
+nonisolated(unsafe) var engineStatus = EngineStatus()
 
 /// What the system says about a process: CPU time in milliseconds, resident memory in bytes.
 package struct ProcessUse {
@@ -74,7 +71,7 @@ package struct ProcessUse {
 
 /// The lines of `audiofork show engine`.
 func engineLines() -> [Bytes] {
-  let (facts, forks) = withTable { (engineFacts, forkTable.count) }
+  let (facts, forks) = withTable { (engineStatus, forkTable.count) }
   guard facts.process > 0 else {
     return [
       text("The engine is not running; ", .number(forks), forks == 1 ? " fork waits for it." : " forks wait for it.")
