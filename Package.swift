@@ -4,10 +4,10 @@ import PackageDescription
 
 // Warnings are errors wherever CI is set; a user's newer compiler may know warnings that we don't.
 let strict: [SwiftSetting] = Context.environment["CI"] != nil ? [.treatAllWarnings(as: .error)] : []
-/// For the sanitizers (scripts/sanitized): all but TLS, the program and the tests that need either, so that BoringSSL
+/// For the sanitizers (scripts/lab/sanitized): all but TLS, the program and the tests that need either, so that BoringSSL
 /// need not be compiled once more for each of them. Dependencies stay, or Package.resolved would change to and fro.
 let withoutTLS = Context.environment["AUDIOFORK_WITHOUT_TLS"] != nil
-/// For scripts/fuzz: the fuzzers too, and code that counts what an input reaches. The value is libFuzzer's path.
+/// For scripts/lab/fuzz: the fuzzers too, and code that counts what an input reaches. The value is libFuzzer's path.
 let fuzzer = Context.environment["AUDIOFORK_FUZZER"]
 let counted: [SwiftSetting] = fuzzer != nil ? [.unsafeFlags(["-sanitize=fuzzer"])] : []
 let common: [SwiftSetting] =
@@ -34,31 +34,45 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
-// The program and what needs TLS.
+// The programs and what needs TLS.
 let targetsOfProgram: [Target] = [
   // The one room that knows TLS. The engine and the receiver are handed it, so that they can be built without.
   .target(
     name: "AudioForkTLS",
     dependencies: ["AudioForkWebSocket", nioCore, nioPosix, nioTLS, nioSSL],
     swiftSettings: common),
+  // What Asterisk starts: neither ArgumentParser, nor Foundation, nor libsndfile.
+  .executableTarget(
+    name: "audiofork-engine", dependencies: ["AudioForkEngine", "AudioForkTLS"], swiftSettings: common,
+    linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
   .executableTarget(
     name: "audiofork",
     dependencies: [
-      "AudioForkCore", "AudioForkOptions", "AudioForkEngine", "AudioForkReceiver", "AudioForkReference", "AudioForkRing",
-      "AudioForkTLS", arguments,
-      logging, lifecycle, signals,
+      "AudioForkOptions", "AudioForkReceiver", "AudioForkReference", "AudioForkRing", "AudioForkTLS", "CAudioForkProcess",
+      arguments, logging, lifecycle, nioCore, signals,
     ], swiftSettings: common,
-    // The product carries the Swift runtime inside. Here and not as --static-swift-stdlib, because that would
-    // compile everything a second time for the tests, which need the dynamic one.
+    // The programs carry the Swift runtime inside. Here and not as --static-swift-stdlib, because that would compile
+    // everything a second time for the tests, which need the dynamic one.
     linkerSettings: [
       .unsafeFlags(["-static-stdlib"]), .linkedLibrary("_FoundationCShims"), .linkedLibrary("_FoundationCollections"),
     ]),
   .testTarget(
     name: "AudioForkTLSTests",
     dependencies: [
-      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkLink", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore", "AudioForkTestKit", nioCore,
-      nioEmbedded, nioPosix, nioHTTP1, nioSSL,
+      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkLink", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore",
+      "AudioForkTestKit", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioSSL,
     ], swiftSettings: common),
+  // What is done for each block, one step after the other, and a malloc that counts: in front of glibc's in the tests'
+  // program. The sanitizers have a malloc of their own.
+  .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
+  .target(
+    name: "AudioForkSteps",
+    dependencies: [
+      "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkResampling", "AudioForkRing", "AudioForkTap",
+      "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
+    ],
+    path: "Benchmarks/Steps", swiftSettings: common),
+  .testTarget(name: "AllocationTests", dependencies: ["AudioForkSteps", "CAllocationCount"], swiftSettings: common),
   .testTarget(
     name: "IntegrationTests",
     dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "AudioForkOptions", "CAudioForkABI"],
@@ -81,24 +95,24 @@ let fuzzers: [Target] =
     ]
   } ?? []
 
-/// For scripts/benchmark: what single steps cost. A part of this package, since nothing of it is public.
+/// For scripts/lab/bench-micro: what single steps cost. A part of this package, since nothing of it is public.
 let measures = Context.environment["AUDIOFORK_BENCHMARKS"] != nil
 let benchmarks: [Target] =
   measures
   ? [
-    .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
     .executableTarget(
-      name: "audiofork-benchmarks",
-      dependencies: [
-        "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkResampling", "AudioForkRing", "AudioForkTap",
-        "AudioForkTestKit", "AudioForkWebSocket", "CAllocationCount", "CAudioForkABI", nioCore, .product(name: "Benchmark", package: "benchmark"),
-      ],
+      name: "audiofork-benchmarks", dependencies: ["AudioForkSteps", .product(name: "Benchmark", package: "benchmark")],
       path: "Benchmarks/Micro", swiftSettings: common, plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
   ] : []
 
 let package = Package(
   name: "audiofork",
-  products: withoutTLS ? [] : [.executable(name: "audiofork", targets: ["audiofork"])],
+  products: withoutTLS
+    ? []
+    : [
+      .executable(name: "audiofork-engine", targets: ["audiofork-engine"]),
+      .executable(name: "audiofork", targets: ["audiofork"]),
+    ],
   dependencies: [
     // One line of reasoning for each: docs/decisions/0002-dependencies.md.
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -128,19 +142,17 @@ let package = Package(
     .target(name: "AudioForkDialects", dependencies: ["AudioForkCore", "AudioForkOptions"], swiftSettings: safe),
     .target(
       name: "AudioForkWebSocket",
-      dependencies: ["AudioForkCore", nioCore, nioHTTP1, nioWebSocket, logging], swiftSettings: safe + unwatched),
+      dependencies: ["AudioForkCore", nioCore, nioHTTP1, nioWebSocket], swiftSettings: safe + unwatched),
     .target(
       name: "AudioForkEngine",
       dependencies: [
         "AudioForkCore", "AudioForkLink", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
-        "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
-        lifecycle, signals,
+        "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix, signals,
       ], swiftSettings: common + unwatched),
     .target(
       name: "AudioForkReceiver",
       dependencies: [
-        "AudioForkCore", "AudioForkDialects", "AudioForkWebSocket", "CSndfile", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
-        lifecycle, signals,
+        "AudioForkCore", "AudioForkDialects", "CSndfile", nioCore, nioPosix, nioHTTP1, nioWebSocket, lifecycle,
       ], swiftSettings: common),
     // The tables of AudioForkOptions as Asterisk's XML and as parts of the reference pages.
     .target(name: "AudioForkReference", dependencies: ["AudioForkOptions"], swiftSettings: safe),
@@ -149,13 +161,12 @@ let package = Package(
       name: "CAsterisk", dependencies: ["CAudioForkABI"], path: "Tests/CAsterisk",
       cSettings: [.define("_GNU_SOURCE")]),
     .target(
-      name: "AudioForkCapture",
-      dependencies: ["CAsterisk", "CAudioForkABI", "AudioForkLink", "AudioForkOptions", "AudioForkTap"],
+      name: "AudioForkCapture", dependencies: ["CAsterisk", "AudioForkLink", "AudioForkOptions", "AudioForkTap"],
       swiftSettings: strict),
     .testTarget(
       name: "AudioForkCaptureTests",
       dependencies: [
-        "AudioForkCapture", "AudioForkLink", "AudioForkOptions", "CAsterisk", "CAudioForkABI", "AudioForkTap", "AudioForkRing", "AudioForkCore",
+        "AudioForkCapture", "AudioForkLink", "AudioForkOptions", "CAsterisk", "AudioForkTap", "AudioForkRing", "AudioForkCore",
         "AudioForkTestKit",
       ],
       swiftSettings: common),
@@ -172,8 +183,7 @@ let package = Package(
         "CAudioForkABI", nioLocks,
         nioCore, nioPosix, nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
-    .target(
-      name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
+    .target(name: "AsteriskTestKit", swiftSettings: common),
     // Calls under faults, and the account of what became of their audio: `make chaos` and its like.
     .target(
       name: "AudioForkProof",
@@ -184,7 +194,7 @@ let package = Package(
     .executableTarget(
       name: "audiofork-proof", dependencies: ["AudioForkProof", arguments], swiftSettings: common),
     .testTarget(
-      name: "AudioForkProofTests", dependencies: ["AudioForkProof", "AudioForkCore"], swiftSettings: common),
+      name: "AudioForkProofTests", dependencies: ["AsteriskTestKit", "AudioForkProof", "AudioForkCore"], swiftSettings: common),
     .testTarget(
       name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions", "AudioForkReference"], swiftSettings: common),
     .testTarget(
@@ -202,16 +212,15 @@ let package = Package(
       name: "AudioForkEngineTests",
       dependencies: [
         "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap",
-        "AudioForkCore", "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit", "CAudioForkABI",
-        "CAudioForkProcess", nioCore, nioEmbedded,
-        nioPosix, nioHTTP1, nioWebSocket,
+        "AudioForkCore", "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit",
+        "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
       ],
       // It starts the program.
       exclude: withoutTLS ? ["EngineProcessRealTimeTests.swift"] : [], swiftSettings: common),
     .testTarget(
       name: "AudioForkReceiverTests",
       dependencies: [
-        "AudioForkReceiver", "AudioForkCore", "AudioForkTestKit", nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
+        "AudioForkReceiver", "AudioForkCore", nioCore, nioHTTP1, nioWebSocket,
       ],
       // These start the program.
       exclude: withoutTLS

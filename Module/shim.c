@@ -113,6 +113,16 @@ void *af_next_formats(struct ast_channel *channel, void *format)
 	return ao2_bump(native);
 }
 
+void *af_negotiated_format(struct ast_channel *channel, void *format)
+{
+	struct ast_format_cap *native = ast_channel_nativeformats(channel);
+
+	if (!format || !native || ast_format_cap_iscompatible_format(native, format) != AST_FORMAT_CMP_NOT_EQUAL) {
+		return NULL;
+	}
+	return ast_format_cap_get_format(native, 0);
+}
+
 void af_format_release(void *format) { ao2_cleanup(format); }
 const char *af_format_name(void *format) { return ast_format_get_name(format); }
 

@@ -121,6 +121,12 @@ void *af_raw_format(struct ast_channel *channel, unsigned int direction);
  * \retval NULL the raw format is the one in use \note the channel is locked
  */
 void *af_next_formats(struct ast_channel *channel, void *format);
+/*!
+ * \brief The native format that takes the place of this raw one with the next frame, referenced; the first one if there
+ * are several.
+ * \retval NULL the raw format is a native one, or NULL \note the channel is locked
+ */
+void *af_negotiated_format(struct ast_channel *channel, void *format);
 /*! \brief 1 if Asterisk can translate one of these formats to signed linear. \note as af_format_translates() */
 int af_formats_translate(void *formats);
 /*! \brief Gives a format or formats up. NULL is none. */

@@ -13,21 +13,25 @@ struct RawFormats {
   private struct Direction {
     let now: UnsafeMutableRawPointer?
     let next: UnsafeMutableRawPointer?
+    /// The format that messages name: the negotiated one, even before its first frame.
+    private let named: UnsafeMutableRawPointer?
 
     init(_ channel: OpaquePointer, _ direction: af_direction) {
       now = af_raw_format(channel, UInt32(direction.rawValue))
       next = af_next_formats(channel, now)
+      named = af_negotiated_format(channel, now)
     }
 
     func release() {
       af_format_release(now)
       af_format_release(next)
+      af_format_release(named)
     }
 
     /// A format that may change counts as one that can be translated if another one of its channel's can.
     var translates: Bool { af_format_translates(now) != 0 || (next != nil && af_formats_translate(next) != 0) }
 
-    var problem: Bytes { now.map { RawFormats.problem($0) } ?? [] }
+    var problem: Bytes { (named ?? now).map { RawFormats.problem($0) } ?? [] }
   }
 
   private let into: Direction
@@ -145,6 +149,8 @@ func settle(
     guard isOther, fork.pointee.ended == 0 else { return false }
     if isNothing != wasNothing || before != problem {
       Jobs.add(.raise(ManagerEvent(.state, ForkRow(fork, now: af_now_ns()))))
+      // The jobs thread itself comes here, and would wait for the next look before it takes what it has added.
+      Jobs.wake()
     }
     if isNothing {
       change.endedBeeps = takeBeeps(fork)

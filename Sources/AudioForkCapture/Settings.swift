@@ -41,6 +41,9 @@ struct Settings {
   /// The profile with this name, case ignored as in Asterisk's own sections.
   func profile(_ name: Bytes) -> Profile? { profiles.first { lowercased($0.name) == lowercased(name) } }
 
+  /// Whether a fork may go to the URL.
+  func allows(_ url: EndpointURL) -> Bool { allow.isEmpty || allow.contains { $0.allows(url) } }
+
   /// Reads the file. Returns nil, after a line in the log for each mistake, when something in it is wrong; a
   /// missing file is none.
   static func load() -> Settings? {

@@ -18,13 +18,13 @@ func startFork(
     throw CommandError(message: Bytes(text: "the module is being unloaded"))
   }
   let id: Bytes
-  let plan: ForkPlan
+  var plan: ForkPlan
   do throws(CommandError) {
     guard let instance = Control.instance, let settings = Control.settings else {
       throw CommandError(message: Bytes(text: "the module is being unloaded"))
     }
     plan = try ForkPlan(channel, arguments, settings, from: origin)
-    id = try startReserved(channel, plan, settings, instance)
+    id = try startReserved(channel, &plan, settings, instance)
   } catch {
     withTable { forkTable.unreserve() }
     throw error
@@ -38,7 +38,7 @@ func startFork(
 
 /// The part of `startFork` during which the module cannot be unloaded; the fork keeps that until it is freed.
 private func startReserved(
-  _ channel: OpaquePointer, _ plan: ForkPlan, _ settings: Settings, _ instance: Instance
+  _ channel: OpaquePointer, _ plan: inout ForkPlan, _ settings: Settings, _ instance: Instance
 ) throws(CommandError) -> Bytes {
   if let problem = engineProblem(settings.engine) { throw CommandError(message: problem) }
   let id = text("af-", .bytes(instance.name), "-", .number(withTable { forkTable.nextNumber() }))
@@ -54,17 +54,7 @@ private func startReserved(
   defer { formats.release() }
   let untranslated = formats.untranslated
 
-  var facts = FieldWriter()
-  facts.append(.id, id)
-  plan.write(to: &facts)
-  facts.append(.channel, name)
-  facts.append(.uniqueID, uniqueID)
-  facts.append(.linkedID, linkedID)
-  facts.append(.rate, number: UInt64(rate))
-  facts.append(.drain, number: UInt64(plan.options.drainSecondsMax))
-
   let fork = try allocateFork()
-  describe(fork, id, plan)
   fork.pointee.rate_hz = rate
   fork.pointee.channel = duplicate(name)
   fork.pointee.uniqueid = duplicate(uniqueID)
@@ -73,7 +63,8 @@ private func startReserved(
   fork.pointee.caller_name = duplicate(callerName)
   let path = instance.path(id, ".ring")
   do throws(CommandError) {
-    try makeRing(fork, path, facts.bytes, plan.options, rate, settings)
+    try makeRing(fork, id, path, &plan, settings)
+    describe(fork, id, plan)
     // Their hook, too, would make Asterisk warn of each frame where nothing can be translated.
     if let seconds = plan.options.beepSeconds, plan.options.direction.directions & ~untranslated != 0 {
       fork.pointee.beep_id = duplicate(try startBeeps(channel, every: seconds))
@@ -105,11 +96,37 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
   fork.pointee.drain_seconds = UInt32(truncatingIfNeeded: plan.options.drainSecondsMax)
 }
 
+/// What a fresh engine needs to know about the fork.
+private func facts(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) -> Bytes {
+  var facts = FieldWriter()
+  facts.append(.id, id)
+  plan.write(to: &facts)
+  facts.append(.channel, bytes(fork.pointee.channel))
+  facts.append(.uniqueID, bytes(fork.pointee.uniqueid))
+  facts.append(.linkedID, bytes(fork.pointee.linkedid))
+  facts.append(.rate, number: UInt64(fork.pointee.rate_hz))
+  facts.append(.drain, number: UInt64(plan.options.drainSecondsMax))
+  return facts.bytes
+}
+
+/// Creates the fork's ring. An evaluated size of the buffer for which there is no room is left out of the plan.
+private func makeRing(
+  _ fork: ForkPointer, _ id: Bytes, _ path: Bytes, _ plan: inout ForkPlan, _ settings: Settings
+) throws(CommandError) {
+  while true {
+    do throws(CommandError) {
+      return try makeRing(fork, path, facts(fork, id, plan), plan.options, settings)
+    } catch {
+      guard plan.leaveOutEvaluatedBuffer(because: error.message) else { throw error }
+    }
+  }
+}
+
 /// Creates the fork's ring, within `buffer_total`. After an error the fork has none.
 private func makeRing(
-  _ fork: ForkPointer, _ path: Bytes, _ facts: Bytes, _ options: ForkOptions, _ rate: UInt32, _ settings: Settings
+  _ fork: ForkPointer, _ path: Bytes, _ facts: Bytes, _ options: ForkOptions, _ settings: Settings
 ) throws(CommandError) {
-  let size = RingSize(seconds: UInt32(truncatingIfNeeded: options.bufferSeconds), rate: rate)
+  let size = RingSize(seconds: UInt32(truncatingIfNeeded: options.bufferSeconds), rate: fork.pointee.rate_hz)
   let bytesNeeded = size.areaBytes &+ size.indexEntries &* UInt64(AF_RING_ENTRY_BYTES)
   let limit = UInt64(settings.bufferTotalMegabytes) &* 1_048_576
   guard withTable({ forkTable.addRing(bytesNeeded, limit: limit) }) else {
@@ -124,6 +141,7 @@ private func makeRing(
     &fork.pointee.tap, path: cString(path), size: size, facts: facts,
     directions: UInt64(options.direction.directions), now: af_now_ns(), wall: af_wall_ns())
   guard failure == 0 else {
+    unmap(fork)
     throw CommandError(
       message: text(
         "cannot allocate the ring ", .bytes(path), " for ", .number(options.bufferSeconds), " seconds of audio: ",
@@ -230,11 +248,13 @@ package func stopForks(_ channel: OpaquePointer, id: Bytes?, from thread: Callin
       let fork = pointer.assumingMemoryBound(to: af_fork.self)
       let beeps = withTable {
         if fork.pointee.beeps_at_stop != 0, fork.pointee.ended == 0 { mustBeep = true }
+        // Under the same lock: a codec look that puts beeps back sees that the fork is stopped.
+        closeTap(&fork.pointee.tap, now: af_now_ns())
         return takeBeeps(fork)
       }
       endBeeps(channel, beeps)
     }
-    // Closes the tap and gives up the channel's part of the fork.
+    // Gives up the channel's part of the fork.
     ast_datastore_free(datastore)
     stopped &+= 1
     if id != nil { break }

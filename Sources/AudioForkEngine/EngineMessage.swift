@@ -16,7 +16,7 @@ extension MessageFromEngine where Text == String {
     .gap(
       id: id,
       GapReport(
-        direction: gap.direction == .in ? "in" : "out", start: gap.start, count: gap.count, position: gap.position,
+        direction: gap.direction == .in ? "in" : "out", start: gap.start, count: gap.count, position: gap.position.frames,
         reason: gap.reason.word))
   }
 }
@@ -27,7 +27,7 @@ extension Gap {
     let reasons: [Reason] = [.overrun, .ahead, .undelivered, .unconfirmed]
     self.init(
       direction: report.direction == "in" ? .in : .out, start: report.start, count: report.count,
-      reason: reasons.first { $0.word == report.reason } ?? .overrun, position: report.position)
+      reason: reasons.first { $0.word == report.reason } ?? .overrun, position: Position(report.position))
   }
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkCore
 internal import AudioForkLink
 package import AudioForkWebSocket
 internal import CAudioForkABI
@@ -13,16 +14,14 @@ package struct EngineStartError: Error, Sendable, CustomStringConvertible {
   package let description: String
 }
 
-/// The engine as a process: what `audiofork engine` runs.
+/// The engine as a process: what `audiofork-engine` runs.
 package struct EngineService {
   private let link: CInt
   private let directory: String
   private let tls: (any TLSProvider)?
 
-  /// Closes every descriptor above the link and makes the process a daemon of its own: call it first of all.
-  ///
-  /// Throws when the descriptor is no link, so when a person and not the module started the engine, or when the
-  /// directory is none.
+  /// Call `prepareProcess` first. Throws when the descriptor is no link, that is, when a person and not the module
+  /// started the engine, or when the directory does not exist.
   package init(link: CInt, directory: String, tls: (any TLSProvider)?) throws(EngineStartError) {
     guard af_is_link(link) == 1 else {
       throw EngineStartError(
@@ -40,17 +39,11 @@ package struct EngineService {
 
   /// Prepares the process before its first line of Swift concurrency (af_process.h).
   ///
-  /// Neither an engine nor a receiver leaves a core file. An engine also closes what it inherited above the link and
-  /// becomes a process of its own, unless there is no link. Does nothing for other commands.
-  package static func prepareProcess(arguments: [String]) {
-    let command = arguments.dropFirst().first
-    if command == "engine" || command == "serve" { af_process_keep_secrets() }
-    guard command == "engine" else { return }
-    var link: CInt = 3
-    if let at = arguments.firstIndex(of: "--link"), arguments.indices.contains(at + 1) {
-      link = CInt(arguments[at + 1]) ?? -1
-    }
-    if link >= 0, af_is_link(link) == 1 {
+  /// It leaves no core file, closes every descriptor above the link, and leads a session of its own. Without a link
+  /// it changes nothing else: a person then reads the error on the terminal.
+  package static func prepareProcess(link: CInt) {
+    af_process_keep_secrets()
+    if af_is_link(link) == 1 {
       af_process_prepare(link)
       af_crash_watch()
     }
@@ -68,9 +61,9 @@ package struct EngineService {
       .channelOption(.writeBufferWaterMark, value: .init(low: 65_536, high: 262_144))
       .withConnectedSocket(link).get()
     let output = LinkOutput(channel)
-    let surroundings = EngineSurroundings(tls: tls)
+    let context = EngineContext(tls: tls)
     let made = try await EngineCore.make(
-      on: first, forkLoops: loops, directory: directory, output: output, surroundings: surroundings
+      on: first, forkLoops: loops, directory: directory, output: output, context: context
     ).get()
     output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
     do {
@@ -89,7 +82,7 @@ package struct EngineService {
     let stopper = Task {
       for await _ in signals { made.core.onLoop { $0.stop(.stopped) } }
     }
-    let adopter = Task { await adoptOrphans(made.core, surroundings.spools, output) }
+    let adopter = Task { await adoptOrphans(made.core, context.spools, output) }
     let exit = try await made.exit.get()
     stopper.cancel()
     adopter.cancel()
@@ -143,7 +136,7 @@ package struct EngineService {
 
   /// Takes over what dead Asterisks have left, and removes spool files that no fork can use any more.
   private func adoptOrphans(_ core: NIOLoopBound<EngineCore>, _ spools: SpoolStore, _ output: LinkOutput) async {
-    let adoption = Adoption(beside: directory)
+    let adoption = ForkAdoption(beside: directory)
     await AdoptionRounds.run(sleep: { try await Task.sleep(for: $0) }) { isEarly in
       for orphan in adoption.take() {
         core.onLoop { core in
@@ -155,7 +148,7 @@ package struct EngineService {
       guard !isEarly else { return }
       let leftovers = try? await NIOThreadPool.singleton.runIfActive {
         let rings = adoption.rings()
-        return spools.removeLeftovers(now: Int(wallNow() / 1_000_000_000)) { rings.contains($0) }
+        return spools.removeLeftovers(now: Int(WallTime.now.secondsSince1970)) { rings.contains($0) }
       }
       for found in leftovers ?? [] { output.send(.log(.warning, id: nil, text: found.message)) }
     }

@@ -263,7 +263,7 @@ package struct AsteriskBench: Sendable {
     let engineAfter = engine.flatMap { ProcessCost(of: $0) }
     let ended = af_now_ns()
     sample.seconds = Double(ended - began) / 1e9
-    // For scripts/profile-asterisk: seconds of CLOCK_MONOTONIC, and the process.
+    // For scripts/lab/profile-asterisk: seconds of CLOCK_MONOTONIC, and the process.
     say("window \(row.exten) \(count) \(Double(began) / 1e9) \(Double(ended) / 1e9) \(sandbox.processIdentifier)")
     let report = try await receiver.report()
     sample.asterisk = asteriskAfter.since(asteriskBefore)

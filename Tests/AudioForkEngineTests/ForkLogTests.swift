@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
+import AudioForkEngine
+import AudioForkLink
+import AudioForkTestKit
+import Testing
+
+@Suite("Lines for Asterisk's log")
+struct ForkLogTests {
+  private let journal = ForkLog(id: "af-1", channel: "PJSIP/a-1", endpoint: "ws://x/")
+
+  private func text(_ message: EngineMessage?) -> String {
+    if case .log(_, _, let text)? = message { return text }
+    return ""
+  }
+
+  @Test(
+    "A refusal comes with what to do about it, which is no part of the reason",
+    arguments: [
+      ("http: 401 Unauthorized", "credentials"), ("http: 403 Forbidden", "credentials"), ("http: 404 Not Found", "path"),
+      ("http: 302 Found", "redirects are not followed"), ("http: 426 Upgrade Required", "TLS"),
+      ("connection: refused; nothing listens there", "that the server runs"),
+      ("dns: the host name 'x' is not known", "check the name"),
+    ])
+  func advice(reason: String, advice: String) {
+    let began = text(journal.outageBegan(reason, attemptsMax: 3))
+    #expect(began.contains(reason))
+    #expect(began.contains(advice))
+    let ended = text(journal.ended(.unreachable(attempts: 2, reason: reason), undeliveredMilliseconds: 0))
+    #expect(ended.contains(advice))
+    #expect(!ForkLog.reason(.refused(reason), undeliveredMilliseconds: 0).contains(advice))
+  }
+
+  @Test("Every ending that leaves audio undelivered says in the log how much; a delivery says nothing")
+  func undelivered() {
+    let endings: [ForkEnding] = [
+      .closedByServer, .unreachable(attempts: 2, reason: "dns: x"), .unreachable(attempts: 0, reason: "dns: x"),
+      .refused("http: 403"), .drainExpired(nil), .drainExpired("dns: x"), .broken("x"),
+    ]
+    for ending in endings {
+      #expect(text(journal.ended(ending, undeliveredMilliseconds: 120)).contains("120 ms"), "\(ending)")
+    }
+    for ending in [ForkEnding.delivered, .shutdown, .forgotten] {
+      #expect(journal.ended(ending, undeliveredMilliseconds: 0) == nil)
+    }
+    #expect(ForkLog.reason(.closedByServer, undeliveredMilliseconds: 120) == "server: closed with 1000; 120 ms unconfirmed")
+    #expect(ForkLog.reason(.closedByServer, undeliveredMilliseconds: 0) == "server: closed with 1000")
+  }
+
+  @Test("A first connection is not one again, and lines name the endpoint that they are about")
+  func connected() {
+    var journal = journal
+    journal.endpoint = "ws://y/"
+    let first = text(journal.outageOver(attempts: 2, lagMilliseconds: 100, isFirst: true))
+    #expect(first == "AudioFork af-1 on PJSIP/a-1 to ws://y/: connected after 2 attempts, 100 ms behind; catching up")
+    #expect(text(journal.outageOver(attempts: 1, lagMilliseconds: 100, isFirst: false)).contains("connected again after 1 attempt,"))
+    let level = text(journal.outageOver(attempts: 1, lagMilliseconds: 99, isFirst: false))
+    #expect(level.hasSuffix(": connected again after 1 attempt"), "there is nothing to catch up")
+  }
+
+  @Test("Attempts are counted in words that are true for one, for several, and for several URLs")
+  func attempts() {
+    func began(_ attemptsMax: Int, _ endpointCount: Int) -> String {
+      text(journal.outageBegan("dns: x", attemptsMax: attemptsMax, endpointCount: endpointCount))
+    }
+    #expect(began(1, 1).contains("; trying again, once. The audio"))
+    #expect(began(20, 1).contains("; trying again, at most 20 times. The audio"))
+    #expect(began(2, 2).contains("; trying again, at most 2 times at each of 2 URLs. The audio"))
+    #expect(began(1, 2).contains("; trying again, once at each of 2 URLs. The audio"))
+    func ended(_ attempts: Int) -> String {
+      ForkLog.reason(.unreachable(attempts: attempts, reason: "x"), undeliveredMilliseconds: 0)
+    }
+    #expect(ended(1) == "unreachable: 1 attempt failed, the last one: x")
+    #expect(ended(4) == "unreachable: 4 attempts failed, the last one: x")
+  }
+
+  @Test("Gaps are one line at once, then summed up, and the rest is told at the end")
+  func gaps() {
+    var journal = journal
+    func gap(_ reason: Gap.Reason) -> Gap { Gap(direction: .in, start: 0, count: 80, reason: reason, position: 0) }
+    let second: Int64 = 1_000_000_000
+    let first = text(journal.gaps([gap(.overrun)], now: at(second)))
+    #expect(first.contains("80 captured samples lost in 1 gap: overwritten in the ring"))
+    #expect(journal.gaps([gap(.ahead), gap(.ahead)], now: at(2 * second)) == nil)
+    #expect(journal.gapsDueNow(now: at(5 * second), isLast: false) == nil)
+    let later = text(journal.gapsDueNow(now: at(6 * second), isLast: false))
+    #expect(later.contains("160 captured samples lost in 2 gaps: more than two seconds ahead of the clock"))
+    #expect(journal.gaps([gap(.overrun)], now: at(7 * second)) == nil)
+    #expect(text(journal.gapsDueNow(now: at(7 * second), isLast: true)).contains("80 captured samples lost in 1 gap"))
+    #expect(journal.gapsDueNow(now: at(60 * second), isLast: true) == nil)
+  }
+}
