@@ -48,8 +48,8 @@ let targetsOfProgram: [Target] = [
   .executableTarget(
     name: "audiofork",
     dependencies: [
-      "AudioForkOptions", "AudioForkReceiver", "AudioForkReference", "AudioForkRing", "AudioForkTLS", "CAudioForkProcess",
-      arguments, logging, lifecycle, nioCore, signals,
+      "AudioForkLink", "AudioForkOptions", "AudioForkReceiver", "AudioForkReference", "AudioForkRing", "AudioForkTLS",
+      "CAudioForkProcess", arguments, logging, lifecycle, nioCore, signals,
     ], swiftSettings: common,
     // The programs carry the Swift runtime inside. Here and not as --static-swift-stdlib, because that would compile
     // everything a second time for the tests, which need the dynamic one.
@@ -68,8 +68,8 @@ let targetsOfProgram: [Target] = [
   .target(
     name: "AudioForkSteps",
     dependencies: [
-      "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkResampling", "AudioForkRing", "AudioForkTap",
-      "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
+      "AudioForkCore", "AudioForkDialects", "AudioForkLink", "AudioForkOptions", "AudioForkResampling", "AudioForkRing",
+      "AudioForkTap", "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
     ],
     path: "Benchmarks/Steps", swiftSettings: common),
   .testTarget(name: "AllocationTests", dependencies: ["AudioForkSteps", "CAllocationCount"], swiftSettings: common),

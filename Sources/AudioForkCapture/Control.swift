@@ -63,8 +63,12 @@ enum Control {
     currentSettings = nil
   }
 
-  /// New settings for forks and engines to come. The run directory of this load stays.
-  static func apply(_ settings: Settings) { withTable { currentSettings = settings } }
+  /// New settings for forks and engines to come; engine-wide ones take effect at once. The run directory of this load
+  /// stays.
+  static func apply(_ settings: Settings) {
+    withTable { currentSettings = settings }
+    wake()
+  }
 
   /// Makes the thread look at the table. Any thread, any lock; never from the audio path.
   static func wake() {
@@ -96,9 +100,10 @@ nonisolated(unsafe) private(set) var engine = EngineSupervisor()
 func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
   while !Control.mustStop {
     let now = af_now_ns()
-    engine.spawnIfDue(now, path: Control.settings?.engine ?? [])
+    let settings = Control.settings
+    engine.spawnIfDue(now, path: settings?.engine ?? [])
     sweepTable(now)
-    engine.send()
+    engine.send(settings?.engineSettings ?? EngineSettings())
     // Before the wait as well as after it: where the last fork has gone there is no end to the wait, and the time that it
     // took must not count against the engine when the next one begins.
     if !hasForksAtWork() { engine.owesNothing() }

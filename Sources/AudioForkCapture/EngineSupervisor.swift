@@ -15,6 +15,8 @@ struct EngineSupervisor {
   private var heartbeats = HeartbeatWatch()
   private var complained = false
   private var tableEndIsDue = false
+  /// The engine-wide settings that this engine has been sent.
+  private var sentSettings = EngineSettings()
   /// When an engine was heard last, this one or one before it. CLOCK_MONOTONIC.
   private(set) var heardAt: Int64 = 0
   /// It was asked to leave, so that a new one starts.
@@ -48,6 +50,7 @@ struct EngineSupervisor {
     heartbeats.owesNothing()
     isRestarting = false
     link.append(.hello(version: bytes(af_version()), protocolVersion: LinkProtocol.version))
+    sentSettings = EngineSettings()
     // The table is the truth: a new engine receives all of it.
     withTable {
       var row = forkTable.head
@@ -72,9 +75,13 @@ struct EngineSupervisor {
     delay.failed(now)
   }
 
-  /// Sends changes of the table, as far as the socket takes them.
-  mutating func send() {
+  /// Sends changes of the settings and of the table, as far as the socket takes them.
+  mutating func send(_ settings: EngineSettings) {
     guard link.isOpen else { return }
+    if settings != sentSettings {
+      sentSettings = settings
+      link.append(.settings(settings.lines))
+    }
     var rows = Bytes()
     let room = link.room
     var isComplete = true

@@ -154,22 +154,7 @@ struct ForkPlan {
 
   /// Appends what the engine makes the fork's options from.
   func write(to facts: inout FieldWriter) {
-    var optionText = Bytes()
-    var evaluatedOptions = [EvaluatedOption]()
-    for source in given.sources {
-      if case .url(let url) = source.text { facts.append(.url, url) }
-    }
-    for source in given.sources {
-      switch source.text {
-      case .url: break
-      case .setting(let key, let value):
-        facts.append(.setting, text(.literal(key.name), "=", .bytes(value)))
-      case .options(let text): optionText = text
-      case .option(let option): evaluatedOptions.append(option)
-      }
-    }
-    facts.append(.options, optionText)
-    for option in evaluatedOptions { facts.append(.option, [option.letter] + option.argument) }
+    SettingFields(given.sources.map { $0.text }).write(to: &facts)
   }
 }
 

@@ -34,6 +34,8 @@ struct Settings {
   var commands = CommandPolicy.dialplan
   /// Functions that `^{…}` may name besides the built-in ones.
   var functions = [Bytes]()
+  /// Keys of `[general]` that the engine uses as a whole.
+  var engineSettings = EngineSettings()
   /// Keys of `[general]` that are defaults for every fork.
   var defaults = [SettingLine]()
   var profiles = [Profile]()
@@ -170,7 +172,7 @@ struct Settings {
       place.warnUnknown(name, known: GeneralKey.all.map { $0.name } + ProfileKey.all.filter { $0.isGeneral }.map { $0.name })
       return true
     }
-    guard set(key.kind, value) else {
+    guard set(key, value) else {
       place.refuse(
         .literal(key.name), " = '", .bytes(value.contains(UInt8(ascii: "@")) ? Bytes(text: "...") : shown(value)),
         "' is not accepted; it takes ", .literal(key.form))
@@ -180,8 +182,8 @@ struct Settings {
   }
 
   /// Sets what a key of `[general]` stands for; false where the value is not one.
-  private mutating func set(_ kind: GeneralKind, _ value: Bytes) -> Bool {
-    switch kind {
+  private mutating func set(_ key: GeneralKey, _ value: Bytes) -> Bool {
+    switch key.kind {
     case .engine:
       guard value.first == UInt8(ascii: "/") else { return false }
       engine = value
@@ -201,6 +203,7 @@ struct Settings {
       let names = parts(of: value, separatedBy: UInt8(ascii: ",")).map { trimmed($0) }
       guard !names.isEmpty, names.allSatisfy({ ChannelCall.mayBeAllowed($0) }) else { return false }
       functions += names
+    case .engineWide: return engineSettings.set(key, value)
     case .stasis:
       guard let isOn = ForkOptions.truth(value) else { return false }
       raisesStasisEvents = isOn

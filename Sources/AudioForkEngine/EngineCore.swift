@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkLink
+package import AudioForkOptions
 internal import AudioForkWebSocket
 package import NIOCore
 
@@ -55,6 +56,8 @@ package final class EngineCore {
   private var endedForks: Set<String> = []
   /// Rows since HELLO, until the table is whole; nil afterwards.
   private var announced: Set<String>? = []
+  /// The engine-wide settings in force; the module sends them behind its HELLO and after a reload.
+  package private(set) var settings = EngineSettings()
   private var isModuleGone = false
   private var stopping: EngineExit?
   private var beats = false
@@ -108,7 +111,8 @@ package final class EngineCore {
     case .tableEnd: tableEnded()
     case .forget(let id): forget(id)
     case .sendText(let id, let text): sendText(text, to: id)
-    case .settings, .unknown: break
+    case .settings(let lines): settings = EngineSettings(lines: lines)
+    case .unknown: break
     }
   }
 

@@ -7,15 +7,8 @@ internal import CAudioForkABI
 package struct RingFacts: Sendable, Equatable {
   /// The fork's id; the names of its files begin with it.
   package var id = ""
-  /// As given, in failover order, user information included: a secret, not for logs.
-  package var urls: [[UInt8]] = []
-  /// Lines of the fork's profile, `key=value`, variables evaluated. Values may be secrets.
-  package var settings: [[UInt8]] = []
-  /// The option string as given; AudioForkOptions parses it.
-  package var options: [UInt8] = []
-  /// Options whose arguments the module has evaluated, each a letter and its argument; applied behind `options`. May hold
-  /// secrets.
-  package var evaluatedOptions: [[UInt8]] = []
+  /// What the fork's options are made from. Holds secrets: not for logs.
+  package var settings = SettingFields()
   /// The channel's name when the fork began.
   package var channel = ""
   package var uniqueID = ""
@@ -35,10 +28,7 @@ package struct RingFacts: Sendable, Equatable {
   /// Takes the facts out of their fields.
   package init(_ fields: FieldReader) {
     id = fields.text(.id) ?? ""
-    urls = fields.all(.url)
-    settings = fields.all(.setting)
-    options = fields.bytes(.options) ?? []
-    evaluatedOptions = fields.all(.option)
+    settings = SettingFields(fields)
     channel = fields.text(.channel) ?? ""
     uniqueID = fields.text(.uniqueID) ?? ""
     linkedID = fields.text(.linkedID) ?? ""

@@ -74,7 +74,7 @@ struct CaptureRealTimeTests {
 
     let path = asterisk.runDirectory + "/" + (try #require(asterisk.forkFiles.first))
     let reader = try RingReader(path: path)
-    #expect(reader.facts.urls.first == Array("ws://bob:secret@host:9/x".utf8))
+    #expect(reader.facts.settings.urls.first == Array("ws://bob:secret@host:9/x".utf8))
     #expect(reader.facts.channel == "PJSIP/100-1")
     let said = (0..<160).map { Int16($0 + 1) }
     fake_frame(channel, AST_AUDIOHOOK_DIRECTION_READ, said, 160)

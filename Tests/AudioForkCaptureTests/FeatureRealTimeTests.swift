@@ -105,13 +105,13 @@ struct ConfigurationRealTimeTests {
     #expect(FakedAsterisk.variable(channel, "FORK") == id)
     #expect(FakedAsterisk.variable(channel, "AUDIOFORK_WSSERVER") == "ws://a.example:81/x1?token=***")
     let facts = try module.ring(id).facts
-    #expect(facts.urls == ["ws://bob:pw@a.example:81/x1?token=abc", "ws://b.example/"].map { Array($0.utf8) })
-    let settings = facts.settings.map { String(decoding: $0, as: UTF8.self) }
+    #expect(facts.settings.urls == ["ws://bob:pw@a.example:81/x1?token=abc", "ws://b.example/"].map { Array($0.utf8) })
+    let settings = facts.settings.lines.map { String(decoding: $0, as: UTF8.self) }
     #expect(
       settings == [
         "buffer=2", "drain=7", "reconnect_attempts=3", "header=Authorization: Bearer s3cret", "direction=in", "drain=9",
       ])
-    #expect(facts.options == Array("i(FORK)r(5)".utf8))
+    #expect(facts.settings.options == Array("i(FORK)r(5)".utf8))
     #expect(facts.drainSeconds == 9)
     #expect(!FakedAsterisk.log.contains("s3cret"))
     module.end([channel], [id])
@@ -195,7 +195,7 @@ struct ConfigurationRealTimeTests {
     #expect(af_reload() == 0)
     #expect(module.start(channel, "a") == nil)
     let after = try #require(module.start(channel, "b"))
-    #expect(try module.ring(before).facts.urls == [Array("ws://a.example/".utf8)])
+    #expect(try module.ring(before).facts.settings.urls == [Array("ws://a.example/".utf8)])
     module.end([channel], [before, after])
   }
 

@@ -19,8 +19,8 @@ struct RingRoundTripTests {
     #expect(reader.epoch.wall.nanoseconds == TestTap.wall)
     var facts = RingFacts()
     facts.id = "f-0001"
-    facts.urls = [Array("ws://user:secret@example.org/x".utf8)]
-    facts.options = Array("D(both)".utf8)
+    facts.settings.urls = [Array("ws://user:secret@example.org/x".utf8)]
+    facts.settings.options = Array("D(both)".utf8)
     facts.channel = "PJSIP/alice-00000001"
     facts.uniqueID = "1700000000.1"
     facts.linkedID = "1700000000.0"
@@ -64,7 +64,7 @@ struct RingRoundTripTests {
     var fields = FieldWriter()
     fields.append(.options, [UInt8](repeating: 65, count: Int(AF_RING_FACTS_BYTES_MAX) - 8))
     let tap = try TestTap(in: folder, name: "long.ring", facts: fields.bytes)
-    #expect(try RingReader(path: tap.path).facts.options.count == Int(AF_RING_FACTS_BYTES_MAX) - 8)
+    #expect(try RingReader(path: tap.path).facts.settings.options.count == Int(AF_RING_FACTS_BYTES_MAX) - 8)
     #expect(throws: RingError.self) { try TestTap(in: folder, name: "longer.ring", facts: fields.bytes + [0]) }
     #expect(folder.names == ["long.ring"])
   }
