@@ -49,12 +49,12 @@ documentation: $(documentation)
 
 $(module): FORCE deps
 	@$(MAKE) -s -C Module OUT=../build/module ASTERISK_INCLUDE='$(abspath $(ASTERISK_INCLUDE))' ENGINE='$(PREFIX)/libexec/audiofork/audiofork-engine'
-	@cmp -s build/module/app_audiofork.so $@ || install -m 755 build/module/app_audiofork.so $@
+	@cmp -s build/module/app_audiofork.so $@ || { install -m 755 build/module/app_audiofork.so $@.new && mv $@.new $@; }
 
 $(engine) $(program): build/%: FORCE deps
 	swift build -c $(CONFIGURATION) --scratch-path $(SCRATCH) --product $*
 	@mkdir -p build
-	@cmp -s $(SCRATCH)/$(CONFIGURATION)/$* $@ || install -m 755 $(SCRATCH)/$(CONFIGURATION)/$* $@
+	@cmp -s $(SCRATCH)/$(CONFIGURATION)/$* $@ || { install -m 755 $(SCRATCH)/$(CONFIGURATION)/$* $@.new && mv $@.new $@; }
 
 # Two builds in one scratch folder would wait for each other.
 $(program): | $(engine)

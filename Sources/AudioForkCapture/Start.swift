@@ -87,7 +87,7 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
   fork.pointee.verification = duplicate(Bytes(text: plan.verification))
   fork.pointee.text_variable = duplicate(plan.options.textVariable)
   fork.pointee.command = duplicate(plan.command)
-  fork.pointee.wants_digits = plan.options.dialect == .audiofork && plan.options.sendsDigits ? 1 : 0
+  fork.pointee.wants_digits = plan.options.tellsDigits ? 1 : 0
   fork.pointee.only_bridged = plan.options.onlyBridged ? 1 : 0
   fork.pointee.beeps_at_stop = plan.options.beepsAtStop ? 1 : 0
   fork.pointee.hangs_up = plan.options.hangsUpOnFailure ? 1 : 0

@@ -550,7 +550,7 @@ final class ForkSession {
     guard texts.admit(now: now), context.texts.admit(now: now, recent: texts.recent) else { return textDropped(now) }
     let bytes = Array(text.utf8)
     let isTaken = output.send(
-      .text(id: id, text: ServerTexts.cut(bytes), length: UInt64(bytes.count), dropped: texts.dropped))
+      .text(id: id, text: cut(bytes, to: ServerTexts.bytesMax), length: UInt64(bytes.count), dropped: texts.dropped))
     if !isTaken { textDropped(now) }
   }
 

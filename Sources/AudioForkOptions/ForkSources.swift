@@ -125,7 +125,7 @@ package struct ForkSources: Sendable {
     while let broken = options.brokenRule {
       let isMended =
         broken.yielding.contains { leaveOutEvaluated($0, because: broken) } || leaveOutDependent(on: broken)
-      guard isMended else { throw broken.error(options) }
+      guard isMended else { throw options.error(for: broken) }
     }
   }
 
@@ -139,7 +139,7 @@ package struct ForkSources: Sendable {
         guard case .url(let url) = source.text else { return true }
         return (try? EndpointURL.parse(url))?.isSecure == false
       }
-      guard let index, trial.leaveOut(at: index, because: broken.reason) else { return false }
+      guard let index, trial.leaveOut(at: index, because: trial.options.reason(for: broken)) else { return false }
     }
     self = trial
     return true
@@ -150,7 +150,7 @@ package struct ForkSources: Sendable {
     guard let (needed, dependent) = broken.needs, needed.contains(where: { evaluatedKinds.contains($0) }) else { return false }
     var isLeftOut = false
     while let index = sources.lastIndex(where: { $0.kind.map { dependent.contains($0) } ?? false }) {
-      guard leaveOut(at: index, because: broken.reason) else { return isLeftOut }
+      guard leaveOut(at: index, because: options.reason(for: broken)) else { return isLeftOut }
       isLeftOut = true
     }
     return isLeftOut

@@ -18,7 +18,7 @@ extension ForkOptions {
         message.append("' is not accepted")
       }
       message.append("; it takes ")
-      message.append(key.form)
+      message += key.form
       throw OptionError(message: message)
     }
   }
@@ -44,8 +44,8 @@ extension ForkOptions {
       guard let named = WireFormat.named(value) else { return false }
       format = named
     case .dialect:
-      guard let word = DialectName.allCases.first(where: { equal(value, ignoringCase: $0.word) }) else { return false }
-      dialect = word
+      guard let traits = DialectTraits.named(value) else { return false }
+      dialect = traits.dialect
     case .subprotocol: return setSubprotocols(value)
     case .gainIn: return ForkOptions.store(ForkOptions.gain(value), in: &gainIn)
     case .gainOut: return ForkOptions.store(ForkOptions.gain(value), in: &gainOut)

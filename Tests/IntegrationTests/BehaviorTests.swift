@@ -242,7 +242,8 @@ extension IntegrationTests {
         }
       ) { scene in
         try await Self.allowTransfers(scene)
-        try await scene.sandbox.call("a", "talk")
+        // Not one that speaks: Asterisk 22 may hand the busy signal on to it, which ends Playback() and with it the call.
+        try await scene.sandbox.call("a", "quiet")
         #expect(await scene.hears(Scene.first))
         let transferer = try await scene.channel("Local/a@test")
         try await scene.act("Atxfer", [("Channel", transferer), ("Exten", "74"), ("Context", "test")])

@@ -102,51 +102,65 @@ class Job:
 
 
 class Pool:
-    """Starts the jobs in their order and tells of each that has ended. Once a step has failed no other step begins or
-    goes on; tests of the failed step do, so that one run shows all that fail."""
+    """Starts the jobs in their order and tells of each that has ended. Idle jobs go on from one `run` to the next. Once a
+    step has failed no other step begins or goes on; tests of the failed step do, so that one run shows all that fail."""
 
     def __init__(self, at_once, tell):
         self.at_once, self.tell = at_once, tell
         self.folder = tempfile.mkdtemp(prefix="af-", dir="/tmp")
+        self.queues = {lane: collections.deque() for lane in ("wait", "idle", "alone")}
+        self.running = []
         self.failed = []
         self.started = 0
+        self.slots = list(range(at_once + 1))
 
-    def run(self, jobs):
-        lanes = {lane: collections.deque(job for job in jobs if job.lane == lane) for lane in ("wait", "idle", "alone")}
-        running = []
-        free = list(range(self.at_once + 1))
-        try:
-            while True:
-                for lane, most in (("wait", self.at_once), ("idle", 1), ("alone", 1)):
-                    queue = lanes[lane]
-                    while queue and sum(job.lane == lane for job in running) < most:
-                        if lane == "alone" and (running or lanes["wait"] or lanes["idle"]):
-                            break
-                        job = queue.popleft()
-                        if self.failed and not (job.is_test and job.step == self.failed[0].step):
-                            continue
-                        self.started += 1
-                        job.start(os.path.join(self.folder, str(self.started)), free.pop(0))
-                        running.append(job)
-                if not running:
+    def add(self, jobs):
+        for job in jobs:
+            self.queues[job.lane].append(job)
+
+    def run(self, jobs, until=()):
+        """Adds the jobs. Returns when all but idle ones have ended, and the idle ones of the steps in `until`; with jobs of
+        the lane "alone", which begin behind all others, when everything has. Returns whether all went well."""
+        self.add(jobs)
+        while any(job.lane != "idle" or job.step in until for job in self.pending()):
+            self.start()
+            time.sleep(0.02)
+            for job in [job for job in self.running if job.is_over()]:
+                self.end(job)
+        return not self.failed
+
+    def pending(self):
+        return self.running + [job for queue in self.queues.values() for job in queue]
+
+    def start(self):
+        for lane, most in (("wait", self.at_once), ("idle", 1), ("alone", 1)):
+            queue = self.queues[lane]
+            while queue and sum(job.lane == lane for job in self.running) < most:
+                if lane == "alone" and (self.running or self.queues["wait"] or self.queues["idle"]):
                     break
-                time.sleep(0.02)
-                for job in [job for job in running if job.is_over()]:
-                    running.remove(job)
-                    free.insert(0, job.slot)
-                    self.tell(job)
-                    if job.status != 0:
-                        self.failed.append(job)
-                        for other in [other for other in running if not other.is_test or other.step != job.step]:
-                            other.end()
-                            running.remove(other)
-                            free.insert(0, other.slot)
-        finally:
-            for job in running:
-                job.end()
+                job = queue.popleft()
+                if self.failed and not (job.is_test and job.step == self.failed[0].step):
+                    continue
+                self.started += 1
+                job.start(os.path.join(self.folder, str(self.started)), self.slots.pop(0))
+                self.running.append(job)
 
-    def clean(self):
-        """Removes the jobs' folders but those of failed ones."""
+    def end(self, job):
+        self.running.remove(job)
+        self.slots.insert(0, job.slot)
+        self.tell(job)
+        if job.status == 0:
+            return
+        self.failed.append(job)
+        for other in [other for other in self.running if not other.is_test or other.step != job.step]:
+            other.end()
+            self.running.remove(other)
+            self.slots.insert(0, other.slot)
+
+    def close(self):
+        """Ends what runs; removes the jobs' folders but those of failed ones."""
+        for job in self.running:
+            job.end()
         if os.listdir(self.folder):
             print(f"what failed left Asterisk's logs and what arrived in {self.folder}", file=sys.stderr)
         else:

@@ -63,7 +63,7 @@ def jobs(tests, step):
 
 
 def job(step, name, lane):
-    return Job(step, name, RUN + ["--filter", "^" + re.escape(name) + "/"], lane, limit=300, is_test=True)
+    return Job(step, name, RUN + ["--filter", "^" + re.escape(name) + "/"], lane, limit=600, is_test=True)
 
 
 def durations(output):

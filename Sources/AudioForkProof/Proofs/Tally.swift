@@ -22,6 +22,26 @@ package struct Findings: Sendable {
   /// What was wrong, in words.
   package var violations: [String] = []
 
+  package init() {}
+
+  /// Adds what another part of the run found.
+  package mutating func add(_ other: Findings) {
+    calls += other.calls
+    dropped += other.dropped
+    captured += other.captured
+    delivered += other.delivered
+    inGaps += other.inGaps
+    gaps += other.gaps
+    unexplainedGaps += other.unexplainedGaps
+    unaccounted += other.unaccounted
+    notCaptured += other.notCaptured
+    repeatedRaw += other.repeatedRaw
+    longestRepeat = max(longestRepeat, other.longestRepeat)
+    repeatedV1 += other.repeatedV1
+    faults.merge(other.faults, uniquingKeysWith: +)
+    violations += other.violations
+  }
+
   package var table: String {
     var rows: [(String, String)] = faults.sorted { $0.key < $1.key }.map { ("fault: \($0.key)", "\($0.value)") }
     rows += [

@@ -133,9 +133,3 @@ final class SyntheticCalls: @unchecked Sendable {
     }
   }
 }
-
-/// Why a benchmark could not be run.
-package struct BenchError: Error, CustomStringConvertible {
-  package let description: String
-  init(_ description: String) { self.description = description }
-}

@@ -171,17 +171,18 @@ struct OptionForm {
   let written: String
 
   init(_ option: OptionDefinition) {
-    let form = "\(option.form)"
+    let form = String(decoding: option.form, as: UTF8.self)
+    let text = String(decoding: option.help, as: UTF8.self)
     letter = String(form.prefix(1))
     if let close = form.lastIndex(of: ")"), form.dropFirst().first == "(" {
       written = String(form[...close])
       argument = String(written.dropFirst(2).dropLast())
       let range = form[form.index(after: close)...].drop { $0 == "," || $0 == " " }
-      help = range.isEmpty ? "\(option.help)" : "\(option.help) Range: \(range)."
+      help = range.isEmpty ? text : "\(text) Range: \(range)."
     } else {
       written = form
       argument = nil
-      help = "\(option.help)"
+      help = text
     }
     if case .value = option.argument { isRequired = true } else { isRequired = false }
   }

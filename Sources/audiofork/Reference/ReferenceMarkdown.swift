@@ -86,13 +86,13 @@ package enum ReferenceMarkdown {
     table(
       ["key", "takes", "meaning"],
       GeneralKey.all.map { [code("\($0.name)"), "\($0.form)", "\($0.help)" + ($0.isRepeatable ? " Repeatable." : "")] }
-        + ProfileKey.all.filter(\.isGeneral).map { [code("\($0.name)"), "\($0.form)", "\($0.help)"] })
+        + ProfileKey.all.filter(\.isGeneral).map { [code("\($0.name)"), string($0.form), string($0.help)] })
   }
 
   private static var profileKeys: String {
     table(
       ["key", "takes", "meaning"],
-      ProfileKey.all.map { [code("\($0.name)"), "\($0.form)", "\($0.help)" + ($0.isRepeatable ? " Repeatable." : "")] })
+      ProfileKey.all.map { [code("\($0.name)"), string($0.form), string($0.help) + ($0.isRepeatable ? " Repeatable." : "")] })
   }
 
   private static var linkCounters: String {
@@ -129,6 +129,8 @@ package enum ReferenceMarkdown {
   }
 
   // MARK: Markdown
+
+  private static func string(_ text: [UInt8]) -> String { String(decoding: text, as: UTF8.self) }
 
   private static func code(_ text: String) -> String { "`\(text)`" }
 

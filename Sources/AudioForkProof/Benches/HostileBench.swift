@@ -20,7 +20,7 @@ package struct HostileBench: Sendable {
     package static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }
 
     /// The options of the fork that it harms.
-    fileprivate var options: String { self == .json ? "D(both)w(audiofork)" : "D(both)" }
+    var options: String { self == .json ? "D(both)w(audiofork)" : "D(both)" }
   }
 
   /// Who reads what hostile servers send.
@@ -274,101 +274,5 @@ extension ProcessCost {
   /// Percent of a core.
   fileprivate func share(since earlier: ProcessCost, _ seconds: Double) -> Double {
     Double(since(earlier).processorNanoseconds) / 1e7 / seconds
-  }
-}
-
-/// A process of Benchmarks/wire/hostile.c for each kind.
-private struct HostileServers {
-  struct Port {
-    let port: Int
-    let connections: Int
-  }
-
-  private let kinds: [HostileBench.Kind]
-  private let processes: [ChildProcess]
-  let ports: [Port]
-
-  init(_ kinds: [HostileBench.Kind], connections: Int) async throws {
-    var processes: [ChildProcess] = []
-    var ports: [Port] = []
-    for (index, kind) in kinds.enumerated() {
-      let process = try ChildProcess(Checkout.hostile, [kind.rawValue])
-      guard let port = await process.listeningPort() else {
-        throw BenchError("bench-hostile does not listen: \(process.lines)")
-      }
-      processes.append(process)
-      ports.append(Port(port: port, connections: (connections + kinds.count - 1 - index) / kinds.count))
-    }
-    self.kinds = kinds
-    self.processes = processes
-    self.ports = ports
-  }
-
-  /// One for each connection, the kinds taking turns.
-  var forks: [SyntheticCalls.Fork] {
-    let most = ports.map(\.connections).max() ?? 0
-    return (0..<most).flatMap { number in
-      zip(kinds, ports).filter { number < $1.connections }.map { kind, port in
-        SyntheticCalls.Fork(url: "ws://127.0.0.1:\(port.port)/\(number)", options: kind.options)
-      }
-    }
-  }
-
-  func loads() async throws -> [HostileBench.Load] {
-    var loads: [HostileBench.Load] = []
-    for (index, process) in processes.enumerated() {
-      guard let value = await process.answer(to: SIGUSR2, number: 1, beginning: "accepted ") else {
-        throw BenchError("bench-hostile \(kinds[index].rawValue) does not answer: \(process.lines.suffix(3))")
-      }
-      var load = HostileBench.Load(kinds[index], wanted: ports[index].connections)
-      (load.opened, load.open, load.bytes) = (value("opened"), value("open"), value("bytes"))
-      loads.append(load)
-    }
-    return loads
-  }
-
-  func end() async {
-    for process in processes { await process.end() }
-  }
-}
-
-/// What an engine says of itself and of the honest fork.
-private final class EngineWatch: Sendable {
-  private struct State {
-    var lastBeat: Int64 = 0
-    var longestSilence: Int64 = 0
-    var gaps = 0
-    var ends = 0
-    var hostileEnds = 0
-  }
-
-  private let honest: [UInt8]
-  private let state = Mutex(State())
-
-  init(honest: String) { self.honest = Array(honest.utf8) }
-
-  /// From now on silence counts.
-  func begin() { state.withLock { $0.lastBeat = af_now_ns() } }
-
-  func heard(_ message: LinkMessage) {
-    let isHonest = message.fields.bytes(.id) == honest
-    state.withLock { state in
-      switch message.kind {
-      case .heartbeat where state.lastBeat > 0:
-        let now = af_now_ns()
-        state.longestSilence = max(state.longestSilence, now - state.lastBeat)
-        state.lastBeat = now
-      case .gap where isHonest: state.gaps += 1
-      case .ended: if isHonest { state.ends += 1 } else { state.hostileEnds += 1 }
-      default: break
-      }
-    }
-  }
-
-  func fill(_ sample: inout HostileBench.Sample) {
-    state.withLock { state in
-      sample.silence = Double(max(state.longestSilence, af_now_ns() - state.lastBeat)) / 1e6
-      (sample.gaps, sample.ends, sample.hostileEnds) = (state.gaps, state.ends, state.hostileEnds)
-    }
   }
 }
