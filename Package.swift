@@ -58,7 +58,7 @@ let targetsOfProgram: [Target] = [
   .executableTarget(
     name: "audiofork",
     dependencies: [
-      "AudioForkOptions", "AudioForkReceiver", "AudioForkReference", "AudioForkRing", "AudioForkTLS",
+      "AudioForkLink", "AudioForkOptions", "AudioForkReceiver", "AudioForkReference", "AudioForkRing", "AudioForkTLS",
       "CAudioForkProcess", arguments, logging, lifecycle, nioCore, signals,
     ], exclude: ["Reference"], swiftSettings: common,
     // The programs carry the Swift runtime inside. Here and not as --static-swift-stdlib, because that would compile
@@ -69,8 +69,8 @@ let targetsOfProgram: [Target] = [
   .testTarget(
     name: "AudioForkTLSTests",
     dependencies: [
-      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore", "AudioForkTestKit", nioLocks,
-      nioCore, nioEmbedded, nioPosix, nioHTTP1, nioSSL,
+      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkLink", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore",
+      "AudioForkTestKit", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioSSL,
     ], swiftSettings: common),
   // What is done for each block, one step after the other, and a malloc that counts: in front of glibc's in the tests'
   // program. The sanitizers have a malloc of their own.
@@ -78,8 +78,8 @@ let targetsOfProgram: [Target] = [
   .target(
     name: "AudioForkSteps",
     dependencies: [
-      "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkResampling", "AudioForkRing", "AudioForkTap",
-      "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
+      "AudioForkCore", "AudioForkDialects", "AudioForkLink", "AudioForkOptions", "AudioForkResampling", "AudioForkRing",
+      "AudioForkTap", "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
     ],
     path: "Benchmarks/Steps", swiftSettings: common),
   .testTarget(name: "AllocationTests", dependencies: ["AudioForkSteps", "CAllocationCount"], swiftSettings: common),
@@ -96,7 +96,7 @@ let fuzzers: [Target] =
       .executableTarget(
         name: "audiofork-fuzz",
         dependencies: [
-          "CLibFuzzer", "AudioForkCore", "AudioForkDialects", "AudioForkEngine", "AudioForkOptions", "AudioForkReceiver",
+          "CLibFuzzer", "AudioForkCore", "AudioForkDialects", "AudioForkEngine", "AudioForkLink", "AudioForkOptions", "AudioForkReceiver",
           "AudioForkResampling", "AudioForkRing", "AudioForkTap", "AudioForkWebSocket", "CAudioForkABI", nioCore, nioEmbedded,
           nioHTTP1, nioWebSocket,
         ],
@@ -136,6 +136,7 @@ let package = Package(
     // System calls that Swift cannot make.
     .target(name: "CAudioForkProcess"),
     .target(name: "AudioForkOptions", swiftSettings: safe),
+    .target(name: "AudioForkLink", dependencies: ["AudioForkOptions"], swiftSettings: safe),
 
     // The capture side. Module/Makefile compiles the same files, as Embedded Swift, into app_audiofork.so.
     .target(name: "AudioForkTap", dependencies: ["CAudioForkABI"], swiftSettings: common),
@@ -146,7 +147,7 @@ let package = Package(
     .target(name: "AudioForkCore", swiftSettings: safe),
     .target(name: "AudioForkResampling", dependencies: ["AudioForkCore", "CSpeexDSP"], swiftSettings: common),
     .target(
-      name: "AudioForkRing", dependencies: ["CAudioForkABI", "AudioForkCore"],
+      name: "AudioForkRing", dependencies: ["CAudioForkABI", "AudioForkCore", "AudioForkLink"],
       swiftSettings: common + noExclusivityChecks),
     .target(name: "AudioForkDialects", dependencies: ["AudioForkCore", "AudioForkOptions"], swiftSettings: safe),
     .target(
@@ -156,7 +157,7 @@ let package = Package(
     .target(
       name: "AudioForkEngine",
       dependencies: [
-        "AudioForkCore", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
+        "AudioForkCore", "AudioForkLink", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
         "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix, signals,
       ], swiftSettings: common + noExclusivityChecks),
     .target(
@@ -176,12 +177,13 @@ let package = Package(
       name: "CAsterisk", dependencies: ["CAudioForkABI"], path: "Tests/CAsterisk",
       cSettings: [.define("_GNU_SOURCE")]),
     .target(
-      name: "AudioForkCapture", dependencies: ["CAsterisk", "AudioForkOptions", "AudioForkTap"],
+      name: "AudioForkCapture", dependencies: ["CAsterisk", "AudioForkLink", "AudioForkOptions", "AudioForkTap"],
       swiftSettings: strict),
     .testTarget(
       name: "AudioForkCaptureTests",
       dependencies: [
-        "AudioForkCapture", "AudioForkOptions", "CAsterisk", "AudioForkTap", "AudioForkRing", "AudioForkCore", "AudioForkTestKit",
+        "AudioForkCapture", "AudioForkLink", "AudioForkOptions", "CAsterisk", "AudioForkTap", "AudioForkRing", "AudioForkCore",
+        "AudioForkTestKit",
       ],
       swiftSettings: common),
 
@@ -193,7 +195,8 @@ let package = Package(
     .target(
       name: "AudioForkEngineTestKit",
       dependencies: [
-        "AudioForkEngine", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit", "CAudioForkABI", nioLocks,
+        "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit",
+        "CAudioForkABI", nioLocks,
         nioCore, nioPosix, nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
     .target(name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
@@ -201,7 +204,8 @@ let package = Package(
     .target(
       name: "AudioForkProof",
       dependencies: [
-        "AsteriskTestKit", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkTap", "AudioForkCore", "CAudioForkABI",
+        "AsteriskTestKit", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkLink", "AudioForkTap", "AudioForkCore",
+        "CAudioForkABI",
       ], swiftSettings: common),
     .executableTarget(
       name: "audiofork-proof", dependencies: ["AudioForkProof", arguments], swiftSettings: common),
@@ -210,8 +214,12 @@ let package = Package(
     .testTarget(
       name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions", "AudioForkReference"], swiftSettings: common),
     .testTarget(
+      name: "AudioForkLinkTests", dependencies: ["AudioForkLink", "AudioForkOptions", "AudioForkTestKit"],
+      swiftSettings: common),
+    .testTarget(
       name: "AudioForkTapTests",
-      dependencies: ["AudioForkTap", "AudioForkRing", "AudioForkCore", "CAudioForkABI", "AudioForkTestKit"], swiftSettings: common),
+      dependencies: ["AudioForkLink", "AudioForkTap", "AudioForkRing", "AudioForkCore", "CAudioForkABI", "AudioForkTestKit"],
+      swiftSettings: common),
     .testTarget(
       name: "AudioForkCoreTests",
       dependencies: ["AudioForkCore", "AudioForkResampling", "AudioForkTap", "CAudioForkABI", "AudioForkTestKit"],
@@ -219,9 +227,9 @@ let package = Package(
     .testTarget(
       name: "AudioForkEngineTests",
       dependencies: [
-        "AudioForkEngine", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap", "AudioForkCore",
-        "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit", "CAudioForkABI",
-        "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
+        "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap",
+        "AudioForkCore", "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit",
+        "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
       ],
       // This one starts a program.
       exclude: withoutTLS ? ["EngineProcessRealTimeTests.swift"] : [], swiftSettings: common),

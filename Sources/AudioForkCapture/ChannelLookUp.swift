@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// Runs `body` with the fork's channel, referenced and not locked, or with nil if there is none any more.
 func withLiveChannel(of row: ForkRow, _ body: (OpaquePointer?) -> Void) {

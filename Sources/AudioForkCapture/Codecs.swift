@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 // Asterisk hands audiohooks signed linear, and passes a codec without a translator on as it is. Then it calls no hook,
 // and as long as there is a hook it logs a WARNING for each frame. So the hook of a fork that can capture nothing is
@@ -153,7 +148,7 @@ func settle(
     }
     guard isOther, fork.pointee.ended == 0 else { return false }
     if isNothing != wasNothing || before != problem {
-      state.jobs.add(.raise(ForkEvent(.state, ForkRow(fork, now: af_now_ns()))))
+      state.jobs.add(.raise(ManagerEvent(.state, ForkRow(fork, now: af_now_ns()))))
       // The jobs thread itself comes here, and would wait for the next look before it takes what it has added.
       Jobs.wake()
     }

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 /// The module's control thread: spawns and watches the engine, and tells it the rows of the fork table.
 ///
@@ -32,9 +27,9 @@ enum Control {
       state.isStopping = false
       state.mustRestartEngine = false
       state.forks.isClosing = false
-      state.engine = EngineFacts()
+      state.engine = EngineStatus()
     }
-    engineProcess = EngineProcess()
+    engine = EngineSupervisor()
     var failure = Jobs.start()
     if failure == 0 {
       failure = af_control_start()
@@ -65,8 +60,12 @@ enum Control {
     withState { $0.settings = nil }
   }
 
-  /// New settings for forks and engines to come. The run directory of this load stays.
-  static func apply(_ settings: Settings) { withState { $0.settings = settings } }
+  /// New settings for forks and engines to come; engine-wide ones take effect at once. The run directory of this load
+  /// stays.
+  static func apply(_ settings: Settings) {
+    withState { $0.settings = settings }
+    wake()
+  }
 
   /// Makes the thread look at the table. Any thread, any lock; never from the audio path.
   static func wake() {
@@ -92,24 +91,25 @@ enum Control {
 }
 
 /// Belongs to the control thread.
-nonisolated(unsafe) private(set) var engineProcess = EngineProcess()
+nonisolated(unsafe) private(set) var engine = EngineSupervisor()
 
 @c(af_control_thread)
 func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
   while !Control.mustStop {
     let now = af_now_ns()
-    engineProcess.spawnIfDue(now, path: Control.settings?.engine ?? [])
+    let settings = Control.settings
+    engine.spawnIfDue(now, path: settings?.engine ?? [])
     sweepTable(now)
-    engineProcess.send()
+    engine.send(settings?.engineSettings ?? EngineSettings())
     // Before the wait as well as after it: where the last fork has gone there is no end to the wait, and the time that it
     // took must not count against the engine when the next one begins.
-    if !hasForksAtWork() { engineProcess.owesNothing() }
+    if !hasForksAtWork() { engine.owesNothing() }
     waitForWork()
-    engineProcess.receive()
-    engineProcess.checkHeartbeat(af_now_ns(), hasForks: hasForksAtWork())
-    if Control.takeRestart() { engineProcess.restart() }
+    engine.receive()
+    engine.checkHeartbeat(af_now_ns(), hasForks: hasForksAtWork())
+    if Control.takeRestart() { engine.restart() }
   }
-  engineProcess.end()
+  engine.end()
   return nil
 }
 
@@ -120,11 +120,11 @@ private func hasForksAtWork() -> Bool { withState { state in state.forks.first {
 private func waitForWork() {
   var descriptors = [
     pollfd(fd: Control.descriptor, events: Int16(POLLIN), revents: 0),
-    pollfd(fd: engineProcess.link, events: Int16(POLLIN), revents: 0),
+    pollfd(fd: engine.link.descriptor, events: Int16(POLLIN), revents: 0),
   ]
-  if engineProcess.hasOutput { descriptors[1].events |= Int16(POLLOUT) }
+  if engine.link.hasOutput { descriptors[1].events |= Int16(POLLOUT) }
   var timeout: CInt = withState { $0.forks.count } > 0 ? 1000 : -1
-  if let due = engineProcess.millisecondsToSpawn(af_now_ns()) {
+  if let due = engine.millisecondsToSpawn(af_now_ns()) {
     timeout = timeout < 0 ? due : min(timeout, due)
   }
   _ = descriptors.withUnsafeMutableBufferPointer { poll($0.baseAddress, nfds_t($0.count), timeout) }
@@ -178,7 +178,7 @@ private func sweepTable(_ now: Int64) {
     }
     if let instance = Control.instance {
       let id = bytes(fork.pointee.id)
-      engineProcess.forget(id)
+      engine.forget(id)
       _ = withCString(instance.path(id, ".ring")) { unlink($0) }
       _ = withCString(instance.path(id, ".cursor")) { unlink($0) }
       _ = withCString(instance.path(id, ".crashes")) { unlink($0) }
@@ -195,7 +195,7 @@ private func sweepTable(_ now: Int64) {
 private func checkPolicy(_ fork: ForkPointer, _ now: Int64, _ state: inout ModuleState) {
   guard fork.pointee.hangs_up != 0 else { return }
   let begun = fork.pointee.tap.epoch_ns
-  let heard = bytes(fork.pointee.endpoint).isEmpty ? begun : max(begun, engineProcess.heardAt)
+  let heard = bytes(fork.pointee.endpoint).isEmpty ? begun : max(begun, engine.heardAt)
   guard now &- heard > Int64(fork.pointee.buffer_seconds) &* 1_000_000_000 else { return }
   state.hangUpIfWanted(
     fork, reason: text("engine: nothing has been heard of it for ", .number(Int(fork.pointee.buffer_seconds)), " seconds"))

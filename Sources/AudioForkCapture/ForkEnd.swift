@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
+import AudioForkLink
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 extension ModuleState {
   /// Ends a fork for this reason: raises its event, ends its beeps and runs its command, as jobs. Call
@@ -15,13 +11,13 @@ extension ModuleState {
     fork.pointee.ended = 1
     closeAccounts(fork, isAccounted: isAccounted)
     hangUpIfWanted(fork, reason: reason)
-    replace(&fork.pointee.state, with: Bytes(text: "ended"))
+    fork.state = .ended
     replace(&fork.pointee.reason, with: reason)
     let command = ForkCommand(
       line: bytes(fork.pointee.command), callerNumber: bytes(fork.pointee.caller_number),
       callerName: bytes(fork.pointee.caller_name))
     if !command.line.isEmpty { forks.addCommand() }
-    jobs.add(.end(ForkEvent(.stop, ForkRow(fork, now: af_now_ns())), command: command, beeps: takeBeeps(fork)))
+    jobs.add(.end(ManagerEvent(.stop, ForkRow(fork, now: af_now_ns())), command: command, beeps: takeBeeps(fork)))
   }
 
   /// Hangs the call of a failed fork up, once, if `on_failure = hangup`. Does nothing if the call is over or the fork
@@ -39,24 +35,26 @@ extension ModuleState {
     guard let ring = fork.pointee.tap.ring else { return }
     let capturedIn = af_word_load_relaxed(af_ring_captured(ring, 0))
     let capturedOut = af_word_load_relaxed(af_ring_captured(ring, 1))
-    let told = fork.pointee.counters
-    guard !isAccounted || told.captured == 0 || told.delivered &+ told.lost != told.captured else { return }
-    fork.pointee.counters.captured = max(capturedIn &+ capturedOut, told.captured)
-    fork.pointee.counters.lost = fork.pointee.counters.captured &- min(told.delivered, fork.pointee.counters.captured)
-    raiseLastGap(fork, "in", told.accounted.0, capturedIn)
-    raiseLastGap(fork, "out", told.accounted.1, capturedOut)
+    let reported = fork.counters.pointee
+    guard !isAccounted || reported[.captured] == 0 || reported[.delivered] &+ reported[.lost] != reported[.captured]
+    else { return }
+    let captured = max(capturedIn &+ capturedOut, reported[.captured])
+    fork.counters.pointee[.captured] = captured
+    fork.counters.pointee[.lost] = captured &- min(reported[.delivered], captured)
+    raiseLastGap(fork, "in", reported[.accountedIn], capturedIn)
+    raiseLastGap(fork, "out", reported[.accountedOut], capturedOut)
   }
 
   private mutating func raiseLastGap(
     _ fork: ForkPointer, _ direction: StaticString, _ accounted: UInt64, _ captured: UInt64
   ) {
     guard captured > accounted else { return }
-    fork.pointee.counters.gaps &+= 1
-    var event = ForkEvent(.gap, ForkRow(fork, now: af_now_ns()))
+    fork.counters.pointee[.gaps] &+= 1
+    var event = ManagerEvent(.gap, ForkRow(fork, now: af_now_ns()))
     event.gapDirection = Bytes(text: direction)
     event.gapStart = Int(truncatingIfNeeded: accounted)
     event.gapCount = Int(truncatingIfNeeded: captured &- accounted)
-    event.gapPosition = Int(truncatingIfNeeded: fork.pointee.counters.confirmed)
+    event.gapPosition = Int(truncatingIfNeeded: fork.counters.pointee[.confirmed])
     event.reason = Bytes(text: "undelivered")
     jobs.add(.raise(event))
   }

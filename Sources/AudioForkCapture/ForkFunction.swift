@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// `${AUDIOFORK(id,key)}` into a buffer of `length` bytes. Returns 0, or -1 where there is no such fork or key.
 @c(af_function_read)

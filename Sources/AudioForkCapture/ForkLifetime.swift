@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 /// Gives up one of a fork's two owners. The last one frees it. Not with the table's lock held.
 func release(_ fork: ForkPointer) {
@@ -49,7 +44,6 @@ func destroy(_ fork: ForkPointer) {
   free(fork.pointee.uniqueid)
   free(fork.pointee.linkedid)
   free(fork.pointee.endpoint)
-  free(fork.pointee.state)
   free(fork.pointee.reason)
   free(fork.pointee.codec_problem)
   free(fork.pointee.response)

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
+import AudioForkLink
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 /// A copy of what the table knows about one fork: for the CLI, AMI, AUDIOFORK() and events, which must not hold the
 /// table's lock while they write.
@@ -28,7 +24,9 @@ package struct ForkRow {
   let reason: Bytes
   /// The server's last text, cut.
   package let response: Bytes
-  let counters: af_counters
+  let counters: Counters
+  /// What the confirmed position is based on; nil before the first connection.
+  let confirmation: ConfirmationLevel?
   /// Nanoseconds from the fork's start to now, or to the end of capture.
   let duration: Int64
   /// Bit 0: in, bit 1: out.
@@ -48,11 +46,12 @@ package struct ForkRow {
     uniqueID = bytes(fork.pointee.uniqueid)
     linkedID = bytes(fork.pointee.linkedid)
     let isIdle = capturesNothing(fork)
-    state = isIdle ? Bytes(text: "no-codec") : bytes(fork.pointee.state)
+    state = isIdle ? Bytes(text: "no-codec") : Bytes(text: fork.state.word)
     let said = bytes(fork.pointee.reason)
     reason = isIdle || said.isEmpty ? codecReason(fork) : said
     response = bytes(fork.pointee.response)
-    counters = fork.pointee.counters
+    counters = fork.counters.pointee
+    confirmation = ConfirmationLevel(rawValue: fork.pointee.confirmation)
     let end = fork.pointee.closed_at_ns == 0 ? now : fork.pointee.closed_at_ns
     duration = max(0, end &- fork.pointee.tap.epoch_ns)
     muted = af_word_load_relaxed(&fork.pointee.tap.muted)

@@ -1,11 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkLink
+import AudioForkOptions
+import AudioForkTap
 import CAsterisk
 
-#if canImport(AudioForkOptions)
-import AudioForkOptions
-#endif
-
 package typealias ForkPointer = UnsafeMutablePointer<af_fork>
+
+extension ForkPointer {
+  /// The counters as the engine reported them last. With the table's lock held.
+  var counters: UnsafeMutablePointer<Counters> {
+    UnsafeMutableRawPointer(self).advanced(by: Int(AF_FORK_COUNTERS_OFFSET.rawValue))
+      .assumingMemoryBound(to: Counters.self)
+  }
+
+  /// The state that the engine reported last; `starting` before. With the table's lock held.
+  var state: ForkStateName {
+    get { ForkStateName(rawValue: pointee.state) ?? .unknown }
+    nonmutating set { pointee.state = newValue.rawValue }
+  }
+}
 
 /// The forks of this load of the module: the truth that the engine is told.
 struct ForkTable {

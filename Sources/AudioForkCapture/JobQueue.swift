@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// What the jobs thread does, in the order in which it happened.
 enum Job {
-  case raise(ForkEvent)
+  case raise(ManagerEvent)
   /// A text of the server: variables, then the event. `variable`: of option x, empty: none.
-  case response(ForkEvent, variable: Bytes)
+  case response(ManagerEvent, variable: Bytes)
   /// The fork has ended: its beeps end, the event is raised, its command is run.
-  case end(ForkEvent, command: ForkCommand, beeps: Bytes)
+  case end(ManagerEvent, command: ForkCommand, beeps: Bytes)
   /// on_failure = hangup: the fork has failed, and its call is ended for this reason.
   case hangUp(ForkRow, reason: Bytes)
 }
@@ -66,7 +63,7 @@ struct JobQueue {
     waitingTexts = others
   }
 
-  private static func size(of event: ForkEvent) -> Int { event.response.count &+ JobQueue.rowBytes }
+  private static func size(of event: ManagerEvent) -> Int { event.response.count &+ JobQueue.rowBytes }
 
   /// Takes the next jobs. Nil if there are none and the thread is to end.
   mutating func take() -> [Job]? {

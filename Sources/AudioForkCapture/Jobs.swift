@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// The module's second thread: events, variables and commands, so that neither the control thread nor a caller waits
 /// for AMI, for a channel's lock or for a program.

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// What the module's threads share: the table's lock, af_table_lock(), guards all of it, and the fields of each fork in
 /// the table. The lock is a leaf: its holder locks no channel and waits for nothing. The audio path never takes it.
@@ -15,7 +12,7 @@ struct ModuleState {
   var jobs = JobQueue()
   /// Texts for servers, for the control thread.
   var outgoingTexts = OutgoingTexts()
-  var engine = EngineFacts()
+  var engine = EngineStatus()
   /// The settings in force; nil while the module is not loaded.
   var settings: Settings?
   /// Whether the control thread is to end.

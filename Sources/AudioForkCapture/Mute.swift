@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 /// Directions to mute, in the words of AMI and the CLI.
 package struct MuteDirections {
@@ -38,7 +33,7 @@ package func muteForks(_ channel: OpaquePointer, id: Bytes?, _ directions: MuteD
     withState { state in
       guard let fork = state.forks.find(id), fork.pointee.ended == 0 else { return false }
       muteTap(&fork.pointee.tap, directions.mask, isOn: isOn, now: af_now_ns())
-      var event = ForkEvent(.mute, ForkRow(fork, now: af_now_ns()))
+      var event = ManagerEvent(.mute, ForkRow(fork, now: af_now_ns()))
       event.muteDirection = Bytes(text: directions.word)
       event.isMuted = isOn
       state.jobs.add(.raise(event))

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
+import AudioForkLink
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
-import AudioForkTap
-#endif
+import CAsterisk
 
 /// What became of a text for a fork's server.
 enum SentText {
@@ -64,15 +59,11 @@ struct OutgoingTexts {
 /// Hands a text for its server to the fork with this id. Never waits.
 func sendText(_ id: Bytes, _ text: Bytes) -> SentText {
   guard text.count <= textBytesMax else { return .tooLong }
-  var message = FieldWriter(message: UInt16(AF_LINK_SEND_TEXT.rawValue))
-  message.append(UInt16(AF_FIELD_ID.rawValue), id)
-  message.append(UInt16(AF_FIELD_TEXT.rawValue), text)
-  let whole = message.message()
+  let message = MessageFromModule.sendText(id: id, text: text).encoded
   let outcome = withState { state -> SentText in
     guard let fork = state.forks.find(id), fork.pointee.ended == 0 else { return .noSuchFork }
-    let word = bytes(fork.pointee.state)
-    guard equal(word, ignoringCase: "streaming") || equal(word, ignoringCase: "draining") else { return .notConnected }
-    return state.outgoingTexts.append(whole) ? .accepted : .busy
+    guard fork.state == .streaming || fork.state == .draining else { return .notConnected }
+    return state.outgoingTexts.append(message) ? .accepted : .busy
   }
   if case .accepted = outcome { Control.wake() }
   return outcome

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// One line of `audiofork.conf` for forks, its variables not yet evaluated.
 struct SettingLine {
@@ -37,6 +34,8 @@ struct Settings {
   var commands = CommandPolicy.dialplan
   /// Functions that `^{…}` may name besides the built-in ones.
   var functions = [Bytes]()
+  /// Keys of `[general]` that the engine uses as a whole.
+  var engineSettings = EngineSettings()
   /// Keys of `[general]` that are defaults for every fork.
   var defaults = [SettingLine]()
   var profiles = [Profile]()

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 extension Settings {
   /// Reads audiofork.conf. Logs each mistake, and returns nil if there is one. Without a file the defaults count.
@@ -134,7 +131,7 @@ extension Settings {
       place.logUnknownKey(name, known: known)
       return true
     }
-    guard set(key.kind, value) else {
+    guard set(key, value) else {
       place.logError(
         .literal(key.name), " = '", .bytes(value.contains(UInt8(ascii: "@")) ? Bytes(text: "...") : shown(value)),
         "' is not accepted; it takes ", .literal(key.form))
@@ -144,8 +141,8 @@ extension Settings {
   }
 
   /// Parses and stores the value of a key of `[general]`. Returns false if it is invalid.
-  private mutating func set(_ kind: GeneralKind, _ value: Bytes) -> Bool {
-    switch kind {
+  private mutating func set(_ key: GeneralKey, _ value: Bytes) -> Bool {
+    switch key.kind {
     case .engine:
       guard value.first == UInt8(ascii: "/") else { return false }
       engine = value
@@ -165,6 +162,7 @@ extension Settings {
       let names = parts(of: value, separatedBy: UInt8(ascii: ",")).map { trimmed($0) }
       guard !names.isEmpty, names.allSatisfy({ ChannelCall.mayBeAllowed($0) }) else { return false }
       functions += names
+    case .engineWide: return engineSettings.set(key, value)
     case .stasis:
       guard let isOn = ForkOptions.truth(value) else { return false }
       raisesStasisEvents = isOn

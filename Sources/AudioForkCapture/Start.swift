@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
+import AudioForkLink
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 /// Why a fork was not started, or not stopped: a sentence for the log or the CLI.
 struct CommandError: Error {
@@ -91,7 +87,6 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
   fork.pointee.verification = duplicate(Bytes(text: plan.verification))
   fork.pointee.text_variable = duplicate(plan.options.textVariable)
   fork.pointee.command = duplicate(plan.command)
-  fork.pointee.state = duplicate(Bytes(text: "starting"))
   fork.pointee.wants_digits = plan.options.tellsDigits ? 1 : 0
   fork.pointee.only_bridged = plan.options.onlyBridged ? 1 : 0
   fork.pointee.beeps_at_stop = plan.options.beepsAtStop ? 1 : 0
@@ -104,13 +99,13 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
 /// What a fresh engine needs to know about the fork.
 private func facts(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) -> Bytes {
   var facts = FieldWriter()
-  facts.append(UInt16(AF_FIELD_ID.rawValue), id)
+  facts.append(.id, id)
   plan.write(to: &facts)
-  facts.append(UInt16(AF_FIELD_CHANNEL.rawValue), bytes(fork.pointee.channel))
-  facts.append(UInt16(AF_FIELD_UNIQUEID.rawValue), bytes(fork.pointee.uniqueid))
-  facts.append(UInt16(AF_FIELD_LINKEDID.rawValue), bytes(fork.pointee.linkedid))
-  facts.append(UInt16(AF_FIELD_RATE.rawValue), number: UInt64(fork.pointee.rate_hz))
-  facts.append(UInt16(AF_FIELD_DRAIN.rawValue), number: UInt64(plan.options.drainSecondsMax))
+  facts.append(.channel, bytes(fork.pointee.channel))
+  facts.append(.uniqueID, bytes(fork.pointee.uniqueid))
+  facts.append(.linkedID, bytes(fork.pointee.linkedid))
+  facts.append(.rate, number: UInt64(fork.pointee.rate_hz))
+  facts.append(.drain, number: UInt64(plan.options.drainSecondsMax))
   return facts.bytes
 }
 
@@ -191,7 +186,7 @@ private func attach(
     // With the channel's lock: from here on it may be stopped, and the start has to be told before that.
     withState { state in
       state.forks.insert(fork)
-      state.jobs.add(.raise(ForkEvent(.start, ForkRow(fork, now: af_now_ns()))))
+      state.jobs.add(.raise(ManagerEvent(.start, ForkRow(fork, now: af_now_ns()))))
     }
     // Under the same lock: where nothing can be captured, no frame meets the hook.
     if untranslated != 0 { change = settle(fork, on: channel, formats, untranslated) }

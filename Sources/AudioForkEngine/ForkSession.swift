@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkCore
 internal import AudioForkDialects
+internal import AudioForkLink
 internal import AudioForkOptions
 internal import AudioForkRing
 internal import AudioForkWebSocket

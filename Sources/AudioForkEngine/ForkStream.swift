@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
 package import AudioForkDialects
+package import AudioForkLink
 package import AudioForkRing
 
 /// A fork's audio on its way from the ring to the connection, and the cursor that follows it. Knows no network.

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkTap
+package import AudioForkLink
 package import AudioForkTestKit
-package import CAudioForkABI
-internal import Glibc
+package import Glibc
 internal import Testing
 
 /// The engine as the module starts it: a process at the other end of a socketpair on descriptor 3.
@@ -70,19 +69,18 @@ package final class SpawnedEngine {
       let count = recv(link, &buffer, buffer.count, CInt(MSG_DONTWAIT))
       if count == 0 { return false }
       guard count > 0 else { return errno == EAGAIN }
-      buffer.prefix(count).withUnsafeBytes { parser.append($0) }
-      while let message = parser.next() { messages.append(message) }
+      parser.append(buffer.prefix(count))
+      while let message = try? parser.next() { messages.append(message) }
     }
   }
 
-  package func has(_ type: af_link_type) -> Bool {
+  package func has(_ kind: LinkMessageKind) -> Bool {
     receive()
-    return messages.contains { UInt32($0.type) == type.rawValue }
+    return messages.contains { $0.kind == kind }
   }
 
-  package func text(_ type: af_link_type, _ field: af_field) -> String? {
-    guard let message = messages.first(where: { UInt32($0.type) == type.rawValue }) else { return nil }
-    return message.text(UInt16(field.rawValue)).map { String(decoding: $0, as: UTF8.self) }
+  package func text(_ kind: LinkMessageKind, _ field: LinkField) -> String? {
+    messages.first { $0.kind == kind }.flatMap { $0.fields.text(field) }
   }
 
   package func signal(_ number: CInt) { child.signal(number) }

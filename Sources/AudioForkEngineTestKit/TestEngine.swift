@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
 package import AudioForkEngine
+package import AudioForkLink
 package import AudioForkTestKit
 package import AudioForkWebSocket
 internal import NIOConcurrencyHelpers
@@ -18,7 +19,7 @@ package final class TestEngine: Sendable {
       switch message {
       case .state, .log, .gap, .text: guard reads.withLockedValue({ $0 }) else { return false }
       case .ready, .ended: break
-      case .heartbeat: return true
+      case .heartbeat, .unknown: return true
       }
       messages.withLockedValue { $0.append(message) }
       return true
@@ -97,7 +98,7 @@ package final class TestEngine: Sendable {
 
   /// The fork's gaps that the module was told.
   package func gaps(_ id: String) -> [Gap] {
-    messages.compactMap { if case .gap(id, let gap) = $0 { gap } else { nil } }
+    messages.compactMap { if case .gap(id, let gap) = $0 { Gap(gap) } else { nil } }
   }
 
   /// Whether the module reads its link.

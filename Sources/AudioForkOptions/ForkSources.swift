@@ -177,29 +177,20 @@ package struct ForkSources: Sendable {
   private mutating func leaveOut(at index: Int, because reason: Bytes) -> Bool {
     let source = sources[index]
     if case .url = source.text, options.endpoints.count < 2 { return false }
-    var alone = ForkOptions()
-    alone.apply(source)
+    let alone = ForkSources.resolved([source])
     var warnings = options.warnings
     warnings.removeAll { alone.warnings.contains($0) }
     var warning = source.shown
     warning.append(" is left out: ")
     warnings.append(warning + reason)
     sources.remove(at: index)
-    options = ForkOptions()
-    for source in sources { options.apply(source) }
+    options = ForkSources.resolved(sources)
     options.warnings = warnings
     return true
   }
-}
 
-extension ForkOptions {
-  /// Applies a text that was accepted before.
-  fileprivate mutating func apply(_ source: ForkSource) {
-    switch source.text {
-    case .url(let url): try? apply(url: url)
-    case .setting(let key, let value): try? apply(key, value)
-    case .options(let text): try? apply(options: text)
-    case .option(let option): _ = apply(evaluated: option)
-    }
+  /// The options that these sources make. Each has been accepted before.
+  private static func resolved(_ sources: [ForkSource]) -> ForkOptions {
+    (try? ForkSettings.resolve(sources.map { $0.text })) ?? ForkOptions()
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCapture
+import AudioForkLink
 import AudioForkOptions
 import CAsterisk
 import Foundation
@@ -210,7 +211,7 @@ extension CaptureRealTimeTests {
       #expect(Self.action(request) == "Response: Success\r\n\r\n")
       var types: [UInt16] = []
       while let message = engine.next(within: 500) { types.append(message.type) }
-      #expect(types.contains(UInt16(AF_LINK_SEND_TEXT.rawValue)))
+      #expect(types.contains(LinkMessageKind.sendText.rawValue))
     }
   }
 

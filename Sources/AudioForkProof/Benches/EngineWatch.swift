@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkTap
+internal import AudioForkLink
 internal import CAudioForkABI
 internal import Synchronization
 
@@ -22,15 +22,15 @@ final class EngineWatch: Sendable {
   func begin() { state.withLock { $0.lastBeat = af_now_ns() } }
 
   func heard(_ message: LinkMessage) {
-    let isHonest = message.text(UInt16(AF_FIELD_ID.rawValue)) == honest
+    let isHonest = message.fields.bytes(.id) == honest
     state.withLock { state in
-      switch UInt32(message.type) {
-      case AF_LINK_HEARTBEAT.rawValue where state.lastBeat > 0:
+      switch message.kind {
+      case .heartbeat where state.lastBeat > 0:
         let now = af_now_ns()
         state.longestSilence = max(state.longestSilence, now - state.lastBeat)
         state.lastBeat = now
-      case AF_LINK_GAP.rawValue where isHonest: state.gaps += 1
-      case AF_LINK_ENDED.rawValue: if isHonest { state.ends += 1 } else { state.hostileEnds += 1 }
+      case .gap where isHonest: state.gaps += 1
+      case .ended: if isHonest { state.ends += 1 } else { state.hostileEnds += 1 }
       default: break
       }
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AsteriskTestKit
+internal import AudioForkLink
 internal import AudioForkTap
 internal import AudioForkTestKit
 internal import CAudioForkABI
@@ -77,7 +78,7 @@ package struct HostileBench: Sendable {
     package init(_ reader: Reader) { self.reader = reader }
   }
 
-  /// What `findings` holds runs to, milliseconds. The module's limit for heartbeats is EngineProcess.heartbeatMax.
+  /// What `findings` holds runs to, milliseconds. The module's limit for heartbeats is HeartbeatWatch.silenceMax.
   package static let longestMax = 80.0
   package static let p999Max = 45.0
   package static let silenceMax = 3000.0

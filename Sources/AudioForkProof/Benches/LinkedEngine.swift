@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AsteriskTestKit
-internal import AudioForkTap
+internal import AudioForkLink
 internal import AudioForkTestKit
 internal import CAudioForkABI
 internal import Foundation
@@ -33,8 +33,8 @@ final class LinkedEngine {
         let count = read(descriptor, &buffer, buffer.count)
         guard count > 0 else { return }
         guard let heard else { continue }
-        buffer.prefix(count).withUnsafeBytes { parser.append($0) }
-        while let message = parser.next() { heard(message) }
+        parser.append(buffer.prefix(count))
+        while let message = try? parser.next() { heard(message) }
       }
     }.start()
   }
@@ -47,23 +47,18 @@ final class LinkedEngine {
 
   /// Greets it and tells it the forks that there are.
   func begin(_ identifiers: [String]) {
-    var hello = FieldWriter(message: UInt16(AF_LINK_HELLO.rawValue))
-    hello.append(UInt16(AF_FIELD_VERSION.rawValue), Array("bench".utf8))
-    hello.append(UInt16(AF_FIELD_PROTOCOL.rawValue), number: UInt64(AF_LINK_VERSION))
-    say(hello.message())
+    say(.hello(version: "bench", protocolVersion: LinkProtocol.version))
     for identifier in identifiers { fork(identifier) }
-    say(FieldWriter(message: UInt16(AF_LINK_TABLE_END.rawValue)).message())
+    say(.tableEnd)
   }
 
   /// Tells it of a fork.
   func fork(_ identifier: String) {
-    var fork = FieldWriter(message: UInt16(AF_LINK_FORK.rawValue))
-    fork.append(UInt16(AF_FIELD_ID.rawValue), Array(identifier.utf8))
-    fork.append(UInt16(AF_FIELD_STATE.rawValue), Array("live".utf8))
-    say(fork.message())
+    say(.fork(id: identifier, isClosed: false))
   }
 
-  private func say(_ bytes: [UInt8]) {
+  private func say(_ message: MessageFromModule<String>) {
+    let bytes = message.encoded
     var done = 0
     while done < bytes.count {
       let count = bytes[done...].withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }

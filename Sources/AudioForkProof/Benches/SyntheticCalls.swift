@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkLink
 internal import AudioForkTap
 internal import CAudioForkABI
 internal import Glibc
@@ -52,15 +53,15 @@ final class SyntheticCalls: @unchecked Sendable {
     identifiers = (0..<count).map { "\(name)-\($0)" }
     for (number, identifier) in identifiers.enumerated() {
       var fields = FieldWriter()
-      fields.append(UInt16(AF_FIELD_ID.rawValue), Array(identifier.utf8))
-      fields.append(UInt16(AF_FIELD_URL.rawValue), Array(forks[number].url.utf8))
-      for setting in settings { fields.append(UInt16(AF_FIELD_SETTING.rawValue), Array(setting.utf8)) }
-      fields.append(UInt16(AF_FIELD_OPTIONS.rawValue), Array(forks[number].options.utf8))
-      fields.append(UInt16(AF_FIELD_CHANNEL.rawValue), Array("Bench/\(number)".utf8))
-      fields.append(UInt16(AF_FIELD_UNIQUEID.rawValue), Array("1700000000.\(number)".utf8))
-      fields.append(UInt16(AF_FIELD_LINKEDID.rawValue), Array("1700000000.\(number)".utf8))
-      fields.append(UInt16(AF_FIELD_RATE.rawValue), number: 8000)
-      fields.append(UInt16(AF_FIELD_DRAIN.rawValue), number: 1)
+      fields.append(.id, Array(identifier.utf8))
+      fields.append(.url, Array(forks[number].url.utf8))
+      for setting in settings { fields.append(.setting, Array(setting.utf8)) }
+      fields.append(.options, Array(forks[number].options.utf8))
+      fields.append(.channel, Array("Bench/\(number)".utf8))
+      fields.append(.uniqueID, Array("1700000000.\(number)".utf8))
+      fields.append(.linkedID, Array("1700000000.\(number)".utf8))
+      fields.append(.rate, number: 8000)
+      fields.append(.drain, number: 1)
       let failure = createRing(
         taps + number, path: Array("\(folder)/\(identifier).ring".utf8CString),
         size: RingSize(seconds: bufferSeconds, rate: 8000), facts: fields.bytes, directions: 3,

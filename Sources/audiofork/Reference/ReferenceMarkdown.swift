@@ -9,7 +9,7 @@ package enum ReferenceMarkdown {
       ("options", { options }), ("variables", { variables }), ("command-variables", { commandVariables }),
       ("function-keys", { keys }), ("actions", { actions }),
       ("fork-facts", { facts }), ("events", { events }), ("commands", { commands }), ("general-keys", { generalKeys }),
-      ("profile-keys", { profileKeys }),
+      ("profile-keys", { profileKeys }), ("link-counters", { linkCounters }),
     ]
   }
 
@@ -93,6 +93,39 @@ package enum ReferenceMarkdown {
     table(
       ["key", "takes", "meaning"],
       ProfileKey.all.map { [code("\($0.name)"), string($0.form), string($0.help) + ($0.isRepeatable ? " Repeatable." : "")] })
+  }
+
+  private static var linkCounters: String {
+    table(
+      ["counter", "key", "counts", "meaning"],
+      Counter.allCases.map(\.definition).map { [LinkName.shown("\($0.name)"), "\($0.field)", LinkName.counted($0), "\($0.help)"] })
+  }
+
+  /// Words of the table of counters on the control link.
+  private enum LinkName {
+    /// `AccountedIn` as the page writes it: ACCOUNTED_IN.
+    static func shown(_ name: String) -> String {
+      name.enumerated().map { ($0.offset > 0 && $0.element.isUppercase ? "_" : "") + $0.element.uppercased() }.joined()
+    }
+
+    static func counted(_ counter: CounterDefinition) -> String {
+      let unit =
+        switch counter.unit {
+        case .frames: "sample frames"
+        case .samples: "samples"
+        case .bytes: "bytes"
+        case .milliseconds: "milliseconds"
+        case .count: ""
+        case .truth: "0 or 1"
+        }
+      let kind =
+        switch counter.kind {
+        case .total: "only grows"
+        case .gauge: "rises and falls"
+        case .signedGauge: "rises and falls, two's complement"
+        }
+      return unit.isEmpty ? kind : "\(unit); \(kind)"
+    }
   }
 
   // MARK: Markdown

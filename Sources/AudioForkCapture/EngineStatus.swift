@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkOptions
 import CAsterisk
 
-#if canImport(AudioForkOptions)
-import AudioForkOptions
-#endif
-
 /// What CLI commands may know of the engine. The control thread keeps it up to date.
-struct EngineFacts {
+struct EngineStatus {
   /// As the engine says it; empty before it is ready.
   var version = Bytes()
   /// 0 while no engine is ready.

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkOptions
 import CAsterisk
 
-#if canImport(AudioForkOptions)
-import AudioForkOptions
-#endif
-
-/// An event about a fork, with everything it will say but the channel's current name.
-struct ForkEvent {
+/// An AMI event about a fork, complete but for the channel's current name.
+struct ManagerEvent {
   let definition: EventDefinition
   var row: ForkRow
   /// Why: of a gap, of the end. Else the row's.
@@ -49,17 +46,7 @@ struct ForkEvent {
     case .verification: row.verification
     case .state: row.state
     case .reason: reason ?? row.reason
-    case .position: number(row.counters.position)
-    case .confirmed: number(row.counters.confirmed)
-    case .captured: number(row.counters.captured)
-    case .delivered: number(row.counters.delivered)
-    case .fill: number(row.counters.fill)
-    case .gaps: number(row.counters.gaps)
-    case .lost: number(row.counters.lost)
-    case .reconnects: number(row.counters.reconnects)
-    case .bytes: number(row.counters.bytes)
-    case .lag: number(row.counters.lag_ms)
-    case .undelivered: number(row.counters.undelivered_ms)
+    case .counter(let counter): row.text(counter)
     case .duration: text(.number(Int(truncatingIfNeeded: row.duration / 1_000_000_000)))
     case .gapDirection: gapDirection
     case .gapStart: text(.number(gapStart))
@@ -67,13 +54,10 @@ struct ForkEvent {
     case .gapPosition: text(.number(gapPosition))
     case .response: response
     case .responseLength: text(.number(responseLength))
-    case .responseDropped: number(row.counters.dropped)
     case .muteDirection: muteDirection
     case .muteState: Bytes(text: isMuted ? "1" : "0")
     }
   }
-
-  private func number(_ value: UInt64) -> Bytes { text(.number(Int(truncatingIfNeeded: value))) }
 
   /// Raises it: on AMI, and for Stasis where that is asked for. `channel` is the live channel, not locked; nil: gone.
   mutating func raise(_ channel: OpaquePointer?) {

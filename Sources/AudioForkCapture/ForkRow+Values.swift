@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
+import AudioForkLink
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// What a row says about the facts of the tables, in the words of CLI, AMI and dialplan.
 extension ForkRow {
@@ -23,20 +21,8 @@ extension ForkRow {
     case .muted: Bytes(text: mutedWord)
     case .duration: milliseconds(duration / 1_000_000)
     case .buffer: tenths(ringMilliseconds)
-    case .position: number(counters.position)
-    case .confirmed: number(counters.confirmed)
-    case .confirmation: Bytes(text: confirmationWord)
-    case .captured: number(counters.captured)
-    case .delivered: number(counters.delivered)
-    case .bytes: number(counters.bytes)
-    case .fill: number(counters.fill)
-    case .gaps: number(counters.gaps)
-    case .lost: number(counters.lost)
-    case .reconnects: number(counters.reconnects)
-    case .lag: number(counters.lag_ms)
-    case .undelivered: number(counters.undelivered_ms)
-    case .skew: decimalText(Int(truncatingIfNeeded: counters.skew_ms))
-    case .dropped: number(counters.dropped)
+    case .counter(let counter): text(counter)
+    case .confirmation: Bytes(text: confirmation?.word ?? "none")
     case .response: escaped(response)
     }
   }
@@ -49,25 +35,8 @@ extension ForkRow {
     case .direction: direction
     case .format: format
     case .duration: milliseconds(duration / 1_000_000)
-    case .position: number(counters.position)
-    case .confirmed: number(counters.confirmed)
-    case .bytes: number(counters.bytes)
-    case .fill: number(counters.fill)
-    case .gaps: number(counters.gaps)
-    case .lost: number(counters.lost)
-    case .reconnects: number(counters.reconnects)
-    case .lag: number(counters.lag_ms)
+    case .counter(let counter): text(counter)
     case .response: response
-    }
-  }
-
-  /// What confirms delivery, in the engine's words.
-  private var confirmationWord: StaticString {
-    switch UInt32(counters.confirmation) {
-    case AF_CONFIRMATION_TCP.rawValue: "tcp"
-    case AF_CONFIRMATION_PONG.rawValue: "pong"
-    case AF_CONFIRMATION_APP.rawValue: "app"
-    default: "none"
     }
   }
 
@@ -81,7 +50,8 @@ extension ForkRow {
     }
   }
 
-  private func number(_ value: UInt64) -> Bytes { decimalText(Int(truncatingIfNeeded: value)) }
+  /// The counter in decimal. The bits of a signed one are those of an Int.
+  func text(_ counter: Counter) -> Bytes { decimalText(Int(truncatingIfNeeded: counters[counter])) }
 }
 
 private func decimalText(_ value: Int) -> Bytes {
