@@ -83,8 +83,8 @@ private final class Rendering {
     for index in directions.indices {
       renderer.consume(
         CapturedEntry(
-          sequence: sequence, direction: directions[index], rateHertz: 8000, count: 160, runNanoseconds: 0,
-          runIndex: frame * 160, arrivalNanoseconds: Int64(frame + 1) * 20_000_000, captured: frame * 160,
+          sequence: sequence, direction: directions[index], rateHertz: 8000, count: 160, runStart: .zero,
+          runIndex: frame * 160, arrival: StreamTime(nanoseconds: Int64(frame + 1) * 20_000_000), captured: frame * 160,
           startsRun: frame == 0, isMuted: false, isAhead: false, hasMore: false),
         samples: samples)
       sequence += 1

@@ -29,7 +29,7 @@ private func read(_ text: String) {
   }
   switch AudioForkDialect().understand(text) {
   case .resume(let position), .acknowledged(let position, _):
-    demand(value?["position"]?.wholeNumber == position, "another position than in \(text)")
+    demand(value?["position"]?.wholeNumber == position.frames, "another position than in \(text)")
   case .text(let said): demand(value?["text"]?.text == said, "another text than in \(text)")
   case .ignored: demand(value?["type"] != nil, "no type, and ignored: \(text)")
   case .nonsense(let reason): demand(!reason.isEmpty, "refused without a reason")
@@ -56,11 +56,11 @@ private func write(_ text: String) {
   demand(Array(said.utf8) == Array(text.utf8), "\(said) was \(text)")
   var stream = StreamDescription(forkID: "af-1", channel: text, uniqueID: text, linkedID: text, direction: .both)
   stream.parameters = [RequestField(name: Array(text.utf8), value: Array(text.utf8))]
-  guard case .start(let start) = heard(dialect.opening(stream, position: UInt64(text.utf8.count)).first) else {
+  guard case .start(let start) = heard(dialect.opening(stream, position: Position(UInt64(text.utf8.count))).first) else {
     return demand(false, "a start is no start")
   }
   demand(start.id == "af-1" && start.position == UInt64(text.utf8.count), "\(start)")
-  guard case .stop(_, let reason) = heard(dialect.ending(stream, position: 1, reason: text).first) else {
+  guard case .stop(_, let reason) = heard(dialect.ending(stream, position: Position(1), reason: text).first) else {
     return demand(false, "a stop is no stop")
   }
   demand(Array(reason.utf8) == Array(text.utf8), "\(reason) was \(text)")

@@ -72,7 +72,9 @@ func stream(_ reader: RingReader, cursor: CursorFile?, _ input: inout Decisions)
     directions: DirectionSet(rawValue: max(1, what & 3)), wireRateHertz: what & 4 == 0 ? 8000 : 16_000, fill: what & 8 == 0,
     isStereo: what & 16 != 0)
   let stream = ForkStream(ring: reader, cursor: cursor, configuration: configuration, collectsNotes: what & 32 == 0)
-  var now: Int64 = 500_000_000
+  var now = MonotonicTime(nanoseconds: 500_000_000)
+  // This fork began when the machine did.
+  let epoch = StreamEpoch(monotonic: MonotonicTime(nanoseconds: 0), wall: WallTime(nanoseconds: 0))
   var blocks = 0
   stream.connectionOpened()
   steps: for _ in 0..<40 {
@@ -80,13 +82,13 @@ func stream(_ reader: RingReader, cursor: CursorFile?, _ input: inout Decisions)
     let before = stream.confirmedPosition
     switch step & 7 {
     case 0...2:
-      now += Int64(step >> 3) * 40_000_000
+      now += .milliseconds(Int64(step >> 3) * 40)
       do {
-        while blocks < 400, let block = try stream.nextBlock(now: now) {
+        while blocks < 400, let block = try stream.nextBlock(now: epoch.streamTime(at: now)) {
           blocks += 1
           let frames = stream.samples.count / configuration.channelCount
           demand(frames == block.frameCount && frames > 0, "\(block) has \(frames) frames")
-          demand(block.position &+ UInt64(frames) <= stream.position, "\(block) ends behind \(stream.position)")
+          demand(block.position + UInt64(frames) <= stream.position, "\(block) ends behind \(stream.position)")
         }
       } catch {
         break steps
@@ -96,22 +98,22 @@ func stream(_ reader: RingReader, cursor: CursorFile?, _ input: inout Decisions)
       _ = stream.takeNewGaps()
     case 3:
       // Held to by ForkRunner.
-      let position = input.number(bytes: step & 8 == 0 ? 2 : 8)
+      let position = Position(input.number(bytes: step & 8 == 0 ? 2 : 8))
       if position <= stream.position { stream.confirm(position: position) }
     case 4: stream.confirm(now: now, acknowledged: step & 8 == 0 ? nil : input.number(bytes: 4))
     case 5:
       stream.rewind()
-      let position = input.number(bytes: step & 8 == 0 ? 2 : 8)
-      if stream.canHaveReached(position, now: now) { stream.resume(at: step & 16 == 0 ? position : nil) }
+      let position = Position(input.number(bytes: step & 8 == 0 ? 2 : 8))
+      if stream.canHaveReached(position, now: epoch.streamTime(at: now)) { stream.resume(at: step & 16 == 0 ? position : nil) }
     case 6: stream.confirmAll()
     default: stream.save()
     }
     demand(stream.confirmedPosition >= before, "confirmed went back: \(before), \(stream.confirmedPosition)")
     demand(stream.confirmedPosition <= stream.position, "confirmed \(stream.confirmedPosition) of \(stream.position)")
-    _ = stream.counters(now: now)
+    _ = stream.counters(now: epoch.streamTime(at: now))
   }
   for gap in stream.abandonRest() { demand(gap.count > 0, "\(gap)") }
-  _ = stream.counters(now: now)
+  _ = stream.counters(now: epoch.streamTime(at: now))
   stream.close(isOver: false)
 }
 

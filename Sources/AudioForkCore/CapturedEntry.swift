@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// One entry of a ring without its samples: what capture knew when it wrote it. Fields are those of
-/// `struct af_ring_entry`; times are nanoseconds since the fork's epoch.
+/// `struct af_ring_entry`.
 package struct CapturedEntry: Sendable, Equatable {
   /// Number of the entry in its ring, from 0.
   package var sequence: UInt64
@@ -10,10 +10,10 @@ package struct CapturedEntry: Sendable, Equatable {
   /// Samples in this entry, at `rateHertz`.
   package var count: Int
   /// Media time of its run's first sample.
-  package var runNanoseconds: Int64
+  package var runStart: StreamTime
   /// Index in the run of this entry's first sample.
   package var runIndex: UInt64
-  package var arrivalNanoseconds: Int64
+  package var arrival: StreamTime
   /// Samples of its direction captured before it.
   package var captured: UInt64
   package var startsRun: Bool
@@ -24,17 +24,17 @@ package struct CapturedEntry: Sendable, Equatable {
   package var hasMore: Bool
 
   package init(
-    sequence: UInt64, direction: Direction, rateHertz: Int, count: Int, runNanoseconds: Int64, runIndex: UInt64,
-    arrivalNanoseconds: Int64, captured: UInt64, startsRun: Bool = false, isMuted: Bool = false,
+    sequence: UInt64, direction: Direction, rateHertz: Int, count: Int, runStart: StreamTime, runIndex: UInt64,
+    arrival: StreamTime, captured: UInt64, startsRun: Bool = false, isMuted: Bool = false,
     isAhead: Bool = false, hasMore: Bool = false
   ) {
     self.sequence = sequence
     self.direction = direction
     self.rateHertz = rateHertz
     self.count = count
-    self.runNanoseconds = runNanoseconds
+    self.runStart = runStart
     self.runIndex = runIndex
-    self.arrivalNanoseconds = arrivalNanoseconds
+    self.arrival = arrival
     self.captured = captured
     self.startsRun = startsRun
     self.isMuted = isMuted

@@ -22,7 +22,7 @@ package struct ClockDecision: Sendable, Equatable {
 /// Only what the ring may have lost by then is kept: the few samples before the boundary that a rate converter needs.
 package struct Checkpoint: Sendable, Equatable {
   /// Stands for a time before all times.
-  package static let neverNanoseconds: Int64 = -1_000_000_000_000_000_000
+  package static let never = StreamTime(nanoseconds: -1_000_000_000_000_000_000)
 
   /// One direction's share.
   package struct Part: Sendable, Equatable {
@@ -30,8 +30,8 @@ package struct Checkpoint: Sendable, Equatable {
     package var firstSequence: UInt64
     /// Wire-rate frames of it that the stream has passed.
     package var renderedOfFirst: Int
-    /// Newest arrival of its audio, nanoseconds since the epoch.
-    package var lastArrival: Int64
+    /// Newest arrival of its audio.
+    package var lastArrival: StreamTime
     /// Where its run goes on behind `history`; nil where nothing was converted.
     package var historyEnd: RunPoint?
     /// Captured samples before `historyEnd`.
@@ -44,10 +44,10 @@ package struct Checkpoint: Sendable, Equatable {
   package var sequence: UInt64
   /// The next block.
   package var block: Int64
-  /// Newest arrival consumed, nanoseconds since the epoch.
-  package var newestArrival: Int64
+  /// Newest arrival consumed.
+  package var newestArrival: StreamTime
   /// Arrival that ended the last silence of all directions.
-  package var resumedArrival: Int64
+  package var resumedArrival: StreamTime
   /// Totals up to the block boundary.
   package var counters: RenderCounters
   /// The direction in.
@@ -58,7 +58,7 @@ package struct Checkpoint: Sendable, Equatable {
   package var clockDecisions: [ClockDecision]
 
   /// Position of the next sample frame of the stream.
-  package var position: UInt64 { counters.position }
+  package var position: Position { counters.position }
 
   /// The oldest ring entry that a stream resumed here needs.
   package var oldestSequence: UInt64 {

@@ -8,7 +8,7 @@ extension Checkpoint {
   /// More than the longest filter: 192 kHz to 8 kHz takes 1176.
   private static let historyMax = 8_192
   private static let renderedMax = 1 << 24
-  private static let blockMax = RenderLimit.timeMaxNanoseconds / RenderLimit.blockNanoseconds
+  private static let blockMax = (RenderLimit.timeMax - .zero) / RenderLimit.blockLength
 
   /// Bytes for the cursor.
   package func encode() -> [UInt8] {
@@ -23,9 +23,9 @@ extension Checkpoint {
     writer.append(UInt32(clamping: configuration.wireRateHertz))
     writer.append(sequence)
     writer.append(block)
-    writer.append(newestArrival)
-    writer.append(resumedArrival)
-    writer.append(counters.position)
+    writer.append(newestArrival.nanoseconds)
+    writer.append(resumedArrival.nanoseconds)
+    writer.append(counters.position.frames)
     writer.append(counters.refused)
     for direction in Direction.allCases {
       writer.append(counters[direction].rendered)
@@ -46,9 +46,9 @@ extension Checkpoint {
   private func encode(_ part: Part, into writer: inout ByteWriter) {
     writer.append(part.firstSequence)
     writer.append(UInt32(clamping: part.renderedOfFirst))
-    writer.append(part.lastArrival)
+    writer.append(part.lastArrival.nanoseconds)
     writer.append(UInt32(clamping: part.historyEnd?.rateHertz ?? 0))
-    writer.append(part.historyEnd?.runNanoseconds ?? 0)
+    writer.append(part.historyEnd?.runStart.nanoseconds ?? 0)
     writer.append(part.historyEnd?.runIndex ?? 0)
     writer.append(UInt16(clamping: part.history.count))
     for sample in part.history { writer.append(sample) }
@@ -64,7 +64,7 @@ extension Checkpoint {
       let rate = reader.next(UInt32.self), RenderLimit.isUsable(rateHertz: Int(rate)),
       let sequence = reader.next(UInt64.self), sequence <= UInt64.max / 4,
       let block = reader.next(Int64.self), block >= 0, block <= Checkpoint.blockMax,
-      let newest = Checkpoint.time(&reader), newest >= 0, let resumed = Checkpoint.time(&reader),
+      let newest = Checkpoint.time(&reader), newest >= .zero, let resumed = Checkpoint.time(&reader),
       let position = reader.next(UInt64.self), position <= UInt64(block) * UInt64(rate),
       let refused = reader.next(UInt64.self),
       let (inCounters, inPart) = Checkpoint.direction(&reader, sequence: sequence),
@@ -72,7 +72,7 @@ extension Checkpoint {
       let decisions = Checkpoint.decisions(&reader), reader.isAtEnd
     else { return nil }
     var counters = RenderCounters()
-    counters.position = position
+    counters.position = Position(position)
     counters.refused = refused
     counters.in = inCounters
     counters.out = outCounters
@@ -90,10 +90,10 @@ extension Checkpoint {
   }
 
   /// A time that can be subtracted from another without overflow.
-  private static func time(_ reader: inout ByteReader) -> Int64? {
-    guard let time = reader.next(Int64.self), time >= neverNanoseconds, time <= RenderLimit.timeMaxNanoseconds
-    else { return nil }
-    return time
+  private static func time(_ reader: inout ByteReader) -> StreamTime? {
+    guard let nanoseconds = reader.next(Int64.self) else { return nil }
+    let time = StreamTime(nanoseconds: nanoseconds)
+    return time >= never && time <= RenderLimit.timeMax ? time : nil
   }
 
   private static func direction(_ reader: inout ByteReader, sequence: UInt64) -> (DirectionCounters, Part)? {
@@ -119,7 +119,7 @@ extension Checkpoint {
     counters.overrun = overrun
     counters.ahead = ahead
     counters.fill = fill
-    let end = rate == 0 ? nil : RunPoint(rateHertz: Int(rate), runNanoseconds: run, runIndex: runIndex)
+    let end = rate == 0 ? nil : RunPoint(rateHertz: Int(rate), runStart: StreamTime(nanoseconds: run), runIndex: runIndex)
     guard end != nil || history.isEmpty else { return nil }
     return (
       counters,

@@ -136,7 +136,7 @@ struct DirectionQueue {
       entries.storage.append(
         QueuedEntry(
           sequence: sequence, start: end, frames: 0, count: count, captured: tailCaptured, gap: reason,
-          run: RunPoint(rateHertz: 0, runNanoseconds: 0, runIndex: 0), historyMax: 0))
+          run: RunPoint(rateHertz: 0, runStart: .zero, runIndex: 0), historyMax: 0))
     }
     tailCaptured = upTo
   }

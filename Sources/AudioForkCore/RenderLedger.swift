@@ -12,7 +12,7 @@ struct RenderLedger {
     for index in ranges.indices.reversed().prefix(4) {
       let last = ranges[index]
       guard last.kind == range.kind, last.direction == range.direction else { continue }
-      guard last.position &+ last.frames == range.position else { break }
+      guard last.position + last.frames == range.position else { break }
       ranges[index].frames &+= range.frames
       return
     }

@@ -29,9 +29,9 @@ struct RenderTimeline: ~Copyable {
   private(set) var shift = PerDirection<Int64>(in: 0, out: 0)
 
   /// Newest arrival consumed. From 0, as in the model: a first entry within 160 ms of the epoch ends no silence.
-  private var newest: Int64 = 0
-  private var lastArrival = PerDirection<Int64>(in: Checkpoint.neverNanoseconds, out: Checkpoint.neverNanoseconds)
-  private var resumed = Checkpoint.neverNanoseconds
+  private var newest = StreamTime.zero
+  private var lastArrival = PerDirection(in: Checkpoint.never, out: Checkpoint.never)
+  private var resumed = Checkpoint.never
   private var isFinishing = false
   /// Set while entries that were consumed before a break are read again.
   private var replaying: Checkpoint?
@@ -72,7 +72,7 @@ struct RenderTimeline: ~Copyable {
 
   private var hasTwoDirections: Bool { hasIn && hasOut }
   private var frontierFrames: Int64 { frontier &* Int64(blockFrames) }
-  private var frontierNanoseconds: Int64 { frontier &* RenderLimit.blockNanoseconds }
+  private var frontierTime: StreamTime { .zero + RenderLimit.blockLength * frontier }
 
   // MARK: Entries
 
@@ -128,8 +128,8 @@ struct RenderTimeline: ~Copyable {
 
   /// What decisions know of an entry: when it arrived.
   private mutating func note(_ entry: CapturedEntry) {
-    let arrival = entry.arrivalNanoseconds
-    if arrival &- newest > RenderLimit.silenceNanoseconds { resumed = arrival }
+    let arrival = entry.arrival
+    if arrival - newest > RenderLimit.silence { resumed = arrival }
     lastArrival[entry.direction] = arrival
     newest = max(newest, arrival)
   }
@@ -137,47 +137,31 @@ struct RenderTimeline: ~Copyable {
   /// The frames that an entry takes by its own account, or nil for one that cannot be true. Entries of a run abut
   /// exactly, whatever their rate.
   private func span(of entry: CapturedEntry, available: Int) -> Range<Int64>? {
-    let arrival = entry.arrivalNanoseconds
+    let arrival = entry.arrival
     guard RenderLimit.isUsable(rateHertz: entry.rateHertz), entry.count > 0, entry.count <= available,
-      entry.count <= RenderLimit.entrySamplesMax, arrival >= 0, arrival <= RenderLimit.timeMaxNanoseconds,
-      entry.runNanoseconds >= 0 &- RenderLimit.timeMaxNanoseconds,
-      entry.runNanoseconds <= RenderLimit.timeMaxNanoseconds, entry.runIndex <= RenderLimit.runIndexMax,
-      !configuration.fill || arrival &- max(newest, frontierNanoseconds) <= RenderLimit.arrivalJumpMaxNanoseconds
+      entry.count <= RenderLimit.entrySamplesMax, arrival >= .zero, arrival <= RenderLimit.timeMax,
+      entry.runStart >= RenderLimit.timeMin, entry.runStart <= RenderLimit.timeMax, entry.runIndex <= RenderLimit.runIndexMax,
+      !configuration.fill || arrival - max(newest, frontierTime) <= RenderLimit.arrivalJumpMax
     else { return nil }
     // No channel captures more than the highest rate since the epoch; the hour is slack for frames that came early.
-    let capturedMax = UInt64(arrival / 1_000_000_000 + 3600) &* UInt64(RenderLimit.rateHertzMax)
+    let capturedMax = RenderLimit.rateMax.frames(inSeconds: UInt64((arrival - .zero).wholeSeconds + 3600))
     guard entry.captured <= capturedMax else { return nil }
-    let wireRate = Int64(configuration.wireRateHertz)
-    let runStart = wireFrames(ofNanoseconds: entry.runNanoseconds)
-    let lower = runStart &+ wireFrames(ofSamples: entry.runIndex, rate: entry.rateHertz)
-    let upper = runStart &+ wireFrames(ofSamples: entry.runIndex &+ UInt64(entry.count), rate: entry.rateHertz)
-    let latest = wireFrames(ofNanoseconds: arrival) &+ wireRate &* RenderLimit.mediaBeyondArrivalMaxSeconds
+    let wireRate = configuration.wireRate
+    let rate = SampleRate(hertz: entry.rateHertz)
+    let runStart = wireRate.frame(at: entry.runStart)
+    let lower = runStart &+ wireRate.frame(atOrAfter: entry.runIndex, of: rate)
+    let upper = runStart &+ wireRate.frame(atOrAfter: entry.runIndex &+ UInt64(entry.count), of: rate)
+    let latest = wireRate.frame(at: arrival + RenderLimit.mediaBeyondArrivalMax)
     guard lower <= upper, lower <= latest else { return nil }
     return lower..<upper
-  }
-
-  /// Nanoseconds as frames, rounded to the nearest; exact for whole seconds, so that nothing drifts.
-  private func wireFrames(ofNanoseconds nanoseconds: Int64) -> Int64 {
-    let wireRate = Int64(configuration.wireRateHertz)
-    var seconds = nanoseconds / 1_000_000_000
-    var rest = nanoseconds % 1_000_000_000
-    if rest < 0 { (seconds, rest) = (seconds &- 1, rest &+ 1_000_000_000) }
-    return seconds &* wireRate &+ (rest &* wireRate &+ 500_000_000) / 1_000_000_000
-  }
-
-  /// The first frame at or after the sample with this index in a run.
-  private func wireFrames(ofSamples index: UInt64, rate: Int) -> Int64 {
-    let wireRate = UInt64(configuration.wireRateHertz)
-    let hertz = UInt64(rate)
-    return Int64(truncatingIfNeeded: index / hertz &* wireRate &+ (index % hertz &* wireRate &+ hertz &- 1) / hertz)
   }
 
   // MARK: Decisions
 
   /// Why a block may be rendered.
   private struct Decision {
-    /// When it became decidable, nanoseconds since the epoch.
-    var completedAt: Int64
+    /// When it became decidable.
+    var completedAt: StreamTime
     /// The first block that the same reason does not reach.
     var until: Int64 = .max
     var isByClock = false
@@ -187,7 +171,7 @@ struct RenderTimeline: ~Copyable {
   private func decision() -> Decision? {
     guard replaying == nil else { return nil }
     let blockEnd = frontierFrames &+ Int64(blockFrames)
-    let time = frontierNanoseconds
+    let time = frontierTime
     let lacksIn = hasIn && queues.in.end < blockEnd
     let lacksOut = hasOut && queues.out.end < blockEnd
     if !lacksIn && !lacksOut { return Decision(completedAt: newest) }
@@ -196,33 +180,33 @@ struct RenderTimeline: ~Copyable {
     }
     if hasTwoDirections && lacksIn != lacksOut {
       let last = lacksIn ? lastArrival.in : lastArrival.out
-      let isAbsent = newest &- last >= RenderLimit.absentNanoseconds
-      let wait = isAbsent ? RenderLimit.waitAbsentNanoseconds : RenderLimit.waitNanoseconds
+      let isAbsent = newest - last >= RenderLimit.absent
+      let wait = isAbsent ? RenderLimit.waitAbsent : RenderLimit.wait
       // After a silence of all directions both may come back first.
-      let isSettled = time >= resumed || newest >= resumed &+ RenderLimit.waitNanoseconds
-      let until = (newest &- wait) / RenderLimit.blockNanoseconds
+      let isSettled = time >= resumed || newest >= resumed + RenderLimit.wait
+      let until = (newest - wait - .zero) / RenderLimit.blockLength
       if isSettled && frontier < until { return Decision(completedAt: newest, until: until) }
       // In a silence nothing newer comes that could decide it.
     }
     guard clockDecisions.contains(where: { $0.sequence <= nextSequence && frontier < $0.to }) else { return nil }
     let until = clockDecisions.reduce(frontier) { $1.sequence <= nextSequence ? max($0, $1.to) : $0 }
     return Decision(
-      completedAt: time &+ RenderLimit.blockNanoseconds &+ idleNanoseconds, until: until, isByClock: true)
+      completedAt: time + RenderLimit.blockLength + idle, until: until, isByClock: true)
   }
 
   /// How far the clock's fill stays behind the clock.
-  private var idleNanoseconds: Int64 {
+  private var idle: Nanoseconds {
     let idle =
-      hasTwoDirections ? RenderLimit.idleFillNanoseconds : RenderLimit.idleFillOneDirectionNanoseconds
-    return idle &+ RenderLimit.idleSlackNanoseconds
+      hasTwoDirections ? RenderLimit.idleFill : RenderLimit.idleFillOneDirection
+    return idle + RenderLimit.idleSlack
   }
 
   /// Lets the clock decide blocks that lack a direction when all have been silent for so long, and remembers that it
   /// did. One direction may end a little earlier than the other, or reach ahead. `onlyWaiting`: only blocks that have
   /// audio of one, so that what comes later is not shifted behind fill that nobody is sent.
-  mutating func clock(now: Int64, onlyWaiting: Bool) {
-    guard replaying == nil, !isFinishing, now >= 0, now <= RenderLimit.timeMaxNanoseconds else { return }
-    var target = (now &- idleNanoseconds) / RenderLimit.blockNanoseconds
+  mutating func clock(now: StreamTime, onlyWaiting: Bool) {
+    guard replaying == nil, !isFinishing, now >= .zero, now <= RenderLimit.timeMax else { return }
+    var target = (now - idle - .zero) / RenderLimit.blockLength
     if onlyWaiting {
       let frames = Int64(blockFrames)
       target = min(target, (max(queues.in.end, queues.out.end) &+ frames &- 1) / frames)
@@ -231,7 +215,7 @@ struct RenderTimeline: ~Copyable {
     let lacksIn = !hasIn || queues.in.end < blockEnd
     let lacksOut = !hasOut || queues.out.end < blockEnd
     // Where one reaches the block, the other is waited for by arrivals as long as there are any.
-    let isSilent = now &- newest > RenderLimit.silenceNanoseconds
+    let isSilent = now - newest > RenderLimit.silence
     guard target > frontier, lacksIn && lacksOut || (lacksIn || lacksOut) && isSilent else { return }
     if let last = clockDecisions.last, last.sequence == nextSequence {
       guard target > last.to else { return }
@@ -274,7 +258,7 @@ struct RenderTimeline: ~Copyable {
     return nil
   }
 
-  private mutating func renderBlock(into output: inout [Int16], completedAt: Int64) -> RenderedBlock {
+  private mutating func renderBlock(into output: inout [Int16], completedAt: StreamTime) -> RenderedBlock {
     let start = frontierFrames
     let position = ledger.counters.position
     var covered = PerDirection(in: 0, out: 0)
@@ -315,14 +299,14 @@ struct RenderTimeline: ~Copyable {
     ledger.counters.in.fill &+= UInt64(fillIn)
     ledger.counters.out.fill &+= UInt64(fillOut)
     frontier &+= 1
-    ledger.counters.position &+= UInt64(frames)
+    ledger.counters.position += UInt64(frames)
     if configuration.isStereo { interleave(into: &output) }
     return RenderedBlock(position: position, frameCount: frames, fill: fillIn + fillOut, completedAt: completedAt)
   }
 
   /// Notes what of a block a direction does not cover, and what of it is muted. `isCut`: only frames that some
   /// direction covers are in the stream.
-  private mutating func note(_ direction: Direction, _ ranges: BlockRanges, _ covered: Int, _ position: UInt64, isCut: Bool) {
+  private mutating func note(_ direction: Direction, _ ranges: BlockRanges, _ covered: Int, _ position: Position, isCut: Bool) {
     for range in ranges.muted { note(.muted, direction, range, position, isCut: isCut) }
     guard covered < blockFrames else { return }
     var done = 0
@@ -334,13 +318,13 @@ struct RenderTimeline: ~Copyable {
   }
 
   private mutating func note(
-    _ kind: StreamRange.Kind, _ direction: Direction, _ range: Range<Int>, _ position: UInt64, isCut: Bool
+    _ kind: StreamRange.Kind, _ direction: Direction, _ range: Range<Int>, _ position: Position, isCut: Bool
   ) {
     let first = isCut ? kept(before: range.lowerBound) : range.lowerBound
     let end = isCut ? kept(before: range.upperBound) : range.upperBound
     guard end > first else { return }
     ledger.note(
-      StreamRange(kind, direction, position: position &+ UInt64(first), frames: UInt64(end - first)))
+      StreamRange(kind, direction, position: position + UInt64(first), frames: UInt64(end - first)))
   }
 
   /// Frames of a cut block that were kept before this one.

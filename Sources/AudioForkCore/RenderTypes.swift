@@ -1,42 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Numbers of the rendering rule (DESIGN §3). Times are nanoseconds.
+/// Numbers of the rendering rule.
 package enum RenderLimit {
   /// Blocks of 20 ms; block b starts at b × 20 ms.
   package static let blocksPerSecond = 50
-  package static let blockNanoseconds: Int64 = 20_000_000
+  package static let blockLength = Nanoseconds.milliseconds(20)
   /// W: how long a block waits for a direction that is missing.
-  package static let waitNanoseconds: Int64 = 160_000_000
-  /// The same once that direction has had no media for `absentNanoseconds`.
-  package static let waitAbsentNanoseconds: Int64 = 40_000_000
+  package static let wait = Nanoseconds.milliseconds(160)
+  /// The same once that direction has had no media for `absent`.
+  package static let waitAbsent = Nanoseconds.milliseconds(40)
   /// A direction without media for so long is waited for only shortly.
-  package static let absentNanoseconds: Int64 = 500_000_000
+  package static let absent = Nanoseconds.milliseconds(500)
   /// All directions silent for longer than this: the next entry ends a silence, and both may come back first.
-  package static let silenceNanoseconds: Int64 = 160_000_000
+  package static let silence = Nanoseconds.milliseconds(160)
   /// How far fill stays behind the clock while nothing is captured, with two directions and with one.
-  package static let idleFillNanoseconds: Int64 = 2_000_000_000
+  package static let idleFill = Nanoseconds.seconds(2)
   /// The same with one direction: no other one has to be kept in step.
-  package static let idleFillOneDirectionNanoseconds: Int64 = 300_000_000
+  package static let idleFillOneDirection = Nanoseconds.milliseconds(300)
   /// What an entry may take from its arrival to us before the clock speaks for it.
-  package static let idleSlackNanoseconds: Int64 = 100_000_000
+  package static let idleSlack = Nanoseconds.milliseconds(100)
   /// Clock decisions remembered since the oldest unconfirmed checkpoint; beyond it the clock fills nothing, so
   /// that a checkpoint stays small. Confirmation empties the list.
   package static let clockDecisionsMax = 128
   /// Longer than any call: times and indices beyond are a broken ring and would only cause overflow.
-  package static let timeMaxNanoseconds: Int64 = 315_360_000_000_000_000
+  package static let timeMax = StreamTime(nanoseconds: 315_360_000_000_000_000)
+  /// No run begins longer before the fork's start.
+  package static let timeMin = StreamTime(nanoseconds: -315_360_000_000_000_000)
   /// The same for the index of a sample in its run.
   package static let runIndexMax: UInt64 = 1 << 46
   /// With fill, an entry that arrived so much after everything known is broken: it would be answered with days of
   /// fill. Without fill a hole of any length costs nothing.
-  package static let arrivalJumpMaxNanoseconds: Int64 = 86_400_000_000_000
+  package static let arrivalJumpMax = Nanoseconds.seconds(86_400)
   /// Capture never places audio more than two seconds beyond its arrival.
-  package static let mediaBeyondArrivalMaxSeconds: Int64 = 60
+  package static let mediaBeyondArrivalMax = Nanoseconds.seconds(60)
   /// What the ring's 16-bit count can say.
   package static let entrySamplesMax = 65_535
   /// Rates of Asterisk's signed linear formats.
   package static let rateHertzMin = 8_000
   /// See `rateHertzMin`.
   package static let rateHertzMax = 192_000
+  static let rateMax = SampleRate(hertz: rateHertzMax)
 
   /// Whether blocks of 20 ms at this rate have a whole number of sample frames and the rate is one of audio.
   package static func isUsable(rateHertz: Int) -> Bool {
@@ -67,7 +70,7 @@ package struct RenderConfiguration: Sendable, Equatable {
   /// Directions that the fork carries. More than one is mixed.
   package let directions: DirectionSet
   /// Rate of the rendered stream: 8000 … 192000, a multiple of 50.
-  package let wireRateHertz: Int
+  package let wireRate: SampleRate
   /// Whether missing audio is replaced by zeros, so that the stream is continuous (false: option `n`).
   package let fill: Bool
   /// Whether in and out stand beside each other, interleaved (in left), instead of being mixed.
@@ -83,12 +86,15 @@ package struct RenderConfiguration: Sendable, Equatable {
   ) {
     precondition(RenderLimit.isUsable(rateHertz: wireRateHertz), "wire rate out of range when configuring rendering")
     self.directions = directions
-    self.wireRateHertz = wireRateHertz
+    wireRate = SampleRate(hertz: wireRateHertz)
     self.fill = fill
     self.isStereo = isStereo && directions.contains(.in) && directions.contains(.out)
     self.gainIn = gainIn
     self.gainOut = gainOut
   }
+
+  /// `wireRate` in hertz.
+  package var wireRateHertz: Int { wireRate.hertz }
 
   /// Samples in a sample frame.
   package var channelCount: Int { isStereo ? 2 : 1 }
@@ -100,16 +106,16 @@ package struct RenderConfiguration: Sendable, Equatable {
 /// A piece of the rendered stream: 20 ms, or less where fill is off.
 package struct RenderedBlock: Sendable, Equatable {
   /// Index in the stream of its first sample frame.
-  package var position: UInt64
+  package var position: Position
   /// Its length in sample frames; a frame of a stereo stream is two samples.
   package var frameCount: Int
   /// Sample frames without audio, summed over the directions.
   package var fill: Int
-  /// When the block became decidable, nanoseconds since the epoch: the arrival of the entry that completed it,
+  /// When the block became decidable: the arrival of the entry that completed it,
   /// or the time at which the clock spoke for it.
-  package var completedAt: Int64
+  package var completedAt: StreamTime
 
-  package init(position: UInt64, frameCount: Int, fill: Int, completedAt: Int64) {
+  package init(position: Position, frameCount: Int, fill: Int, completedAt: StreamTime) {
     self.position = position
     self.frameCount = frameCount
     self.fill = fill
@@ -139,9 +145,9 @@ package struct Gap: Sendable, Hashable {
   /// Why they are missing.
   package var reason: Reason
   /// Position of the block in which the stream passed over them (wire rate).
-  package var position: UInt64
+  package var position: Position
 
-  package init(direction: Direction, start: UInt64, count: UInt64, reason: Reason, position: UInt64) {
+  package init(direction: Direction, start: UInt64, count: UInt64, reason: Reason, position: Position) {
     self.direction = direction
     self.start = start
     self.count = count
@@ -162,10 +168,10 @@ package struct StreamRange: Sendable, Equatable {
   package var kind: Kind
   package var direction: Direction
   /// Index in the stream of its first sample frame.
-  package var position: UInt64
+  package var position: Position
   package var frames: UInt64
 
-  package init(_ kind: Kind, _ direction: Direction, position: UInt64, frames: UInt64) {
+  package init(_ kind: Kind, _ direction: Direction, position: Position, frames: UInt64) {
     self.kind = kind
     self.direction = direction
     self.position = position
@@ -191,7 +197,7 @@ package struct DirectionCounters: Sendable, Equatable {
 /// Totals since the fork's start, as of the current block boundary. Part of the checkpoint: they survive a resume.
 package struct RenderCounters: Sendable, Equatable {
   /// Sample frames in the stream so far; the position of the next block.
-  package var position: UInt64 = 0
+  package var position = Position.zero
   /// What the party says, and what it hears.
   package var `in` = DirectionCounters()
   package var out = DirectionCounters()

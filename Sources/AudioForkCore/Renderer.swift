@@ -59,10 +59,10 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
     timeline.nextBlock(into: &output)
   }
 
-  /// Tells the time, nanoseconds since the epoch. While no direction delivers, it makes fill due, and the audio that
+  /// Tells the time. While no direction delivers, it makes fill due, and the audio that
   /// waits for another direction; take the blocks afterwards. To be called only when every published entry has been consumed.
   /// Where nobody wants fill, `onlyWaiting` makes only that audio due.
-  package mutating func clock(now: Int64, onlyWaiting: Bool = false) {
+  package mutating func clock(now: StreamTime, onlyWaiting: Bool = false) {
     timeline.clock(now: now, onlyWaiting: onlyWaiting)
   }
 
@@ -74,7 +74,7 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
 
   /// What follows gets higher positions: a gap that takes none lies before it, and the positions up to there are taken
   /// by what was in the stream when it was rendered for the first time.
-  package mutating func advancePosition(by frames: UInt64) { timeline.ledger.counters.position &+= frames }
+  package mutating func advancePosition(by frames: UInt64) { timeline.ledger.counters.position += frames }
 
   /// Gaps passed since the last call, in the stream's order. Fetch them before using `checkpoint`: a stream resumed
   /// there does not report them again. Also fetch them after the last `nextBlock`.
@@ -108,7 +108,7 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
   }
 
   /// Position of the next block's first sample frame.
-  package var position: UInt64 { timeline.ledger.counters.position }
+  package var position: Position { timeline.ledger.counters.position }
 
   /// Totals as of the current block boundary.
   package var counters: RenderCounters { timeline.ledger.counters }

@@ -30,17 +30,17 @@ package struct NoConverter: SampleRateConverter {
 /// A point in a run of captured audio: the sample with this index, of the run that began at this media time.
 package struct RunPoint: Sendable, Equatable {
   package var rateHertz: Int
-  package var runNanoseconds: Int64
+  package var runStart: StreamTime
   package var runIndex: UInt64
 
-  package init(rateHertz: Int, runNanoseconds: Int64, runIndex: UInt64) {
+  package init(rateHertz: Int, runStart: StreamTime, runIndex: UInt64) {
     self.rateHertz = rateHertz
-    self.runNanoseconds = runNanoseconds
+    self.runStart = runStart
     self.runIndex = runIndex
   }
 
   init(_ entry: CapturedEntry) {
-    self.init(rateHertz: entry.rateHertz, runNanoseconds: entry.runNanoseconds, runIndex: entry.runIndex)
+    self.init(rateHertz: entry.rateHertz, runStart: entry.runStart, runIndex: entry.runIndex)
   }
 
   func advanced(by count: Int) -> RunPoint {

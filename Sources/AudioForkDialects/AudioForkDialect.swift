@@ -24,7 +24,7 @@ package struct AudioForkDialect: Dialect {
     RawDialect(encoding: encoding).requestHeaders(stream)
   }
 
-  package func opening(_ stream: StreamDescription, position: UInt64) -> [DialectMessage] {
+  package func opening(_ stream: StreamDescription, position: Position) -> [DialectMessage] {
     let parameters = stream.parameters.map { field in
       (name: String(decoding: field.name, as: UTF8.self), value: JSONValue.string(String(decoding: field.value, as: UTF8.self)))
     }
@@ -35,19 +35,19 @@ package struct AudioForkDialect: Dialect {
       ("direction", .string(stream.direction.word.description)), ("format", .string(stream.format)),
       ("rate", JSONValue(stream.rateHertz)), ("channels", JSONValue(stream.channelCount)),
       ("parameters", .object(parameters)), ("acknowledge", .string(stream.acknowledgement.rawValue)),
-      ("position", JSONValue(position)),
+      ("position", JSONValue(position.frames)),
     ]
     if !stream.secret.isEmpty { members.append(("secret", .string(stream.secret))) }
     return [.text(JSONValue.object(members).encoded)]
   }
 
-  package func encode(_ samples: [Int16], at position: UInt64, into message: inout [UInt8]) {
+  package func encode(_ samples: [Int16], at position: Position, into message: inout [UInt8]) {
     message.removeAll(keepingCapacity: true)
     message.reserveCapacity(AudioForkDialect.positionBytes + samples.count * encoding.bytesPerSample)
     var shift: UInt64 = 64
     while shift > 0 {
       shift &-= 8
-      message.append(UInt8(truncatingIfNeeded: position &>> shift))
+      message.append(UInt8(truncatingIfNeeded: position.frames &>> shift))
     }
     encoding.append(samples, to: &message)
   }
@@ -57,22 +57,22 @@ package struct AudioForkDialect: Dialect {
     switch note {
     case .gap(let gap):
       value = [
-        "type": "gap", "direction": AudioForkDialect.word(gap.direction), "position": JSONValue(gap.position),
+        "type": "gap", "direction": AudioForkDialect.word(gap.direction), "position": JSONValue(gap.position.frames),
         "start": JSONValue(gap.start), "samples": JSONValue(gap.count), "reason": .string(gap.reason.word),
       ]
     case .fill(let direction, let position, let frames):
       value = [
-        "type": "fill", "direction": AudioForkDialect.word(direction), "position": JSONValue(position),
+        "type": "fill", "direction": AudioForkDialect.word(direction), "position": JSONValue(position.frames),
         "frames": JSONValue(frames),
       ]
     case .mute(let direction, let position, let frames):
       value = [
-        "type": "mute", "direction": AudioForkDialect.word(direction), "position": JSONValue(position),
+        "type": "mute", "direction": AudioForkDialect.word(direction), "position": JSONValue(position.frames),
         "frames": JSONValue(frames),
       ]
     case .digit(let direction, let position, let digit, let milliseconds):
       value = [
-        "type": "dtmf", "direction": AudioForkDialect.word(direction), "position": JSONValue(position),
+        "type": "dtmf", "direction": AudioForkDialect.word(direction), "position": JSONValue(position.frames),
         "digit": .string(String(Character(Unicode.Scalar(digit)))), "milliseconds": JSONValue(milliseconds),
       ]
     }
@@ -99,12 +99,12 @@ package struct AudioForkDialect: Dialect {
     switch type {
     case "resume":
       guard let position = value["position"]?.wholeNumber else { return .nonsense("a resume without a position") }
-      return .resume(position)
+      return .resume(Position(position))
     case "ack":
       guard let position = value["position"]?.wholeNumber else { return .nonsense("an ack without a position") }
       // A level of a later version says at least that it was received.
       let level = value["level"]?.text.flatMap { AcknowledgementLevel(rawValue: $0) } ?? .received
-      return .acknowledged(position, level)
+      return .acknowledged(Position(position), level)
     case "text":
       guard let text = value["text"]?.text else { return .nonsense("a text without text") }
       return .text(text)
@@ -112,8 +112,8 @@ package struct AudioForkDialect: Dialect {
     }
   }
 
-  package func ending(_ stream: StreamDescription, position: UInt64, reason: String) -> [DialectMessage] {
-    let stop: JSONValue = ["type": "stop", "position": JSONValue(position), "reason": .string(reason)]
+  package func ending(_ stream: StreamDescription, position: Position, reason: String) -> [DialectMessage] {
+    let stop: JSONValue = ["type": "stop", "position": JSONValue(position.frames), "reason": .string(reason)]
     return [.text(stop.encoded)]
   }
 }

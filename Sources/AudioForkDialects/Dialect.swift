@@ -69,11 +69,11 @@ package enum StreamNote: Sendable, Equatable {
   /// Captured samples that the stream lacks.
   case gap(Gap)
   /// A direction has no audio in these sample frames: zeros stand there, or the other direction alone.
-  case fill(Direction, position: UInt64, frames: UInt64)
+  case fill(Direction, position: Position, frames: UInt64)
   /// A direction is muted in these sample frames.
-  case mute(Direction, position: UInt64, frames: UInt64)
+  case mute(Direction, position: Position, frames: UInt64)
   /// A digit was pressed; `milliseconds` long.
-  case digit(Direction, position: UInt64, digit: UInt8, milliseconds: UInt64)
+  case digit(Direction, position: Position, digit: UInt8, milliseconds: UInt64)
 }
 
 /// What a server's text message means.
@@ -81,9 +81,9 @@ package enum ServerWord: Sendable, Equatable {
   /// For the dialplan.
   case text(String)
   /// Answer to the opening: the server has the stream up to this position.
-  case resume(UInt64)
+  case resume(Position)
   /// The server has the stream up to this position.
-  case acknowledged(UInt64, AcknowledgementLevel)
+  case acknowledged(Position, AcknowledgementLevel)
   /// Nothing that concerns us.
   case ignored
   /// Not what the dialect allows; what it is, for the log and the Close frame.
@@ -102,10 +102,10 @@ package protocol Dialect: Sendable {
   /// Fields for the upgrade request.
   func requestHeaders(_ stream: StreamDescription) -> [DialectHeader]
   /// Sent on each new connection, before any audio. `position`: what is before it is delivered.
-  func opening(_ stream: StreamDescription, position: UInt64) -> [DialectMessage]
+  func opening(_ stream: StreamDescription, position: Position) -> [DialectMessage]
   /// Makes a block's samples, the first of them at `position`, into the payload of one binary message. `message` is
   /// emptied first.
-  func encode(_ samples: [Int16], at position: UInt64, into message: inout [UInt8])
+  func encode(_ samples: [Int16], at position: Position, into message: inout [UInt8])
   /// Bytes that `encode` puts in front of the samples.
   var audioHeaderBytes: Int { get }
   /// Whether the server is told notes, and the message for one.
@@ -116,5 +116,5 @@ package protocol Dialect: Sendable {
   /// What a text message of the server means.
   func understand(_ text: String) -> ServerWord
   /// Sent when all audio has been, before the Close frame; `position` is the stream's end.
-  func ending(_ stream: StreamDescription, position: UInt64, reason: String) -> [DialectMessage]
+  func ending(_ stream: StreamDescription, position: Position, reason: String) -> [DialectMessage]
 }

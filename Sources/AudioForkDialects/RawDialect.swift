@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkCore
+package import AudioForkCore
 package import AudioForkOptions
 
 /// `w(raw)`, the default: binary messages of s16le samples and nothing else, so that servers written for the original
@@ -50,9 +50,9 @@ package struct RawDialect: Dialect {
   package var tellsNotes: Bool { false }
   package var audioHeaderBytes: Int { 0 }
 
-  package func opening(_ stream: StreamDescription, position: UInt64) -> [DialectMessage] { [] }
+  package func opening(_ stream: StreamDescription, position: Position) -> [DialectMessage] { [] }
 
-  package func encode(_ samples: [Int16], at position: UInt64, into message: inout [UInt8]) {
+  package func encode(_ samples: [Int16], at position: Position, into message: inout [UInt8]) {
     message.removeAll(keepingCapacity: true)
     encoding.append(samples, to: &message)
   }
@@ -60,7 +60,7 @@ package struct RawDialect: Dialect {
   package func message(for note: StreamNote) -> DialectMessage? { nil }
   package func message(text: String) -> DialectMessage { .text(text) }
   package func understand(_ text: String) -> ServerWord { .text(text) }
-  package func ending(_ stream: StreamDescription, position: UInt64, reason: String) -> [DialectMessage] { [] }
+  package func ending(_ stream: StreamDescription, position: Position, reason: String) -> [DialectMessage] { [] }
 }
 
 extension WireEncoding {

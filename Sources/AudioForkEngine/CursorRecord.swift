@@ -5,8 +5,8 @@ package import AudioForkCore
 package struct CursorRecord: Equatable, Sendable {
   /// Where the next engine goes on.
   package var checkpoint: Checkpoint?
-  /// When the last block before the checkpoint became decidable, nanoseconds since the epoch.
-  package var completedAt: Int64 = 0
+  /// When the last block before the checkpoint became decidable.
+  package var completedAt = StreamTime.zero
   /// Connections that were opened so far.
   package var connections: UInt64 = 0
   /// Audio bytes written to sockets so far.
@@ -39,7 +39,7 @@ package struct CursorRecord: Equatable, Sendable {
         encoded.append(UInt8(truncatingIfNeeded: number &>> shift))
       }
     }
-    for number in [UInt64(bitPattern: completedAt), connections, bytes, textsDropped, gaps, skipped, ponged] { append(number) }
+    for number in [UInt64(bitPattern: completedAt.nanoseconds), connections, bytes, textsDropped, gaps, skipped, ponged] { append(number) }
     for gaps in [reportedIn, reportedOut] {
       encoded.append(UInt8(clamping: gaps.ranges.count))
       for range in gaps.ranges {
@@ -60,8 +60,8 @@ package struct CursorRecord: Equatable, Sendable {
       let skipped = CursorRecord.number(&rest), let ponged = CursorRecord.number(&rest), let gapsIn = CursorRecord.gaps(&rest),
       let gapsOut = CursorRecord.gaps(&rest)
     else { return nil }
-    completedAt = Int64(bitPattern: completed)
-    guard completedAt >= 0, completedAt <= RenderLimit.timeMaxNanoseconds else { return nil }
+    completedAt = StreamTime(nanoseconds: Int64(bitPattern: completed))
+    guard completedAt >= .zero, completedAt <= RenderLimit.timeMax else { return nil }
     self.connections = connections
     self.bytes = count
     textsDropped = dropped

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkCore
 
 /// What is known about the way of one connection's audio: which checkpoints were sent when, and which of them counts
 /// as delivered.
@@ -13,15 +14,15 @@ package struct DeliveryWindow<Mark> {
   private struct Sent {
     var mark: Mark
     /// Position of the stream at the mark.
-    var position: UInt64
-    var at: Int64
+    var position: Position
+    var at: MonotonicTime
     /// Bytes of the connection up to and with this mark.
     var offset: UInt64
     var isWhole: Bool
   }
 
-  package static var spacingNanoseconds: Int64 { 50_000_000 }
-  package static var ageNanoseconds: Int64 { 200_000_000 }
+  package static var spacing: Nanoseconds { .milliseconds(50) }
+  package static var age: Nanoseconds { .milliseconds(200) }
   /// More than a socket's buffers hold, and than five seconds of blocks; beyond it marks get coarser, so that memory stays
   /// bounded.
   package static var sentMax: Int { 256 }
@@ -29,28 +30,28 @@ package struct DeliveryWindow<Mark> {
   /// The newest mark that counts as delivered.
   package private(set) var confirmed: Mark
   /// Its position: asked for with each block, where the whole mark would be copied.
-  package private(set) var confirmedPosition: UInt64
+  package private(set) var confirmedPosition: Position
   private var sent: [Sent] = []
   /// Marks of a connection that is gone; a server that says how far it came makes use of them.
   private var left: [Sent] = []
 
   /// Begins at a mark that counts as delivered: the fork's start, or what an earlier engine left.
-  package init(confirmed: Mark, position: UInt64 = 0) {
+  package init(confirmed: Mark, position: Position = .zero) {
     self.confirmed = confirmed
     confirmedPosition = position
   }
 
   /// Whether a mark sent now would be far enough from the last one to be worth keeping.
-  package func wantsMark(now: Int64) -> Bool {
+  package func wantsMark(now: MonotonicTime) -> Bool {
     guard let last = sent.last else { return true }
-    return now &- last.at >= Self.spacingNanoseconds
+    return now - last.at >= Self.spacing
   }
 
   /// Notes that all before `mark`, at `position` of the stream, has been sent: `offset` bytes on this connection, at
-  /// `now` nanoseconds. One at the same position as the last replaces it only where
+  /// `now`. One at the same position as the last replaces it only where
   /// that was not whole and this one is. `isWhole`: the server has also been told
   /// what belongs to the audio before it; only such a mark counts as delivered, and the others serve to resume at.
-  package mutating func record(_ mark: Mark, position: UInt64, now: Int64, offset: UInt64, isWhole: Bool = true) {
+  package mutating func record(_ mark: Mark, position: Position, now: MonotonicTime, offset: UInt64, isWhole: Bool = true) {
     if let last = sent.last, last.position == position {
       guard isWhole, !last.isWhole else { return }
       sent.removeLast()
@@ -60,17 +61,17 @@ package struct DeliveryWindow<Mark> {
   }
 
   /// Whether the oldest mark is old enough, so that it is worth asking what was acknowledged.
-  package func isDue(now: Int64) -> Bool {
+  package func isDue(now: MonotonicTime) -> Bool {
     guard let first = sent.first else { return false }
-    return now &- first.at >= Self.ageNanoseconds
+    return now - first.at >= Self.age
   }
 
   /// Confirms what `now` and the bytes acknowledged by the peer's kernel (nil: unknown) allow. True where something
   /// was.
-  package mutating func confirm(now: Int64, acknowledged: UInt64?) -> Bool {
+  package mutating func confirm(now: MonotonicTime, acknowledged: UInt64?) -> Bool {
     var count = 0
     for entry in sent {
-      guard now &- entry.at >= Self.ageNanoseconds, entry.offset <= acknowledged ?? .max else { break }
+      guard now - entry.at >= Self.age, entry.offset <= acknowledged ?? .max else { break }
       count += 1
     }
     return confirm(first: count)
@@ -78,7 +79,7 @@ package struct DeliveryWindow<Mark> {
 
   /// Confirms the marks up to this position of the stream: the server has said that it has all before it. True where
   /// there was one.
-  package mutating func confirm(position: UInt64) -> Bool {
+  package mutating func confirm(position: Position) -> Bool {
     confirm(first: sent.prefix { $0.position <= position }.count)
   }
 
@@ -98,7 +99,7 @@ package struct DeliveryWindow<Mark> {
 
   /// A new connection begins, and its server says that it has all before this position: true where that confirmed
   /// something. Without a word of the server (nil) the marks of the last connection are of no use any more.
-  package mutating func resume(at position: UInt64?) -> Bool {
+  package mutating func resume(at position: Position?) -> Bool {
     defer { left = [] }
     guard let position, let last = left.last(where: { $0.position <= position }) else { return false }
     confirmed = last.mark

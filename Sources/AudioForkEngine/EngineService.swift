@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkCore
 package import AudioForkWebSocket
 internal import CAudioForkABI
 internal import CAudioForkProcess
@@ -154,7 +155,7 @@ package struct EngineService {
       guard !isEarly else { return }
       let leftovers = try? await NIOThreadPool.singleton.runIfActive {
         let rings = adoption.rings()
-        return spools.removeLeftovers(now: Int(wallNow() / 1_000_000_000)) { rings.contains($0) }
+        return spools.removeLeftovers(now: Int(WallTime.now.secondsSince1970)) { rings.contains($0) }
       }
       for found in leftovers ?? [] { output.send(.log(.warning, id: nil, text: found.message)) }
     }

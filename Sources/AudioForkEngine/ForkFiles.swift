@@ -114,9 +114,9 @@ struct ForkFacts {
   let stream: StreamDescription
   let limits: ForkLimits
 
-  /// `epochNanoseconds`: CLOCK_REALTIME of position 0. `secret`: as in the ring.
+  /// `epoch` and `secret`: as in the ring.
   init(
-    _ facts: RingFacts, id: String, epochNanoseconds: Int64, secret: (UInt64, UInt64)
+    _ facts: RingFacts, id: String, epoch: StreamEpoch, secret: (UInt64, UInt64)
   ) throws(ForkFailure) {
     do throws(OptionError) {
       options = try ForkFacts.options(facts)
@@ -132,7 +132,7 @@ struct ForkFacts {
     stream.rateHertz = options.format.rateHertz
     stream.channelCount = options.direction.channelCount
     stream.parameters = options.parameters
-    stream.epochMilliseconds = epochNanoseconds / 1_000_000
+    stream.epochMilliseconds = epoch.wall.millisecondsSince1970
     if secret != (0, 0) { stream.secret = ForkFacts.hexadecimal(secret.0) + ForkFacts.hexadecimal(secret.1) }
     stream.acknowledgement = options.wantsPersisted ? .persisted : .received
     self.stream = stream
@@ -198,13 +198,13 @@ struct ForkFacts {
 
   /// For how long a server that has spoken may say nothing, with audio on its way, before the connection counts as dead:
   /// something between us may keep TCP alive. Short enough for the ring to hold what has to be sent again.
-  var silenceMaxNanoseconds: Int64 {
-    min(max(Int64(options.bufferSeconds) * 700_000_000, 3_000_000_000), PingBarrier.deadNanoseconds)
+  var silenceMax: Nanoseconds {
+    min(max(.milliseconds(Int64(options.bufferSeconds) * 700), .seconds(3)), PingBarrier.deadAfter)
   }
 
   /// Between two pings for a server that cannot stand more. What they confirm has to be in the ring until then.
-  var sparsePingNanoseconds: Int64 {
-    min(max(Int64(options.bufferSeconds) * 250_000_000, PingBarrier.intervalNanoseconds), PingTolerance.sparseNanoseconds)
+  var sparsePingInterval: Nanoseconds {
+    min(max(.milliseconds(Int64(options.bufferSeconds) * 250), PingBarrier.interval), PingTolerance.sparseInterval)
   }
 
   func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {
@@ -233,9 +233,3 @@ extension RequestHeader {
     self.init(name: header.name, value: Array(header.value.utf8), isEncoded: header.isEncoded)
   }
 }
-
-/// CLOCK_MONOTONIC in nanoseconds, the clock of a ring's epoch.
-func monotonicNow() -> Int64 { af_now_ns() }
-
-/// CLOCK_REALTIME in nanoseconds.
-func wallNow() -> Int64 { af_wall_ns() }

@@ -6,7 +6,7 @@ internal import AudioForkOptions
 /// warning, an outage is two lines however many attempts it takes, and gaps are summed up.
 package struct ForkJournal {
   /// Gaps are reported at once and then at most so often.
-  package static let gapSpacingNanoseconds: Int64 = 5_000_000_000
+  package static let gapSpacing = Nanoseconds.seconds(5)
 
   private let id: String
   private let channel: String
@@ -15,7 +15,7 @@ package struct ForkJournal {
   private var gapsDue = 0
   private var samplesDue: UInt64 = 0
   private var reasonsDue: Set<Gap.Reason> = []
-  private var gapsReportedAt: Int64?
+  private var gapsReportedAt: MonotonicTime?
 
   /// `endpoint` is the URL without user information.
   package init(id: String, channel: String, endpoint: String) {
@@ -77,7 +77,7 @@ package struct ForkJournal {
   }
 
   /// Notes gaps and returns a line when it is time for one.
-  package mutating func gaps(_ gaps: [Gap], now: Int64) -> EngineMessage? {
+  package mutating func gaps(_ gaps: [Gap], now: MonotonicTime) -> EngineMessage? {
     for gap in gaps {
       gapsDue += 1
       samplesDue &+= gap.count
@@ -87,9 +87,9 @@ package struct ForkJournal {
   }
 
   /// Gaps that were noted and not yet told.
-  package mutating func gapsDueNow(now: Int64, isLast: Bool) -> EngineMessage? {
+  package mutating func gapsDueNow(now: MonotonicTime, isLast: Bool) -> EngineMessage? {
     guard gapsDue > 0 else { return nil }
-    if let last = gapsReportedAt, now &- last < ForkJournal.gapSpacingNanoseconds, !isLast { return nil }
+    if let last = gapsReportedAt, now - last < ForkJournal.gapSpacing, !isLast { return nil }
     defer {
       gapsDue = 0
       samplesDue = 0
@@ -116,10 +116,10 @@ package struct ForkJournal {
         + "(ping = no in a profile says so from the beginning)")
   }
 
-  /// `nanoseconds`: between two pings from now on.
-  package func pingsSlowed(nanoseconds: Int64) -> EngineMessage {
+  /// `interval`: between two pings from now on.
+  package func pingsSlowed(interval: Nanoseconds) -> EngineMessage {
     line(
-      .notice, "the server has closed again after many pings; it is pinged every \(nanoseconds / 1_000_000) ms from now on. "
+      .notice, "the server has closed again after many pings; it is pinged every \(interval.wholeMilliseconds) ms from now on. "
         + "More may come twice after a break (ping = no in a profile sends none)")
   }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkCore
 internal import AudioForkWebSocket
 internal import NIOCore
 
@@ -7,11 +8,11 @@ internal import NIOCore
 /// A loop without forks has no timer.
 final class ForkLoop {
   /// How often a fork's ring is looked at while a block is waited for.
-  static let tickNanoseconds: Int64 = 5_000_000
+  static let tickLength = Nanoseconds.milliseconds(5)
   /// Ticks in which every fork has its turn, whatever it has said.
   private static let restMax: Int64 = 4
   /// By how much a block may be later than the one before it was, and still be found by the first look for it.
-  private static let slackNanoseconds: Int64 = 500_000
+  private static let slack = Nanoseconds(500_000)
   /// Blocks that all forks of the loop may send in one tick, and the least and the most for each: replay is faster than
   /// real time (up to 200 times; 8 times however many forks have a backlog), and never keeps live forks waiting for long.
   private static let blocksPerTick = 200
@@ -19,7 +20,7 @@ final class ForkLoop {
   private static let blocksPerForkMax = 50
   /// How long an earlier engine may hold a cursor without a word about it: it is being killed when the next one
   /// starts. And how long a fork without a row is still tried.
-  private static let openWaitNanoseconds: Int64 = 2_000_000_000
+  private static let openWait = Nanoseconds.seconds(2)
   private static let cursorRetry = TimeAmount.milliseconds(20)
   /// How often a fork is tried again for which the system lacked something.
   private static let lackRetry = TimeAmount.milliseconds(500)
@@ -40,8 +41,8 @@ final class ForkLoop {
     let directory: String
     /// Whether a dead Asterisk left it.
     let isAdopted: Bool
-    /// Until when nothing is said about a cursor that is held, and nothing given up: CLOCK_MONOTONIC.
-    var deadline: Int64
+    /// Until when nothing is said about a cursor that is held, and nothing given up.
+    var deadline: MonotonicTime
     /// What is in its ring is all there will be.
     var isOrphaned: Bool
     var hasComplained = false
@@ -51,8 +52,8 @@ final class ForkLoop {
   private var isOrphaned = false
   private var isStopping = false
   private var ticks = false
-  /// When the next tick is due: CLOCK_MONOTONIC, moved by the loop's share of a tick, so that loops take turns.
-  private var nextTick: Int64 = 0
+  /// When the next tick is due, moved by the loop's share of a tick, so that loops take turns.
+  private var nextTick = MonotonicTime(nanoseconds: 0)
   /// The forks by the tick at which they are looked at next; tick `n` has the place `n` modulo their count. Most forks have
   /// a block in every fourth tick, and the others need not be touched.
   private var wheel = [[ForkRunner]](repeating: [], count: Int(ForkLoop.restMax) + 1)
@@ -64,7 +65,8 @@ final class ForkLoop {
   let pulse: LoopPulse
   /// What the forks' servers may make this loop do. Begun anew with each tick.
   private let turns: InboundTurns
-  private let phaseNanoseconds: Int64
+  /// This loop's share of a tick.
+  private let phase: Nanoseconds
 
   init(
     loop: any EventLoop, index: Int, of count: Int, directory: String, output: any EngineOutput,
@@ -78,12 +80,12 @@ final class ForkLoop {
     let pulse = LoopPulse()
     self.pulse = pulse
     turns = InboundTurns { pulse.beginJob() }
-    phaseNanoseconds = ForkLoop.tickNanoseconds * Int64(index) / Int64(max(count, 1))
+    phase = ForkLoop.tickLength * Int64(index) / Int64(max(count, 1))
   }
 
   /// Begins a fork, or goes on with one that an earlier engine left.
   func start(_ id: String, isClosed: Bool) {
-    let deadline = monotonicNow() &+ ForkLoop.openWaitNanoseconds
+    let deadline = MonotonicTime.now + ForkLoop.openWait
     pending[id] = Pending(
       isClosed: isClosed, directory: directory, isAdopted: false, deadline: deadline, isOrphaned: isOrphaned)
     open(id)
@@ -91,7 +93,7 @@ final class ForkLoop {
 
   /// Finishes a fork that a dead Asterisk left in another directory.
   func adopt(_ id: String, in directory: String) {
-    let deadline = monotonicNow() &+ ForkLoop.openWaitNanoseconds
+    let deadline = MonotonicTime.now + ForkLoop.openWait
     pending[id] = Pending(isClosed: true, directory: directory, isAdopted: true, deadline: deadline, isOrphaned: true)
     open(id)
   }
@@ -101,7 +103,7 @@ final class ForkLoop {
     runner(id)?.orphan()
     guard pending[id]?.isOrphaned == false else { return }
     pending[id]?.isOrphaned = true
-    pending[id]?.deadline = monotonicNow() &+ ForkLoop.openWaitNanoseconds
+    pending[id]?.deadline = .now + ForkLoop.openWait
   }
 
   /// The module is gone: so it is with every fork.
@@ -182,7 +184,7 @@ final class ForkLoop {
   /// The ring holds the call's audio and may be read in a moment: it is tried as long as the module has the row. False
   /// where that is over, or of no use.
   private func retry(_ id: String, _ waiting: Pending, _ failure: ForkFailure) -> Bool {
-    let isEarly = monotonicNow() < waiting.deadline
+    let isEarly = MonotonicTime.now < waiting.deadline
     var wait = ForkLoop.lackRetry
     switch failure.kind {
     case .missing, .useless: return false
@@ -214,14 +216,15 @@ final class ForkLoop {
   private func startTicking() {
     guard !ticks else { return }
     ticks = true
-    let tick = ForkLoop.tickNanoseconds
-    nextTick = (monotonicNow() / tick &+ 1) &* tick &+ phaseNanoseconds
+    let tick = ForkLoop.tickLength
+    let boot = MonotonicTime(nanoseconds: 0)
+    nextTick = boot + tick * ((MonotonicTime.now - boot) / tick &+ 1) + phase
     scheduleTick()
   }
 
   private func scheduleTick() {
-    let delay = max(0, nextTick &- monotonicNow())
-    loop.assumeIsolated().scheduleTask(in: .nanoseconds(delay)) { self.tick() }
+    let delay = max(.zero, nextTick - MonotonicTime.now)
+    loop.assumeIsolated().scheduleTask(in: .nanoseconds(delay.count)) { self.tick() }
   }
 
   private func tick() {
@@ -232,17 +235,17 @@ final class ForkLoop {
       return
     }
     // After a stall no ticks are made up for: this one sees all that came meanwhile.
-    let missed = min(max(0, (monotonicNow() &- nextTick) / ForkLoop.tickNanoseconds) &+ missedTicks, Int64(wheel.count))
+    let missed = min(max(0, (MonotonicTime.now - nextTick) / ForkLoop.tickLength) &+ missedTicks, Int64(wheel.count))
     let share = min(max(ForkLoop.blocksPerTick / max(runners.count, 1), ForkLoop.blocksPerForkMin), ForkLoop.blocksPerForkMax)
     for _ in 0...missed { look(share) }
     // Behind the audio, which is never late because of what servers say.
     turns.begin()
-    nextTick &+= ForkLoop.tickNanoseconds
-    let now = monotonicNow()
+    nextTick += ForkLoop.tickLength
+    let now = MonotonicTime.now
     missedTicks = 0
     if nextTick <= now {
-      missedTicks = (now &- nextTick) / ForkLoop.tickNanoseconds &+ 1
-      nextTick &+= missedTicks &* ForkLoop.tickNanoseconds
+      missedTicks = (now - nextTick) / ForkLoop.tickLength &+ 1
+      nextTick += ForkLoop.tickLength * missedTicks
     }
     scheduleTick()
   }
@@ -251,16 +254,16 @@ final class ForkLoop {
   private func look(_ share: Int) {
     turn &+= 1
     swap(&due, &wheel[place(turn)])
-    let began = monotonicNow()
+    let began = MonotonicTime.now
     for (index, runner) in due.enumerated() where !runner.isOver {
       fetch(behind: index)
       pulse.beginJob()
-      runner.tick(now: monotonicNow(), blocksMax: share)
+      runner.tick(now: .now, blocksMax: share)
     }
     for runner in due where !runner.isOver {
-      runner.sendMessages(now: monotonicNow())
+      runner.sendMessages(now: .now)
       guard !runner.isOver else { continue }
-      let rest = (runner.nextLook &- began &+ ForkLoop.slackNanoseconds &+ ForkLoop.tickNanoseconds &- 1) / ForkLoop.tickNanoseconds
+      let rest = (runner.nextLook - began + ForkLoop.slack + ForkLoop.tickLength - Nanoseconds(1)) / ForkLoop.tickLength
       put(runner, in: min(max(rest, 1), ForkLoop.restMax))
     }
     due.removeAll(keepingCapacity: true)

@@ -14,7 +14,7 @@ internal import NIOCore
 ///  - `stream` is the audio and the cursor, `connection` the network,
 ///  - `journal` words what Asterisk's log gets to read.
 final class ForkRunner {
-  private static let reportNanoseconds: Int64 = 1_000_000_000
+  private static let reportInterval = Nanoseconds.seconds(1)
   /// Gaps that are kept for a module that does not read; what is beyond it only the totals tell.
   private static let gapsUntoldMax = 100
   /// Sent and not confirmed, at most: what is on its way dies with the connection. By a server that acknowledges only
@@ -22,17 +22,17 @@ final class ForkRunner {
   private static let inFlightSeconds: UInt64 = 2
   private static let inFlightSecondsPersisted: UInt64 = 5
   /// How often the kernel is asked about a connection with audio in flight.
-  private static let probeNanoseconds: Int64 = 500_000_000
-  private static let askNanoseconds: Int64 = 50_000_000
+  private static let probeInterval = Nanoseconds.milliseconds(500)
+  private static let askInterval = Nanoseconds.milliseconds(50)
   /// How long an engine that stops waits for what is in flight, so that the next one repeats nothing.
-  private static let leaveNanoseconds: Int64 = 400_000_000
+  private static let leaveMax = Nanoseconds.milliseconds(400)
   /// A fork that had no block for so long is looked at less often.
-  private static let idleNanoseconds: Int64 = 500_000_000
-  private static let idleLookNanoseconds: Int64 = 9_000_000
+  private static let idleAfter = Nanoseconds.milliseconds(500)
+  private static let idleLook = Nanoseconds.milliseconds(9)
   /// What is later than this comes out of a backlog.
-  private static let liveNanoseconds: Int64 = 100_000_000
+  private static let liveMax = Nanoseconds.milliseconds(100)
   /// A connection that ends sooner, without a frame of the server, was not wanted.
-  private static let freshNanoseconds: Int64 = 1_000_000_000
+  private static let freshMax = Nanoseconds.seconds(1)
   /// What an engine that starts late is given for draining, even when the fork's own time is over.
   private static let drainMin = Duration.seconds(1)
 
@@ -47,7 +47,7 @@ final class ForkRunner {
   private let surroundings: EngineSurroundings
   private let dialect: any Dialect
   private let stream: ForkStream
-  private let epochMonotonic: Int64
+  private let epoch: StreamEpoch
   private var machine: ForkStateMachine
   private var random = SystemRandomNumberGenerator()
   private var journal: ForkJournal
@@ -61,10 +61,10 @@ final class ForkRunner {
   /// Acknowledged bytes are counted from the connection's beginning, sent ones from the upgrade's end.
   private var acknowledgedAtStart: UInt64?
   /// What the server has acknowledged on this connection, at level app.
-  private var acknowledgedPosition: UInt64 = 0
+  private var acknowledgedPosition = Position.zero
   /// Sent bytes of this connection up to its last audio. Pongs behind it are not waited for.
   private var audioEnd: UInt64 = 0
-  private var barrier = PingBarrier(isOn: false, now: 0)
+  private var barrier = PingBarrier(isOn: false, now: MonotonicTime(nanoseconds: 0))
   private var level = ConfirmationLevel.tcp
   /// The server has to say how far it has come, and has not yet; this ends the wait.
   private var resumeTimer: Scheduled<Void>?
@@ -82,18 +82,18 @@ final class ForkRunner {
   private var silences: [Int: Int] = [:]
   private static let silencesMax = 2
   /// Since when there has been audio that was sent and not confirmed; nil: there is none.
-  private var flightSince: Int64?
-  private var askedAt: Int64 = 0
-  private var probedAt: Int64 = 0
+  private var flightSince: MonotonicTime?
+  private var askedAt = MonotonicTime(nanoseconds: 0)
+  private var probedAt = MonotonicTime(nanoseconds: 0)
   private var hasSaidTheEnd = false
   /// Set while the engine stops: nothing more is taken from the ring, and what is in flight is waited for until then.
-  private var leavesAt: Int64?
+  private var leavesAt: MonotonicTime?
   private var lastReason = ""
   private var choice: EndpointChoice
-  private var connectedAt: Int64 = 0
+  private var connectedAt: MonotonicTime?
   private var texts: ServerTexts
-  /// What the module was told last, and when: CLOCK_MONOTONIC.
-  private var reported: (counters: ForkCounters, at: Int64, wasTaken: Bool)?
+  /// What the module was told last, and when.
+  private var reported: (counters: ForkCounters, at: MonotonicTime, wasTaken: Bool)?
   /// Gaps that the module did not take.
   private var gapsUntold: [Gap] = []
   private var hasToldCursorFailure = false
@@ -101,8 +101,8 @@ final class ForkRunner {
   private var hasToldNotVerified = false
   private var isAskingForTheEnd = false
   private let onEnd: (ForkRunner) -> Void
-  /// When the next block can be there, CLOCK_MONOTONIC; not after now: it is waited for.
-  private(set) var nextLook: Int64 = 0
+  /// When the next block can be there; not after now: it is waited for.
+  private(set) var nextLook = MonotonicTime(nanoseconds: 0)
   /// Nothing more is to be done for it.
   private(set) var isOver = false
 
@@ -123,7 +123,7 @@ final class ForkRunner {
     self.surroundings = surroundings
     self.onEnd = onEnd
     let ring = try files.openRing()
-    facts = try ForkFacts(ring.facts, id: id, epochNanoseconds: ring.epochRealtime, secret: ring.secret)
+    facts = try ForkFacts(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
     dialect = facts.makeDialect()
     let cursor = try files.openCursor()
     try files.checkRing()
@@ -131,15 +131,14 @@ final class ForkRunner {
     let spool = facts.spool.map { settings in
       ForkSpool(
         id: id, settings: settings,
-        identity: SpoolFile.Identity(epochMonotonic: ring.epochMonotonic, epochRealtime: ring.epochRealtime),
-        store: surroundings.spools, loop: loop, tell: news.tell)
+        epoch: ring.epoch, store: surroundings.spools, loop: loop, tell: news.tell)
     }
     stream = ForkStream(
       ring: ring, cursor: cursor, configuration: facts.rendering, collectsNotes: dialect.tellsNotes, spool: spool,
       bufferSeconds: facts.options.bufferSeconds, room: room)
     choice = EndpointChoice(count: facts.endpoints.count)
     texts = ServerTexts(dropped: stream.textsDropped)
-    epochMonotonic = ring.epochMonotonic
+    epoch = ring.epoch
     machine = ForkStateMachine(facts.limits)
     journal = ForkJournal(id: id, channel: facts.stream.channel, endpoint: facts.endpoints[0].shownText)
     // A weak reference makes every other one slower.
@@ -154,7 +153,7 @@ final class ForkRunner {
   /// The engine stops and the next one goes on from the cursor: once what is in flight has arrived, or a little later.
   func shutdown() {
     guard machine.isStreaming, session != nil, !stream.isAllConfirmed else { return handle(.shutdown) }
-    leavesAt = monotonicNow() &+ ForkRunner.leaveNanoseconds
+    leavesAt = .now + ForkRunner.leaveMax
   }
 
   /// The module has no row for it any more.
@@ -179,49 +178,49 @@ final class ForkRunner {
   /// The same of the audio; the stream should be there.
   func fetchAudio() { stream.prefetch() }
 
-  /// Looks at the ring and makes messages of what there is to send, `blocksMax` blocks of it. `now` is CLOCK_MONOTONIC.
+  /// Looks at the ring and makes messages of what there is to send, `blocksMax` blocks of it.
   /// Afterwards `nextLook` says when that is worth it again, and `sendMessages` is to be called.
-  func tick(now: Int64, blocksMax: Int) { blame.during { work(now, blocksMax) } }
+  func tick(now: MonotonicTime, blocksMax: Int) { blame.during { work(now, blocksMax) } }
 
   /// Sends them. Apart from `tick`, so that the messages of all forks leave one behind the other: the kernel's code stays
   /// warm, and a receiver on this machine need not be woken for each.
-  func sendMessages(now: Int64) { blame.during { finishWork(now) } }
+  func sendMessages(now: MonotonicTime) { blame.during { finishWork(now) } }
 
-  private func work(_ now: Int64, _ blocksMax: Int) {
+  private func work(_ now: MonotonicTime, _ blocksMax: Int) {
     nextLook = now
-    if !machine.isStreaming || now &- stream.completedAt &- epochMonotonic > ForkRunner.idleNanoseconds {
-      nextLook &+= ForkRunner.idleLookNanoseconds
+    if !machine.isStreaming || now - epoch.monotonicTime(at: stream.completedAt) > ForkRunner.idleAfter {
+      nextLook += ForkRunner.idleLook
     }
     guard !machine.isEnded else { return }
-    let sinceEpoch = now &- epochMonotonic
-    stream.keepSpool(now: sinceEpoch)
+    let streamNow = epoch.streamTime(at: now)
+    stream.keepSpool(now: streamNow)
     var hasBlocks = false
-    if machine.isStreaming, let session { hasBlocks = prepare(session, sinceEpoch, blocksMax) }
+    if machine.isStreaming, let session { hasBlocks = prepare(session, now, blocksMax) }
     // Where there was a block of a moment ago the call was alive then.
-    let isLive = hasBlocks && sinceEpoch &- stream.completedAt < ForkRunner.liveNanoseconds
+    let isLive = hasBlocks && streamNow - stream.completedAt < ForkRunner.liveMax
     if !isLive, stream.isCaptureClosed, machine.name != .draining { handle(.captureClosed) }
   }
 
-  private func finishWork(_ now: Int64) {
+  private func finishWork(_ now: MonotonicTime) {
     defer { if machine.isStreaming, machine.name == .draining || leavesAt != nil { nextLook = now } }
     guard !machine.isEnded else { return }
     // The connection broke while it was waited for.
     if leavesAt != nil, !machine.isStreaming { return handle(.shutdown) }
-    if machine.isStreaming, let session { send(over: session, now &- epochMonotonic) }
+    if machine.isStreaming, let session { send(over: session, now) }
     if let line = journal.gapsDueNow(now: now, isLast: false) { output.send(line) }
     reportIfMoved(now)
   }
 
   /// Once a second, where something has changed or was not taken: what the module shows is never older.
-  private func reportIfMoved(_ now: Int64) {
-    guard let last = reported, now &- last.at >= ForkRunner.reportNanoseconds, !machine.isEnded else { return }
+  private func reportIfMoved(_ now: MonotonicTime) {
+    guard let last = reported, now - last.at >= ForkRunner.reportInterval, !machine.isEnded else { return }
     tellGaps()
     report(machine.name, now, onlyIfMoved: last.wasTaken)
   }
 
-  private func report(_ name: ForkStateName, _ now: Int64, onlyIfMoved: Bool = false) {
-    var counters = stream.counters(now: now &- epochMonotonic)
-    if connectedAt != 0 { counters.confirmation = level }
+  private func report(_ name: ForkStateName, _ now: MonotonicTime, onlyIfMoved: Bool = false) {
+    var counters = stream.counters(now: epoch.streamTime(at: now))
+    if connectedAt != nil { counters.confirmation = level }
     if counters.isLosing, !hasToldLoss { output.send(journal.losing()) }
     hasToldLoss = counters.isLosing
     let isNews = !onlyIfMoved || reported?.counters != counters
@@ -236,7 +235,7 @@ final class ForkRunner {
   private var endpoint: EndpointURL { facts.endpoints[min(choice.index, facts.endpoints.count - 1)] }
 
   /// Whether there was any block. What is written here leaves with `send`.
-  private func prepare(_ session: WebSocketSession, _ now: Int64, _ blocksMax: Int) -> Bool {
+  private func prepare(_ session: WebSocketSession, _ now: MonotonicTime, _ blocksMax: Int) -> Bool {
     guard let blocks = makeBlocks(for: session, now, blocksMax) else { return false }
     takeGaps(now)
     if stream.isDrained { sayTheEnd() }
@@ -245,7 +244,7 @@ final class ForkRunner {
     return blocks > 0
   }
 
-  private func send(over session: WebSocketSession, _ now: Int64) {
+  private func send(over session: WebSocketSession, _ now: MonotonicTime) {
     // All of it with one system call. It may find out that the connection is gone.
     session.flush()
     guard machine.isStreaming, !isDead(session, now), machine.isStreaming else { return }
@@ -255,20 +254,21 @@ final class ForkRunner {
       output.send(journal.cursorFailed())
     }
     if let leavesAt {
-      if stream.isAllConfirmed || now &+ epochMonotonic >= leavesAt { handle(.shutdown) }
+      if stream.isAllConfirmed || now >= leavesAt { handle(.shutdown) }
     } else if stream.isDrained, session.isFlushed {
       finishIfConfirmed(now)
     }
   }
 
   /// How many there were; nil where the fork has ended meanwhile.
-  private func makeBlocks(for session: WebSocketSession, _ now: Int64, _ blocksMax: Int) -> Int? {
+  private func makeBlocks(for session: WebSocketSession, _ now: MonotonicTime, _ blocksMax: Int) -> Int? {
     var blocks = 0
     var bytes = 0
     let inFlightMax = inFlightMax(now)
+    let streamNow = epoch.streamTime(at: now)
     do throws(ForkStream.Broken) {
       while leavesAt == nil, blocks < blocksMax, session.isWritable, inFlight < inFlightMax,
-        let block = try stream.nextBlock(now: now, isFurther: blocks > 0)
+        let block = try stream.nextBlock(now: streamNow, isFurther: blocks > 0)
       {
         if dialect.tellsNotes { tellNotes(over: session) }
         dialect.encode(stream.samples, at: block.position, into: &room.message)
@@ -291,7 +291,7 @@ final class ForkRunner {
     if level == .app, !ranges.isEmpty, !isLate { stream.sent(now: now, offset: audioEnd, audioBytes: 0, isBarrier: true) }
     // The next one comes a block's time after this one did: to look for it earlier only costs.
     if blocks < blocksMax, inFlight < inFlightMax {
-      nextLook = epochMonotonic &+ stream.completedAt &+ RenderLimit.blockNanoseconds
+      nextLook = epoch.monotonicTime(at: stream.completedAt + RenderLimit.blockLength)
     }
     switch level {
     case .app: break
@@ -314,18 +314,18 @@ final class ForkRunner {
   }
 
   /// Sample frames that were sent and are not confirmed.
-  private var inFlight: UInt64 { stream.position &- stream.confirmedPosition }
+  private var inFlight: UInt64 { stream.position - stream.confirmedPosition }
 
   /// Whether nothing more is sent until something is confirmed.
-  private func isFull(_ now: Int64) -> Bool { inFlight >= inFlightMax(now) }
+  private func isFull(_ now: MonotonicTime) -> Bool { inFlight >= inFlightMax(now) }
 
   /// A server that cannot say how far it has come is held back by the socket's buffers alone, once that is known of it.
-  private func inFlightMax(_ now: Int64) -> UInt64 {
+  private func inFlightMax(_ now: MonotonicTime) -> UInt64 {
     guard level > .tcp || barrier.isUndecided(now: now) else { return .max }
     let seconds =
       level == .app && facts.stream.acknowledgement == .persisted
       ? ForkRunner.inFlightSecondsPersisted : ForkRunner.inFlightSeconds
-    return seconds &* UInt64(facts.stream.rateHertz)
+    return SampleRate(hertz: facts.stream.rateHertz).frames(inSeconds: seconds)
   }
 
   // MARK: - Confirmation
@@ -334,7 +334,7 @@ final class ForkRunner {
   private var isSparse: Bool { tolerances[choice.index]?.isSparse == true }
 
   /// At level app the server speaks for itself; pings only ask one that does not whether it lives.
-  private func ping(over session: WebSocketSession, _ now: Int64) {
+  private func ping(over session: WebSocketSession, _ now: MonotonicTime) {
     let urgent = isSparse ? inFlightMax(now) : inFlightMax(now) / 2
     let isWaitedFor = level < .app && (stream.isDrained || leavesAt != nil || inFlight >= urgent)
     guard session.isWritable,
@@ -356,7 +356,7 @@ final class ForkRunner {
     stream.confirm(position: position)
   }
 
-  private func acknowledged(_ position: UInt64, _ said: AcknowledgementLevel) {
+  private func acknowledged(_ position: Position, _ said: AcknowledgementLevel) {
     guard machine.isStreaming, level == .app else { return }
     guard position <= stream.sentPosition else { return refuse("an ack for audio that it was not sent") }
     guard said >= facts.stream.acknowledgement else { return }
@@ -366,26 +366,26 @@ final class ForkRunner {
 
   /// Where nothing follows, for good or until more is confirmed, the last position has to be one that can be confirmed; its ack may have come before that was
   /// known, and does not come again.
-  private func markTheEnd(over session: WebSocketSession, _ now: Int64) {
+  private func markTheEnd(over session: WebSocketSession, _ now: MonotonicTime) {
     guard level == .app, inFlight > 0, stream.isDrained || leavesAt != nil || isFull(now) else { return }
     stream.sent(now: now, offset: session.bytesWritten, audioBytes: 0, isBarrier: true)
     stream.confirm(position: acknowledgedPosition)
   }
 
   /// Whether the server is gone without a word. Leaves the connection then.
-  private func isDead(_ session: WebSocketSession, _ now: Int64) -> Bool {
+  private func isDead(_ session: WebSocketSession, _ now: MonotonicTime) -> Bool {
     barrier.heard(session.framesHeard, now: now)
     flightSince = inFlight > 0 ? flightSince ?? now : nil
     if barrier.isDead(now: now, speaks: level == .app, since: flightSince) {
-      let limit = flightSince == nil ? PingBarrier.deadNanoseconds : barrier.silenceMax
-      leave("connection: the server has not answered for \(limit / 1_000_000_000) s")
+      let limit = flightSince == nil ? PingBarrier.deadAfter : barrier.silenceMax
+      leave("connection: the server has not answered for \(limit.wholeSeconds) s")
       return true
     }
     // The ring is about to overwrite what waits. A spool would keep it for longer.
-    let limit = facts.spool == nil ? barrier.silenceMax : PingBarrier.deadNanoseconds
+    let limit = facts.spool == nil ? barrier.silenceMax : PingBarrier.deadAfter
     if level == .pong, flightSince != nil, barrier.hasStoppedPonging(now: now, limit: limit) {
       fickle.insert(choice.index)
-      leave("server: it speaks, but has not answered a ping for \(limit / 1_000_000_000) s")
+      leave("server: it speaks, but has not answered a ping for \(limit.wholeSeconds) s")
       return true
     }
     probe(now)
@@ -394,8 +394,8 @@ final class ForkRunner {
 
   /// A dead network: nothing is acknowledged although it is sent again and again. (A server that does not read is alive:
   /// its kernel answers.) Found out while the ring still holds what was sent.
-  private func probe(_ now: Int64) {
-    guard inFlight > 0, now &- probedAt >= ForkRunner.probeNanoseconds, !barrier.isAnswered(now: now), let connection
+  private func probe(_ now: MonotonicTime) {
+    guard inFlight > 0, now - probedAt >= ForkRunner.probeInterval, !barrier.isAnswered(now: now), let connection
     else { return }
     probedAt = now
     connection.transport { [self] state in
@@ -414,7 +414,7 @@ final class ForkRunner {
 
   /// All is sent: it is delivered when the server has confirmed it at the connection's level. Of a server that cannot
   /// say so, its kernel is asked at each tick.
-  private func finishIfConfirmed(_ now: Int64) {
+  private func finishIfConfirmed(_ now: MonotonicTime) {
     // What nothing was sent for on this connection nobody will answer for.
     guard level == .tcp, audioEnd > 0 || !stream.isAllConfirmed else {
       guard stream.isAllConfirmed else { return }
@@ -434,8 +434,8 @@ final class ForkRunner {
     }
   }
 
-  private func confirm(_ now: Int64) {
-    guard level == .tcp, stream.wantsConfirmation(now: now), now &- askedAt >= ForkRunner.askNanoseconds,
+  private func confirm(_ now: MonotonicTime) {
+    guard level == .tcp, stream.wantsConfirmation(now: now), now - askedAt >= ForkRunner.askInterval,
       !barrier.isUndecided(now: now), let connection
     else { return }
     askedAt = now
@@ -446,12 +446,12 @@ final class ForkRunner {
   }
 
   /// Gaps that the stream has passed: for the module and for the log.
-  private func takeGaps(_ now: Int64) {
+  private func takeGaps(_ now: MonotonicTime) {
     let gaps = stream.takeNewGaps()
     guard !gaps.isEmpty else { return }
     gapsUntold += gaps
     tellGaps()
-    if let line = journal.gaps(gaps, now: now &+ epochMonotonic) { output.send(line) }
+    if let line = journal.gaps(gaps, now: now) { output.send(line) }
   }
 
   private func tellGaps() {
@@ -471,7 +471,7 @@ final class ForkRunner {
   // MARK: - Machine
 
   private func handle(_ event: ForkEvent) {
-    for action in machine.handle(event, now: monotonicNow(), using: &random) { run(action) }
+    for action in machine.handle(event, now: .now, using: &random) { run(action) }
   }
 
   private func run(_ action: ForkAction) {
@@ -481,7 +481,7 @@ final class ForkRunner {
       retryTimer = schedule(after: delay) { $0.handle(.retryTimerFired) }
     case .cancelRetry: retryTimer?.cancel()
     case .scheduleDrainDeadline(let delay):
-      let left = max(delay - stream.sinceCaptureClosed(now: monotonicNow() &- epochMonotonic), ForkRunner.drainMin)
+      let left = max(delay - stream.sinceCaptureClosed(now: epoch.streamTime(at: .now)), ForkRunner.drainMin)
       drainTimer = schedule(after: left) { $0.handle(.drainDeadlinePassed) }
     case .stream: break  // the next tick does
     case .close: close()
@@ -492,9 +492,9 @@ final class ForkRunner {
       output.send(journal.outageBegan(
         reason, attemptsMax: facts.limits.attemptsMax, endpointCount: facts.limits.endpointCount))
     case .outageOver(let attempts):
-      let lag = stream.counters(now: monotonicNow() &- epochMonotonic).lagMilliseconds
+      let lag = stream.counters(now: epoch.streamTime(at: .now)).lagMilliseconds
       output.send(journal.outageOver(attempts: attempts, lagMilliseconds: lag, isFirst: stream.isFirstConnection))
-    case .report(let name): report(name, monotonicNow())
+    case .report(let name): report(name, .now)
     case .end(let ending): end(ending)
     }
   }
@@ -522,7 +522,7 @@ final class ForkRunner {
     case .failed(let failure): attemptFailed(failure)
     case .crowded:
       // We yielded to other forks that connect to this host: it counts as no attempt.
-      choice.passOver(now: monotonicNow())
+      choice.passOver(now: .now)
       connect()
     case .text(let text): understand(text)
     case .pong(let payload): pongCame(payload)
@@ -544,7 +544,7 @@ final class ForkRunner {
 
   /// Hands a text of the server to the module, unless there are too many. What the dialect uses itself is not counted.
   private func textReceived(_ text: String) {
-    let now = monotonicNow()
+    let now = MonotonicTime.now
     // In this order: all that the server says counts against it, and only what it may say against the others.
     guard texts.admit(now: now), surroundings.texts.admit(now: now, recent: texts.recent) else { return textDropped(now) }
     let bytes = Array(text.utf8)
@@ -553,7 +553,7 @@ final class ForkRunner {
     if !isTaken { textDropped(now) }
   }
 
-  private func textDropped(_ now: Int64) {
+  private func textDropped(_ now: MonotonicTime) {
     let isNews = texts.drop(now: now)
     stream.textsDropped = texts.dropped
     if isNews { output.send(journal.textsDropped()) }
@@ -580,7 +580,7 @@ final class ForkRunner {
     journal.endpoint = endpoint.shownText
     session = connection?.session
     acknowledgedAtStart = nil
-    acknowledgedPosition = 0
+    acknowledgedPosition = .zero
     audioEnd = 0
     hasSaidTheEnd = false
     // The answer to the upgrade has acknowledged the request, so this is what audio is counted from.
@@ -603,12 +603,12 @@ final class ForkRunner {
   }
 
   /// The connection can be used. `position`: how far the server has come, where it says so.
-  private func begin(at position: UInt64?) {
+  private func begin(at position: Position?) {
     resumeTimer?.cancel()
     resumeTimer = nil
-    connectedAt = monotonicNow()
+    let now = MonotonicTime.now
+    connectedAt = now
     flightSince = nil
-    let now = connectedAt &- epochMonotonic
     choice.connected()
     stream.connectionOpened()
     stream.resume(at: position)
@@ -617,16 +617,16 @@ final class ForkRunner {
     barrier = PingBarrier(
       isOn: facts.options.pings && !offended.contains(choice.index) && !fickle.contains(choice.index), isHopeful: !mute.contains(choice.index),
       isKnown: stream.hasPonged(choice.index),
-      silenceMax: facts.silenceMaxNanoseconds, interval: isSparse ? facts.sparsePingNanoseconds : PingBarrier.intervalNanoseconds,
+      silenceMax: facts.silenceMax, interval: isSparse ? facts.sparsePingInterval : PingBarrier.interval,
       now: now)
     probedAt = now
     handle(.connected)
   }
 
   /// The server's answer to the opening, or to none.
-  private func resumed(at position: UInt64) {
+  private func resumed(at position: Position) {
     guard resumeTimer != nil else { return refuse("a second resume") }
-    guard stream.canHaveReached(position, now: monotonicNow() &- epochMonotonic) else {
+    guard stream.canHaveReached(position, now: epoch.streamTime(at: .now)) else {
       return refuse("a resume at a position that the stream has not reached")
     }
     begin(at: position)
@@ -645,7 +645,7 @@ final class ForkRunner {
 
   private func sessionEnded(_ end: SessionEnd) {
     let wasHeard = session.map { $0.framesHeard > 0 } ?? true
-    let isFresh = monotonicNow() &- connectedAt < ForkRunner.freshNanoseconds
+    let isFresh = connectedAt.map { MonotonicTime.now - $0 < ForkRunner.freshMax } ?? false
     connection = nil
     guard resumeTimer == nil else {
       switch end {
@@ -671,11 +671,11 @@ final class ForkRunner {
     lastReason = failure.reason
     connection = nil
     journal.endpoint = endpoint.shownText
-    let now = monotonicNow()
-    let retryAt = failure.retryAfter.map { now &+ $0.wait(now: wallNow() / 1_000_000_000) &* 1_000_000_000 }
+    let now = MonotonicTime.now
+    let retryAt = failure.retryAfter.map { now + $0.wait(now: .now) }
     let isHopeless = choice.attemptFailed(isPermanent: failure.isPermanent, retryAt: retryAt, now: now)
     handle(
-      .attemptFailed(failure.reason, isPermanent: isHopeless, wait: .nanoseconds(choice.wait(now: now))))
+      .attemptFailed(failure.reason, isPermanent: isHopeless, wait: choice.wait(now: now).duration))
   }
 
   private func closed(with code: UInt16?, _ reason: String) -> String {
@@ -687,10 +687,10 @@ final class ForkRunner {
     lastReason = reason
     // Not while we wait for an answer to our Close and know that all has arrived.
     if machine.isStreaming || machine.awaitsAnswer {
-      let now = monotonicNow()
+      let now = MonotonicTime.now
       leaveUnconfirmed()
-      takeGaps(now &- epochMonotonic)
-      let wasStable = Duration.nanoseconds(now &- connectedAt) >= facts.limits.stableAfter
+      takeGaps(now)
+      let wasStable = connectedAt.map { (now - $0).duration >= facts.limits.stableAfter } ?? true
       noteOffence(now, wasStable: wasStable, hasClosed: hasClosed)
       notePings(now, code)
       choice.connectionLost(wasStable: wasStable)
@@ -705,9 +705,9 @@ final class ForkRunner {
 
   /// A server that closes on the first ping of all is not pinged again; where it closes without one too, that was not
   /// why.
-  private func noteOffence(_ now: Int64, wasStable: Bool, hasClosed: Bool) {
-    if barrier.isMute(now: now &- epochMonotonic) { mute.insert(choice.index) }
-    if barrier.hasFallenSilent(now: now &- epochMonotonic) {
+  private func noteOffence(_ now: MonotonicTime, wasStable: Bool, hasClosed: Bool) {
+    if barrier.isMute(now: now) { mute.insert(choice.index) }
+    if barrier.hasFallenSilent(now: now) {
       silences[choice.index, default: 0] += 1
       // Somebody else answers there now, who does not pong.
       if silences[choice.index, default: 0] >= ForkRunner.silencesMax { stream.forgetPonged(choice.index) }
@@ -720,7 +720,7 @@ final class ForkRunner {
     if !barrier.isOn { fickle.remove(choice.index) }
     if offended.contains(choice.index) {
       if !wasStable { offended.remove(choice.index) }
-    } else if barrier.mayHaveOffended(now: now &- epochMonotonic) {
+    } else if barrier.mayHaveOffended(now: now) {
       suspicions[choice.index, default: 0] += 1
       guard hasClosed || suspicions[choice.index, default: 0] >= ForkRunner.suspicionsMax else { return }
       offended.insert(choice.index)
@@ -729,11 +729,11 @@ final class ForkRunner {
   }
 
   /// A server that counts pings gets fewer.
-  private func notePings(_ now: Int64, _ code: UInt16?) {
+  private func notePings(_ now: MonotonicTime, _ code: UInt16?) {
     guard barrier.hasPonged else { return }
     let isPolicy = code == PingTolerance.policyViolation
     guard tolerances[choice.index, default: PingTolerance()].broke(pings: barrier.count, isPolicy: isPolicy, now: now) else { return }
-    output.send(journal.pingsSlowed(nanoseconds: facts.sparsePingNanoseconds))
+    output.send(journal.pingsSlowed(interval: facts.sparsePingInterval))
   }
 
   private func sayTheEnd() {
@@ -762,27 +762,27 @@ final class ForkRunner {
     retryTimer?.cancel()
     drainTimer?.cancel()
     resumeTimer?.cancel()
-    let now = monotonicNow()
+    let now = MonotonicTime.now
     if ending == .delivered { stream.confirmAll() }
     // The next engine would send again what is on its way.
     if ending == .shutdown, !facts.options.replays { leaveUnconfirmed() }
     // Those of the last blocks, where the connection was gone before they could be told.
-    takeGaps(now &- epochMonotonic)
+    takeGaps(now)
     tellGaps()
-    let undelivered = stream.undeliveredMilliseconds(now: now &- epochMonotonic)
-    var final = stream.counters(now: now &- epochMonotonic)
+    let undelivered = stream.undeliveredMilliseconds(now: epoch.streamTime(at: now))
+    var final = stream.counters(now: epoch.streamTime(at: now))
     if ending != .shutdown {
       // The line about the end names these; the log needs no other.
       gapsUntold += stream.abandonRest()
       tellGaps()
       let sent = final
-      final = stream.counters(now: now &- epochMonotonic)
+      final = stream.counters(now: epoch.streamTime(at: now))
       // What was sent stays sent, although nobody confirmed it.
       final.position = sent.position
       final.fill = sent.fill
       final.isLosing = false
     }
-    if connectedAt != 0 { final.confirmation = level }
+    if connectedAt != nil { final.confirmation = level }
     guard ending != .shutdown else {
       stream.save()
       stream.close(isOver: false)

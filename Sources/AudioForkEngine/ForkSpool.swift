@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkCore
+package import AudioForkCore
 package import AudioForkRing
 package import NIOCore
 
@@ -45,11 +45,11 @@ package final class ForkSpool {
 
   /// Bytes that are written in one go, and how long fewer may wait for more.
   private static let batchBytes = 65_536
-  private static let batchNanoseconds: Int64 = 250_000_000
+  private static let batchWait = Nanoseconds.milliseconds(250)
   /// Bytes that are fetched in one go.
   private static let windowBytes = 2 * SpoolRecord.bytesMax
   /// After the disk has failed, or is full.
-  private static let retryNanoseconds: Int64 = 5_000_000_000
+  private static let retryWait = Nanoseconds.seconds(5)
   /// How often an earlier engine's file is looked for; audio waits meanwhile.
   private static let looksMax = 4
 
@@ -63,7 +63,7 @@ package final class ForkSpool {
 
   private let id: String
   private let path: String
-  private let identity: SpoolFile.Identity
+  private let epoch: StreamEpoch
   private let settings: Settings
   private let store: SpoolStore
   private let loop: any EventLoop
@@ -83,11 +83,11 @@ package final class ForkSpool {
   private var flying: (bytes: Int, places: [SpoolFile.Place])?
   private var batch: [UInt8] = []
   private var batchPlaces: [SpoolFile.Place] = []
-  private var batchBegan: Int64 = 0
+  private var batchBegan = StreamTime.zero
   /// The next entry to copy.
   private var next: UInt64 = 0
   private var samples: [Int16] = []
-  private var retryAt = Int64.min
+  private var retryAt = StreamTime(nanoseconds: .min)
   private var lastNews: SpoolNews?
 
   /// A piece of the file, and where it begins.
@@ -101,18 +101,18 @@ package final class ForkSpool {
 
   /// Looks for what an earlier engine of the fork left.
   package init(
-    id: String, settings: Settings, identity: SpoolFile.Identity, store: SpoolStore, loop: any EventLoop,
+    id: String, settings: Settings, epoch: StreamEpoch, store: SpoolStore, loop: any EventLoop,
     tell: @escaping (SpoolNews) -> Void
   ) {
     self.id = id
     self.settings = settings
-    self.identity = identity
+    self.epoch = epoch
     self.store = store
     self.loop = loop
     self.tell = tell
     path = "\(settings.folder)/\(id).spool"
     store.uses(settings.folder)
-    open(creates: false, now: 0)
+    open(creates: false, now: .zero)
   }
 
   /// The newest entry that is in the file or on its way there.
@@ -135,10 +135,10 @@ package final class ForkSpool {
 
   // MARK: - The file
 
-  private func open(creates: Bool, now: Int64) {
+  private func open(creates: Bool, now: StreamTime) {
     isBusy = true
-    let (path, identity) = (path, identity)
-    store.perform(on: loop) { try SpoolFile.open(path: path, identity, creates: creates) }
+    let (path, epoch) = (path, epoch)
+    store.perform(on: loop) { try SpoolFile.open(path: path, epoch, creates: creates) }
       .assumeIsolated().whenComplete { [self] result in
         isBusy = false
         switch result {
@@ -161,9 +161,9 @@ package final class ForkSpool {
 
   private func openLater() {
     let spool = NIOLoopBound(self, eventLoop: loop)
-    loop.scheduleTask(in: .nanoseconds(ForkSpool.retryNanoseconds)) {
+    loop.scheduleTask(in: .nanoseconds(ForkSpool.retryWait.count)) {
       guard case .unknown = spool.value.file, !spool.value.closing.isDue else { return }
-      spool.value.open(creates: false, now: 0)
+      spool.value.open(creates: false, now: .zero)
     }
   }
 
@@ -178,8 +178,8 @@ package final class ForkSpool {
     if mustEmpty { empty() }
   }
 
-  private func failed(_ error: any Error, _ now: Int64) {
-    retryAt = now &+ ForkSpool.retryNanoseconds
+  private func failed(_ error: any Error, _ now: StreamTime) {
+    retryAt = now + ForkSpool.retryWait
     report(.failed((error as? RingError)?.message ?? "\(error)"))
   }
 
@@ -241,7 +241,7 @@ package final class ForkSpool {
   // MARK: - Writing
 
   /// Copies from the ring what is not here yet, from entry `oldest` on.
-  package func copy(from ring: RingReader, oldest: UInt64, now: Int64) {
+  package func copy(from ring: RingReader, oldest: UInt64, now: StreamTime) {
     guard now >= retryAt, !closing.isDue else { return }
     if case .none = file, !isBusy { return open(creates: true, now: now) }
     guard case .open = file else { return }
@@ -250,9 +250,9 @@ package final class ForkSpool {
   }
 
   /// Writes what waits to be, once that is enough or old enough.
-  package func tick(now: Int64) {
+  package func tick(now: StreamTime) {
     guard case .open(let file) = file, !isBusy, !closing.isDue, !batch.isEmpty, now >= retryAt,
-      batch.count >= ForkSpool.batchBytes || now &- batchBegan >= ForkSpool.batchNanoseconds
+      batch.count >= ForkSpool.batchBytes || now - batchBegan >= ForkSpool.batchWait
     else { return }
     guard reserve(batch.count) else {
       report(.full)
@@ -273,7 +273,7 @@ package final class ForkSpool {
       }
   }
 
-  private func landed(_ result: Result<Void, any Error>, _ now: Int64) {
+  private func landed(_ result: Result<Void, any Error>, _ now: StreamTime) {
     guard let flying else { return }
     self.flying = nil
     switch result {
@@ -294,14 +294,14 @@ package final class ForkSpool {
   }
 
   /// What waits is copied again later, where the ring has it still.
-  private func giveUpBatch(_ now: Int64) {
-    retryAt = now &+ ForkSpool.retryNanoseconds
+  private func giveUpBatch(_ now: StreamTime) {
+    retryAt = now + ForkSpool.retryWait
     batch = []
     batchPlaces = []
     next = written.map { $0 &+ 1 } ?? 0
   }
 
-  private func fill(from ring: RingReader, _ now: Int64) {
+  private func fill(from ring: RingReader, _ now: StreamTime) {
     while batch.count < 2 * ForkSpool.batchBytes {
       let start = batch.count
       switch ring.read(next, into: &samples) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkCore
+package import AudioForkCore
 
 /// Limits of one fork's delivery.
 package struct ForkLimits: Sendable, Equatable {
@@ -105,7 +105,7 @@ package struct ForkStateMachine: Sendable {
     /// An attempt is under way; no outage: the fork's first. Goes to: streaming, waiting, ended.
     case connecting(Outage?)
     /// Goes to: waiting, closing, ended.
-    case streaming(Outage?, since: Int64)
+    case streaming(Outage?, since: MonotonicTime)
     /// The retry timer runs. Goes to: connecting, ended.
     case waiting(Outage)
 
@@ -124,7 +124,7 @@ package struct ForkStateMachine: Sendable {
     case active(Link, isDraining: Bool)
     /// All is sent, our Close frame too. Goes to: ended; where nothing was acknowledged and the connection breaks
     /// before our Close is answered, to active (waiting).
-    case closing(Outage?, since: Int64, isAcknowledged: Bool)
+    case closing(Outage?, since: MonotonicTime, isAcknowledged: Bool)
     case ended(ForkEnding)
   }
 
@@ -167,9 +167,9 @@ package struct ForkStateMachine: Sendable {
     return false
   }
 
-  /// Takes an event. `now` is nanoseconds of any clock that never goes back.
+  /// Takes an event.
   package mutating func handle(
-    _ event: ForkEvent, now: Int64, using random: inout some RandomNumberGenerator
+    _ event: ForkEvent, now: MonotonicTime, using random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     let before = name
     var actions =
@@ -201,7 +201,7 @@ package struct ForkStateMachine: Sendable {
     return [.report(.connecting), .connect]
   }
 
-  private mutating func connected(_ now: Int64) -> [ForkAction] {
+  private mutating func connected(_ now: MonotonicTime) -> [ForkAction] {
     guard case .active(.connecting(var outage), let isDraining) = state else { return [] }
     var actions = [ForkAction.stream]
     if let over = outage, !over.wasReportedOver {
@@ -221,7 +221,7 @@ package struct ForkStateMachine: Sendable {
   }
 
   private mutating func disconnected(
-    _ reason: String, _ now: Int64, _ random: inout some RandomNumberGenerator
+    _ reason: String, _ now: MonotonicTime, _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     switch state {
     case .active(.streaming(let outage, let since), let isDraining):
@@ -278,10 +278,10 @@ package struct ForkStateMachine: Sendable {
   // MARK: - What they lead to
 
   private mutating func broke(
-    _ outage: Outage?, _ since: Int64, _ reason: String, _ now: Int64, _ isDraining: Bool,
+    _ outage: Outage?, _ since: MonotonicTime, _ reason: String, _ now: MonotonicTime, _ isDraining: Bool,
     _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
-    let wasStable = Duration.nanoseconds(now &- since) >= limits.stableAfter
+    let wasStable = (now - since).duration >= limits.stableAfter
     return retry(wasStable ? nil : outage, reason, isDraining, .zero, &random)
   }
 

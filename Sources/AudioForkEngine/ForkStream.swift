@@ -20,18 +20,17 @@ package final class RenderRoom {
 ///
 /// The owner takes blocks as long as the connection takes them (not connected: none, so that the ring stays the only
 /// buffer), says what it has sent, confirms, and rewinds after a break. Not Sendable: one owner, one event loop.
-/// Times are nanoseconds since the fork's epoch.
 package final class ForkStream {
   /// A place in the stream to which delivery can return.
   private struct Mark {
     var checkpoint: Checkpoint
-    var completedAt: Int64
+    var completedAt: StreamTime
     /// What the server has perhaps not been told of the stream before it.
     var ranges: [StreamRange] = []
   }
 
   /// Capture places no audio further ahead of the clock; one more for the rounding.
-  private static let aheadSecondsMax: Int64 = 3
+  private static let aheadMax = Nanoseconds.seconds(3)
   /// Blocks that the server has already and that one call goes over.
   private static let passedMax = 200
 
@@ -39,10 +38,10 @@ package final class ForkStream {
   private let cursor: CursorFile?
   private let spool: ForkSpool?
   /// From which age of the oldest unconfirmed audio on the spool takes what the ring has; a third of what that holds.
-  private let spoolAge: Int64
+  private let spoolAge: Nanoseconds
   private var isSpooling = false
   /// When there was nothing that waits to be confirmed, last; never, for what an earlier engine left.
-  private var waitsSince: Int64 = 0
+  private var waitsSince = StreamTime.zero
   private let configuration: RenderConfiguration
   private var renderer: Renderer<SpeexConverter>
   private var window: DeliveryWindow<Mark>
@@ -50,7 +49,7 @@ package final class ForkStream {
   private let room: RenderRoom
   private var isFinished = false
   /// Up to here the server has the stream already: what is rendered before it is not sent again.
-  private var passUntil: UInt64 = 0
+  private var passUntil = Position.zero
   /// Whether the server is told what is fill, muted or missing.
   private let collectsNotes: Bool
   /// Gaps and digits that the server has not been told on this connection.
@@ -58,7 +57,7 @@ package final class ForkStream {
   /// The entry from which on digits have not been told.
   private var notedBefore: UInt64 = 0
   /// Where the ranges were fetched last.
-  private var rangesTakenAt: UInt64 = 0
+  private var rangesTakenAt = Position.zero
   /// What was fetched there: told behind the audio, so that a server may have that and not these.
   private var rangesTold: [StreamRange] = []
   private var decisionsSaved: [ClockDecision] = []
@@ -69,7 +68,7 @@ package final class ForkStream {
   /// for the next one.
   package var samples: [Int16] { room.samples }
   /// When the newest block taken became decidable.
-  package private(set) var completedAt: Int64
+  package private(set) var completedAt: StreamTime
   /// Capture has ended and every block has been taken.
   package private(set) var isDrained = false
   /// No writer any more, although the ring may not say so: the module is gone.
@@ -86,7 +85,7 @@ package final class ForkStream {
     self.ring = ring
     self.cursor = cursor
     self.spool = spool
-    spoolAge = Int64(bufferSeconds) * 1_000_000_000 / 3
+    spoolAge = Nanoseconds.seconds(Int64(bufferSeconds)) / 3
     self.collectsNotes = collectsNotes
     self.configuration = configuration
     let found = cursor?.load().flatMap { CursorRecord(decoding: $0) } ?? CursorRecord()
@@ -100,8 +99,8 @@ package final class ForkStream {
     } else {
       record.skipped = 0
       renderer = Renderer(configuration)
-      window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: 0))
-      completedAt = 0
+      window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: .zero))
+      completedAt = .zero
     }
     renderer.notesRanges = collectsNotes
   }
@@ -110,8 +109,8 @@ package final class ForkStream {
   package var isCaptureClosed: Bool { isOrphaned || ring.closedAt != nil }
 
   /// How long ago capture ended.
-  package func sinceCaptureClosed(now: Int64) -> Duration {
-    ring.closedAt.map { .nanoseconds(max(0, now &- $0)) } ?? .zero
+  package func sinceCaptureClosed(now: StreamTime) -> Duration {
+    ring.closedAt.map { max(.zero, now - $0).duration } ?? .zero
   }
 
   /// Why the ring cannot be followed any more.
@@ -124,7 +123,7 @@ package final class ForkStream {
   /// The next block, its samples in `samples`; nil where none is decidable yet, or ever (`isDrained`).
   ///
   /// `isFurther`: one has just been taken at this time, so that nothing has to be looked for but what is published.
-  package func nextBlock(now: Int64, isFurther: Bool = false) throws(Broken) -> RenderedBlock? {
+  package func nextBlock(now: StreamTime, isFurther: Bool = false) throws(Broken) -> RenderedBlock? {
     var hasToldTime = false
     var passed = 0
     while true {
@@ -132,7 +131,7 @@ package final class ForkStream {
         completedAt = max(completedAt, block.completedAt)
         if takeGaps(), !configuration.fill, block.position < passUntil {
           // A gap takes no positions here: what lies behind one is not what the server has at them.
-          renderer.advancePosition(by: passUntil &- block.position)
+          renderer.advancePosition(by: passUntil - block.position)
           block.position = passUntil
         }
         guard let rest = passing(block) else {
@@ -187,7 +186,7 @@ package final class ForkStream {
   }
 
   /// Has the spool keep what the ring will overwrite before it is delivered. At each tick, connected or not.
-  package func keepSpool(now: Int64) {
+  package func keepSpool(now: StreamTime) {
     guard let spool else { return }
     let confirmed = window.confirmed
     // Entries that wait for the other direction, or are in the stream in part, are read again after a break.
@@ -196,7 +195,7 @@ package final class ForkStream {
     // A closed ring overwrites nothing any more.
     // Nor is a silence an outage, although what was confirmed before it is old.
     if ring.published <= oldest { waitsSince = now }
-    let age = ring.closedAt == nil && ring.published > oldest ? now &- max(confirmed.completedAt, waitsSince) : 0
+    let age = ring.closedAt == nil && ring.published > oldest ? now - max(confirmed.completedAt, waitsSince) : .zero
     if age > spoolAge { isSpooling = true } else if age < spoolAge / 2 { isSpooling = false }
     if isSpooling { spool.copy(from: ring, oldest: oldest, now: now) }
     spool.tick(now: now)
@@ -228,7 +227,7 @@ package final class ForkStream {
 
   /// Fill and muted audio for the server, of about a second of the stream together; `all`: whatever there is.
   package func takeRanges(all: Bool) -> [StreamNote] {
-    guard collectsNotes, all || position &- rangesTakenAt >= UInt64(configuration.wireRateHertz) else { return [] }
+    guard collectsNotes, all || position - rangesTakenAt >= UInt64(configuration.wireRateHertz) else { return [] }
     rangesTakenAt = position
     rangesTold = renderer.takeRanges()
     return rangesTold.map { range in
@@ -242,7 +241,7 @@ package final class ForkStream {
   /// What of a block the server lacks; nil where it has all of it. `samples` are cut likewise.
   private func passing(_ block: RenderedBlock) -> RenderedBlock? {
     guard block.position < passUntil else { return block }
-    let passed = passUntil &- block.position
+    let passed = passUntil - block.position
     guard passed < UInt64(block.frameCount) else { return nil }
     var rest = block
     rest.position = passUntil
@@ -312,7 +311,7 @@ package final class ForkStream {
 
   /// Fill that the clock decides is the one thing that a replay cannot find in the ring: it is saved before the
   /// caller can send it.
-  private func tellTime(_ now: Int64) {
+  private func tellTime(_ now: StreamTime) {
     renderer.clock(now: now, onlyWaiting: !configuration.fill)
     guard renderer.clockDecisions != decisionsSaved else { return }
     save()
@@ -321,17 +320,17 @@ package final class ForkStream {
   // MARK: - Delivery
 
   /// Position of the next block.
-  package var position: UInt64 { renderer.position }
+  package var position: Position { renderer.position }
 
   /// Position up to which delivery is confirmed.
-  package var confirmedPosition: UInt64 { window.confirmedPosition }
+  package var confirmedPosition: Position { window.confirmedPosition }
 
   /// Whether everything taken so far is confirmed.
   package var isAllConfirmed: Bool { confirmedPosition == position }
 
   /// Everything taken so far has been sent: `offset` bytes of this connection. `isBarrier`: this very place must be one
   /// that can be confirmed. `isTold`: notes were sent before the audio that they belong to, so that who has that has them.
-  package func sent(now: Int64, offset: UInt64, audioBytes: Int, isTold: Bool = true, isBarrier: Bool = false) {
+  package func sent(now: MonotonicTime, offset: UInt64, audioBytes: Int, isTold: Bool = true, isBarrier: Bool = false) {
     record.bytes &+= UInt64(clamping: audioBytes)
     // No delivery begins before a place that is confirmed: what has not been told there is told before.
     guard isBarrier || (window.wantsMark(now: now) && isTold && !renderer.hasRanges) else { return }
@@ -342,7 +341,7 @@ package final class ForkStream {
   package func sentBetweenPings(audioBytes: Int) { record.bytes &+= UInt64(clamping: audioBytes) }
 
   /// The block taken last has been sent, to a server that says how far it came: it may come back and say this place.
-  package func sentBlock(now: Int64, offset: UInt64, audioBytes: Int) {
+  package func sentBlock(now: MonotonicTime, offset: UInt64, audioBytes: Int) {
     record.bytes &+= UInt64(clamping: audioBytes)
     window.record(mark, position: position, now: now, offset: offset, isWhole: !renderer.hasRanges)
   }
@@ -354,17 +353,17 @@ package final class ForkStream {
   }
 
   /// Whether `confirm` could do something.
-  package func wantsConfirmation(now: Int64) -> Bool { window.isDue(now: now) }
+  package func wantsConfirmation(now: MonotonicTime) -> Bool { window.isDue(now: now) }
 
   /// Moves the confirmed position and saves it; see `DeliveryWindow`.
-  package func confirm(now: Int64, acknowledged: UInt64?) {
+  package func confirm(now: MonotonicTime, acknowledged: UInt64?) {
     guard window.confirm(now: now, acknowledged: acknowledged) else { return }
     forgetConfirmed()
     save()
   }
 
   /// Moves the confirmed position: the server has said that it has everything before `position`.
-  package func confirm(position: UInt64) {
+  package func confirm(position: Position) {
     guard window.confirm(position: position) else { return }
     forgetConfirmed()
     save()
@@ -436,8 +435,8 @@ package final class ForkStream {
 
   /// A connection begins. A server that knows the fork says how far it has come, `position`: what is before it is not
   /// sent again. Nil: it can't say. Before the first block of the connection.
-  package func resume(at position: UInt64?) {
-    passUntil = position ?? 0
+  package func resume(at position: Position?) {
+    passUntil = position ?? .zero
     rangesTakenAt = self.position
     rangesTold = []
     guard window.resume(at: position) else { return }
@@ -447,12 +446,13 @@ package final class ForkStream {
   }
 
   /// Up to where the server has been sent the stream, on this connection or before.
-  package var sentPosition: UInt64 { max(position, passUntil) }
+  package var sentPosition: Position { max(position, passUntil) }
 
   /// Whether the stream can have come so far by now: nothing is decided that lies further ahead than capture allows.
-  package func canHaveReached(_ position: UInt64, now: Int64) -> Bool {
-    let seconds = UInt64(clamping: max(now, 0) / 1_000_000_000 + ForkStream.aheadSecondsMax)
-    return position <= max(seconds &* UInt64(configuration.wireRateHertz), self.position)
+  package func canHaveReached(_ position: Position, now: StreamTime) -> Bool {
+    let sinceStart = max(now, .zero) - .zero + ForkStream.aheadMax
+    let seconds = UInt64(clamping: sinceStart.wholeSeconds)
+    return position <= max(Position(configuration.wireRate.frames(inSeconds: seconds)), self.position)
   }
 
   private func goBack() {
@@ -505,10 +505,10 @@ package final class ForkStream {
   // MARK: - Totals
 
   /// Totals as of the last block taken.
-  package func counters(now: Int64) -> ForkCounters {
+  package func counters(now: StreamTime) -> ForkCounters {
     let rendered = renderer.counters
     var counters = ForkCounters()
-    counters.position = rendered.position
+    counters.position = rendered.position.frames
     counters.fill = rendered.fill
     // After a break what was reported stands, although the replay has not come to it again.
     counters.lost =
@@ -518,7 +518,7 @@ package final class ForkStream {
     counters.reconnects = record.connections > 0 ? record.connections &- 1 : 0
     counters.bytes = record.bytes
     counters.lagMilliseconds = UInt64(clamping: lagMilliseconds(now: now))
-    counters.confirmed = window.confirmed.checkpoint.position
+    counters.confirmed = window.confirmed.checkpoint.position.frames
     counters.delivered = window.confirmed.checkpoint.counters.rendered &- record.skipped
     counters.accountedIn = window.confirmed.checkpoint.counters.in.accounted
     counters.accountedOut = window.confirmed.checkpoint.counters.out.accounted
@@ -527,20 +527,20 @@ package final class ForkStream {
     }
     counters.undeliveredMilliseconds = UInt64(clamping: undeliveredMilliseconds(now: now))
     let skew = renderer.shift(of: .in) &- renderer.shift(of: .out)
-    counters.skewMilliseconds = skew &* 1000 / Int64(configuration.wireRateHertz)
+    counters.skewMilliseconds = configuration.wireRate.milliseconds(ofFrames: skew)
     counters.dropped = record.textsDropped
     counters.isLosing = isLosing
     return counters
   }
 
   /// Milliseconds of captured time that have not been taken yet.
-  private func lagMilliseconds(now: Int64) -> Int64 {
+  private func lagMilliseconds(now: StreamTime) -> Int64 {
     guard !isDrained, ring.published > renderer.nextSequence else { return 0 }
-    return max(0, (ring.closedAt ?? now) &- completedAt) / 1_000_000
+    return max(.zero, (ring.closedAt ?? now) - completedAt).wholeMilliseconds
   }
 
   /// Milliseconds of captured time whose delivery is not confirmed; 0 where nothing that was captured is missing.
-  package func undeliveredMilliseconds(now: Int64) -> Int64 {
+  package func undeliveredMilliseconds(now: StreamTime) -> Int64 {
     let confirmed = window.confirmed
     let isWhole = [Direction.in, .out].allSatisfy { direction in
       !configuration.directions.contains(direction)
@@ -548,6 +548,6 @@ package final class ForkStream {
     }
     guard !isWhole else { return 0 }
     // Rounded up: where something is missing, it is not nothing.
-    return max(1, ((ring.closedAt ?? now) &- confirmed.completedAt &+ 999_999) / 1_000_000)
+    return max(1, ((ring.closedAt ?? now) - confirmed.completedAt).millisecondsRoundedUp)
   }
 }

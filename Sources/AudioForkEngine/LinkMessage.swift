@@ -185,7 +185,7 @@ package enum EngineMessage: Sendable, Equatable {
       fields.append(AF_FIELD_DIRECTION, gap.direction == .in ? "in" : "out")
       fields.append(AF_FIELD_START, number: gap.start)
       fields.append(AF_FIELD_COUNT, number: gap.count)
-      fields.append(AF_FIELD_POSITION, number: gap.position)
+      fields.append(AF_FIELD_POSITION, number: gap.position.frames)
       fields.append(AF_FIELD_REASON, gap.reason.word)
       return fields.message()
     case .heartbeat: return FieldBytes(type: AF_LINK_HEARTBEAT).message()

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkCore
 internal import NIOConcurrencyHelpers
 
 /// What of a server's text messages reaches the module: so many in a second, each up to a length. A server that talks
@@ -9,54 +10,55 @@ package struct ServerTexts: Sendable {
   /// Longest text that is passed on, bytes; the rest is cut at a character's boundary.
   package static let bytesMax = 65_536
   /// A spell of dropping is told once; it is over after so long without one.
-  package static let spellNanoseconds: Int64 = 10_000_000_000
+  package static let spell = Nanoseconds.seconds(10)
 
-  private static let costNanoseconds = 1_000_000_000 / perSecond
-  private static let creditMax = costNanoseconds * perSecond
+  /// What a text costs of `credit`, which grows with time.
+  private static let cost = Nanoseconds.seconds(1) / perSecond
+  private static let creditMax = cost * perSecond
 
   /// Messages dropped so far, over the fork's life.
   package private(set) var dropped: UInt64
   private var credit = creditMax
-  private var creditAt: Int64?
-  private var droppedAt: Int64?
+  private var creditAt: MonotonicTime?
+  private var droppedAt: MonotonicTime?
   /// Texts in the second that began at `secondAt`, and in the one before it.
   private var counts: (now: Int64, before: Int64) = (0, 0)
-  private var secondAt: Int64?
+  private var secondAt: MonotonicTime?
   /// Texts in the second before the last call of `admit`, about: those that were dropped too.
   package private(set) var recent: Int64 = 0
 
   package init(dropped: UInt64) { self.dropped = dropped }
 
-  /// Whether a message that came at `now` (nanoseconds of a clock that never goes back) may be passed on.
-  package mutating func admit(now: Int64) -> Bool {
-    let since = creditAt.map { now > $0 ? now &- $0 : 0 } ?? 0
-    credit = min(ServerTexts.creditMax, credit + min(max(since, 0), ServerTexts.creditMax))
+  /// Whether a message that came at `now` may be passed on.
+  package mutating func admit(now: MonotonicTime) -> Bool {
+    let since = creditAt.map { now > $0 ? now - $0 : .zero } ?? .zero
+    credit = min(ServerTexts.creditMax, credit + min(max(since, .zero), ServerTexts.creditMax))
     creditAt = now
     count(now)
-    guard credit >= ServerTexts.costNanoseconds else { return false }
-    credit -= ServerTexts.costNanoseconds
+    guard credit >= ServerTexts.cost else { return false }
+    credit -= ServerTexts.cost
     return true
   }
 
-  private mutating func count(_ now: Int64) {
-    let second: Int64 = 1_000_000_000
+  private mutating func count(_ now: MonotonicTime) {
+    let second = Nanoseconds.seconds(1)
     let began = secondAt ?? now
-    let passed = max(0, now.subtractingReportingOverflow(began).partialValue)
+    let passed = max(.zero, now - began)
     if passed >= second || secondAt == nil {
-      counts = (0, passed < 2 * second ? counts.now : 0)
-      secondAt = secondAt == nil ? now : began &+ passed / second &* second
+      counts = (0, passed < second * 2 ? counts.now : 0)
+      secondAt = secondAt == nil ? now : began + second * (passed / second)
     }
     counts.now += 1
-    let share = second - min(max(0, now &- (secondAt ?? now)), second)
-    recent = counts.now + counts.before * (share / 1_000_000) / 1000
+    let share = second - min(max(.zero, now - (secondAt ?? now)), second)
+    recent = counts.now + counts.before * share.wholeMilliseconds / 1000
   }
 
   /// Counts a message that was dropped. True where that begins a spell, so that it is worth a line in the log.
-  package mutating func drop(now: Int64) -> Bool {
+  package mutating func drop(now: MonotonicTime) -> Bool {
     dropped &+= 1
     defer { droppedAt = now }
     guard let last = droppedAt else { return true }
-    return now &- last >= ServerTexts.spellNanoseconds
+    return now - last >= ServerTexts.spell
   }
 
   /// The beginning of a text that fits, ending with a whole character.
@@ -75,23 +77,24 @@ package struct TextLimit: Sendable {
   /// Texts in a second, and at once after a pause.
   package static let perSecond: Int64 = 500
 
-  private static let costNanoseconds = 1_000_000_000 / perSecond
-  private static let creditMax = costNanoseconds * perSecond
+  /// What a text costs of `credit`, which grows with time.
+  private static let cost = Nanoseconds.seconds(1) / perSecond
+  private static let creditMax = cost * perSecond
   private var credit = creditMax
-  private var creditAt: Int64?
+  private var creditAt: MonotonicTime?
 
   package init() {}
 
-  /// Whether a text at `now` (nanoseconds of a clock that never goes back) may pass. `recent`: texts that the same server
+  /// Whether a text at `now` may pass. `recent`: texts that the same server
   /// has said within a second. The more, the more must be left for the others.
-  package mutating func admit(now: Int64, recent: Int64) -> Bool {
-    let since = creditAt.map { now > $0 ? now &- $0 : 0 } ?? 0
+  package mutating func admit(now: MonotonicTime, recent: Int64) -> Bool {
+    let since = creditAt.map { now > $0 ? now - $0 : .zero } ?? .zero
     credit = min(TextLimit.creditMax, credit + min(since, TextLimit.creditMax))
     creditAt = max(now, creditAt ?? now)
     // A server that says all it may can use half of what there is.
     let left = TextLimit.creditMax / 2 / ServerTexts.perSecond * min(max(recent, 0), ServerTexts.perSecond)
-    guard credit >= max(TextLimit.costNanoseconds, left) else { return false }
-    credit -= TextLimit.costNanoseconds
+    guard credit >= max(TextLimit.cost, left) else { return false }
+    credit -= TextLimit.cost
     return true
   }
 }
@@ -100,5 +103,5 @@ package struct TextLimit: Sendable {
 final class ModuleTexts: Sendable {
   private let limit = NIOLockedValueBox(TextLimit())
 
-  func admit(now: Int64, recent: Int64) -> Bool { limit.withLockedValue { $0.admit(now: now, recent: recent) } }
+  func admit(now: MonotonicTime, recent: Int64) -> Bool { limit.withLockedValue { $0.admit(now: now, recent: recent) } }
 }

@@ -42,8 +42,8 @@ package struct RingDump {
       ("channel", facts.channel), ("uniqueid", facts.uniqueID), ("linkedid", facts.linkedID),
       ("rate", "\(facts.rateHertz) Hz"),
       ("drain", "\(facts.drainSeconds) s"),
-      ("epoch", "\(seconds(reader.epochRealtime, 6)) s since 1970, \(seconds(reader.epochMonotonic, 6)) s since boot"),
-      ("state", reader.closedAt.map { "capture ended at \(seconds($0, 6)) s" } ?? "capturing"),
+      ("epoch", "\(seconds(reader.epoch.wall)) s since 1970, \(seconds(reader.epoch.monotonic)) s since boot"),
+      ("state", reader.closedAt.map { "capture ended at \(seconds($0)) s" } ?? "capturing"),
     ]
     return fields.map { padded($0.0, 9) + printable($0.1) } + ["", RingDump.columns]
   }
@@ -87,7 +87,7 @@ package struct RingDump {
         "\(padded("\(direction)", 4))\(reader.captured(direction)) samples captured, "
           + "\(reader.ahead(direction)) refused as more than 2 s ahead")
     }
-    lines.append(reader.closedAt.map { "capture ended at \(seconds($0, 6)) s" } ?? "capture goes on")
+    lines.append(reader.closedAt.map { "capture ended at \(seconds($0)) s" } ?? "capture goes on")
     return lines
   }
 
@@ -99,11 +99,9 @@ package struct RingDump {
     if entry.hasMore { flags.append("more") }
     if entry.isMuted { flags.append("muted") }
     if entry.isAhead { flags.append("ahead") }
-    let rate = UInt64(entry.rateHertz)
-    let inRun = entry.runIndex / rate &* 1_000_000_000 &+ entry.runIndex % rate &* 1_000_000_000 / rate
-    let media = entry.runNanoseconds &+ Int64(truncatingIfNeeded: inRun)
+    let media = entry.runStart + SampleRate(hertz: entry.rateHertz).duration(ofFrames: entry.runIndex)
     let text = aligned("\(entry.sequence)", 8) + " " + padded("\(entry.direction)", 4)
-      + aligned(entry.isAhead ? "-" : seconds(media, 6), 11) + " " + aligned(seconds(entry.arrivalNanoseconds, 6), 11)
+      + aligned(entry.isAhead ? "-" : seconds(media), 11) + " " + aligned(seconds(entry.arrival), 11)
       + " " + aligned("\(entry.rateHertz)", 7) + " " + aligned("\(entry.count)", 7)
       + " " + aligned(peak(count: entry.count), 9) + " " + flags.joined(separator: ",")
     return flags.isEmpty ? String(text.dropLast()) : text
@@ -123,10 +121,11 @@ package struct RingDump {
     }
   }
 
-  /// Nanoseconds as seconds with so many decimals, cut.
-  private func seconds(_ nanoseconds: Int64, _ decimals: Int) -> String {
+  /// A time as seconds with six decimals, cut.
+  private func seconds(_ time: some TimePoint) -> String {
+    let nanoseconds = time.nanoseconds
     let whole = nanoseconds.magnitude / 1_000_000_000
-    let digits = aligned("\(nanoseconds.magnitude % 1_000_000_000)", 9, "0").prefix(decimals)
+    let digits = aligned("\(nanoseconds.magnitude % 1_000_000_000)", 9, "0").prefix(6)
     return "\(nanoseconds < 0 ? "-" : "")\(whole).\(digits)"
   }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkCore
 internal import CAudioForkABI
 internal import Glibc
 
 /// What a ring file says about itself, checked: every later access stays inside the mapping because of these checks.
 struct RingFileLayout {
-  var epochMonotonic: Int64
-  var epochRealtime: Int64
+  var epoch: StreamEpoch
   var secret: (UInt64, UInt64)
   var fileBytes: Int
   var indexOffset: Int
@@ -15,7 +15,9 @@ struct RingFileLayout {
   var facts: FieldReader
 
   /// Eighteen years: a time beyond it is damage, and nothing downstream overflows below it.
-  static let nanosecondsMax: Int64 = 1 << 59
+  static let timeMax = StreamTime(nanoseconds: 1 << 59)
+  /// As long before the fork's start.
+  static let timeMin = StreamTime(nanoseconds: -1 << 59)
 
   /// Reads and checks the header and the facts. They are read once, by read and not through the mapping, so that
   /// what was checked is what is used.
@@ -35,8 +37,9 @@ struct RingFileLayout {
     guard self.facts.isWellFormed else {
       throw RingFileLayout.damaged(path, "the facts in its header run over their end")
     }
-    epochMonotonic = header.epoch_monotonic_ns
-    epochRealtime = header.epoch_realtime_ns
+    epoch = StreamEpoch(
+      monotonic: MonotonicTime(nanoseconds: header.epoch_monotonic_ns),
+      wall: WallTime(nanoseconds: header.epoch_realtime_ns))
     secret = header.secret
     fileBytes = Int(status.st_size)
     indexOffset = Int(header.header_bytes)

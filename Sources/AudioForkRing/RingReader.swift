@@ -27,9 +27,8 @@ package enum RingRead: Equatable, Sendable {
 /// One thing is taken on trust: that nobody truncates the file while it is mapped, which would be a SIGBUS here. The
 /// file is the module's own, in a directory that only Asterisk's user may enter, and the module never shortens it.
 package final class RingReader {
-  /// CLOCK_MONOTONIC and CLOCK_REALTIME of media time 0, nanoseconds.
-  package let epochMonotonic: Int64
-  package let epochRealtime: Int64
+  /// The fork's start: media time 0 on the machine's clocks.
+  package let epoch: StreamEpoch
   /// What only this fork's engines and servers know of it, 128 random bits; zeros where its module gave it none. Not
   /// for logs.
   package let secret: (UInt64, UInt64)
@@ -70,8 +69,7 @@ package final class RingReader {
     self.layout = layout
     mapping = mapped
     ownsMapping = writers == nil
-    epochMonotonic = layout.epochMonotonic
-    epochRealtime = layout.epochRealtime
+    epoch = layout.epoch
     secret = layout.secret
     facts = RingFacts(layout.facts)
     indexEntries = layout.indexMask + 1
@@ -90,13 +88,13 @@ package final class RingReader {
   /// Entries completely written, ever: the number of the next one.
   package var published: UInt64 { mapping.map { af_word_load_acquire(af_ring_published($0)) } ?? 0 }
 
-  /// When capture ended, nanoseconds since the epoch; nil while it goes on. Whoever sees a value here and asks for
+  /// When capture ended; nil while it goes on. Whoever sees a value here and asks for
   /// `published` and `captured` afterwards gets the final ones.
-  package var closedAt: Int64? {
+  package var closedAt: StreamTime? {
     guard let mapping else { return nil }
     let word = af_word_load_acquire(af_ring_closed(mapping))
     guard word != 0 else { return nil }
-    return Int64(clamping: min(word &- 1, UInt64(RingFileLayout.nanosecondsMax)))
+    return min(StreamTime(nanoseconds: Int64(clamping: word &- 1)), RingFileLayout.timeMax)
   }
 
   /// Samples of this direction captured so far. While capture goes on it may be one frame behind `published`.
@@ -235,14 +233,17 @@ package final class RingReader {
     else { throw Damage(reason: "entry \(sequence) has \(fields.samples) samples at \(fields.rate_hz) Hz") }
     guard fields.start & 7 == 0 else { throw Damage(reason: "entry \(sequence) starts at byte \(fields.start)") }
     // Times and counts within eighteen years, so that whoever calculates with them cannot overflow.
-    let limit = RingFileLayout.nanosecondsMax
-    let samplesMax = UInt64(limit) / 1_000_000_000 &* UInt64(fields.rate_hz)
-    guard fields.run_ns >= 0, fields.run_ns <= limit, fields.arrival_ns >= 0 &- limit, fields.arrival_ns <= limit,
-      fields.run_index <= samplesMax, fields.captured <= UInt64(limit) / 1_000_000_000 &* UInt64(AF_RATE_HZ_MAX)
+    let limit = RingFileLayout.timeMax
+    let runStart = StreamTime(nanoseconds: fields.run_ns)
+    let arrival = StreamTime(nanoseconds: fields.arrival_ns)
+    let secondsMax = UInt64((limit - .zero).wholeSeconds)
+    guard runStart >= .zero, runStart <= limit, arrival >= RingFileLayout.timeMin, arrival <= limit,
+      fields.run_index <= SampleRate(hertz: Int(fields.rate_hz)).frames(inSeconds: secondsMax),
+      fields.captured <= SampleRate(hertz: Int(AF_RATE_HZ_MAX)).frames(inSeconds: secondsMax)
     else { throw Damage(reason: "entry \(sequence) lies outside of any call's time") }
     return CapturedEntry(
       sequence: sequence, direction: direction, rateHertz: Int(fields.rate_hz), count: Int(fields.samples),
-      runNanoseconds: fields.run_ns, runIndex: fields.run_index, arrivalNanoseconds: fields.arrival_ns,
+      runStart: runStart, runIndex: fields.run_index, arrival: arrival,
       captured: fields.captured, startsRun: has(fields, AF_ENTRY_RUN_START), isMuted: has(fields, AF_ENTRY_MUTED),
       isAhead: has(fields, AF_ENTRY_AHEAD), hasMore: has(fields, AF_ENTRY_MORE))
   }

@@ -1,21 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkCore
 internal import CAudioForkABI
 internal import Glibc
 
 /// A fork's spool file: a header, then records (`SpoolRecord`). Everything here may block: it is called on threads of its
 /// own, one call at a time for each file.
 package struct SpoolFile: Sendable {
-  /// Which fork's it is: when its ring began.
-  package struct Identity: Equatable, Sendable {
-    package let epochMonotonic: Int64
-    package let epochRealtime: Int64
-
-    package init(epochMonotonic: Int64, epochRealtime: Int64) {
-      self.epochMonotonic = epochMonotonic
-      self.epochRealtime = epochRealtime
-    }
-  }
-
   /// Where a record stands.
   package struct Place: Equatable, Sendable {
     package var sequence: UInt64
@@ -49,13 +39,13 @@ package struct SpoolFile: Sendable {
   private let descriptor: CInt
   private let path: String
 
-  /// Opens the fork's spool at `path`. Without `creates` one that an earlier engine left, or nil. What is another fork's,
+  /// Opens the spool at `path` of the fork that began at `epoch`, by which it is known. Without `creates` one that an earlier engine left, or nil. What is another fork's,
   /// or stands behind a record that is not whole, is cut off. Until `close` the file is locked against `removeLeftover`.
   ///
   /// Throws `.notPermitted` where the folder or the file is another user's, others may write into the folder, or others
   /// may open the file: a local user who knows the fork's id could read the call or change it.
   package static func open(
-    path: String, _ identity: Identity, creates: Bool
+    path: String, _ epoch: StreamEpoch, creates: Bool
   ) throws(RingError) -> (file: SpoolFile, content: Content)? {
     guard let descriptor = try openPrivately(path, creates: creates) else { return nil }
     let file = SpoolFile(descriptor: descriptor, path: path)
@@ -63,7 +53,7 @@ package struct SpoolFile: Sendable {
       guard file.locks(LOCK_SH), file.isInFolder else {
         throw RingError(.inUse, "the spool file '\(path)' is just being removed, because no fork has used it for days")
       }
-      return (file, try file.prepare(identity))
+      return (file, try file.prepare(epoch))
     } catch {
       file.close()
       throw error
@@ -107,7 +97,7 @@ package struct SpoolFile: Sendable {
     }
   }
 
-  private func prepare(_ identity: Identity) throws(RingError) -> Content {
+  private func prepare(_ epoch: StreamEpoch) throws(RingError) -> Content {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw failed("look at") }
     guard status.st_mode & S_IFMT == S_IFREG else {
@@ -121,7 +111,8 @@ package struct SpoolFile: Sendable {
     }
     var header = [UInt8]()
     for word in [
-      SpoolFile.magic, UInt64(bitPattern: identity.epochMonotonic), UInt64(bitPattern: identity.epochRealtime), 0,
+      SpoolFile.magic, UInt64(bitPattern: epoch.monotonic.nanoseconds),
+      UInt64(bitPattern: epoch.wall.nanoseconds), 0,
     ] {
       for shift in 0..<8 { header.append(UInt8(truncatingIfNeeded: word &>> UInt64(shift * 8))) }
     }

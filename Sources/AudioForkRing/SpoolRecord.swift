@@ -22,9 +22,9 @@ package enum SpoolRecord {
   package static func append(_ entry: CapturedEntry, samples: [Int16], to bytes: inout [UInt8]) {
     let count = min(entry.count, samples.count, RenderLimit.entrySamplesMax)
     let start = begin(entry.sequence, &bytes)
-    bytes.append(number: UInt64(bitPattern: entry.runNanoseconds))
+    bytes.append(number: UInt64(bitPattern: entry.runStart.nanoseconds))
     bytes.append(number: entry.runIndex)
-    bytes.append(number: UInt64(bitPattern: entry.arrivalNanoseconds))
+    bytes.append(number: UInt64(bitPattern: entry.arrival.nanoseconds))
     bytes.append(number: entry.captured)
     bytes.append(number: UInt64(UInt32(clamping: entry.rateHertz)) | UInt64(count) << 32 | UInt64(audio) << 48
       | UInt64(entry.direction.rawValue) << 56)
@@ -108,8 +108,8 @@ package enum SpoolRecord {
     return .audio(
       CapturedEntry(
         sequence: found.sequence, direction: direction, rateHertz: rate, count: count,
-        runNanoseconds: Int64(bitPattern: number(bytes, offset + 16)), runIndex: number(bytes, offset + 24),
-        arrivalNanoseconds: Int64(bitPattern: number(bytes, offset + 32)), captured: number(bytes, offset + 40),
+        runStart: StreamTime(nanoseconds: Int64(bitPattern: number(bytes, offset + 16))), runIndex: number(bytes, offset + 24),
+        arrival: StreamTime(nanoseconds: Int64(bitPattern: number(bytes, offset + 32))), captured: number(bytes, offset + 40),
         startsRun: flags & 1 != 0, isMuted: flags & 2 != 0, isAhead: flags & 4 != 0, hasMore: flags & 8 != 0))
   }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkCore
 
 /// Notices a server that keeps sending control frames or empty frames much faster than any purpose needs: more than
 /// `framesPerSecond` in each of `seconds` seconds in a row. One for each frame of ours is an answer and not counted: a
@@ -8,9 +9,9 @@ package struct FloodWatch: Sendable {
   package static let seconds = 3
   /// Answers that may be outstanding: more than the messages that may be on their way.
   package static let answersMax = 400
-  private static let second: Int64 = 1_000_000_000
+  private static let second = Nanoseconds.seconds(1)
 
-  private var began: Int64?
+  private var began: MonotonicTime?
   private var frames = 0
   private var floodedSeconds = 0
   /// Answers that may still come.
@@ -21,17 +22,16 @@ package struct FloodWatch: Sendable {
   /// A frame was sent that the server may answer with one.
   package mutating func expectAnswer() { answersExpected = min(answersExpected + 1, FloodWatch.answersMax) }
 
-  /// Counts frames that came at `now`, nanoseconds of a clock that never goes back. Returns true where that makes it a
-  /// flood.
-  package mutating func isFlood(adding count: Int, now: Int64) -> Bool {
+  /// Counts frames that came at `now`. Returns true where that makes it a flood.
+  package mutating func isFlood(adding count: Int, now: MonotonicTime) -> Bool {
     let began = began ?? now
     self.began = began
-    let passed = (now &- began) / FloodWatch.second
+    let passed = (now - began) / FloodWatch.second
     if passed > 0 {
       floodedSeconds = frames > FloodWatch.framesPerSecond ? floodedSeconds + 1 : 0
       // There was a second without any.
       if passed > 1 { floodedSeconds = 0 }
-      self.began = began &+ passed &* FloodWatch.second
+      self.began = began + FloodWatch.second * passed
       frames = 0
     }
     let answers = min(count, answersExpected)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkCore
 
 /// When a server that refuses wants to be asked again: the header Retry-After (RFC 9110 section 10.2.3).
 package enum RetryAfter: Equatable, Sendable {
@@ -29,11 +30,11 @@ package enum RetryAfter: Equatable, Sendable {
       RetryAfter.days(year, Int64(month) + 1, day) * 86_400 + hour * 3600 + minute * 60 + second)
   }
 
-  /// Seconds from now on, at least 0; `now` is seconds since 1970.
-  package func wait(now: Int64) -> Int64 {
+  /// How long to wait from `now` on, at least 0.
+  package func wait(now: WallTime) -> Nanoseconds {
     switch self {
-    case .seconds(let seconds): seconds
-    case .at(let time): min(max(time - now, 0), RetryAfter.secondsMax)
+    case .seconds(let seconds): .seconds(seconds)
+    case .at(let time): .seconds(min(max(time - now.secondsSince1970, 0), RetryAfter.secondsMax))
     }
   }
 

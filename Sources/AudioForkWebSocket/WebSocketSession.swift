@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkCore
 package import NIOCore
 internal import NIOWebSocket
 
@@ -215,7 +216,7 @@ package final class WebSocketSession: ChannelInboundHandler {
     }
     isDecoding = false
     let idle = decoder.idleFrames &- idleFrames
-    if idle > 0, phase != .over, flood.isFlood(adding: idle, now: Int64(clamping: NIODeadline.now().uptimeNanoseconds)) {
+    if idle > 0, phase != .over, flood.isFlood(adding: idle, now: MonotonicTime(NIODeadline.now())) {
       refuse(WebSocketSession.flooded)
     }
     guard phase != .over else { return forgetInput() }
@@ -349,5 +350,12 @@ package final class WebSocketSession: ChannelInboundHandler {
     closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: WebSocketSession.closeWait) {
       context.close(promise: nil)
     }
+  }
+}
+
+extension MonotonicTime {
+  /// NIO's deadlines are times of CLOCK_MONOTONIC.
+  fileprivate init(_ deadline: NIODeadline) {
+    self.init(nanoseconds: Int64(clamping: deadline.uptimeNanoseconds))
   }
 }

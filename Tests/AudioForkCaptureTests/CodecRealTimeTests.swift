@@ -116,8 +116,8 @@ struct CodecRealTimeTests {
       return
     }
     #expect(second.startsRun && second.captured == 160)
-    #expect(second.runNanoseconds == second.arrivalNanoseconds - 20_000_000)
-    #expect(second.runNanoseconds - first.runNanoseconds > 300_000_000)
+    #expect(second.runStart.nanoseconds == second.arrival.nanoseconds - 20_000_000)
+    #expect(second.runStart.nanoseconds - first.runStart.nanoseconds > 300_000_000)
     module.end([channel], [id])
   }
 

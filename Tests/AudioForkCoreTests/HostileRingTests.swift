@@ -7,18 +7,18 @@ import Testing
 /// A broken ring or cursor must cost its fork some audio, never the engine.
 struct HostileRingTests {
   private let goodEntry = CapturedEntry(
-    sequence: 0, direction: .in, rateHertz: 8000, count: 160, runNanoseconds: 0, runIndex: 0,
-    arrivalNanoseconds: 20_000_000, captured: 0)
+    sequence: 0, direction: .in, rateHertz: 8000, count: 160, runStart: .zero, runIndex: 0,
+    arrival: StreamTime(nanoseconds: 20_000_000), captured: 0)
 
   @Test("An entry that cannot be true is refused and becomes a gap")
   func refused() {
     let changes: [(inout CapturedEntry) -> Void] = [
       { $0.rateHertz = 0 }, { $0.rateHertz = -8000 }, { $0.rateHertz = 8001 }, { $0.rateHertz = Int.max },
       { $0.count = 0 }, { $0.count = -1 }, { $0.count = Int.min }, { $0.count = Int.max }, { $0.count = 161 },
-      { $0.runNanoseconds = Int64.max }, { $0.runNanoseconds = Int64.min }, { $0.runIndex = UInt64.max },
-      { $0.runIndex = 1 << 45 }, { $0.arrivalNanoseconds = Int64.max }, { $0.arrivalNanoseconds = -1 },
-      { $0.arrivalNanoseconds = Int64.min }, { $0.captured = UInt64.max }, { $0.captured = 1 << 60 },
-      { $0.runNanoseconds = 3_600_000_000_000 }, { $0.arrivalNanoseconds = 90_000_000_000_000 },
+      { $0.runStart.nanoseconds = Int64.max }, { $0.runStart.nanoseconds = Int64.min }, { $0.runIndex = UInt64.max },
+      { $0.runIndex = 1 << 45 }, { $0.arrival.nanoseconds = Int64.max }, { $0.arrival.nanoseconds = -1 },
+      { $0.arrival.nanoseconds = Int64.min }, { $0.captured = UInt64.max }, { $0.captured = 1 << 60 },
+      { $0.runStart.nanoseconds = 3_600_000_000_000 }, { $0.arrival.nanoseconds = 90_000_000_000_000 },
     ]
     for (index, change) in changes.enumerated() {
       var entry = goodEntry
@@ -31,7 +31,7 @@ struct HostileRingTests {
       next.sequence = 1
       next.captured = 160
       next.runIndex = 160
-      next.arrivalNanoseconds = 40_000_000
+      next.arrival.nanoseconds = 40_000_000
       call.consume(next, audibleSamples(.in, 160..<320))
       #expect(call.gaps == [Gap(direction: .in, start: 0, count: 160, reason: .overrun, position: 0)])
       #expect(call.stream == [Int16](repeating: 0, count: 160) + audibleSamples(.in, 160..<320))
@@ -66,17 +66,17 @@ struct HostileRingTests {
     var entry = CapturedEntry(
       sequence: sequence, direction: Bool.random(using: &random) ? .in : .out,
       rateHertz: rates.randomElement(using: &random) ?? 8000, count: Int.random(in: 1...200, using: &random),
-      runNanoseconds: Int64.random(in: 0...5_000_000_000, using: &random),
+      runStart: StreamTime(nanoseconds: Int64.random(in: 0...5_000_000_000, using: &random)),
       runIndex: UInt64.random(in: 0...40_000, using: &random),
-      arrivalNanoseconds: Int64.random(in: 0...10_000_000_000, using: &random), captured: sequence * 200)
+      arrival: StreamTime(nanoseconds: Int64.random(in: 0...10_000_000_000, using: &random)), captured: sequence * 200)
     entry.isAhead = Int.random(in: 0...9, using: &random) == 0
     switch Int.random(in: 0...12, using: &random) {
     case 0: entry.sequence = anyNumber(&random)
     case 1: entry.rateHertz = Int(truncatingIfNeeded: anyNumber(&random))
     case 2: entry.count = Int(truncatingIfNeeded: anyNumber(&random))
-    case 3: entry.runNanoseconds = Int64(truncatingIfNeeded: anyNumber(&random))
+    case 3: entry.runStart.nanoseconds = Int64(truncatingIfNeeded: anyNumber(&random))
     case 4: entry.runIndex = anyNumber(&random)
-    case 5: entry.arrivalNanoseconds = Int64(truncatingIfNeeded: anyNumber(&random))
+    case 5: entry.arrival.nanoseconds = Int64(truncatingIfNeeded: anyNumber(&random))
     case 6: entry.captured = anyNumber(&random)
     default: break
     }
@@ -104,7 +104,7 @@ struct HostileRingTests {
     for step in 0..<400 {
       renderer.consume(anyEntry(&random, sequence: UInt64(step)), samples: samples)
       drain(&renderer, atMost: 50, channels: configuration.channelCount, &output)
-      if step % 7 == 0 { renderer.clock(now: Int64(truncatingIfNeeded: anyNumber(&random))) }
+      if step % 7 == 0 { renderer.clock(now: at(Int64(truncatingIfNeeded: anyNumber(&random)))) }
       if step % 31 == 0 { renderer.skip(to: UInt64(step)) }
       let checkpoint = renderer.checkpoint
       if step % 97 == 0, let decoded = Checkpoint(decoding: checkpoint.encode()) {

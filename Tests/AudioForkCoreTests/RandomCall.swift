@@ -189,7 +189,7 @@ struct CallPlayback<Converter: SampleRateConverter>: ~Copyable {
       for offset in 0..<UInt64(entry.count) { samples.append(audibleSample(entry.direction, entry.captured + offset)) }
       renderer.consume(entry, samples: samples)
     case .skip(let sequence): renderer.skip(to: sequence)
-    case .clock(let now): renderer.clock(now: now)
+    case .clock(let now): renderer.clock(now: at(now))
     }
     takeBlocks()
   }

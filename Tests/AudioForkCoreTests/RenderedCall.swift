@@ -33,7 +33,7 @@ struct RenderedCall<Converter: SampleRateConverter>: ~Copyable {
     consume(
       CapturedEntry(
         sequence: renderer.nextSequence, direction: direction, rateHertz: rate, count: samples.count,
-        runNanoseconds: run * 1_000_000, runIndex: runIndex, arrivalNanoseconds: end + late * 1_000_000,
+        runStart: StreamTime(nanoseconds: run * 1_000_000), runIndex: runIndex, arrival: StreamTime(nanoseconds: end + late * 1_000_000),
         captured: captured, isAhead: isAhead), samples)
     self.captured[Int(direction.rawValue)] = captured + UInt64(samples.count)
   }
@@ -44,7 +44,7 @@ struct RenderedCall<Converter: SampleRateConverter>: ~Copyable {
   }
 
   mutating func clock(milliseconds: Int64) {
-    renderer.clock(now: milliseconds * 1_000_000)
+    renderer.clock(now: at(milliseconds * 1_000_000))
     takeBlocks()
   }
 

@@ -249,7 +249,7 @@ struct RendererTests {
       call.capture(.in, audibleSamples(.in, start..<(start + 160)))
       while completed.count < call.blocks.count { completed.append(Int64(index + 1) * 20) }
     }
-    #expect(call.blocks.map { $0.completedAt / 1_000_000 } == completed)
+    #expect(call.blocks.map { $0.completedAt.nanoseconds / 1_000_000 } == completed)
     // Block 0 is covered by both at 20 ms; block 1 ends at 40 ms and waits until 200 ms.
     #expect(completed[0] == 20 && completed[1] == 200 && completed[2] == 220)
     // Out was heard last at 20 ms, so at 520 ms waiting gets shorter: up to the block that ends at 480 ms.
@@ -296,8 +296,8 @@ struct RendererTests {
   func repeatedEntry() {
     var call = RenderedCall<NoConverter>(.in)
     let entry = CapturedEntry(
-      sequence: 0, direction: .in, rateHertz: 8000, count: 160, runNanoseconds: 0, runIndex: 0,
-      arrivalNanoseconds: 20_000_000, captured: 0)
+      sequence: 0, direction: .in, rateHertz: 8000, count: 160, runStart: .zero, runIndex: 0,
+      arrival: StreamTime(nanoseconds: 20_000_000), captured: 0)
     call.consume(entry, audibleSamples(.in, 0..<160))
     call.consume(entry, audibleSamples(.in, 0..<160))
     #expect(call.stream.count == 160)
@@ -320,8 +320,8 @@ struct RendererTests {
     resumed.renderer.skip(to: 7)
     resumed.consume(
       CapturedEntry(
-        sequence: 7, direction: .in, rateHertz: 8000, count: 200, runNanoseconds: 0, runIndex: 1400,
-        arrivalNanoseconds: 200_000_000, captured: 1400), audibleSamples(.in, 1400..<1600))
+        sequence: 7, direction: .in, rateHertz: 8000, count: 200, runStart: .zero, runIndex: 1400,
+        arrival: StreamTime(nanoseconds: 200_000_000), captured: 1400), audibleSamples(.in, 1400..<1600))
     #expect(resumed.gaps == [Gap(direction: .in, start: 960, count: 440, reason: .overrun, position: 960)])
     #expect(resumed.stream == [Int16](repeating: 0, count: 440) + audibleSamples(.in, 1400..<1600))
     #expect(resumed.renderer.counters.in.accounted == 1600)

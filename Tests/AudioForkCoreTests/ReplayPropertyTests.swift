@@ -56,9 +56,9 @@ struct ReplayPropertyTests {
         #expect(gaps.allSatisfy { $0.count > 0 })
       }
       let frames = transcript.samples.count / call.configuration.channelCount
-      #expect(transcript.counters.position == UInt64(frames))
+      #expect(transcript.counters.position == Position(UInt64(frames)))
       #expect(transcript.counters.refused == 0)
-      var position: UInt64 = 0
+      var position = Position.zero
       for block in transcript.blocks {
         #expect(block.block.position == position)
         position += UInt64(block.block.frameCount)

@@ -86,7 +86,7 @@ struct ScenarioPlayback: ~Copyable {
     for frame in frames {
       while clock + tick < frame.arrival {
         clock += tick
-        renderer.clock(now: clock)
+        renderer.clock(now: at(clock))
         takeBlocks(now: clock)
       }
       take(frame)
@@ -145,12 +145,12 @@ struct ScenarioPlayback: ~Copyable {
 
   private mutating func takeBlocks(now: Int64) {
     while let block = renderer.nextBlock(into: &output) {
-      if output.count != wireRate / 50 || output.count != block.frameCount || block.position != nextPosition {
+      if output.count != wireRate / 50 || output.count != block.frameCount || block.position.frames != nextPosition {
         fail("block \(block) with \(output.count) frames at \(nextPosition)")
       }
       nextPosition += UInt64(output.count)
       for index in 0..<output.count where output[index] != 0 {
-        hear(output[index], position: block.position + UInt64(index), now: now)
+        hear(output[index], position: block.position.frames + UInt64(index), now: now)
       }
     }
     for gap in renderer.takeGaps() where gap.reason != .ahead { fail("\(gap)") }

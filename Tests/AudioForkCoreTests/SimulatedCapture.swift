@@ -38,8 +38,8 @@ struct SimulatedCapture {
       entries.append(
         CapturedEntry(
           sequence: sequence, direction: frame.direction, rateHertz: frame.rateHertz, count: count,
-          runNanoseconds: states[index].run_ns, runIndex: states[index].run_samples,
-          arrivalNanoseconds: frame.arrival, captured: captured[index], startsRun: startsRun, isAhead: isAhead,
+          runStart: StreamTime(nanoseconds: states[index].run_ns), runIndex: states[index].run_samples,
+          arrival: StreamTime(nanoseconds: frame.arrival), captured: captured[index], startsRun: startsRun, isAhead: isAhead,
           hasMore: left > 0))
       sequence += 1
       captured[index] += UInt64(count)
@@ -56,7 +56,7 @@ struct SimulatedCapture {
 extension CapturedEntry {
   /// Media time of its first sample.
   var mediaNanoseconds: Int64 {
-    runNanoseconds + Int64(runIndex) / Int64(rateHertz) * 1_000_000_000
+    runStart.nanoseconds + Int64(runIndex) / Int64(rateHertz) * 1_000_000_000
       + Int64(runIndex) % Int64(rateHertz) * 1_000_000_000 / Int64(rateHertz)
   }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkEngine
 import AudioForkEngineTestKit
 import CAudioForkABI
@@ -41,7 +42,7 @@ struct ControlLinkDocumentTests {
   @Test("The page says how often marks are taken and how old they have to be")
   func delivery() throws {
     let page = try page()
-    #expect(page.contains("every \(DeliveryWindow<Int>.spacingNanoseconds / millisecond) ms,"))
-    #expect(page.contains("at least \(DeliveryWindow<Int>.ageNanoseconds / millisecond) ms old"))
+    #expect(page.contains("every \(DeliveryWindow<Int>.spacing.count / millisecond) ms,"))
+    #expect(page.contains("at least \(DeliveryWindow<Int>.age.count / millisecond) ms old"))
   }
 }

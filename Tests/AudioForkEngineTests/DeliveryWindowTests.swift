@@ -1,35 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkEngine
 import AudioForkEngineTestKit
+import AudioForkTestKit
 import Testing
 
 @Suite("Delivery window")
 struct DeliveryWindowTests {
-  private let age = DeliveryWindow<Int>.ageNanoseconds
-  private let spacing = DeliveryWindow<Int>.spacingNanoseconds
+  private let age = DeliveryWindow<Int>.age.count
+  private let spacing = DeliveryWindow<Int>.spacing.count
 
   /// Marks are numbers from 1 here: mark n is sent at n × spacing, 100 bytes behind the one before.
   private func sent(marks: Int) -> DeliveryWindow<Int> {
     var window = DeliveryWindow(confirmed: 0)
     for mark in 1...marks {
-      window.record(mark, position: UInt64(mark) * 400, now: Int64(mark) * spacing, offset: UInt64(mark) * 100)
+      window.record(mark, position: Position(UInt64(mark) * 400), now: at(Int64(mark) * spacing), offset: UInt64(mark) * 100)
     }
     return window
   }
 
   // #expect takes no mutating call.
-  private func confirm(_ window: inout DeliveryWindow<Int>, _ position: UInt64) -> Bool {
+  private func confirm(_ window: inout DeliveryWindow<Int>, _ position: Position) -> Bool {
     window.confirm(position: position)
   }
-  private func resume(_ window: inout DeliveryWindow<Int>, _ position: UInt64?) -> Bool {
+  private func resume(_ window: inout DeliveryWindow<Int>, _ position: Position?) -> Bool {
     window.resume(at: position)
   }
 
   @Test("What was sent a moment ago is not confirmed")
   func tooYoung() {
     var window = sent(marks: 3)
-    #expect(!window.isDue(now: spacing + age - 1))
-    let changed = window.confirm(now: spacing + age - 1, acknowledged: nil)
+    #expect(!window.isDue(now: at(spacing + age - 1)))
+    let changed = window.confirm(now: at(spacing + age - 1), acknowledged: nil)
     #expect(!changed)
     #expect(window.confirmed == 0)
   }
@@ -37,19 +39,19 @@ struct DeliveryWindowTests {
   @Test("The newest mark that is old enough is confirmed")
   func oldEnough() {
     var window = sent(marks: 8)
-    #expect(window.isDue(now: 4 * spacing + age))
-    let changed = window.confirm(now: 4 * spacing + age, acknowledged: nil)
+    #expect(window.isDue(now: at(4 * spacing + age)))
+    let changed = window.confirm(now: at(4 * spacing + age), acknowledged: nil)
     #expect(changed)
     #expect(window.confirmed == 4)
-    #expect(!window.isDue(now: 5 * spacing + age - 1))
+    #expect(!window.isDue(now: at(5 * spacing + age - 1)))
   }
 
   @Test("What the peer's kernel has not acknowledged is not confirmed, however old")
   func notAcknowledged() {
     var window = sent(marks: 8)
-    _ = window.confirm(now: 60_000 * millisecond, acknowledged: 299)
+    _ = window.confirm(now: at(60_000 * millisecond), acknowledged: 299)
     #expect(window.confirmed == 2)
-    _ = window.confirm(now: 60_000 * millisecond, acknowledged: 300)
+    _ = window.confirm(now: at(60_000 * millisecond), acknowledged: 300)
     #expect(window.confirmed == 3)
   }
 
@@ -57,7 +59,7 @@ struct DeliveryWindowTests {
   func broken() {
     var window = sent(marks: 8)
     window.reset()
-    let changed = window.confirm(now: 60_000 * millisecond, acknowledged: nil)
+    let changed = window.confirm(now: at(60_000 * millisecond), acknowledged: nil)
     #expect(!changed)
     #expect(window.confirmed == 0)
   }
@@ -71,7 +73,7 @@ struct DeliveryWindowTests {
     #expect(confirm(&window, 1999))
     #expect(window.confirmed == 4)
     #expect(!confirm(&window, 1200), "an old word changes nothing")
-    #expect(confirm(&window, .max))
+    #expect(confirm(&window, Position(.max)))
     #expect(window.confirmed == 8)
   }
 
@@ -94,7 +96,7 @@ struct DeliveryWindowTests {
   func incomplete() {
     var window = DeliveryWindow(confirmed: 0)
     for (mark, isWhole) in [true, false, false].enumerated() {
-      window.record(mark + 1, position: UInt64(mark + 1) * 400, now: 0, offset: 0, isWhole: isWhole)
+      window.record(mark + 1, position: Position(UInt64(mark + 1) * 400), now: 0, offset: 0, isWhole: isWhole)
     }
     #expect(confirm(&window, 1200))
     #expect(window.confirmed == 1)
@@ -124,8 +126,8 @@ struct DeliveryWindowTests {
     let empty = DeliveryWindow(confirmed: 0)
     #expect(empty.wantsMark(now: 0))
     let window = sent(marks: 1)
-    #expect(!window.wantsMark(now: 2 * spacing - 1))
-    #expect(window.wantsMark(now: 2 * spacing))
+    #expect(!window.wantsMark(now: at(2 * spacing - 1)))
+    #expect(window.wantsMark(now: at(2 * spacing)))
     #expect(spacing > 0)
     #expect(age + 2 * spacing < 1000 * millisecond)
   }
@@ -134,9 +136,9 @@ struct DeliveryWindowTests {
   func bounded() {
     let count = DeliveryWindow<Int>.sentMax * 3
     var window = sent(marks: count)
-    _ = window.confirm(now: .max / 2, acknowledged: UInt64(count - 1) * 100)
+    _ = window.confirm(now: at(.max / 2), acknowledged: UInt64(count - 1) * 100)
     #expect(window.confirmed == DeliveryWindow<Int>.sentMax - 1)
-    _ = window.confirm(now: .max / 2, acknowledged: UInt64(count) * 100)
+    _ = window.confirm(now: at(.max / 2), acknowledged: UInt64(count) * 100)
     #expect(window.confirmed == count)
   }
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkEngine
+import AudioForkTestKit
 import Testing
 
 /// What servers that want to be left alone for a while do to the order; the order itself: ServerTextsTests.swift.
@@ -14,25 +16,25 @@ struct EndpointPauseTests {
     _ choice: inout EndpointChoice, at seconds: Int64, pause: Int64? = nil, isPermanent: Bool = false
   ) -> Bool {
     let now = start + seconds * second
-    return choice.attemptFailed(isPermanent: isPermanent, retryAt: pause.map { now + $0 * second }, now: now)
+    return choice.attemptFailed(isPermanent: isPermanent, retryAt: pause.map { at(now + $0 * second) }, now: at(now))
   }
 
   @Test("The only endpoint is waited for, as long as it said last")
   func only() {
     var choice = EndpointChoice(count: 1)
-    #expect(choice.wait(now: Self.start) == 0)
+    #expect(choice.wait(now: at(Self.start)) == 0)
     let isHopeless = Self.fail(&choice, at: 0, pause: 60)
     #expect(!isHopeless)
     #expect(choice.index == 0)
-    #expect(choice.wait(now: Self.start) == 60 * Self.second)
-    #expect(choice.wait(now: Self.start + 59 * Self.second) == Self.second)
-    #expect(choice.wait(now: Self.start + 60 * Self.second) == 0)
-    #expect(choice.wait(now: Self.start + 61 * Self.second) == 0)
+    #expect(choice.wait(now: at(Self.start)) == Nanoseconds(60 * Self.second))
+    #expect(choice.wait(now: at(Self.start + 59 * Self.second)) == Nanoseconds(Self.second))
+    #expect(choice.wait(now: at(Self.start + 60 * Self.second)) == 0)
+    #expect(choice.wait(now: at(Self.start + 61 * Self.second)) == 0)
     // A shorter one, and then none, take its place.
     _ = Self.fail(&choice, at: 10, pause: 5)
-    #expect(choice.wait(now: Self.start + 10 * Self.second) == 5 * Self.second)
+    #expect(choice.wait(now: at(Self.start + 10 * Self.second)) == Nanoseconds(5 * Self.second))
     _ = Self.fail(&choice, at: 11)
-    #expect(choice.wait(now: Self.start + 11 * Self.second) == 0)
+    #expect(choice.wait(now: at(Self.start + 11 * Self.second)) == 0)
   }
 
   @Test("An endpoint that wants to be left alone is passed over until its time has come, and not for a moment longer")
@@ -42,7 +44,7 @@ struct EndpointPauseTests {
     var waits: [Int64] = []
     for time: Int64 in [0, 1, 2, 3, 4, 9, 10, 11] {
       tried.append(choice.index)
-      waits.append(choice.wait(now: Self.start + time * Self.second))
+      waits.append(choice.wait(now: at(Self.start + time * Self.second)).count)
       _ = Self.fail(&choice, at: time, pause: time == 0 ? 10 : nil)
     }
     // At 10 seconds it is its turn behind the third one again.
@@ -56,12 +58,12 @@ struct EndpointPauseTests {
     _ = Self.fail(&choice, at: 0, pause: 30)
     for time: Int64 in 1...5 {
       #expect(choice.index == 1)
-      #expect(choice.wait(now: Self.start + time * Self.second) == 0)
+      #expect(choice.wait(now: at(Self.start + time * Self.second)) == 0)
       _ = Self.fail(&choice, at: time)
     }
     _ = Self.fail(&choice, at: 30)
     #expect(choice.index == 0)
-    #expect(choice.wait(now: Self.start + 30 * Self.second) == 0)
+    #expect(choice.wait(now: at(Self.start + 30 * Self.second)) == 0)
   }
 
   @Test("Where all want to be left alone it is the one whose time comes first, and that is waited for", arguments: [
@@ -71,7 +73,7 @@ struct EndpointPauseTests {
     var choice = EndpointChoice(count: 3)
     for pause in pauses { _ = Self.fail(&choice, at: 0, pause: pause) }
     #expect(choice.index == expected)
-    #expect(choice.wait(now: Self.start) == pauses[expected] * Self.second)
+    #expect(choice.wait(now: at(Self.start)) == Nanoseconds(pauses[expected] * Self.second))
   }
 
   @Test("A good connection that broke leads to the first endpoint, whose wait is known if it still wants one")
@@ -82,8 +84,8 @@ struct EndpointPauseTests {
     choice.connected()
     choice.connectionLost(wasStable: true)
     #expect(choice.index == 0)
-    #expect(choice.wait(now: Self.start + 20 * Self.second) == 40 * Self.second)
-    #expect(choice.wait(now: Self.start + 70 * Self.second) == 0)
+    #expect(choice.wait(now: at(Self.start + 20 * Self.second)) == Nanoseconds(40 * Self.second))
+    #expect(choice.wait(now: at(Self.start + 70 * Self.second)) == 0)
     // It is as good as any other again: its failure is followed by the second.
     _ = Self.fail(&choice, at: 70)
     #expect(choice.index == 1)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
 import AudioForkEngine
+import AudioForkTestKit
 import Testing
 
 @Suite("Lines for Asterisk's log")
@@ -77,14 +78,14 @@ struct ForkJournalTests {
     var journal = journal
     func gap(_ reason: Gap.Reason) -> Gap { Gap(direction: .in, start: 0, count: 80, reason: reason, position: 0) }
     let second: Int64 = 1_000_000_000
-    let first = text(journal.gaps([gap(.overrun)], now: second))
+    let first = text(journal.gaps([gap(.overrun)], now: at(second)))
     #expect(first.contains("80 captured samples lost in 1 gap: overwritten in the ring"))
-    #expect(journal.gaps([gap(.ahead), gap(.ahead)], now: 2 * second) == nil)
-    #expect(journal.gapsDueNow(now: 5 * second, isLast: false) == nil)
-    let later = text(journal.gapsDueNow(now: 6 * second, isLast: false))
+    #expect(journal.gaps([gap(.ahead), gap(.ahead)], now: at(2 * second)) == nil)
+    #expect(journal.gapsDueNow(now: at(5 * second), isLast: false) == nil)
+    let later = text(journal.gapsDueNow(now: at(6 * second), isLast: false))
     #expect(later.contains("160 captured samples lost in 2 gaps: more than two seconds ahead of the clock"))
-    #expect(journal.gaps([gap(.overrun)], now: 7 * second) == nil)
-    #expect(text(journal.gapsDueNow(now: 7 * second, isLast: true)).contains("80 captured samples lost in 1 gap"))
-    #expect(journal.gapsDueNow(now: 60 * second, isLast: true) == nil)
+    #expect(journal.gaps([gap(.overrun)], now: at(7 * second)) == nil)
+    #expect(text(journal.gapsDueNow(now: at(7 * second), isLast: true)).contains("80 captured samples lost in 1 gap"))
+    #expect(journal.gapsDueNow(now: at(60 * second), isLast: true) == nil)
   }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkEngine
 import AudioForkTestKit
 import Testing
@@ -7,7 +8,7 @@ import Testing
 struct DrivenMachine {
   var machine: ForkStateMachine
   var random = SeededRandom(seed: 7)
-  var now: Int64 = 1_000_000_000_000
+  var now: MonotonicTime = 1_000_000_000_000
 
   init(attempts: Int = 20, wait: Duration = .seconds(5), drain: Duration = .seconds(10), endpoints: Int = 1) {
     machine = ForkStateMachine(
@@ -16,7 +17,7 @@ struct DrivenMachine {
 
   @discardableResult
   mutating func handle(_ event: ForkEvent, after seconds: Int64 = 0) -> [ForkAction] {
-    now += seconds * 1_000_000_000
+    now += .seconds(seconds)
     return machine.handle(event, now: now, using: &random)
   }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkEngine
 import AudioForkTestKit
 import Testing
@@ -81,7 +82,7 @@ private struct Place: Hashable {
 @Suite("Every state and every event of a fork")
 struct ForkStateMachineWalkTests {
   /// Connections begin at 0; what breaks, breaks before or after it was stable. So the states are finitely many.
-  private static let times: [Int64] = [0, 11_000_000_000]
+  private static let times: [MonotonicTime] = [0, 11_000_000_000]
   private static let events: [ForkEvent] = [
     .started, .connected, .attemptFailed("a", isPermanent: false), .attemptFailed("b", isPermanent: true),
     .attemptFailed("c", isPermanent: false, wait: .seconds(3)), .disconnected("d"), .closedByServer, .retryTimerFired,

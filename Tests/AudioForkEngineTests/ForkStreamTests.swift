@@ -11,7 +11,7 @@ import Testing
 private final class StreamFixture {
   /// Samples that a break may repeat where everything was sent as it came: two marks' distance more than the age.
   static let repeatedMax =
-    Int((DeliveryWindow<Int>.ageNanoseconds + 2 * DeliveryWindow<Int>.spacingNanoseconds) / millisecond) * 8
+    Int((DeliveryWindow<Int>.age.count + 2 * DeliveryWindow<Int>.spacing.count) / millisecond) * 8
 
   let directory: ScratchFolder
   let call: TestCall
@@ -47,7 +47,7 @@ private final class StreamFixture {
   @discardableResult
   func take(at milliseconds: Int64, blocks: Int = .max) throws -> Int {
     var count = 0
-    while count < blocks, try stream.nextBlock(now: milliseconds * millisecond) != nil {
+    while count < blocks, try stream.nextBlock(now: at(milliseconds * millisecond)) != nil {
       taken += stream.samples
       count += 1
     }
@@ -59,9 +59,9 @@ private final class StreamFixture {
     for moment in stride(from: start, to: end, by: 20) {
       let count = try take(at: moment)
       let now = moment * millisecond
-      if count > 0 { stream.sent(now: now, offset: UInt64(taken.count * 2), audioBytes: count * 320) }
+      if count > 0 { stream.sent(now: at(now), offset: UInt64(taken.count * 2), audioBytes: count * 320) }
       _ = stream.takeNewGaps()
-      if stream.wantsConfirmation(now: now) { stream.confirm(now: now, acknowledged: nil) }
+      if stream.wantsConfirmation(now: at(now)) { stream.confirm(now: at(now), acknowledged: nil) }
     }
   }
 
@@ -79,18 +79,18 @@ struct ForkStreamTests {
   func waits() throws {
     let fixture = try StreamFixture()
     fixture.call.speak(frames: 100)
-    #expect(fixture.stream.undeliveredMilliseconds(now: 2000 * millisecond) == 2000)
+    #expect(fixture.stream.undeliveredMilliseconds(now: at(2000 * millisecond)) == 2000)
     #expect(try fixture.take(at: 2000) >= 98)
     fixture.call.hangUp()
     try fixture.take(at: 2020)
     #expect(fixture.taken == fixture.call.expected)
     #expect(fixture.stream.isDrained)
     // Taken is not delivered: that takes the server's side to say so.
-    #expect(fixture.stream.counters(now: 3000 * millisecond).lagMilliseconds == 0)
-    #expect(fixture.stream.undeliveredMilliseconds(now: 3000 * millisecond) >= 2000)
+    #expect(fixture.stream.counters(now: at(3000 * millisecond)).lagMilliseconds == 0)
+    #expect(fixture.stream.undeliveredMilliseconds(now: at(3000 * millisecond)) >= 2000)
     fixture.stream.confirmAll()
-    #expect(fixture.stream.undeliveredMilliseconds(now: 3000 * millisecond) == 0)
-    #expect(fixture.stream.counters(now: 3000 * millisecond).confirmed == 16_000)
+    #expect(fixture.stream.undeliveredMilliseconds(now: at(3000 * millisecond)) == 0)
+    #expect(fixture.stream.counters(now: at(3000 * millisecond)).confirmed == 16_000)
   }
 
   @Test("A fork without a cursor streams and rewinds like any other, and says that nothing is saved")
@@ -102,7 +102,7 @@ struct ForkStreamTests {
     fixture.call.hangUp()
     for _ in 1...2 {
       var taken: [Int16] = []
-      while try stream.nextBlock(now: 200 * millisecond) != nil { taken += stream.samples }
+      while try stream.nextBlock(now: at(200 * millisecond)) != nil { taken += stream.samples }
       #expect(taken == fixture.call.expected)
       stream.save()
       #expect(stream.cursorFailed)
@@ -117,13 +117,13 @@ struct ForkStreamTests {
       fixture.call.speak(frames: 1)
       try fixture.deliver(from: moment, to: moment + 20)
     }
-    let live = fixture.stream.counters(now: 2000 * millisecond)
+    let live = fixture.stream.counters(now: at(2000 * millisecond))
     #expect(live.undeliveredMilliseconds > 0)
     #expect(live.undeliveredMilliseconds <= UInt64(StreamFixture.repeatedMax / 8))
     #expect(live.confirmed < live.position)
     #expect(live.captured == 2 * 100 * 160)
     fixture.stream.rewind()
-    let broken = fixture.stream.counters(now: 2000 * millisecond)
+    let broken = fixture.stream.counters(now: at(2000 * millisecond))
     #expect(broken.undeliveredMilliseconds == live.undeliveredMilliseconds)
     #expect(broken.confirmed == live.confirmed)
   }
@@ -193,7 +193,7 @@ struct ForkStreamTests {
     try fixture.take(at: 6000)
     let before = fixture.taken
     #expect(before.count > 25 * 160)
-    fixture.stream.sent(now: 6000 * millisecond, offset: 1, audioBytes: 0)
+    fixture.stream.sent(now: at(6000 * millisecond), offset: 1, audioBytes: 0)
     // Late audio arrives at its own time: it contradicts the fill, and both stand.
     fixture.call.speak(frames: 25)
     try fixture.restart()
@@ -208,8 +208,8 @@ struct ForkStreamTests {
     fixture.call.speak(frames: 10)
     try fixture.take(at: 200)
     // Delivered, so that no replay begins before it.
-    fixture.stream.sent(now: 200 * millisecond, offset: 0, audioBytes: 3200)
-    fixture.stream.confirm(now: 500 * millisecond, acknowledged: nil)
+    fixture.stream.sent(now: at(200 * millisecond), offset: 0, audioBytes: 3200)
+    fixture.stream.confirm(now: at(500 * millisecond), acknowledged: nil)
     fixture.call.speak(frames: 500)
     try fixture.take(at: 10_200)
     let gaps = fixture.stream.takeNewGaps()
@@ -269,9 +269,9 @@ struct ForkStreamTests {
       fixture.call.speak(frames: frames)
       now += Int64(frames) * 20
       let count = try fixture.take(at: now, blocks: Int.random(in: 0...150, using: &random))
-      fixture.stream.sent(now: now * millisecond, offset: 0, audioBytes: count * 320)
+      fixture.stream.sent(now: at(now * millisecond), offset: 0, audioBytes: count * 320)
       told += fixture.stream.takeNewGaps().reduce(0) { $0 + $1.count }
-      if Bool.random(using: &random) { fixture.stream.confirm(now: now * millisecond, acknowledged: nil) }
+      if Bool.random(using: &random) { fixture.stream.confirm(now: at(now * millisecond), acknowledged: nil) }
       switch Int.random(in: 0..<5, using: &random) {
       case 0: fixture.stream.rewind()
       case 1: try fixture.restart()
@@ -280,7 +280,7 @@ struct ForkStreamTests {
         told += fixture.stream.takeNewGaps().reduce(0) { $0 + $1.count }
       default: break
       }
-      let lost = fixture.stream.counters(now: now * millisecond).lost
+      let lost = fixture.stream.counters(now: at(now * millisecond)).lost
       #expect(lost == told, "seed \(seed)")
       #expect(lost >= previous)
       previous = lost
@@ -290,7 +290,7 @@ struct ForkStreamTests {
     told += fixture.stream.takeNewGaps().reduce(0) { $0 + $1.count }
     #expect(told > 0)
     #expect(fixture.stream.isDrained)
-    #expect(fixture.stream.counters(now: now * millisecond).lost == told, "seed \(seed)")
+    #expect(fixture.stream.counters(now: at(now * millisecond)).lost == told, "seed \(seed)")
   }
 
   @Test("When the writer is gone without a word, what it published is the end")
@@ -309,7 +309,7 @@ struct ForkStreamTests {
     fixture.stream.confirmAll()
     #expect(try fixture.take(at: 660) == 0)
     #expect(fixture.taken == expected)
-    #expect(fixture.stream.undeliveredMilliseconds(now: 660 * millisecond) > 0)
+    #expect(fixture.stream.undeliveredMilliseconds(now: at(660 * millisecond)) > 0)
   }
 
   @Test("With and without fill the last words before a silence are sent, while the call goes on", arguments: [true, false])
@@ -331,17 +331,17 @@ struct ForkStreamTests {
     let fixture = try StreamFixture(bufferSeconds: 1, fill: false)
     fixture.call.speak(frames: 100)
     try fixture.take(at: 2000)
-    fixture.stream.sent(now: 2000 * millisecond, offset: 1, audioBytes: 0)
+    fixture.stream.sent(now: at(2000 * millisecond), offset: 1, audioBytes: 0)
     _ = fixture.stream.takeNewGaps()
     let reached = fixture.stream.position
     #expect(reached > 0 && fixture.stream.confirmedPosition == 0)
     fixture.stream.rewind()
     // The server has all of it; what would be sent again to find that out is overwritten meanwhile.
     fixture.call.speak(frames: 600)
-    fixture.stream.resume(at: reached - 1)
+    fixture.stream.resume(at: Position(reached.frames - 1))
     fixture.taken = []
-    let first = try #require(try fixture.stream.nextBlock(now: 14_000 * millisecond))
-    #expect(first.position == reached - 1)
+    let first = try #require(try fixture.stream.nextBlock(now: at(14_000 * millisecond)))
+    #expect(reached - first.position == 1)
     fixture.taken = fixture.stream.samples
     try fixture.take(at: 14_000)
     fixture.call.hangUp()
@@ -356,13 +356,13 @@ struct ForkStreamTests {
     fixture.call.speak(frames: 100)
     // Sent within a moment, and acknowledged up to the first half second only.
     var blocks = 0
-    while blocks < count, let block = try fixture.stream.nextBlock(now: 2000 * millisecond) {
+    while blocks < count, let block = try fixture.stream.nextBlock(now: at(2000 * millisecond)) {
       blocks += 1
-      fixture.stream.sentBlock(now: 2000 * millisecond, offset: 0, audioBytes: 320)
+      fixture.stream.sentBlock(now: at(2000 * millisecond), offset: 0, audioBytes: 320)
       if blocks == 25 { fixture.stream.confirm(position: block.position + UInt64(block.frameCount)) }
     }
     let reached = fixture.stream.position
-    #expect(reached == UInt64(count) * 160)
+    #expect(reached.frames == UInt64(count) * 160)
     fixture.stream.rewind()
     fixture.call.speak(frames: 600)
     fixture.stream.resume(at: reached)
@@ -370,8 +370,8 @@ struct ForkStreamTests {
     try fixture.take(at: 14_000)
     let gaps = fixture.stream.takeNewGaps()
     #expect(gaps.map(\.direction).contains(.in) && gaps.map(\.direction).contains(.out))
-    #expect(gaps.allSatisfy { $0.reason == .overrun && $0.start >= reached }, "\(gaps)")
-    #expect(gaps.contains { $0.start == reached }, "\(gaps)")
+    #expect(gaps.allSatisfy { $0.reason == .overrun && $0.start >= reached.frames }, "\(gaps)")
+    #expect(gaps.contains { $0.start == reached.frames }, "\(gaps)")
   }
 
   @Test("Fill that the server was not told before a break is told behind it")
@@ -379,7 +379,7 @@ struct ForkStreamTests {
     let fixture = try StreamFixture(collectsNotes: true)
     fixture.call.speak(.in, frames: 10)
     try fixture.take(at: 2000)
-    fixture.stream.sentBlock(now: 2000 * millisecond, offset: 0, audioBytes: 320)
+    fixture.stream.sentBlock(now: at(2000 * millisecond), offset: 0, audioBytes: 320)
     let reached = fixture.stream.position
     fixture.stream.confirm(position: reached)
     #expect(reached > 0 && fixture.stream.confirmedPosition == 0, "nothing is confirmed of which it was not told all")
@@ -387,7 +387,7 @@ struct ForkStreamTests {
     fixture.stream.resume(at: reached)
     #expect(fixture.stream.confirmedPosition == reached)
     let told = fixture.stream.takeRanges(all: true)
-    #expect(told == [.fill(.out, position: 0, frames: reached)], "\(told)")
+    #expect(told == [.fill(.out, position: 0, frames: reached.frames)], "\(told)")
   }
 
   @Test("With replay = none a break loses what was not confirmed, says so once, and repeats nothing")
@@ -398,7 +398,7 @@ struct ForkStreamTests {
       try fixture.deliver(from: moment, to: moment + 20)
     }
     let sent = fixture.taken.count
-    let before = fixture.stream.counters(now: 2000 * millisecond)
+    let before = fixture.stream.counters(now: at(2000 * millisecond))
     #expect(before.delivered < before.captured && before.lost == 0)
     fixture.stream.skipUnconfirmed()
     let gaps = fixture.stream.takeNewGaps()
@@ -417,7 +417,7 @@ struct ForkStreamTests {
     try fixture.take(at: 3100)
     #expect(fixture.taken == Array(fixture.call.expected.dropFirst(sent)), "what comes next is what was never sent")
     fixture.stream.confirmAll()
-    let end = fixture.stream.counters(now: 3100 * millisecond)
+    let end = fixture.stream.counters(now: at(3100 * millisecond))
     #expect(end.lost == gaps.reduce(0) { $0 + $1.count })
     #expect(end.gaps == 2)
     #expect(end.delivered + end.lost == end.captured)
@@ -429,7 +429,7 @@ struct ForkStreamTests {
     let fixture = try StreamFixture(bufferSeconds: 1)
     fixture.call.speak(frames: 600)
     try fixture.take(at: 12_000)
-    fixture.stream.sent(now: 12_000 * millisecond, offset: 1, audioBytes: 0)
+    fixture.stream.sent(now: at(12_000 * millisecond), offset: 1, audioBytes: 0)
     // The gaps have been found and nobody has fetched them.
     fixture.stream.skipUnconfirmed()
     let gaps = fixture.stream.takeNewGaps()
@@ -441,7 +441,7 @@ struct ForkStreamTests {
     fixture.call.hangUp()
     try fixture.take(at: 12_100)
     fixture.stream.confirmAll()
-    let end = fixture.stream.counters(now: 12_100 * millisecond)
+    let end = fixture.stream.counters(now: at(12_100 * millisecond))
     #expect(end.lost == gaps.reduce(0) { $0 + $1.count })
     #expect(end.delivered + end.lost == end.captured)
   }

@@ -2,6 +2,7 @@
 import AudioForkCore
 import AudioForkDialects
 import AudioForkOptions
+import AudioForkTestKit
 import Testing
 
 @Suite("G.711")

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
+import AudioForkTestKit
 import AudioForkWebSocket
 import NIOCore
 import NIOEmbedded
@@ -294,7 +296,7 @@ struct FloodWatchTests {
   /// How long it takes, in seconds, until so many frames a second are a flood; nil where they never are.
   private func seconds(_ framesPerSecond: Int) -> Double? {
     var watch = FloodWatch()
-    for step in 0..<600 where watch.isFlood(adding: framesPerSecond / 20, now: Int64(step) * Self.second / 20 + 7) {
+    for step in 0..<600 where watch.isFlood(adding: framesPerSecond / 20, now: at(Int64(step) * Self.second / 20 + 7)) {
       return Double(step) / 20
     }
     return nil
@@ -313,10 +315,10 @@ struct FloodWatchTests {
     #expect(watch.isFlood(adding: 1_000_000, now: 0) == false)
     for round in 0..<20 {
       for step in 0..<2 {
-        #expect(watch.isFlood(adding: 10_000, now: Int64(round * 4 + 10 + step) * Self.second) == false)
+        #expect(watch.isFlood(adding: 10_000, now: at(Int64(round * 4 + 10 + step) * Self.second)) == false)
       }
     }
-    #expect(watch.isFlood(adding: 1, now: 3600 * Self.second) == false)
+    #expect(watch.isFlood(adding: 1, now: at(3600 * Self.second)) == false)
     #expect(watch.isFlood(adding: 1, now: 0) == false, "a clock that goes back breaks nothing")
   }
 
@@ -326,7 +328,7 @@ struct FloodWatchTests {
       var watch = FloodWatch()
       for step in 0..<2000 {
         watch.expectAnswer()
-        if watch.isFlood(adding: answers, now: Int64(step) * Self.second / 400) { return true }
+        if watch.isFlood(adding: answers, now: at(Int64(step) * Self.second / 400)) { return true }
       }
       return false
     }
@@ -335,7 +337,7 @@ struct FloodWatchTests {
     // What was not answered for long allows a burst, and no more.
     var watch = FloodWatch()
     for _ in 0..<1_000_000 { watch.expectAnswer() }
-    let seconds = (0..<10).first { watch.isFlood(adding: 1000, now: Int64($0) * Self.second) }
+    let seconds = (0..<10).first { watch.isFlood(adding: 1000, now: at(Int64($0) * Self.second)) }
     #expect(seconds == 3)
   }
 

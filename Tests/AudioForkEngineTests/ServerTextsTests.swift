@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkEngine
+import AudioForkTestKit
 import Testing
 
 @Suite("Texts of the server")
@@ -10,9 +12,9 @@ struct ServerTextsTests {
   func rate() {
     var texts = ServerTexts(dropped: 0)
     let atOnce = (0..<80).filter { _ in texts.admit(now: 5) }.count
-    let soon = (0..<80).filter { _ in texts.admit(now: 5 + Self.second / 2) }.count
-    let afterAnHour = (0..<200).filter { _ in texts.admit(now: 3600 * Self.second) }.count
-    let paced = (0..<10).filter { texts.admit(now: 3600 * Self.second + Int64($0) * Self.second / 50) }.count
+    let soon = (0..<80).filter { _ in texts.admit(now: at(5 + Self.second / 2)) }.count
+    let afterAnHour = (0..<200).filter { _ in texts.admit(now: at(3600 * Self.second)) }.count
+    let paced = (0..<10).filter { texts.admit(now: at(3600 * Self.second + Int64($0) * Self.second / 50)) }.count
     // A pause of an hour is worth no more than a second.
     #expect([atOnce, soon, afterAnHour, paced] == [50, 25, 50, 9])
   }
@@ -23,7 +25,7 @@ struct ServerTextsTests {
     for _ in 0..<50 { _ = texts.admit(now: 100) }
     let answer1 = texts.admit(now: 50)
     #expect(!answer1)
-    let answer2 = texts.admit(now: Int64.min)
+    let answer2 = texts.admit(now: at(Int64.min))
     #expect(!answer2)
   }
 
@@ -32,11 +34,11 @@ struct ServerTextsTests {
     var texts = ServerTexts(dropped: 7)
     let answer3 = texts.drop(now: 0)
     #expect(answer3)
-    let answer4 = texts.drop(now: Self.second)
+    let answer4 = texts.drop(now: at(Self.second))
     #expect(!answer4)
-    let answer5 = texts.drop(now: 10 * Self.second)
+    let answer5 = texts.drop(now: at(10 * Self.second))
     #expect(!answer5)
-    let answer6 = texts.drop(now: 20 * Self.second)
+    let answer6 = texts.drop(now: at(20 * Self.second))
     #expect(answer6)
     #expect(texts.dropped == 11)
   }
@@ -68,7 +70,7 @@ struct TextLimitTests {
       for index in rates.indices {
         while said[index] * 100 < rates[index] * (step + 1) {
           said[index] += 1
-          guard servers[index].admit(now: now), limit.admit(now: now, recent: servers[index].recent) else { continue }
+          guard servers[index].admit(now: at(now)), limit.admit(now: at(now), recent: servers[index].recent) else { continue }
           if step >= 1000 { passed[index] += 1 }
         }
       }
@@ -101,8 +103,8 @@ struct TextLimitTests {
     while limit.admit(now: 100, recent: 0) { count += 1 }
     #expect(count == 500)
     #expect(limit.admit(now: 50, recent: 0) == false)
-    #expect(limit.admit(now: Int64.min, recent: 0) == false)
-    #expect(limit.admit(now: 100 + Self.second, recent: 50) == true)
+    #expect(limit.admit(now: at(Int64.min), recent: 0) == false)
+    #expect(limit.admit(now: at(100 + Self.second), recent: 50) == true)
   }
 }
 
@@ -112,7 +114,7 @@ struct EndpointChoiceTests {
   func order() {
     var choice = EndpointChoice(count: 3)
     let indices = (0..<5).map { _ in
-      defer { _ = choice.attemptFailed(isPermanent: false) }
+      defer { _ = choice.attemptFailed(isPermanent: false, now: 0) }
       return choice.index
     }
     #expect(indices == [0, 1, 2, 0, 1])
@@ -121,26 +123,26 @@ struct EndpointChoiceTests {
   @Test("All hope is gone when every endpoint in turn has refused for good, and not before")
   func refusals() {
     var choice = EndpointChoice(count: 2)
-    let answer7 = choice.attemptFailed(isPermanent: true)
+    let answer7 = choice.attemptFailed(isPermanent: true, now: 0)
     #expect(!answer7)
-    let answer8 = choice.attemptFailed(isPermanent: false)
+    let answer8 = choice.attemptFailed(isPermanent: false, now: 0)
     #expect(!answer8)
-    let answer9 = choice.attemptFailed(isPermanent: true)
+    let answer9 = choice.attemptFailed(isPermanent: true, now: 0)
     #expect(!answer9)
     choice.connected()
-    let answer10 = choice.attemptFailed(isPermanent: true)
+    let answer10 = choice.attemptFailed(isPermanent: true, now: 0)
     #expect(!answer10)
-    let answer11 = choice.attemptFailed(isPermanent: true)
+    let answer11 = choice.attemptFailed(isPermanent: true, now: 0)
     #expect(answer11)
     var only = EndpointChoice(count: 1)
-    let answer12 = only.attemptFailed(isPermanent: true)
+    let answer12 = only.attemptFailed(isPermanent: true, now: 0)
     #expect(answer12)
   }
 
   @Test("After a good connection the first is tried again, after a short one the next")
   func lost() {
     var choice = EndpointChoice(count: 3)
-    _ = choice.attemptFailed(isPermanent: false)
+    _ = choice.attemptFailed(isPermanent: false, now: 0)
     choice.connected()
     choice.connectionLost(wasStable: false)
     #expect(choice.index == 2)

@@ -8,7 +8,7 @@ import Testing
 @Suite("The spool file")
 struct SpoolFileTests {
   private let folder: ScratchFolder
-  private let identity = SpoolFile.Identity(epochMonotonic: 7, epochRealtime: -9)
+  private let identity = StreamEpoch(monotonic: 7, wall: -9)
 
   init() throws { folder = try ScratchFolder() }
 
@@ -16,8 +16,8 @@ struct SpoolFileTests {
     CapturedEntry(
       sequence: sequence, direction: Bool.random(using: &random) ? .in : .out,
       rateHertz: [8000, 16_000, 48_000].randomElement(using: &random) ?? 8000, count: count,
-      runNanoseconds: .random(in: .min ... .max, using: &random), runIndex: .random(in: 0 ... .max, using: &random),
-      arrivalNanoseconds: .random(in: .min ... .max, using: &random), captured: .random(in: 0 ... .max, using: &random),
+      runStart: StreamTime(nanoseconds: .random(in: .min ... .max, using: &random)), runIndex: .random(in: 0 ... .max, using: &random),
+      arrival: StreamTime(nanoseconds: .random(in: .min ... .max, using: &random)), captured: .random(in: 0 ... .max, using: &random),
       startsRun: .random(using: &random), isMuted: .random(using: &random), isAhead: .random(using: &random),
       hasMore: .random(using: &random))
   }
@@ -107,7 +107,7 @@ struct SpoolFileTests {
     try file.file.write(bytes, at: file.content.end)
     file.file.close()
 
-    let other = SpoolFile.Identity(epochMonotonic: 8, epochRealtime: -9)
+    let other = StreamEpoch(monotonic: 8, wall: -9)
     file = try #require(try SpoolFile.open(path: path, other, creates: false))
     #expect(file.content == SpoolFile.Content())
     file.file.unlink()

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkCore
 import AudioForkEngine
 import AudioForkOptions
 import AudioForkRing
@@ -11,7 +12,7 @@ import Testing
 @Suite("What nobody delivers any more")
 struct SpoolLeftoversTests {
   private let folder: ScratchFolder
-  private let identity = SpoolFile.Identity(epochMonotonic: 7, epochRealtime: -9)
+  private let identity = StreamEpoch(monotonic: 7, wall: -9)
 
   init() throws { folder = try ScratchFolder() }
 
@@ -67,7 +68,7 @@ struct SpoolLeftoversTests {
     let identity = identity
     try leave("old.spool", secondsAgo: 2 * SpoolStore.leftoverAge)
     try await loop.submit {
-      let spool = ForkSpool(id: "af-1", settings: settings, identity: identity, store: store, loop: loop) { _ in }
+      let spool = ForkSpool(id: "af-1", settings: settings, epoch: identity, store: store, loop: loop) { _ in }
       spool.close(keeps: false)
     }.get()
     #expect(store.removeLeftovers(now: Int(time(nil))) { _ in false }.map(\.files) == [1])

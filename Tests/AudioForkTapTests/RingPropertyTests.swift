@@ -184,8 +184,8 @@ struct RingPropertyTests {
         }
         collected += samples.prefix(entry.count)
         #expect(entry.count == (sequence < 2 ? pieceMax : count - 2 * pieceMax))
-        #expect(entry.arrivalNanoseconds == 400 * millisecond)
-        #expect(entry.runNanoseconds == 400 * millisecond - nanoseconds(ofSamples: UInt64(count), rate: rate))
+        #expect(entry.arrival.nanoseconds == 400 * millisecond)
+        #expect(entry.runStart.nanoseconds == 400 * millisecond - nanoseconds(ofSamples: UInt64(count), rate: rate))
         #expect(entry.runIndex == sequence * UInt64(pieceMax) && entry.captured == entry.runIndex)
         #expect(entry.hasMore == (sequence < 2) && entry.startsRun == (sequence == 0))
       }

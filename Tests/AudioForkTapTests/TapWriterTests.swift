@@ -48,8 +48,8 @@ struct TapWriterTests {
     let entries = try entries()
     #expect(entries.map(\.count) == [160, 480, 480, 240])
     #expect(entries.map(\.runIndex) == [0, 0, 480, 960])
-    #expect(entries.map(\.runNanoseconds) == [0, 500, 500, 500].map { $0 * millisecond })
-    #expect(entries.map(\.arrivalNanoseconds) == [20, 650, 650, 650].map { $0 * millisecond })
+    #expect(entries.map(\.runStart.nanoseconds) == [0, 500, 500, 500].map { $0 * millisecond })
+    #expect(entries.map(\.arrival.nanoseconds) == [20, 650, 650, 650].map { $0 * millisecond })
     #expect(entries.map(\.startsRun) == [true, true, false, false])
     #expect(entries.map(\.hasMore) == [false, true, true, false])
     #expect(entries.map(\.captured) == [0, 160, 640, 1120])
@@ -155,7 +155,7 @@ struct TapWriterTests {
     tap.capture(.in, frame(20), at: 190 * millisecond, ts: 1190)
     let entries = try entries()
     #expect(entries.map(\.startsRun) == [true, false, false, false, true])
-    #expect(entries.last?.runNanoseconds == 170 * millisecond)
+    #expect(entries.last?.runStart.nanoseconds == 170 * millisecond)
     #expect((0..<5).map { hasFlag($0, AF_ENTRY_CHANNEL) } == [false, true, false, false, false])
   }
 
@@ -176,7 +176,7 @@ struct TapWriterTests {
     tap.capture(.in, frame(20, rate: 16000), rate: 16000, at: 60 * millisecond)
     let entries = try entries()
     #expect(entries.map(\.rateHertz) == [8000, 16000, 16000])
-    #expect(entries.map(\.runNanoseconds) == [0, 20, 20].map { $0 * millisecond })
+    #expect(entries.map(\.runStart.nanoseconds) == [0, 20, 20].map { $0 * millisecond })
     #expect(entries.map(\.runIndex) == [0, 0, 320])
     #expect(entries.map(\.captured) == [0, 160, 480])
   }
