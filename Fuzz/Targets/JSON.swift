@@ -32,7 +32,7 @@ private func read(_ text: String) {
     demand(value?["position"]?.wholeNumber == position.frames, "another position than in \(text)")
   case .text(let said): demand(value?["text"]?.text == said, "another text than in \(text)")
   case .ignored: demand(value?["type"] != nil, "no type, and ignored: \(text)")
-  case .nonsense(let reason): demand(!reason.isEmpty, "refused without a reason")
+  case .violation(let reason): demand(!reason.isEmpty, "refused without a reason")
   }
   // The receiver takes what either of them has understood, and says the same position.
   switch Result(catching: { try ForkMessage(text) }) {

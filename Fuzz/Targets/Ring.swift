@@ -71,7 +71,7 @@ func stream(_ reader: RingReader, cursor: CursorFile?, _ input: inout Decisions)
   let configuration = RenderConfiguration(
     directions: DirectionSet(rawValue: max(1, what & 3)), wireRateHertz: what & 4 == 0 ? 8000 : 16_000, fill: what & 8 == 0,
     isStereo: what & 16 != 0)
-  let stream = ForkStream(ring: reader, cursor: cursor, configuration: configuration, collectsNotes: what & 32 == 0)
+  let stream = ForkStream(ring: reader, cursor: cursor, configuration: configuration, collectsMarkers: what & 32 == 0)
   var now = MonotonicTime(nanoseconds: 500_000_000)
   // This fork began when the machine did.
   let epoch = StreamEpoch(monotonic: MonotonicTime(nanoseconds: 0), wall: WallTime(nanoseconds: 0))
@@ -94,10 +94,10 @@ func stream(_ reader: RingReader, cursor: CursorFile?, _ input: inout Decisions)
         break steps
       }
       stream.sent(now: now, offset: UInt64(blocks) * 320, audioBytes: 320, isBarrier: step & 64 != 0)
-      for note in stream.takeNotes() + stream.takeRanges(all: stream.isDrained) { check(note) }
+      for note in stream.takeMarkers() + stream.takeRanges(all: stream.isDrained) { check(note) }
       _ = stream.takeNewGaps()
     case 3:
-      // Held to by ForkRunner.
+      // Held to by ForkSession.
       let position = Position(input.number(bytes: step & 8 == 0 ? 2 : 8))
       if position <= stream.position { stream.confirm(position: position) }
     case 4: stream.confirm(now: now, acknowledged: step & 8 == 0 ? nil : input.number(bytes: 4))
@@ -117,7 +117,7 @@ func stream(_ reader: RingReader, cursor: CursorFile?, _ input: inout Decisions)
   stream.close(isOver: false)
 }
 
-private func check(_ note: StreamNote) {
+private func check(_ note: StreamMarker) {
   switch note {
   case .gap(let gap): demand(gap.count > 0, "\(gap)")
   case .fill(_, _, let frames), .mute(_, _, let frames): demand(frames > 0, "\(note)")

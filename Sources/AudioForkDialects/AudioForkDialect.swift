@@ -17,7 +17,7 @@ package struct AudioForkDialect: Dialect {
   package var subprotocols: [String] { [AudioForkDialect.subprotocol] }
   package var needsSubprotocol: Bool { true }
   package var awaitsResume: Bool { true }
-  package var tellsNotes: Bool { true }
+  package var sendsMarkers: Bool { true }
   package var audioHeaderBytes: Int { AudioForkDialect.positionBytes }
 
   package func requestHeaders(_ stream: StreamDescription) -> [DialectHeader] {
@@ -52,9 +52,9 @@ package struct AudioForkDialect: Dialect {
     encoding.append(samples, to: &message)
   }
 
-  package func message(for note: StreamNote) -> DialectMessage? {
+  package func message(for marker: StreamMarker) -> DialectMessage? {
     let value: JSONValue
-    switch note {
+    switch marker {
     case .gap(let gap):
       value = [
         "type": "gap", "direction": AudioForkDialect.word(gap.direction), "position": JSONValue(gap.position.frames),
@@ -86,27 +86,27 @@ package struct AudioForkDialect: Dialect {
     return .text(value.encoded)
   }
 
-  package func understand(_ text: String) -> ServerWord {
+  package func understand(_ text: String) -> ServerMessage {
     let found: JSONValue?
     do {
       found = try JSONValue.members(of: text, named: ["type", "position", "level", "text"])
     } catch {
-      return .nonsense("a text message that is not JSON")
+      return .violation("a text message that is not JSON")
     }
     guard let value = found, let type = value["type"]?.text else {
-      return .nonsense("a text message that is no object with a type")
+      return .violation("a text message that is no object with a type")
     }
     switch type {
     case "resume":
-      guard let position = value["position"]?.wholeNumber else { return .nonsense("a resume without a position") }
+      guard let position = value["position"]?.wholeNumber else { return .violation("a resume without a position") }
       return .resume(Position(position))
     case "ack":
-      guard let position = value["position"]?.wholeNumber else { return .nonsense("an ack without a position") }
+      guard let position = value["position"]?.wholeNumber else { return .violation("an ack without a position") }
       // A level of a later version says at least that it was received.
       let level = value["level"]?.text.flatMap { AcknowledgementLevel(rawValue: $0) } ?? .received
       return .acknowledged(Position(position), level)
     case "text":
-      guard let text = value["text"]?.text else { return .nonsense("a text without text") }
+      guard let text = value["text"]?.text else { return .violation("a text without text") }
       return .text(text)
     default: return .ignored
     }

@@ -1,38 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
-package import AudioForkOptions
-
-/// What a server may want to know about the stream that it is offered.
-package struct StreamDescription: Sendable, Equatable {
-  package var forkID: String
-  /// The channel's name when the fork began.
-  package var channel: String
-  package var uniqueID: String
-  package var linkedID: String
-  package var direction: ForkDirection
-  /// Name of the audio format, in Asterisk's words: `slin` is signed 16-bit little-endian at 8 kHz.
-  package var format = "slin"
-  package var rateHertz = 8000
-  package var channelCount = 1
-
-  /// What `s()` gave.
-  package var parameters: [RequestField] = []
-  /// When the fork began, milliseconds since 1970 (UTC): the time of position 0.
-  package var epochMilliseconds: Int64 = 0
-  /// What only the fork and its servers know, the same for all of the fork's life; empty where there is none. Not for
-  /// logs.
-  package var secret = ""
-  /// What an acknowledgement has to say where the dialect knows any.
-  package var acknowledgement = AcknowledgementLevel.received
-
-  package init(forkID: String, channel: String, uniqueID: String, linkedID: String, direction: ForkDirection) {
-    self.forkID = forkID
-    self.channel = channel
-    self.uniqueID = uniqueID
-    self.linkedID = linkedID
-    self.direction = direction
-  }
-}
 
 /// A message as a dialect makes it; the connection makes the frame.
 package enum DialectMessage: Sendable, Equatable {
@@ -54,42 +21,6 @@ package struct DialectHeader: Sendable, Equatable {
   }
 }
 
-/// What a server has done with audio that it acknowledges.
-package enum AcknowledgementLevel: String, Sendable, CaseIterable, Comparable {
-  /// It has taken it: it survives the connection, and the server's process as far as the server can say.
-  case received
-  /// It is on the disk: it survives a crash of the machine.
-  case persisted
-
-  package static func < (first: Self, second: Self) -> Bool { first == .received && second == .persisted }
-}
-
-/// Something about the stream that is no audio.
-package enum StreamNote: Sendable, Equatable {
-  /// Captured samples that the stream lacks.
-  case gap(Gap)
-  /// A direction has no audio in these sample frames: zeros stand there, or the other direction alone.
-  case fill(Direction, position: Position, frames: UInt64)
-  /// A direction is muted in these sample frames.
-  case mute(Direction, position: Position, frames: UInt64)
-  /// A digit was pressed; `milliseconds` long.
-  case digit(Direction, position: Position, digit: UInt8, milliseconds: UInt64)
-}
-
-/// What a server's text message means.
-package enum ServerWord: Sendable, Equatable {
-  /// For the dialplan.
-  case text(String)
-  /// Answer to the opening: the server has the stream up to this position.
-  case resume(Position)
-  /// The server has the stream up to this position.
-  case acknowledged(Position, AcknowledgementLevel)
-  /// Nothing that concerns us.
-  case ignored
-  /// Not what the dialect allows; what it is, for the log and the Close frame.
-  case nonsense(String)
-}
-
 /// A wire protocol on top of WebSocket: what the request says, what is said before, beside and after the audio, and how
 /// a block of audio becomes a message. Without I/O and without state.
 package protocol Dialect: Sendable {
@@ -108,13 +39,13 @@ package protocol Dialect: Sendable {
   func encode(_ samples: [Int16], at position: Position, into message: inout [UInt8])
   /// Bytes that `encode` puts in front of the samples.
   var audioHeaderBytes: Int { get }
-  /// Whether the server is told notes, and the message for one.
-  var tellsNotes: Bool { get }
-  func message(for note: StreamNote) -> DialectMessage?
+  /// Whether the server is sent markers, and the message for one.
+  var sendsMarkers: Bool { get }
+  func message(for marker: StreamMarker) -> DialectMessage?
   /// A text of the dialplan for the server.
   func message(text: String) -> DialectMessage
   /// What a text message of the server means.
-  func understand(_ text: String) -> ServerWord
+  func understand(_ text: String) -> ServerMessage
   /// Sent when all audio has been, before the Close frame; `position` is the stream's end.
   func ending(_ stream: StreamDescription, position: Position, reason: String) -> [DialectMessage]
 }

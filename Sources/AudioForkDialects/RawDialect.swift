@@ -47,7 +47,7 @@ package struct RawDialect: Dialect {
 
   package var needsSubprotocol: Bool { false }
   package var awaitsResume: Bool { false }
-  package var tellsNotes: Bool { false }
+  package var sendsMarkers: Bool { false }
   package var audioHeaderBytes: Int { 0 }
 
   package func opening(_ stream: StreamDescription, position: Position) -> [DialectMessage] { [] }
@@ -57,9 +57,9 @@ package struct RawDialect: Dialect {
     encoding.append(samples, to: &message)
   }
 
-  package func message(for note: StreamNote) -> DialectMessage? { nil }
+  package func message(for marker: StreamMarker) -> DialectMessage? { nil }
   package func message(text: String) -> DialectMessage { .text(text) }
-  package func understand(_ text: String) -> ServerWord { .text(text) }
+  package func understand(_ text: String) -> ServerMessage { .text(text) }
   package func ending(_ stream: StreamDescription, position: Position, reason: String) -> [DialectMessage] { [] }
 }
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkWebSocket
 internal import NIOConcurrencyHelpers
 package import NIOCore
 
@@ -116,26 +115,5 @@ package final class ConnectLimiter: Sendable {
       return next.waiter
     }
     if let next { next.loop.execute(next.begin) }
-  }
-}
-
-/// What all forks of an engine share.
-package struct EngineSurroundings: Sendable {
-  /// Nil: forks to wss:// end at once.
-  package var tls: (any TLSProvider)?
-  package var names: NameResolution
-  package var limiter: ConnectLimiter
-  package var spools: SpoolStore
-  /// Of the texts of all servers together, what may reach the module.
-  let texts = ModuleTexts()
-
-  package init(
-    tls: (any TLSProvider)? = nil, names: NameResolution = NameResolution(),
-    limiter: ConnectLimiter = ConnectLimiter(), spools: SpoolStore = SpoolStore()
-  ) {
-    self.tls = tls
-    self.names = names
-    self.limiter = limiter
-    self.spools = spools
   }
 }

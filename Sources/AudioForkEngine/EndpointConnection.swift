@@ -59,7 +59,7 @@ final class EndpointConnection: WebSocketOwner {
   private let request: UpgradeRequest
   private let timeout: TimeAmount
   private let security: Security?
-  private let names: NameResolution
+  private let names: HostResolver
   private let limiter: ConnectLimiter
   private let share: InboundShare
   private let hasAlternative: Bool
@@ -79,7 +79,7 @@ final class EndpointConnection: WebSocketOwner {
 
   init(
     loop: any EventLoop, url: EndpointURL, request: UpgradeRequest, timeout: TimeAmount, security: Security?,
-    names: NameResolution, limiter: ConnectLimiter, turns: InboundTurns, hasAlternative: Bool = false, onEvent: @escaping (Event) -> Void
+    names: HostResolver, limiter: ConnectLimiter, turns: InboundTurns, hasAlternative: Bool = false, onEvent: @escaping (Event) -> Void
   ) {
     self.loop = loop
     self.url = url

@@ -76,7 +76,7 @@ package final class EngineCore {
   /// tells when and why to leave.
   package static func make(
     on loop: any EventLoop, forkLoops: [any EventLoop], directory: String, output: any EngineOutput,
-    surroundings: EngineSurroundings = EngineSurroundings()
+    context: EngineContext = EngineContext()
   ) -> EventLoopFuture<(core: NIOLoopBound<EngineCore>, exit: EventLoopFuture<EngineExit>)> {
     let promise = loop.makePromise(of: EngineExit.self)
     let box = NIOLoopBoundBox<EngineCore?>.makeEmptyBox(valueType: EngineCore.self, eventLoop: loop)
@@ -84,7 +84,7 @@ package final class EngineCore {
       forkLoop.submit {
         let made = ForkLoop(
           loop: forkLoop, index: index, of: forkLoops.count, directory: directory, output: output,
-          surroundings: surroundings
+          context: context
         ) { id in
           loop.execute { box.value?.forkEnded(id) }
         }

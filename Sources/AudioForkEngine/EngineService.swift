@@ -68,9 +68,9 @@ package struct EngineService {
       .channelOption(.writeBufferWaterMark, value: .init(low: 65_536, high: 262_144))
       .withConnectedSocket(link).get()
     let output = LinkOutput(channel)
-    let surroundings = EngineSurroundings(tls: tls)
+    let context = EngineContext(tls: tls)
     let made = try await EngineCore.make(
-      on: first, forkLoops: loops, directory: directory, output: output, surroundings: surroundings
+      on: first, forkLoops: loops, directory: directory, output: output, context: context
     ).get()
     output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
     do {
@@ -89,7 +89,7 @@ package struct EngineService {
     let stopper = Task {
       for await _ in signals { made.core.onLoop { $0.stop(.stopped) } }
     }
-    let adopter = Task { await adoptOrphans(made.core, surroundings.spools, output) }
+    let adopter = Task { await adoptOrphans(made.core, context.spools, output) }
     let exit = try await made.exit.get()
     stopper.cancel()
     adopter.cancel()
@@ -143,7 +143,7 @@ package struct EngineService {
 
   /// Takes over what dead Asterisks have left, and removes spool files that no fork can use any more.
   private func adoptOrphans(_ core: NIOLoopBound<EngineCore>, _ spools: SpoolStore, _ output: LinkOutput) async {
-    let adoption = Adoption(beside: directory)
+    let adoption = ForkAdoption(beside: directory)
     await AdoptionRounds.run(sleep: { try await Task.sleep(for: $0) }) { isEarly in
       for orphan in adoption.take() {
         core.onLoop { core in

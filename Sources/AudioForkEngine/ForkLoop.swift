@@ -28,9 +28,9 @@ final class ForkLoop {
   private let loop: any EventLoop
   private let directory: String
   private let output: any EngineOutput
-  private let surroundings: EngineSurroundings
+  private let context: EngineContext
   private let onEnd: @Sendable (String) -> Void
-  private var runners: [ForkRunner] = []
+  private var runners: [ForkSession] = []
   /// Where each stands among them.
   private var places: [String: Int] = [:]
   /// A fork whose files cannot be opened at the moment: another engine still holds the cursor, or the system lacks
@@ -56,11 +56,11 @@ final class ForkLoop {
   private var nextTick = MonotonicTime(nanoseconds: 0)
   /// The forks by the tick at which they are looked at next; tick `n` has the place `n` modulo their count. Most forks have
   /// a block in every fourth tick, and the others need not be touched.
-  private var wheel = [[ForkRunner]](repeating: [], count: Int(ForkLoop.restMax) + 1)
+  private var wheel = [[ForkSession]](repeating: [], count: Int(ForkLoop.restMax) + 1)
   private var turn: Int64 = 0
   private var missedTicks: Int64 = 0
-  private var due: [ForkRunner] = []
-  private let room = RenderRoom()
+  private var due: [ForkSession] = []
+  private let scratch = RenderScratch()
   /// Counts what this loop does.
   let pulse: LoopPulse
   /// What the forks' servers may make this loop do. Begun anew with each tick.
@@ -70,12 +70,12 @@ final class ForkLoop {
 
   init(
     loop: any EventLoop, index: Int, of count: Int, directory: String, output: any EngineOutput,
-    surroundings: EngineSurroundings, onEnd: @escaping @Sendable (String) -> Void
+    context: EngineContext, onEnd: @escaping @Sendable (String) -> Void
   ) {
     self.loop = loop
     self.directory = directory
     self.output = output
-    self.surroundings = surroundings
+    self.context = context
     self.onEnd = onEnd
     let pulse = LoopPulse()
     self.pulse = pulse
@@ -142,19 +142,19 @@ final class ForkLoop {
     for id in waiting { onEnd(id) }
   }
 
-  private func runner(_ id: String) -> ForkRunner? { places[id].map { runners[$0] } }
+  private func runner(_ id: String) -> ForkSession? { places[id].map { runners[$0] } }
 
   private func open(_ id: String) {
     guard let waiting = pending[id], !isStopping else { return }
     pulse.beginJob()
     let files = ForkFiles(directory: waiting.directory, id: id)
-    CrashBlame(files.crashPath).during { open(id, waiting, files) }
+    CrashAttribution(files.crashPath).during { open(id, waiting, files) }
   }
 
   private func open(_ id: String, _ waiting: Pending, _ files: ForkFiles) {
     do throws(ForkFailure) {
       try files.checkCrashes()
-      let runner = try ForkRunner(id: id, files: files, isAdopted: waiting.isAdopted, loop: loop, room: room, turns: turns, output: output, surroundings: surroundings) { [weak self] in
+      let runner = try ForkSession(id: id, files: files, isAdopted: waiting.isAdopted, loop: loop, scratch: scratch, turns: turns, output: output, context: context) { [weak self] in
         self?.ended($0)
       }
       pending.removeValue(forKey: id)
@@ -202,7 +202,7 @@ final class ForkLoop {
     return true
   }
 
-  private func ended(_ runner: ForkRunner) {
+  private func ended(_ runner: ForkSession) {
     // The last one takes its place: thousands may end in a second, and none of them moves all the others.
     if let place = places.removeValue(forKey: runner.id), let last = runners.popLast(), last !== runner {
       runners[place] = last
@@ -277,7 +277,7 @@ final class ForkLoop {
     if index + 2 < due.count { due[index + 2].fetchAudio() }
   }
 
-  private func put(_ runner: ForkRunner, in ticks: Int64) { wheel[place(turn &+ ticks)].append(runner) }
+  private func put(_ runner: ForkSession, in ticks: Int64) { wheel[place(turn &+ ticks)].append(runner) }
 
   private func place(_ turn: Int64) -> Int { Int(turn % Int64(wheel.count)) }
 }

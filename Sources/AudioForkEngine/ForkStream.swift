@@ -4,18 +4,6 @@ package import AudioForkDialects
 internal import AudioForkResampling
 package import AudioForkRing
 
-/// Arrays that streams of one event loop use one after the other: what is used again at once is still in the processor's
-/// cache. Not Sendable.
-package final class RenderRoom {
-  /// Samples of an entry, and of a block.
-  fileprivate var entry: [Int16] = []
-  fileprivate(set) var samples: [Int16] = []
-  /// A block as a message.
-  var message: [UInt8] = []
-
-  package init() {}
-}
-
 /// A fork's audio on its way from the ring to the connection, and the cursor that follows it. Knows no network.
 ///
 /// The owner takes blocks as long as the connection takes them (not connected: none, so that the ring stays the only
@@ -46,14 +34,14 @@ package final class ForkStream {
   private var renderer: Renderer<SpeexConverter>
   private var window: DeliveryWindow<Mark>
   private var record: CursorRecord
-  private let room: RenderRoom
+  private let scratch: RenderScratch
   private var isFinished = false
   /// Up to here the server has the stream already: what is rendered before it is not sent again.
   private var passUntil = Position.zero
   /// Whether the server is told what is fill, muted or missing.
-  private let collectsNotes: Bool
+  private let collectsMarkers: Bool
   /// Gaps and digits that the server has not been told on this connection.
-  private var notes: [StreamNote] = []
+  private var markers: [StreamMarker] = []
   /// The entry from which on digits have not been told.
   private var notedBefore: UInt64 = 0
   /// Where the ranges were fetched last.
@@ -64,9 +52,9 @@ package final class ForkStream {
   /// Gaps that the renderer has come to, and those of them and others that nobody has heard of yet.
   private var gapsFound: [Gap] = []
   private var gapsNew: [Gap] = []
-  /// Samples of the block that `nextBlock` returned last; they hold until it, or another stream in the same room, is asked
+  /// Samples of the block that `nextBlock` returned last; they hold until it, or another stream with the same scratch, is asked
   /// for the next one.
-  package var samples: [Int16] { room.samples }
+  package var samples: [Int16] { scratch.samples }
   /// When the newest block taken became decidable.
   package private(set) var completedAt: StreamTime
   /// Capture has ended and every block has been taken.
@@ -78,15 +66,15 @@ package final class ForkStream {
 
   /// Goes on where the cursor says, or begins at the epoch.
   package init(
-    ring: RingReader, cursor: CursorFile?, configuration: RenderConfiguration, collectsNotes: Bool = false,
-    spool: ForkSpool? = nil, bufferSeconds: Int = 10, room: RenderRoom = RenderRoom()
+    ring: RingReader, cursor: CursorFile?, configuration: RenderConfiguration, collectsMarkers: Bool = false,
+    spool: ForkSpool? = nil, bufferSeconds: Int = 10, scratch: RenderScratch = RenderScratch()
   ) {
-    self.room = room
+    self.scratch = scratch
     self.ring = ring
     self.cursor = cursor
     self.spool = spool
     spoolAge = Nanoseconds.seconds(Int64(bufferSeconds)) / 3
-    self.collectsNotes = collectsNotes
+    self.collectsMarkers = collectsMarkers
     self.configuration = configuration
     let found = cursor?.load().flatMap { CursorRecord(decoding: $0) } ?? CursorRecord()
     record = found
@@ -102,7 +90,7 @@ package final class ForkStream {
       window = DeliveryWindow(confirmed: Mark(checkpoint: renderer.checkpoint, completedAt: .zero))
       completedAt = .zero
     }
-    renderer.notesRanges = collectsNotes
+    renderer.notesRanges = collectsMarkers
   }
 
   /// Whether capture has ended.
@@ -127,7 +115,7 @@ package final class ForkStream {
     var hasToldTime = false
     var passed = 0
     while true {
-      if var block = renderer.nextBlock(into: &room.samples) {
+      if var block = renderer.nextBlock(into: &scratch.samples) {
         completedAt = max(completedAt, block.completedAt)
         if takeGaps(), !configuration.fill, block.position < passUntil {
           // A gap takes no positions here: what lies behind one is not what the server has at them.
@@ -153,7 +141,7 @@ package final class ForkStream {
       let sequence = renderer.nextSequence
       switch read(sequence) {
       case nil: return nil
-      case .entry(let entry): renderer.consume(entry, samples: room.entry)
+      case .entry(let entry): renderer.consume(entry, samples: scratch.entry)
       case .digit(let digit):
         note(digit, sequence)
         renderer.skip(to: sequence &+ 1)
@@ -175,9 +163,9 @@ package final class ForkStream {
 
   /// An entry from the ring, or from the spool where the ring has overwritten it. Nil: it is being fetched.
   private func read(_ sequence: UInt64) -> RingRead? {
-    let found = ring.read(sequence, into: &room.entry)
+    let found = ring.read(sequence, into: &scratch.entry)
     guard case .lapped(let oldest) = found, let spool else { return found }
-    switch spool.read(sequence, into: &room.entry) {
+    switch spool.read(sequence, into: &scratch.entry) {
     case .entry(.audio(let entry)): return .entry(entry)
     case .entry(.digit(let digit)): return .digit(digit)
     case .loading: return nil
@@ -203,8 +191,8 @@ package final class ForkStream {
 
   private func note(_ digit: CapturedDigit, _ sequence: UInt64) {
     // Before a checkpoint's own entry it was told before.
-    guard collectsNotes, sequence >= notedBefore, configuration.directions.contains(digit.direction) else { return }
-    notes.append(
+    guard collectsMarkers, sequence >= notedBefore, configuration.directions.contains(digit.direction) else { return }
+    markers.append(
       .digit(digit.direction, position: position, digit: digit.digit, milliseconds: digit.milliseconds))
   }
 
@@ -214,20 +202,20 @@ package final class ForkStream {
     let gaps = renderer.takeGaps()
     guard !gaps.isEmpty else { return false }
     gapsFound += gaps
-    if collectsNotes { notes += gaps.map { .gap($0) } }
+    if collectsMarkers { markers += gaps.map { .gap($0) } }
     return true
   }
 
   /// Gaps and digits for the server that belong before the block that was taken last, in the stream's order.
-  package func takeNotes() -> [StreamNote] {
-    guard !notes.isEmpty else { return [] }
-    defer { notes = [] }
-    return notes
+  package func takeMarkers() -> [StreamMarker] {
+    guard !markers.isEmpty else { return [] }
+    defer { markers = [] }
+    return markers
   }
 
   /// Fill and muted audio for the server, of about a second of the stream together; `all`: whatever there is.
-  package func takeRanges(all: Bool) -> [StreamNote] {
-    guard collectsNotes, all || position - rangesTakenAt >= UInt64(configuration.wireRateHertz) else { return [] }
+  package func takeRanges(all: Bool) -> [StreamMarker] {
+    guard collectsMarkers, all || position - rangesTakenAt >= UInt64(configuration.wireRateHertz) else { return [] }
     rangesTakenAt = position
     rangesTold = renderer.takeRanges()
     return rangesTold.map { range in
@@ -246,7 +234,7 @@ package final class ForkStream {
     var rest = block
     rest.position = passUntil
     rest.frameCount -= Int(passed)
-    room.samples.removeFirst(min(Int(passed) * configuration.channelCount, room.samples.count))
+    scratch.samples.removeFirst(min(Int(passed) * configuration.channelCount, scratch.samples.count))
     return rest
   }
 
@@ -459,10 +447,10 @@ package final class ForkStream {
     let from = window.confirmed
     renderer = Renderer(
       configuration, resumingAt: from.checkpoint.withClockDecisions(renderer.clockDecisions))
-    renderer.notesRanges = collectsNotes
+    renderer.notesRanges = collectsMarkers
     renderer.ranges = from.ranges
     notedBefore = from.checkpoint.sequence
-    notes = []
+    markers = []
     rangesTakenAt = from.checkpoint.position
     rangesTold = []
     completedAt = from.completedAt

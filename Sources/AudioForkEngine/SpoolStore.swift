@@ -61,7 +61,7 @@ package final class SpoolStore: Sendable {
       var found = Leftovers(folder: folder)
       for name in DirectoryContents.names(folder) where name.hasSuffix(suffix) {
         let id = String(name.dropLast(suffix.count))
-        guard Adoption.isForkID(id), !hasRing(id),
+        guard ForkAdoption.isForkID(id), !hasRing(id),
           let bytes = SpoolFile.removeLeftover("\(folder)/\(name)", writtenBefore: now - Self.leftoverAge)
         else { continue }
         found.files += 1

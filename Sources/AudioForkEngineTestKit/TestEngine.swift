@@ -48,7 +48,7 @@ package final class TestEngine: Sendable {
   ) async throws {
     let made = try await EngineCore.make(
       on: loops[0], forkLoops: loops, directory: directory.path, output: collector,
-      surroundings: EngineSurroundings(tls: tls)
+      context: EngineContext(tls: tls)
     ).get()
     core = made.core
     exit = made.exit

@@ -46,14 +46,14 @@ struct AudioForkDialectTests {
   }
 
   @Test("What the server says is understood", arguments: [
-    (#"{"type":"resume","position":48000}"#, ServerWord.resume(48_000)),
+    (#"{"type":"resume","position":48000}"#, ServerMessage.resume(48_000)),
     (#"{"type":"ack","position":1,"level":"received"}"#, .acknowledged(1, .received)),
     (#"{"type":"ack","position":1,"level":"persisted"}"#, .acknowledged(1, .persisted)),
     (#"{"type":"ack","position":1}"#, .acknowledged(1, .received)),
     (#"{"type":"ack","position":1,"level":"engraved"}"#, .acknowledged(1, .received)),
     (#"{"type":"text","text":"hello"}"#, .text("hello")), (#"{"type":"weather"}"#, .ignored),
   ])
-  func understood(text: String, word: ServerWord) {
+  func understood(text: String, word: ServerMessage) {
     #expect(dialect.understand(text) == word)
   }
 
@@ -62,14 +62,14 @@ struct AudioForkDialectTests {
     #"{"type":"ack","position":1.5}"#, #"{"type":"text"}"#,
   ])
   func nonsense(text: String) throws {
-    guard case .nonsense(let what) = dialect.understand(text) else { throw Unexpected() }
+    guard case .violation(let what) = dialect.understand(text) else { throw Unexpected() }
     #expect(!what.isEmpty)
   }
 
   @Test("Notes, texts and the end")
   func notes() {
     let gap = Gap(direction: .in, start: 5, count: 6, reason: .overrun, position: 7)
-    let expected: [(StreamNote, String)] = [
+    let expected: [(StreamMarker, String)] = [
       (.gap(gap), #"{"type":"gap","direction":"in","position":7,"start":5,"samples":6,"reason":"overrun"}"#),
       (.fill(.out, position: 1, frames: 2), #"{"type":"fill","direction":"out","position":1,"frames":2}"#),
       (.mute(.in, position: 1, frames: 2), #"{"type":"mute","direction":"in","position":1,"frames":2}"#),

@@ -72,8 +72,8 @@ struct ConnectLimiterRealTimeTests {
 
   private func surroundings(
     _ attemptsMax: Int, _ tls: FakeTLS? = nil, placeMax: TimeAmount = .seconds(60)
-  ) -> EngineSurroundings {
-    EngineSurroundings(tls: tls, limiter: ConnectLimiter(attemptsMax: attemptsMax, placeMax: placeMax))
+  ) -> EngineContext {
+    EngineContext(tls: tls, limiter: ConnectLimiter(attemptsMax: attemptsMax, placeMax: placeMax))
   }
 
   /// Begins forks of calls that go on.
@@ -131,7 +131,7 @@ struct ConnectLimiterRealTimeTests {
   func silentPath() async throws {
     let directory = try ScratchFolder()
     let server = try await PathServer.start(silent: "/bad")
-    let engine = try await SurroundedEngine(directory, EngineSurroundings())
+    let engine = try await SurroundedEngine(directory, EngineContext())
     let bad = try begin(
       engine, in: directory, (0..<200).map { "bad-\($0)" }, to: "ws://127.0.0.1:\(server.port)/bad", options: "r(0)R(30)")
     let began = af_now_ns()

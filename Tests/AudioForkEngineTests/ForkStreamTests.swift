@@ -20,20 +20,20 @@ private final class StreamFixture {
   /// Samples taken since the stream was made or rewound.
   var taken: [Int16] = []
 
-  init(bufferSeconds: UInt32 = 10, fill: Bool = true, collectsNotes: Bool = false) throws {
+  init(bufferSeconds: UInt32 = 10, fill: Bool = true, collectsMarkers: Bool = false) throws {
     directory = try ScratchFolder()
     call = try TestCall(in: directory, url: "ws://x/", bufferSeconds: bufferSeconds)
     configuration = RenderConfiguration(directions: .both, wireRateHertz: 8000, fill: fill)
-    stream = try StreamFixture.open(directory, call, configuration, collectsNotes: collectsNotes)
+    stream = try StreamFixture.open(directory, call, configuration, collectsMarkers: collectsMarkers)
   }
 
   private static func open(
-    _ directory: ScratchFolder, _ call: TestCall, _ configuration: RenderConfiguration, collectsNotes: Bool = false
+    _ directory: ScratchFolder, _ call: TestCall, _ configuration: RenderConfiguration, collectsMarkers: Bool = false
   ) throws -> ForkStream {
     ForkStream(
       ring: try RingReader(path: "\(directory.path)/\(call.id).ring"),
       cursor: try CursorFile(path: "\(directory.path)/\(call.id).cursor"), configuration: configuration,
-      collectsNotes: collectsNotes)
+      collectsMarkers: collectsMarkers)
   }
 
   /// As an engine that was killed and started again.
@@ -376,7 +376,7 @@ struct ForkStreamTests {
 
   @Test("Fill that the server was not told before a break is told behind it")
   func fillUntoldIsTold() throws {
-    let fixture = try StreamFixture(collectsNotes: true)
+    let fixture = try StreamFixture(collectsMarkers: true)
     fixture.call.speak(.in, frames: 10)
     try fixture.take(at: 2000)
     fixture.stream.sentBlock(now: at(2000 * millisecond), offset: 0, audioBytes: 320)

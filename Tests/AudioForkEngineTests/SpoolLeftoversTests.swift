@@ -84,7 +84,7 @@ struct SpoolLeftoversTests {
     }
     for directory in directories { #expect(mkdir(directory, 0o700) == 0) }
     for file in files { close(creat(file, 0o600)) }
-    #expect(Adoption(beside: directories[1]).rings() == ["af-1", "af-2"])
+    #expect(ForkAdoption(beside: directories[1]).rings() == ["af-1", "af-2"])
   }
 
   @Test("What dead Asterisks leave is looked for each 5 s in the first minute, then each 10 minutes without an end")

@@ -33,12 +33,12 @@ final class SurroundedEngine: Sendable {
   private let core: NIOLoopBound<EngineCore>
 
   init(
-    _ directory: ScratchFolder, _ surroundings: EngineSurroundings,
+    _ directory: ScratchFolder, _ context: EngineContext,
     loops: [any EventLoop] = [MultiThreadedEventLoopGroup.singleton.next()]
   ) async throws {
     let sink = Sink()
     let made = try await EngineCore.make(
-      on: loops[0], forkLoops: loops, directory: directory.path, output: sink, surroundings: surroundings
+      on: loops[0], forkLoops: loops, directory: directory.path, output: sink, context: context
     ).get()
     self.sink = sink
     core = made.core
@@ -119,8 +119,8 @@ final class FakeNames: Sendable {
   func letGo() { state.withLock { $0.held = [] } }
 
   /// A name resolution, with threads of its own, that asks here.
-  func resolution() -> NameResolution {
-    NameResolution { [self] host, _, family in try lookUp(Question(host: host, family: family)) }
+  func resolution() -> HostResolver {
+    HostResolver { [self] host, _, family in try lookUp(Question(host: host, family: family)) }
   }
 
   private func lookUp(_ question: Question) throws -> [SocketAddress] {

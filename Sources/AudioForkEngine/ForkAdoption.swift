@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import CAudioForkABI
 internal import Glibc
 internal import NIOCore
 
@@ -7,7 +8,7 @@ internal import NIOCore
 /// here: the lock is held, its forks are delivered as far as they were captured, and it is removed.
 ///
 /// File system work on a tmpfs; never on an event loop.
-package final class Adoption: Sendable {
+package final class ForkAdoption: Sendable {
   /// A directory that is ours now.
   struct Orphan: Sendable {
     let path: String
@@ -39,8 +40,8 @@ package final class Adoption: Sendable {
   func take() -> [Orphan] {
     guard !own.isEmpty, !parent.isEmpty else { return [] }
     return DirectoryContents.names(parent).sorted().compactMap { name in
-      guard name != own, Adoption.isInstanceName(name) else { return nil }
-      return Adoption.take("\(parent)/\(name)")
+      guard name != own, ForkAdoption.isInstanceName(name) else { return nil }
+      return ForkAdoption.take("\(parent)/\(name)")
     }
   }
 
@@ -64,8 +65,8 @@ package final class Adoption: Sendable {
 
   /// Ids of all forks that have a ring, whichever Asterisk's they are.
   package func rings() -> Set<String> {
-    let folders = DirectoryContents.names(parent).filter { Adoption.isInstanceName($0) }
-    return Set(folders.flatMap { Adoption.rings(in: "\(parent)/\($0)") })
+    let folders = DirectoryContents.names(parent).filter { ForkAdoption.isInstanceName($0) }
+    return Set(folders.flatMap { ForkAdoption.rings(in: "\(parent)/\($0)") })
   }
 
   /// As the module names its directories: 12 hexadecimal digits.
@@ -76,47 +77,5 @@ package final class Adoption: Sendable {
   static func isForkID(_ id: String) -> Bool {
     (1...64).contains(id.utf8.count)
       && id.utf8.allSatisfy { (48...57).contains($0) || (97...122).contains($0) || (65...90).contains($0) || $0 == 45 }
-  }
-}
-
-/// When an engine looks for what others have left.
-///
-/// Often in the first minute: an older engine may still hold some of it, and has delivered it by then, drain time and
-/// all. Then rarely, for as long as the engine runs: another Asterisk of the same machine may die later, and its engine
-/// with it.
-package struct AdoptionRounds {
-  /// In the first minute.
-  package static let early = 12
-  package static let earlyPause = Duration.seconds(5)
-  package static let pause = Duration.seconds(600)
-
-  /// Calls `look` in each round, until `sleep` throws. `isEarly`: the round is one of the first minute.
-  package static func run(
-    sleep: (Duration) async throws -> Void, look: (_ isEarly: Bool) async -> Void
-  ) async {
-    var round = 0
-    while true {
-      let isEarly = round < early
-      await look(isEarly)
-      do { try await sleep(isEarly ? earlyPause : pause) } catch { return }
-      round = min(round + 1, early)
-    }
-  }
-}
-
-/// What is in a directory.
-enum DirectoryContents {
-  /// Names without "." and ".."; none where the directory cannot be read.
-  static func names(_ path: String) -> [String] {
-    guard let stream = opendir(path) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names
   }
 }

@@ -4,7 +4,6 @@ import AudioForkEngine
 import AudioForkTestKit
 import Testing
 
-/// What servers that want to be left alone for a while do to the order; the order itself: ServerTextsTests.swift.
 @Suite("Choice among endpoints that want to be left alone")
 struct EndpointPauseTests {
   private static let second: Int64 = 1_000_000_000
@@ -13,7 +12,7 @@ struct EndpointPauseTests {
 
   /// Takes a failure at `start` and so many seconds; `pause`: seconds that the endpoint asked for.
   private static func fail(
-    _ choice: inout EndpointChoice, at seconds: Int64, pause: Int64? = nil, isPermanent: Bool = false
+    _ choice: inout EndpointRotation, at seconds: Int64, pause: Int64? = nil, isPermanent: Bool = false
   ) -> Bool {
     let now = start + seconds * second
     return choice.attemptFailed(isPermanent: isPermanent, retryAt: pause.map { at(now + $0 * second) }, now: at(now))
@@ -21,7 +20,7 @@ struct EndpointPauseTests {
 
   @Test("The only endpoint is waited for, as long as it said last")
   func only() {
-    var choice = EndpointChoice(count: 1)
+    var choice = EndpointRotation(count: 1)
     #expect(choice.wait(now: at(Self.start)) == 0)
     let isHopeless = Self.fail(&choice, at: 0, pause: 60)
     #expect(!isHopeless)
@@ -39,7 +38,7 @@ struct EndpointPauseTests {
 
   @Test("An endpoint that wants to be left alone is passed over until its time has come, and not for a moment longer")
   func passedOver() {
-    var choice = EndpointChoice(count: 3)
+    var choice = EndpointRotation(count: 3)
     var tried: [Int] = []
     var waits: [Int64] = []
     for time: Int64 in [0, 1, 2, 3, 4, 9, 10, 11] {
@@ -54,7 +53,7 @@ struct EndpointPauseTests {
 
   @Test("Of two where one wants to be left alone the other one is tried again and again, without a wait for the first")
   func otherOnly() {
-    var choice = EndpointChoice(count: 2)
+    var choice = EndpointRotation(count: 2)
     _ = Self.fail(&choice, at: 0, pause: 30)
     for time: Int64 in 1...5 {
       #expect(choice.index == 1)
@@ -70,7 +69,7 @@ struct EndpointPauseTests {
     ([60, 20, 40], 1), ([20, 60, 40], 0), ([60, 40, 20], 2), ([30, 30, 30], 0),
   ] as [([Int64], Int)])
   func all(pauses: [Int64], expected: Int) {
-    var choice = EndpointChoice(count: 3)
+    var choice = EndpointRotation(count: 3)
     for pause in pauses { _ = Self.fail(&choice, at: 0, pause: pause) }
     #expect(choice.index == expected)
     #expect(choice.wait(now: at(Self.start)) == Nanoseconds(pauses[expected] * Self.second))
@@ -78,7 +77,7 @@ struct EndpointPauseTests {
 
   @Test("A good connection that broke leads to the first endpoint, whose wait is known if it still wants one")
   func backToTheFirst() {
-    var choice = EndpointChoice(count: 2)
+    var choice = EndpointRotation(count: 2)
     _ = Self.fail(&choice, at: 0, pause: 60)
     #expect(choice.index == 1)
     choice.connected()
@@ -96,7 +95,7 @@ struct EndpointPauseTests {
 
   @Test("Endpoints that refuse for good and want to be left alone have refused for good all the same")
   func permanent() {
-    var choice = EndpointChoice(count: 2)
+    var choice = EndpointRotation(count: 2)
     let first = Self.fail(&choice, at: 0, pause: 60, isPermanent: true)
     #expect(!first)
     #expect(choice.index == 1)
@@ -106,7 +105,7 @@ struct EndpointPauseTests {
 
   @Test("One that only asked for time has not refused, however often the others refuse for good", arguments: 2...4)
   func pausedIsHope(count: Int) {
-    var choice = EndpointChoice(count: count)
+    var choice = EndpointRotation(count: count)
     _ = Self.fail(&choice, at: 0, pause: 3600)
     var hopeless: [Int64] = []
     for time: Int64 in 1...20 {
@@ -114,5 +113,42 @@ struct EndpointPauseTests {
       if isHopeless { hopeless.append(time) }
     }
     #expect(hopeless == [])
+  }
+}
+
+@Suite("Choice of the endpoint")
+struct EndpointRotationTests {
+  @Test("Failures go through the list in order")
+  func order() {
+    var choice = EndpointRotation(count: 3)
+    let indices = (0..<5).map { _ in
+      defer { _ = choice.attemptFailed(isPermanent: false, now: 0) }
+      return choice.index
+    }
+    #expect(indices == [0, 1, 2, 0, 1])
+  }
+
+  @Test("All hope is gone when every endpoint in turn has refused for good, and not before")
+  func refusals() {
+    var choice = EndpointRotation(count: 2)
+    #expect(choice.attemptFailed(isPermanent: true, now: 0) == false)
+    #expect(choice.attemptFailed(isPermanent: false, now: 0) == false)
+    #expect(choice.attemptFailed(isPermanent: true, now: 0) == false)
+    choice.connected()
+    #expect(choice.attemptFailed(isPermanent: true, now: 0) == false)
+    #expect(choice.attemptFailed(isPermanent: true, now: 0) == true)
+    var only = EndpointRotation(count: 1)
+    #expect(only.attemptFailed(isPermanent: true, now: 0) == true)
+  }
+
+  @Test("After a good connection the first is tried again, after a short one the next")
+  func lost() {
+    var choice = EndpointRotation(count: 3)
+    _ = choice.attemptFailed(isPermanent: false, now: 0)
+    choice.connected()
+    choice.connectionLost(wasStable: false)
+    #expect(choice.index == 2)
+    choice.connectionLost(wasStable: true)
+    #expect(choice.index == 0)
   }
 }

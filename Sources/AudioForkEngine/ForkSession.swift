@@ -13,7 +13,7 @@ internal import NIOCore
 ///  - `machine` decides, `run(_:)` is the only place that carries its actions out,
 ///  - `stream` is the audio and the cursor, `connection` the network,
 ///  - `journal` words what Asterisk's log gets to read.
-final class ForkRunner {
+final class ForkSession {
   private static let reportInterval = Nanoseconds.seconds(1)
   /// Gaps that are kept for a module that does not read; what is beyond it only the totals tell.
   private static let gapsUntoldMax = 100
@@ -38,25 +38,25 @@ final class ForkRunner {
 
   let id: String
   private let files: ForkFiles
-  private let blame: CrashBlame
+  private let blame: CrashAttribution
   /// A dead Asterisk left it: no module has a row for it, so that the log has to say how it ended.
   private let isAdopted: Bool
   private let facts: ForkFacts
   private let loop: any EventLoop
   private let output: any EngineOutput
-  private let surroundings: EngineSurroundings
+  private let context: EngineContext
   private let dialect: any Dialect
   private let stream: ForkStream
   private let epoch: StreamEpoch
   private var machine: ForkStateMachine
   private var random = SystemRandomNumberGenerator()
-  private var journal: ForkJournal
+  private var journal: ForkLog
   private var connection: EndpointConnection? { didSet { session = nil } }
   /// The connection's, once it is open.
   private var session: WebSocketSession?
   private var retryTimer: Scheduled<Void>?
   private var drainTimer: Scheduled<Void>?
-  private let room: RenderRoom
+  private let scratch: RenderScratch
   private let turns: InboundTurns
   /// Acknowledged bytes are counted from the connection's beginning, sent ones from the upgrade's end.
   private var acknowledgedAtStart: UInt64?
@@ -89,7 +89,7 @@ final class ForkRunner {
   /// Set while the engine stops: nothing more is taken from the ring, and what is in flight is waited for until then.
   private var leavesAt: MonotonicTime?
   private var lastReason = ""
-  private var choice: EndpointChoice
+  private var choice: EndpointRotation
   private var connectedAt: MonotonicTime?
   private var texts: ServerTexts
   /// What the module was told last, and when.
@@ -100,7 +100,7 @@ final class ForkRunner {
   private var hasToldLoss = false
   private var hasToldNotVerified = false
   private var isAskingForTheEnd = false
-  private let onEnd: (ForkRunner) -> Void
+  private let onEnd: (ForkSession) -> Void
   /// When the next block can be there; not after now: it is waited for.
   private(set) var nextLook = MonotonicTime(nanoseconds: 0)
   /// Nothing more is to be done for it.
@@ -108,19 +108,19 @@ final class ForkRunner {
 
   /// Opens the fork's files. Throws `ForkFailure` with the reason for ENDED.
   init(
-    id: String, files: ForkFiles, isAdopted: Bool = false, loop: any EventLoop, room: RenderRoom, turns: InboundTurns,
-    output: any EngineOutput, surroundings: EngineSurroundings,
-    onEnd: @escaping (ForkRunner) -> Void
+    id: String, files: ForkFiles, isAdopted: Bool = false, loop: any EventLoop, scratch: RenderScratch, turns: InboundTurns,
+    output: any EngineOutput, context: EngineContext,
+    onEnd: @escaping (ForkSession) -> Void
   ) throws(ForkFailure) {
     self.id = id
     self.files = files
-    blame = CrashBlame(files.crashPath)
+    blame = CrashAttribution(files.crashPath)
     self.isAdopted = isAdopted
     self.loop = loop
-    self.room = room
+    self.scratch = scratch
     self.turns = turns
     self.output = output
-    self.surroundings = surroundings
+    self.context = context
     self.onEnd = onEnd
     let ring = try files.openRing()
     facts = try ForkFacts(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
@@ -131,16 +131,16 @@ final class ForkRunner {
     let spool = facts.spool.map { settings in
       ForkSpool(
         id: id, settings: settings,
-        epoch: ring.epoch, store: surroundings.spools, loop: loop, tell: news.tell)
+        epoch: ring.epoch, store: context.spools, loop: loop, tell: news.tell)
     }
     stream = ForkStream(
-      ring: ring, cursor: cursor, configuration: facts.rendering, collectsNotes: dialect.tellsNotes, spool: spool,
-      bufferSeconds: facts.options.bufferSeconds, room: room)
-    choice = EndpointChoice(count: facts.endpoints.count)
+      ring: ring, cursor: cursor, configuration: facts.rendering, collectsMarkers: dialect.sendsMarkers, spool: spool,
+      bufferSeconds: facts.options.bufferSeconds, scratch: scratch)
+    choice = EndpointRotation(count: facts.endpoints.count)
     texts = ServerTexts(dropped: stream.textsDropped)
     epoch = ring.epoch
     machine = ForkStateMachine(facts.limits)
-    journal = ForkJournal(id: id, channel: facts.stream.channel, endpoint: facts.endpoints[0].shownText)
+    journal = ForkLog(id: id, channel: facts.stream.channel, endpoint: facts.endpoints[0].shownText)
     // A weak reference makes every other one slower.
     if spool != nil { news.owner = self }
   }
@@ -153,7 +153,7 @@ final class ForkRunner {
   /// The engine stops and the next one goes on from the cursor: once what is in flight has arrived, or a little later.
   func shutdown() {
     guard machine.isStreaming, session != nil, !stream.isAllConfirmed else { return handle(.shutdown) }
-    leavesAt = .now + ForkRunner.leaveMax
+    leavesAt = .now + ForkSession.leaveMax
   }
 
   /// The module has no row for it any more.
@@ -166,13 +166,13 @@ final class ForkRunner {
 
   /// Fetches into the cache what `tick` will use. Touches nothing of the fork.
   @inline(__always)
-  func fetchSelf() { af_prefetch(Unmanaged.passUnretained(self).toOpaque(), ForkRunner.footprint.runner) }
+  func fetchSelf() { af_prefetch(Unmanaged.passUnretained(self).toOpaque(), ForkSession.footprint.runner) }
 
   /// The same of what it consists of; the runner itself should be there.
   func fetchParts() {
-    af_prefetch(Unmanaged.passUnretained(stream).toOpaque(), ForkRunner.footprint.stream)
+    af_prefetch(Unmanaged.passUnretained(stream).toOpaque(), ForkSession.footprint.stream)
     guard let session else { return }
-    af_prefetch(Unmanaged.passUnretained(session).toOpaque(), ForkRunner.footprint.session)
+    af_prefetch(Unmanaged.passUnretained(session).toOpaque(), ForkSession.footprint.session)
   }
 
   /// The same of the audio; the stream should be there.
@@ -188,8 +188,8 @@ final class ForkRunner {
 
   private func work(_ now: MonotonicTime, _ blocksMax: Int) {
     nextLook = now
-    if !machine.isStreaming || now - epoch.monotonicTime(at: stream.completedAt) > ForkRunner.idleAfter {
-      nextLook += ForkRunner.idleLook
+    if !machine.isStreaming || now - epoch.monotonicTime(at: stream.completedAt) > ForkSession.idleAfter {
+      nextLook += ForkSession.idleLook
     }
     guard !machine.isEnded else { return }
     let streamNow = epoch.streamTime(at: now)
@@ -197,7 +197,7 @@ final class ForkRunner {
     var hasBlocks = false
     if machine.isStreaming, let session { hasBlocks = prepare(session, now, blocksMax) }
     // Where there was a block of a moment ago the call was alive then.
-    let isLive = hasBlocks && streamNow - stream.completedAt < ForkRunner.liveMax
+    let isLive = hasBlocks && streamNow - stream.completedAt < ForkSession.liveMax
     if !isLive, stream.isCaptureClosed, machine.name != .draining { handle(.captureClosed) }
   }
 
@@ -213,7 +213,7 @@ final class ForkRunner {
 
   /// Once a second, where something has changed or was not taken: what the module shows is never older.
   private func reportIfMoved(_ now: MonotonicTime) {
-    guard let last = reported, now - last.at >= ForkRunner.reportInterval, !machine.isEnded else { return }
+    guard let last = reported, now - last.at >= ForkSession.reportInterval, !machine.isEnded else { return }
     tellGaps()
     report(machine.name, now, onlyIfMoved: last.wasTaken)
   }
@@ -270,10 +270,10 @@ final class ForkRunner {
       while leavesAt == nil, blocks < blocksMax, session.isWritable, inFlight < inFlightMax,
         let block = try stream.nextBlock(now: streamNow, isFurther: blocks > 0)
       {
-        if dialect.tellsNotes { tellNotes(over: session) }
-        dialect.encode(stream.samples, at: block.position, into: &room.message)
-        let audio = room.message.count - dialect.audioHeaderBytes
-        session.send(binary: &room.message)
+        if dialect.sendsMarkers { tellNotes(over: session) }
+        dialect.encode(stream.samples, at: block.position, into: &scratch.message)
+        let audio = scratch.message.count - dialect.audioHeaderBytes
+        session.send(binary: &scratch.message)
         blocks += 1
         if level == .app { stream.sentBlock(now: now, offset: session.bytesWritten, audioBytes: audio) } else { bytes += audio }
       }
@@ -281,9 +281,9 @@ final class ForkRunner {
       handle(.broken(error.reason))
       return nil
     }
-    let isLate = dialect.tellsNotes && tellNotes(over: session)
+    let isLate = dialect.sendsMarkers && tellNotes(over: session)
     // At half of what may be in flight too: only a place at which all is told is confirmed.
-    let ranges = dialect.tellsNotes
+    let ranges = dialect.sendsMarkers
       ? stream.takeRanges(all: stream.isDrained || leavesAt != nil || inFlight >= inFlightMax / 2) : []
     for note in ranges { tell(note, over: session) }
     guard blocks > 0 else { return 0 }
@@ -304,12 +304,12 @@ final class ForkRunner {
   /// Whether there were any.
   @discardableResult
   private func tellNotes(over session: WebSocketSession) -> Bool {
-    let notes = stream.takeNotes()
+    let notes = stream.takeMarkers()
     for note in notes { tell(note, over: session) }
     return !notes.isEmpty
   }
 
-  private func tell(_ note: StreamNote, over session: WebSocketSession) {
+  private func tell(_ note: StreamMarker, over session: WebSocketSession) {
     if case .text(let text)? = dialect.message(for: note) { session.send(text: text) }
   }
 
@@ -324,7 +324,7 @@ final class ForkRunner {
     guard level > .tcp || barrier.isUndecided(now: now) else { return .max }
     let seconds =
       level == .app && facts.stream.acknowledgement == .persisted
-      ? ForkRunner.inFlightSecondsPersisted : ForkRunner.inFlightSeconds
+      ? ForkSession.inFlightSecondsPersisted : ForkSession.inFlightSeconds
     return SampleRate(hertz: facts.stream.rateHertz).frames(inSeconds: seconds)
   }
 
@@ -349,7 +349,7 @@ final class ForkRunner {
     barrier.sent(position: stream.position, now: now)
   }
 
-  private func pongCame(_ payload: ByteBuffer) {
+  private func pongReceived(_ payload: ByteBuffer) {
     guard let position = barrier.pong(payload.readableBytesView), level < .app else { return }
     level = .pong
     stream.ponged(choice.index)
@@ -395,7 +395,7 @@ final class ForkRunner {
   /// A dead network: nothing is acknowledged although it is sent again and again. (A server that does not read is alive:
   /// its kernel answers.) Found out while the ring still holds what was sent.
   private func probe(_ now: MonotonicTime) {
-    guard inFlight > 0, now - probedAt >= ForkRunner.probeInterval, !barrier.isAnswered(now: now), let connection
+    guard inFlight > 0, now - probedAt >= ForkSession.probeInterval, !barrier.isAnswered(now: now), let connection
     else { return }
     probedAt = now
     connection.transport { [self] state in
@@ -435,7 +435,7 @@ final class ForkRunner {
   }
 
   private func confirm(_ now: MonotonicTime) {
-    guard level == .tcp, stream.wantsConfirmation(now: now), now - askedAt >= ForkRunner.askInterval,
+    guard level == .tcp, stream.wantsConfirmation(now: now), now - askedAt >= ForkSession.askInterval,
       !barrier.isUndecided(now: now), let connection
     else { return }
     askedAt = now
@@ -456,7 +456,7 @@ final class ForkRunner {
 
   private func tellGaps() {
     while let gap = gapsUntold.first, output.send(.gap(id: id, gap)) { gapsUntold.removeFirst() }
-    gapsUntold.removeLast(max(0, gapsUntold.count - ForkRunner.gapsUntoldMax))
+    gapsUntold.removeLast(max(0, gapsUntold.count - ForkSession.gapsUntoldMax))
   }
 
   /// What the peer has acknowledged since the upgrade, bytes; nil where the kernel does not count. One that did and
@@ -481,7 +481,7 @@ final class ForkRunner {
       retryTimer = schedule(after: delay) { $0.handle(.retryTimerFired) }
     case .cancelRetry: retryTimer?.cancel()
     case .scheduleDrainDeadline(let delay):
-      let left = max(delay - stream.sinceCaptureClosed(now: epoch.streamTime(at: .now)), ForkRunner.drainMin)
+      let left = max(delay - stream.sinceCaptureClosed(now: epoch.streamTime(at: .now)), ForkSession.drainMin)
       drainTimer = schedule(after: left) { $0.handle(.drainDeadlinePassed) }
     case .stream: break  // the next tick does
     case .close: close()
@@ -499,7 +499,7 @@ final class ForkRunner {
     }
   }
 
-  private func schedule(after delay: Duration, _ work: @escaping (ForkRunner) -> Void) -> Scheduled<Void> {
+  private func schedule(after delay: Duration, _ work: @escaping (ForkSession) -> Void) -> Scheduled<Void> {
     // All timers are cancelled at the end.
     loop.assumeIsolated().scheduleTask(in: TimeAmount(delay)) { [self] in work(self) }
   }
@@ -507,8 +507,8 @@ final class ForkRunner {
   private func connect() {
     let connection = EndpointConnection(
       loop: loop, url: endpoint, request: facts.request(to: endpoint, dialect), timeout: facts.attemptTimeout,
-      security: surroundings.tls.map { EndpointConnection.Security($0, facts.options) }, names: surroundings.names,
-      limiter: surroundings.limiter, turns: turns, hasAlternative: facts.endpoints.count > 1
+      security: context.tls.map { EndpointConnection.Security($0, facts.options) }, names: context.resolver,
+      limiter: context.limiter, turns: turns, hasAlternative: facts.endpoints.count > 1
     ) { [self] event in connectionReported(event) }  // until it has ended, or is dropped
     self.connection = connection
     connection.start()
@@ -525,7 +525,7 @@ final class ForkRunner {
       choice.passOver(now: .now)
       connect()
     case .text(let text): understand(text)
-    case .pong(let payload): pongCame(payload)
+    case .pong(let payload): pongReceived(payload)
     case .ended(let end): sessionEnded(end)
     }
   }
@@ -538,7 +538,7 @@ final class ForkRunner {
     case .resume(let position): resumed(at: position)
     case .acknowledged(let position, let level): acknowledged(position, level)
     case .ignored: break
-    case .nonsense(let what): refuse(what)
+    case .violation(let what): refuse(what)
     }
   }
 
@@ -546,7 +546,7 @@ final class ForkRunner {
   private func textReceived(_ text: String) {
     let now = MonotonicTime.now
     // In this order: all that the server says counts against it, and only what it may say against the others.
-    guard texts.admit(now: now), surroundings.texts.admit(now: now, recent: texts.recent) else { return textDropped(now) }
+    guard texts.admit(now: now), context.texts.admit(now: now, recent: texts.recent) else { return textDropped(now) }
     let bytes = Array(text.utf8)
     let isTaken = output.send(
       .text(id: id, text: ServerTexts.cut(bytes), length: UInt64(bytes.count), dropped: texts.dropped))
@@ -645,7 +645,7 @@ final class ForkRunner {
 
   private func sessionEnded(_ end: SessionEnd) {
     let wasHeard = session.map { $0.framesHeard > 0 } ?? true
-    let isFresh = connectedAt.map { MonotonicTime.now - $0 < ForkRunner.freshMax } ?? false
+    let isFresh = connectedAt.map { MonotonicTime.now - $0 < ForkSession.freshMax } ?? false
     connection = nil
     guard resumeTimer == nil else {
       switch end {
@@ -710,7 +710,7 @@ final class ForkRunner {
     if barrier.hasFallenSilent(now: now) {
       silences[choice.index, default: 0] += 1
       // Somebody else answers there now, who does not pong.
-      if silences[choice.index, default: 0] >= ForkRunner.silencesMax { stream.forgetPonged(choice.index) }
+      if silences[choice.index, default: 0] >= ForkSession.silencesMax { stream.forgetPonged(choice.index) }
     }
     if barrier.hasPonged {
       silences[choice.index] = nil
@@ -722,7 +722,7 @@ final class ForkRunner {
       if !wasStable { offended.remove(choice.index) }
     } else if barrier.mayHaveOffended(now: now) {
       suspicions[choice.index, default: 0] += 1
-      guard hasClosed || suspicions[choice.index, default: 0] >= ForkRunner.suspicionsMax else { return }
+      guard hasClosed || suspicions[choice.index, default: 0] >= ForkSession.suspicionsMax else { return }
       offended.insert(choice.index)
       output.send(journal.pingRefused())
     }
@@ -795,7 +795,7 @@ final class ForkRunner {
     if undelivered == 0 { stream.dropSpool() }
     let fork = NIOLoopBound(self, eventLoop: loop)
     // An engine that dies before the module knows leaves the files to the next one, which finds out the same.
-    output.send(.ended(id: id, reason: ForkJournal.reason(ending, undeliveredMilliseconds: undelivered), final)) {
+    output.send(.ended(id: id, reason: ForkLog.reason(ending, undeliveredMilliseconds: undelivered), final)) {
       if fork.eventLoop.inEventLoop { fork.value.leaveFiles() } else { fork.onLoop { $0.leaveFiles() } }
     }
   }
@@ -811,6 +811,6 @@ final class ForkRunner {
 
 /// Hands a spool's news to the fork, which is made after it.
 private final class SpoolNewsBox {
-  weak var owner: ForkRunner?
+  weak var owner: ForkSession?
   func tell(_ news: SpoolNews) { owner?.spoolTold(news) }
 }

@@ -4,7 +4,7 @@ internal import Glibc
 
 /// Says what an event loop is working on, so that an engine that crashes leaves word of what it was (af_process.h). The
 /// next engine gives up a fork over which several have crashed, instead of dying of it again and again.
-final class CrashBlame {
+final class CrashAttribution {
   private let path: UnsafeMutablePointer<CChar>?
 
   /// `path`: the file that gets a byte for a crash.

@@ -16,7 +16,7 @@ package struct NameFailure: Error, Equatable, Sendable {
 /// for; NIO's own resolver would block the next look-up of its loop. Look-ups of one name and family that are under way at
 /// the same time are one, so a dead zone holds two threads, however many forks ask for it. `LookUpLanes` keeps dead zones
 /// from holding all threads. Threads come with the first look-up, and more where that many are needed.
-package final class NameResolution: Sendable {
+package final class HostResolver: Sendable {
   /// Threads are made so many at a time.
   private static let threadsAtOnce = 16
   private static let slow = TimeAmount.seconds(1)
@@ -42,7 +42,7 @@ package final class NameResolution: Sendable {
   private let lookUp: LookUp
 
   /// With getaddrinfo, or with another way of looking up.
-  package init(lookUp: @escaping LookUp = NameResolution.system) { self.lookUp = lookUp }
+  package init(lookUp: @escaping LookUp = HostResolver.system) { self.lookUp = lookUp }
 
   /// The addresses of one family, AF_INET or AF_INET6.
   func addresses(of host: String, port: Int, family: CInt, on loop: any EventLoop) -> EventLoopFuture<[SocketAddress]> {
@@ -52,7 +52,7 @@ package final class NameResolution: Sendable {
       state.waiting[question, default: []].append(promise)
       guard state.waiting[question]?.count == 1 else { return [] }
       let begun = state.lanes.ask(question)
-      return NameResolution.place(begun, in: &state)
+      return HostResolver.place(begun, in: &state)
     }
     run(begun, on: loop)
     return promise.futureResult
@@ -78,11 +78,11 @@ package final class NameResolution: Sendable {
     for (question, index) in begun {
       let pool = state.withLockedValue { $0.pools[index] }
       let began = NIODeadline.now()
-      let aging = loop.scheduleTask(in: NameResolution.slow) { [self] in
+      let aging = loop.scheduleTask(in: HostResolver.slow) { [self] in
         run(
           state.withLockedValue { state in
             let begun = state.lanes.aged(question)
-            return NameResolution.place(begun, in: &state)
+            return HostResolver.place(begun, in: &state)
           }, on: loop)
       }
       pool.submit { [self] poolState in
@@ -91,12 +91,12 @@ package final class NameResolution: Sendable {
           return try lookUp(question.host, question.port, question.family)
         }
         aging.cancel()
-        let wasSlow = NIODeadline.now() - began > NameResolution.slow
+        let wasSlow = NIODeadline.now() - began > HostResolver.slow
         let (promises, next) = state.withLockedValue { state in
           state.loads[index] -= 1
           let promises = state.waiting.removeValue(forKey: question) ?? []
           let begun = state.lanes.finished(question, wasSlow: wasSlow)
-          return (promises, NameResolution.place(begun, in: &state))
+          return (promises, HostResolver.place(begun, in: &state))
         }
         run(next, on: loop)
         for promise in promises { promise.completeWith(result) }
@@ -112,7 +112,7 @@ package final class NameResolution: Sendable {
     var found: UnsafeMutablePointer<addrinfo>?
     let code = getaddrinfo(host, String(port), &hints, &found)
     defer { if let found { freeaddrinfo(found) } }
-    guard code == 0 else { throw NameFailure(reason: NameResolution.reason(code, host: host)) }
+    guard code == 0 else { throw NameFailure(reason: HostResolver.reason(code, host: host)) }
     var addresses: [SocketAddress] = []
     var next = found
     while let info = next {
@@ -146,12 +146,12 @@ package final class NameResolution: Sendable {
 /// NIO asks from the loop that it was given, and the flag is read there.
 final class AttemptResolver: Resolver, @unchecked Sendable {
   // Sendable: NIO's bootstrap demands it of a value that it calls on the attempt's own loop only, where `isOver` lives.
-  private let names: NameResolution
+  private let names: HostResolver
   private let loop: any EventLoop
   /// Some address is known.
   private(set) var isOver = false
 
-  init(_ names: NameResolution, on loop: any EventLoop) {
+  init(_ names: HostResolver, on loop: any EventLoop) {
     self.names = names
     self.loop = loop
   }

@@ -2,7 +2,7 @@
 package import AudioForkCore
 
 /// Which of a fork's endpoints the next attempt goes to: in order, and after a good connection from the first again.
-package struct EndpointChoice: Sendable {
+package struct EndpointRotation: Sendable {
   private let count: Int
   /// The endpoint of the current or next attempt.
   package private(set) var index = 0

@@ -5,8 +5,8 @@ import AudioForkTestKit
 import Testing
 
 @Suite("Lines for Asterisk's log")
-struct ForkJournalTests {
-  private let journal = ForkJournal(id: "af-1", channel: "PJSIP/a-1", endpoint: "ws://x/")
+struct ForkLogTests {
+  private let journal = ForkLog(id: "af-1", channel: "PJSIP/a-1", endpoint: "ws://x/")
 
   private func text(_ message: EngineMessage?) -> String {
     if case .log(_, _, let text)? = message { return text }
@@ -27,7 +27,7 @@ struct ForkJournalTests {
     #expect(began.contains(advice))
     let ended = text(journal.ended(.unreachable(attempts: 2, reason: reason), undeliveredMilliseconds: 0))
     #expect(ended.contains(advice))
-    #expect(!ForkJournal.reason(.refused(reason), undeliveredMilliseconds: 0).contains(advice))
+    #expect(!ForkLog.reason(.refused(reason), undeliveredMilliseconds: 0).contains(advice))
   }
 
   @Test("Every ending that leaves audio undelivered says in the log how much; a delivery says nothing")
@@ -42,8 +42,8 @@ struct ForkJournalTests {
     for ending in [ForkEnding.delivered, .shutdown, .forgotten] {
       #expect(journal.ended(ending, undeliveredMilliseconds: 0) == nil)
     }
-    #expect(ForkJournal.reason(.closedByServer, undeliveredMilliseconds: 120) == "server: closed with 1000; 120 ms unconfirmed")
-    #expect(ForkJournal.reason(.closedByServer, undeliveredMilliseconds: 0) == "server: closed with 1000")
+    #expect(ForkLog.reason(.closedByServer, undeliveredMilliseconds: 120) == "server: closed with 1000; 120 ms unconfirmed")
+    #expect(ForkLog.reason(.closedByServer, undeliveredMilliseconds: 0) == "server: closed with 1000")
   }
 
   @Test("A first connection is not one again, and lines name the endpoint that they are about")
@@ -67,7 +67,7 @@ struct ForkJournalTests {
     #expect(began(2, 2).contains("; trying again, at most 2 times at each of 2 URLs. The audio"))
     #expect(began(1, 2).contains("; trying again, once at each of 2 URLs. The audio"))
     func ended(_ attempts: Int) -> String {
-      ForkJournal.reason(.unreachable(attempts: attempts, reason: "x"), undeliveredMilliseconds: 0)
+      ForkLog.reason(.unreachable(attempts: attempts, reason: "x"), undeliveredMilliseconds: 0)
     }
     #expect(ended(1) == "unreachable: 1 attempt failed, the last one: x")
     #expect(ended(4) == "unreachable: 4 attempts failed, the last one: x")

@@ -4,7 +4,7 @@ internal import AudioForkOptions
 
 /// What Asterisk's log gets to read about one fork. Holds to its promises: nothing in a fork's normal life is a
 /// warning, an outage is two lines however many attempts it takes, and gaps are summed up.
-package struct ForkJournal {
+package struct ForkLog {
   /// Gaps are reported at once and then at most so often.
   package static let gapSpacing = Nanoseconds.seconds(5)
 
@@ -33,17 +33,17 @@ package struct ForkJournal {
     let times = attemptsMax == 1 ? "once" : "at most \(attemptsMax) times"
     return line(
       .warning,
-      "\(reason)\(ForkJournal.advice(reason)); trying again, \(times)\(endpointCount > 1 ? " at each of \(endpointCount) URLs" : ""). "
+      "\(reason)\(ForkLog.advice(reason)); trying again, \(times)\(endpointCount > 1 ? " at each of \(endpointCount) URLs" : ""). "
         + "The audio waits in the ring meanwhile")
   }
 
   /// `isFirst`: there was no connection before. A warning as the line before it: the log of one who reads warnings only would
   /// show outages without an end.
   package func outageOver(attempts: Int, lagMilliseconds: UInt64, isFirst: Bool) -> EngineMessage {
-    let isBehind = lagMilliseconds >= ForkJournal.lagWorthTelling
+    let isBehind = lagMilliseconds >= ForkLog.lagWorthTelling
     return line(
       .warning,
-      "connected \(isFirst ? "" : "again ")after \(ForkJournal.count(attempts, "attempt"))"
+      "connected \(isFirst ? "" : "again ")after \(ForkLog.count(attempts, "attempt"))"
         + (isBehind ? ", \(lagMilliseconds) ms behind; catching up" : ""))
   }
 
@@ -54,12 +54,12 @@ package struct ForkJournal {
 
   /// The last line; nil where the end is the usual one and ENDED says it all.
   package func ended(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> EngineMessage? {
-    let reason = ForkJournal.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)
+    let reason = ForkLog.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)
     switch ending {
     case .delivered, .shutdown, .forgotten: return nil
     case .closedByServer: return line(.notice, "\(reason); the fork ends")
     case .unreachable(_, let cause), .refused(let cause), .broken(let cause):
-      return line(.error, "\(reason)\(ForkJournal.advice(cause)); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
+      return line(.error, "\(reason)\(ForkLog.advice(cause)); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
     case .drainExpired:
       return line(undeliveredMilliseconds > 0 ? .warning : .notice, "\(reason); the time for draining is over, the fork ends")
     }
@@ -72,7 +72,7 @@ package struct ForkJournal {
     line(
       .notice,
       "what an Asterisk that died left of it is finished: "
-        + "\(ForkJournal.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)); \(counters.position) sample frames sent, "
+        + "\(ForkLog.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)); \(counters.position) sample frames sent, "
         + "\(counters.lost) samples lost in \(counters.gaps) \(counters.gaps == 1 ? "gap" : "gaps")")
   }
 
@@ -89,7 +89,7 @@ package struct ForkJournal {
   /// Gaps that were noted and not yet told.
   package mutating func gapsDueNow(now: MonotonicTime, isLast: Bool) -> EngineMessage? {
     guard gapsDue > 0 else { return nil }
-    if let last = gapsReportedAt, now - last < ForkJournal.gapSpacing, !isLast { return nil }
+    if let last = gapsReportedAt, now - last < ForkLog.gapSpacing, !isLast { return nil }
     defer {
       gapsDue = 0
       samplesDue = 0

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+package import AudioForkOptions
+
+/// What a server may want to know about the stream that it is offered.
+package struct StreamDescription: Sendable, Equatable {
+  package var forkID: String
+  /// The channel's name when the fork began.
+  package var channel: String
+  package var uniqueID: String
+  package var linkedID: String
+  package var direction: ForkDirection
+  /// Name of the audio format, in Asterisk's words: `slin` is signed 16-bit little-endian at 8 kHz.
+  package var format = "slin"
+  package var rateHertz = 8000
+  package var channelCount = 1
+
+  /// What `s()` gave.
+  package var parameters: [RequestField] = []
+  /// When the fork began, milliseconds since 1970 (UTC): the time of position 0.
+  package var epochMilliseconds: Int64 = 0
+  /// What only the fork and its servers know, the same for all of the fork's life; empty where there is none. Not for
+  /// logs.
+  package var secret = ""
+  /// What an acknowledgement has to say where the dialect knows any.
+  package var acknowledgement = AcknowledgementLevel.received
+
+  package init(forkID: String, channel: String, uniqueID: String, linkedID: String, direction: ForkDirection) {
+    self.forkID = forkID
+    self.channel = channel
+    self.uniqueID = uniqueID
+    self.linkedID = linkedID
+    self.direction = direction
+  }
+}

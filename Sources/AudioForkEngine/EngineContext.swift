@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+package import AudioForkWebSocket
+
+/// What all forks of an engine share.
+package struct EngineContext: Sendable {
+  /// Nil: a fork to wss:// ends at once.
+  package var tls: (any TLSProvider)?
+  package var resolver: HostResolver
+  package var limiter: ConnectLimiter
+  package var spools: SpoolStore
+  /// Limits the texts of all servers together that reach the module.
+  let texts = ModuleTexts()
+
+  package init(
+    tls: (any TLSProvider)? = nil, resolver: HostResolver = HostResolver(),
+    limiter: ConnectLimiter = ConnectLimiter(), spools: SpoolStore = SpoolStore()
+  ) {
+    self.tls = tls
+    self.resolver = resolver
+    self.limiter = limiter
+    self.spools = spools
+  }
+}
