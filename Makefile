@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The index of tasks; whatever takes more than a few lines is a script of its own in scripts/.
 #
-#   make                 build/app_audiofork.so and build/audiofork
+#   make                 build/app_audiofork.so, build/audiofork-engine and build/audiofork
 #   make demo            a call on a private Asterisk, forked, received, heard and measured
 #   make test            everything that is checked; what .ci/run runs
 #   make help            the rest
@@ -12,18 +12,21 @@ ASTERISK_INCLUDE ?= /usr/include
 CONFIGURATION ?= release
 
 module := build/app_audiofork.so
-engine := build/audiofork
+# The program that the module starts, and the one for people.
+engine := build/audiofork-engine
+program := build/audiofork
 documentation := build/app_audiofork-en_US.xml
 SCRATCH := .build
 
-all: $(module) $(engine) $(documentation)
+all: $(module) $(engine) $(program) $(documentation)
 
 help:
-	@echo "make                  build $(module), $(engine) and Asterisk's help; ASTERISK_INCLUDE=DIR (holds asterisk.h), ASTERISK_VERSION=x.y.z"
+	@echo "make                  build $(module), both programs and Asterisk's help; ASTERISK_INCLUDE=DIR (holds asterisk.h), ASTERISK_VERSION=x.y.z"
 	@echo "make demo             fork a call on a private Asterisk 22 and show what arrived"
 	@echo "make test             build and check everything on Asterisk 22 and 16"
 	@echo "make test-unit        tests that need no Asterisk"
 	@echo "make test-asterisk    tests on real Asterisk 22 and 16"
+	@echo "make test-long        what is too long for every change: weekly"
 	@echo "make check            what scripts can see: licences, imports, the module's symbols, the documents"
 	@echo "make chaos            20 calls on Asterisk 22 under random faults, every sample accounted for; SEED=n MINUTES=m TLS=1"
 	@echo "make kills            20 calls under KILLS=n kills of the engine and as many of the server; SEED=n"
@@ -31,7 +34,7 @@ help:
 	@echo "make jitter           RTP through Asterisk with forks to a stalled server and without, in interleaved pairs; PAIRS=n"
 	@echo "make bench            what forks cost, beside their alternatives and a bare sender: tables, Benchmarks/results"
 	@echo "make bench-hostile    an honest stream beside 120 hostile connections, with limits; SECONDS=n of each of RUNS=n runs"
-	@echo "make bench-quick      the ratios alone, with limits; and what single steps allocate"
+	@echo "make bench-quick      the ratios alone, with limits"
 	@echo "make fuzz             arbitrary bytes at all that takes them from outside; SECONDS=n for each target"
 	@echo "make tsan             the ring's writer and reader, the unit tests and an engine under load: thread sanitizer"
 	@echo "make asan             the unit tests and an engine under load: address sanitizer"
@@ -41,21 +44,24 @@ help:
 	@echo "make clean            removes build/"
 
 module: $(module)
-engine: $(engine)
+engine: $(engine) $(program)
 documentation: $(documentation)
 
 $(module): FORCE deps
-	@$(MAKE) -s -C Module OUT=../build/module ASTERISK_INCLUDE='$(abspath $(ASTERISK_INCLUDE))' ENGINE='$(PREFIX)/bin/audiofork'
-	@cmp -s build/module/app_audiofork.so $@ || install -m 755 build/module/app_audiofork.so $@
+	@$(MAKE) -s -C Module OUT=../build/module ASTERISK_INCLUDE='$(abspath $(ASTERISK_INCLUDE))' ENGINE='$(PREFIX)/libexec/audiofork/audiofork-engine'
+	@cmp -s build/module/app_audiofork.so $@ || { install -m 755 build/module/app_audiofork.so $@.new && mv $@.new $@; }
 
-$(engine): FORCE deps
-	swift build -c $(CONFIGURATION) --scratch-path $(SCRATCH) --product audiofork
+$(engine) $(program): build/%: FORCE deps
+	swift build -c $(CONFIGURATION) --scratch-path $(SCRATCH) --product $*
 	@mkdir -p build
-	@cmp -s $(SCRATCH)/$(CONFIGURATION)/audiofork $@ || install -m 755 $(SCRATCH)/$(CONFIGURATION)/audiofork $@
+	@cmp -s $(SCRATCH)/$(CONFIGURATION)/$* $@ || { install -m 755 $(SCRATCH)/$(CONFIGURATION)/$* $@.new && mv $@.new $@; }
+
+# Two builds in one scratch folder would wait for each other.
+$(program): | $(engine)
 
 # What core show application and its like print, made from the tables that the module is made from.
-$(documentation): $(engine)
-	@$(engine) reference xml > $@.new
+$(documentation): $(program)
+	@$(program) reference xml > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 # Debian packages that the build needs; does nothing where they are installed.
@@ -67,6 +73,9 @@ demo:
 
 test:
 	@scripts/test
+
+test-long:
+	@scripts/test long
 
 test-unit:
 	@scripts/test unit
@@ -88,46 +97,45 @@ SECONDS ?= 10
 RUNS ?= 3
 
 chaos:
-	@scripts/prove chaos --seed $(SEED) --minutes $(MINUTES) $(if $(TLS),--tls)
+	@scripts/lab/prove chaos --seed $(SEED) --minutes $(MINUTES) $(if $(TLS),--tls)
 
 kills:
-	@scripts/prove kills --seed $(SEED) --kills $(KILLS)
+	@scripts/lab/prove kills --seed $(SEED) --kills $(KILLS)
 
 # What docs/performance.md shows: tables, and the files of Benchmarks/results.
 bench: bench-engine bench-asterisk
 
 bench-engine:
-	@scripts/bench engine --out Benchmarks/results
-	@scripts/bench burst --out Benchmarks/results
+	@scripts/lab/bench-load engine --out Benchmarks/results
+	@scripts/lab/bench-load burst --out Benchmarks/results
 
 bench-asterisk:
-	@scripts/bench asterisk --out Benchmarks/results
+	@scripts/lab/bench-load asterisk --out Benchmarks/results
 
 # What hostile servers do to an honest one's stream, with limits.
 bench-hostile: SECONDS = 60
 bench-hostile:
-	@scripts/bench hostile --seconds $(SECONDS) --runs $(RUNS) --out Benchmarks/results
+	@scripts/lab/bench-load hostile --seconds $(SECONDS) --runs $(RUNS) --out Benchmarks/results
 
-# The ratios alone, with room for a busy machine; and what single steps allocate.
+# The ratios alone, with room for a busy machine.
 bench-quick:
-	@scripts/bench quick
-	@scripts/benchmark check
+	@scripts/lab/bench-load quick
 
 soak:
-	@scripts/prove soak --forks $(FORKS) --cycles $(CYCLES)
+	@scripts/lab/prove soak --forks $(FORKS) --cycles $(CYCLES)
 
 jitter:
-	@scripts/prove jitter --pairs $(PAIRS)
+	@scripts/lab/prove jitter --pairs $(PAIRS)
 
 fuzz:
-	@scripts/fuzz $(SECONDS)
+	@scripts/lab/fuzz $(SECONDS)
 
 tsan:
-	@scripts/test-ring-tsan
-	@scripts/sanitized thread
+	@scripts/lab/test-ring-tsan
+	@scripts/lab/sanitized thread
 
 asan:
-	@scripts/sanitized address
+	@scripts/lab/sanitized address
 
 # Builds nothing: as root there may be no compiler, and what root builds the user cannot build again.
 install:
@@ -143,4 +151,4 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all help module engine documentation deps demo test test-unit test-asterisk check bench bench-engine bench-asterisk bench-hostile bench-quick chaos kills soak jitter fuzz tsan asan install samples uninstall clean FORCE
+.PHONY: all help module engine documentation deps demo test test-unit test-asterisk test-long check bench bench-engine bench-asterisk bench-hostile bench-quick chaos kills soak jitter fuzz tsan asan install samples uninstall clean FORCE

@@ -3,7 +3,7 @@ internal import AudioForkTap
 internal import CAudioForkABI
 internal import Glibc
 
-/// A folder in memory for the files of this process; scripts/fuzz makes it, and takes it away.
+/// A folder in memory for the files of this process; scripts/lab/fuzz makes it, and takes it away.
 let folder = getenv("AUDIOFORK_FUZZ_FOLDER").map { String(cString: $0) } ?? "/dev/shm"
 
 /// A path that no other process of this run has.

@@ -18,7 +18,7 @@ private let targets: [(name: String, run: @Sendable ([UInt8]) -> Void)] = [
 
 nonisolated(unsafe) private var chosen: ([UInt8]) -> Void = { _ in }
 
-/// The target is named by the program's own name (scripts/fuzz makes the links): what libFuzzer starts again for a
+/// The target is named by the program's own name (scripts/lab/fuzz makes the links): what libFuzzer starts again for a
 /// merge is then the same target.
 @main private enum Main {
   static func main() {

@@ -39,6 +39,7 @@
 #include <unistd.h>
 
 #include "af_link.h"
+#include "af_module_process.h"
 #include "af_tap.h"
 #include "af_version.h"
 
@@ -143,6 +144,12 @@ void *af_raw_format(struct ast_channel *channel, unsigned int direction);
  * \retval NULL the raw format is the one in use \note the channel is locked
  */
 void *af_next_formats(struct ast_channel *channel, void *format);
+/*!
+ * \brief The native format that takes the place of this raw one with the next frame, referenced; the first one if there
+ * are several.
+ * \retval NULL the raw format is a native one, or NULL \note the channel is locked
+ */
+void *af_negotiated_format(struct ast_channel *channel, void *format);
 /*! \brief 1 if Asterisk can translate one of these formats to signed linear. \note as af_format_translates() */
 int af_formats_translate(void *formats);
 /*! \brief Gives a format or formats up. NULL is none. */
@@ -287,31 +294,6 @@ int af_is_documented(const char *kind, const char *name);
  * \retval NULL no such file, or broken
  */
 struct ast_config *af_config_load(const char *name, int *broken);
-
-/*! \brief Opens or creates `path`, takes an exclusive flock. \retval descriptor, or -errno */
-int af_lock_file(const char *path);
-/*! \brief 1 if `path` is a directory of ours that nobody else may enter, else 0; -errno if it is not there. */
-int af_is_private_directory(const char *path);
-/*! \brief 1 if the file system of `path` is a tmpfs or a ramfs. */
-int af_is_tmpfs(const char *path);
-/*! \brief 0 if `path` is a file that may be executed, else an errno. */
-int af_is_program(const char *path);
-int af_errno(void);
-/*! \brief Ticks in a second of CPU time, bytes in a page of memory: the units of /proc/PID/stat and statm. */
-long af_clock_ticks(void);
-long af_page_bytes(void);
-/*! \brief The beginning of a file. \retval bytes read, or below 0 */
-ssize_t af_read_file(const char *path, void *buffer, size_t length);
-
-/*! \brief A descriptor that stands for the process. \retval -1 not to be had (old kernel, already gone) */
-int af_process_open(int pid);
-/*! \brief Kills the process for which the descriptor stands, and only that. */
-void af_process_kill(int process);
-/*! \brief Asks it to end (SIGTERM), and only that. */
-void af_process_terminate(int process);
-
-/*! \brief Spawns the engine with `link` as its descriptor 3. \retval 0 or an errno */
-int af_spawn_engine(const char *path, const char *directory, int link, int *pid);
 
 /*! \brief The release of Asterisk that this module was built for. */
 const char *af_built_for(void);

@@ -13,9 +13,21 @@ package enum Checkout {
   /// `scripts/NAME`.
   package static func script(_ name: String) -> String { root.appending(path: "scripts/\(name)").path }
 
-  /// The program under test: what `make` leaves, or what AUDIOFORK_PROGRAM names.
+  /// Where `scripts/test` wants a test's folders. It removes them when the test has passed, so that of one that failed
+  /// Asterisk's log and all that arrived are left.
+  package static let testFolder = ProcessInfo.processInfo.environment["AUDIOFORK_TEST_FOLDER"]
+
+  /// Returns a name that is not in use for a folder of a test. Short, since Asterisk's socket lies in it.
+  package static func folder(_ kind: String) -> URL {
+    URL(fileURLWithPath: "\(testFolder ?? "/tmp")/af-\(kind)-\(UInt32.random(in: 0...UInt32.max))")
+  }
+
+  /// The receiver under test, and its tools: what `make` leaves, or what AUDIOFORK_PROGRAM names.
   package static let program: String =
     ProcessInfo.processInfo.environment["AUDIOFORK_PROGRAM"] ?? root.appending(path: "build/audiofork").path
+  /// The engine under test: what `make` leaves, or what AUDIOFORK_ENGINE names.
+  package static let engine: String =
+    ProcessInfo.processInfo.environment["AUDIOFORK_ENGINE"] ?? root.appending(path: "build/audiofork-engine").path
 
   /// The module built for one of the sandbox's releases.
   package static func module(_ release: AsteriskRelease) -> String {

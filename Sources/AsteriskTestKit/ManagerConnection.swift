@@ -28,11 +28,17 @@ package struct ManagerMessage: Sendable {
 }
 
 /// A client of Asterisk's manager interface, logged in: actions and their replies, and the events since the login.
+///
+/// It sends a Ping after each second without a message. Asterisk up to 22 can lose the signal that an event is waiting:
+/// `get_input` in main/manager.c announces the thread that waits, unlocks, and polls without a limit; a SIGURG that comes
+/// between the two interrupts nothing. The event then stays in Asterisk until the next one, or until the client sends
+/// something. Asterisk's commit 2158dff4b5 replaces the signal with a pipe.
 package final class ManagerConnection: Sendable {
   private struct State {
     /// Bytes that are no whole message yet.
     var partial: [UInt8] = []
     var greetingIsOver = false
+    var isLoggedIn = false
     var isOver = false
     var replies: [String: ManagerMessage] = [:]
     /// Events that belong to an action's reply, by its id.
@@ -50,6 +56,10 @@ package final class ManagerConnection: Sendable {
     func read() {
       var buffer = [UInt8](repeating: 0, count: 65_536)
       while true {
+        var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        let isReady = poll(&waiting, 1, 1000)
+        if isReady == 0 { ping() }
+        guard isReady > 0 else { continue }
         let count = Foundation.read(descriptor, &buffer, buffer.count)
         guard count > 0 else { break }
         state.withLock { Self.append(buffer[0..<count], to: &$0) }
@@ -57,6 +67,16 @@ package final class ManagerConnection: Sendable {
       state.withLock { state in
         state.isOver = true
         close(descriptor)
+      }
+    }
+
+    /// Makes Asterisk look for events that it has kept.
+    private func ping() {
+      state.withLock { state in
+        guard state.isLoggedIn else { return }
+        let bytes = Array("Action: Ping\r\nActionID: kit-ping\r\n\r\n".utf8)
+        // No wait with the lock held: an Asterisk that has stopped reading may be waiting for us to read.
+        _ = Foundation.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
       }
     }
 
@@ -112,6 +132,7 @@ package final class ManagerConnection: Sendable {
     Thread { inbox.read() }.start()
     let reply = try await send("Login", [("Username", account?.name ?? "audiofork"), ("Secret", account?.secret ?? secret), ("Events", hearsEvents ? "on" : "off")])
     guard reply["Response"] == "Success" else { throw TestKitError("the manager interface refuses us: \(reply)") }
+    inbox.state.withLock { $0.isLoggedIn = true }
   }
 
   deinit { end() }

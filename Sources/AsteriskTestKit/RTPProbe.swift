@@ -181,7 +181,7 @@ package final class RTPProbe: Sendable {
 }
 
 /// Runs it on a thread of its own.
-private func onThread<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
+func onThread<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
   await withCheckedContinuation { (continuation: CheckedContinuation<Value, Never>) in
     Thread { continuation.resume(returning: work()) }.start()
   }

@@ -14,7 +14,7 @@ package final class Receiver: Sendable {
     port: Int = 0, folder: URL? = nil, certificate: (certificate: String, key: String)? = nil,
     clientAuthorities: String? = nil
   ) async throws {
-    let folder = folder ?? URL(fileURLWithPath: "/tmp/af-received-\(UInt32.random(in: 0...UInt32.max))")
+    let folder = folder ?? Checkout.folder("received")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     var arguments = ["serve", "--listen", "127.0.0.1:\(port)", "--out", folder.path, "--json"]
     if let certificate { arguments += ["--certificate", certificate.certificate, "--key", certificate.key] }
@@ -98,6 +98,10 @@ package final class Receiver: Sendable {
 
   package func remove() async {
     await end()
+    if Checkout.testFolder != nil {
+      try? lines.joined(separator: "\n").write(to: folder.appending(path: "log"), atomically: true, encoding: .utf8)
+      return
+    }
     try? FileManager.default.removeItem(at: folder)
   }
 }
@@ -121,25 +125,4 @@ package func wavSamples(_ path: String) throws -> [Int16] {
     at += 8 + length + length % 2
   }
   throw TestKitError("\(path) has no audio")
-}
-
-/// A free port that stays free while nobody listens on it: below the ephemeral ports, no connection takes it meanwhile.
-package func lastingPort() throws -> Int {
-  for _ in 0..<100 {
-    let port = Int.random(in: 10_000..<20_000)
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    guard descriptor >= 0 else { break }
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = UInt16(port).bigEndian
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    let result = withUnsafePointer(to: &address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-      }
-    }
-    if result == 0 { return port }
-  }
-  throw TestKitError("no free port below the ephemeral ones")
 }

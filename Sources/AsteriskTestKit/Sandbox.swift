@@ -19,10 +19,10 @@ package final class Sandbox: Sendable {
   /// Starts one. `dialplan` is the text of extensions-test.conf; `engine` what audiofork.conf names. Of `settings`,
   /// `run_dir` is audiofork.conf's, and `options` stands in asterisk.conf's section of that name.
   package static func start(
-    _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.program, settings: [String: String] = [:],
+    _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.engine, settings: [String: String] = [:],
     loadsModule: Bool = true, helpFile: String? = nil
   ) async throws -> Sandbox {
-    let folder = URL(fileURLWithPath: "/tmp/af-\(release.rawValue)-\(UInt32.random(in: 0...UInt32.max))")
+    let folder = Checkout.folder(release.rawValue)
     let configuration = folder.appending(path: "given")
     try FileManager.default.createDirectory(at: configuration, withIntermediateDirectories: true)
     try dialplan.write(to: configuration.appending(path: "extensions-test.conf"), atomically: true, encoding: .utf8)
@@ -40,7 +40,7 @@ package final class Sandbox: Sendable {
   /// and otherwise the configuration that a sandbox begins with. Process and ports are its own.
   package func startAgain() async throws -> Sandbox {
     let facts = try await Sandbox.launch(
-      release, folder, engine: Checkout.program, runDirectory: runDirectory.isEmpty ? nil : runDirectory)
+      release, folder, engine: Checkout.engine, runDirectory: runDirectory.isEmpty ? nil : runDirectory)
     return Sandbox(release: release, folder: folder, facts: facts)
   }
 
@@ -66,14 +66,14 @@ package final class Sandbox: Sendable {
 
   /// Runs `body` with a sandbox that is stopped and removed afterwards, whatever happens.
   package static func with<Result>(
-    _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.program, settings: [String: String] = [:],
+    _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.engine, settings: [String: String] = [:],
     loadsModule: Bool = true, helpFile: String? = nil, _ body: (Sandbox) async throws -> Result
   ) async throws -> Result {
     let sandbox = try await start(
       release, dialplan: dialplan, engine: engine, settings: settings, loadsModule: loadsModule, helpFile: helpFile)
     do {
       let result = try await body(sandbox)
-      try await sandbox.stop()
+      try await sandbox.stop(keeping: Checkout.testFolder != nil)
       return result
     } catch {
       try? await sandbox.stop(keeping: true)
@@ -90,10 +90,14 @@ package final class Sandbox: Sendable {
       Checkout.script("asterisk-sandbox"), ["stop", "--run", folder.path] + (keeping ? [] : ["--remove"]))
   }
 
-  /// Runs a CLI command and returns what it prints.
+  /// Runs a CLI command and returns what it prints. Where no Asterisk listens, says so as `asterisk -rx` does.
   @discardableResult
   package func cli(_ command: String) async throws -> String {
-    try await ChildProcess.run(Checkout.script("asterisk-sandbox"), ["cli", "--run", folder.path, command]).output
+    let socket = folder.appending(path: "run/asterisk.ctl").path
+    guard let output = await controlCommand(command, at: socket) else {
+      return "Unable to connect to remote asterisk (does \(socket) exist?)"
+    }
+    return output
   }
 
   /// The log so far.

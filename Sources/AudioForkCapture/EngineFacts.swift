@@ -5,7 +5,7 @@ import CAsterisk
 import AudioForkOptions
 #endif
 
-/// What CLI commands may know of the engine; the control thread keeps it. Guarded by the table's lock.
+/// What CLI commands may know of the engine. The control thread keeps it up to date.
 struct EngineFacts {
   /// As the engine says it; empty before it is ready.
   var version = Bytes()
@@ -29,9 +29,6 @@ struct EngineFacts {
   /// There is none any more.
   mutating func gone() { process = 0 }
 }
-
-/// Guarded by the table's lock.
-nonisolated(unsafe) var engineFacts = EngineFacts()
 
 /// What the system says about a process: CPU time in milliseconds, resident memory in bytes.
 package struct ProcessUse {
@@ -74,7 +71,7 @@ package struct ProcessUse {
 
 /// The lines of `audiofork show engine`.
 func engineLines() -> [Bytes] {
-  let (facts, forks) = withTable { (engineFacts, forkTable.count) }
+  let (facts, forks) = withState { ($0.engine, $0.forks.count) }
   guard facts.process > 0 else {
     return [
       text("The engine is not running; ", .number(forks), forks == 1 ? " fork waits for it." : " forks wait for it.")

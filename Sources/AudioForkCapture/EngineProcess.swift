@@ -84,8 +84,8 @@ struct EngineProcess {
     hello.append(UInt16(AF_FIELD_PROTOCOL.rawValue), number: UInt64(AF_LINK_VERSION))
     output += hello.message()
     // The table is the truth: a new engine hears all of it.
-    withTable {
-      var row = forkTable.head
+    withState { state in
+      var row = state.forks.head
       while let fork = row {
         if fork.pointee.ended == 0 { fork.pointee.dirty = 1 }
         row = fork.pointee.next
@@ -124,8 +124,8 @@ struct EngineProcess {
     var rows = Bytes()
     let room = EngineProcess.outputMax &- output.count
     var everythingSaid = true
-    withTable {
-      var row = forkTable.head
+    withState { state in
+      var row = state.forks.head
       while let fork = row {
         row = fork.pointee.next
         guard fork.pointee.dirty != 0, fork.pointee.ended == 0 else { continue }
@@ -142,7 +142,7 @@ struct EngineProcess {
       }
       // Behind the rows: a text is for a fork that the engine knows.
       if isReady, everythingSaid, output.count &+ rows.count < EngineProcess.outputMax {
-        for text in takeTextsToSend() { rows += text }
+        for text in state.outgoingTexts.takeAll() { rows += text }
       }
     }
     output += rows
@@ -221,8 +221,8 @@ struct EngineProcess {
       readyAt = af_now_ns()
       deathsBeforeReady = 0
       complained = false
-      withTable {
-        engineFacts.ready(
+      withState { state in
+        state.engine.ready(
           version: message.text(UInt16(AF_FIELD_VERSION.rawValue)) ?? [],
           process: message.number(UInt16(AF_FIELD_PID.rawValue)) ?? 0,
           loops: message.number(UInt16(AF_FIELD_LOOPS.rawValue)) ?? 0, now: af_now_ns())
@@ -249,26 +249,26 @@ struct EngineProcess {
   private func stateCame(_ message: LinkMessage, isEnd: Bool) {
     guard let id = message.text(UInt16(AF_FIELD_ID.rawValue)) else { return }
     var isOneDirection = false
-    let isNew = withTable {
-      guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return false }
+    let isNew = withState { state in
+      guard let fork = state.forks.find(id), fork.pointee.ended == 0 else { return false }
       isOneDirection = ["in", "out"].contains { equal(bytes(fork.pointee.direction), ignoringCase: $0) }
       if let endpoint = message.text(UInt16(AF_FIELD_URL.rawValue)) { replace(&fork.pointee.endpoint, with: endpoint) }
       store(message, in: &fork.pointee.counters)
       let reason = message.text(UInt16(AF_FIELD_REASON.rawValue)) ?? []
       if isEnd {
-        endFork(fork, reason: reason, isAccounted: message.number(UInt16(AF_FIELD_CAPTURED.rawValue)) != nil)
+        state.endFork(fork, reason: reason, isAccounted: message.number(UInt16(AF_FIELD_CAPTURED.rawValue)) != nil)
         return true
       }
       if message.number(UInt16(AF_FIELD_LOSING.rawValue)) == 1 {
-        hangUpIfWanted(fork, reason: Bytes(text: "overrun: the buffer is full and audio is being lost"))
+        state.hangUpIfWanted(fork, reason: Bytes(text: "overrun: the buffer is full and audio is being lost"))
       }
-      let state = message.text(UInt16(AF_FIELD_STATE.rawValue)) ?? []
-      let isOther = bytes(fork.pointee.state) != state
-      replace(&fork.pointee.state, with: state)
+      let word = message.text(UInt16(AF_FIELD_STATE.rawValue)) ?? []
+      let isOther = bytes(fork.pointee.state) != word
+      replace(&fork.pointee.state, with: word)
       replace(&fork.pointee.reason, with: reason)
       // While nothing can be captured the fork's state is that.
       let isTold = isOther && !capturesNothing(fork)
-      if isTold { Jobs.add(.raise(ForkEvent(.state, ForkRow(fork, now: af_now_ns())))) }
+      if isTold { state.jobs.add(.raise(ForkEvent(.state, ForkRow(fork, now: af_now_ns())))) }
       return isTold
     }
     guard isNew else { return }
@@ -279,16 +279,16 @@ struct EngineProcess {
   private func gapCame(_ message: LinkMessage) {
     guard let id = message.text(UInt16(AF_FIELD_ID.rawValue)) else { return }
     func number(_ field: af_field) -> Int { Int(truncatingIfNeeded: message.number(UInt16(field.rawValue)) ?? 0) }
-    withTable {
-      guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return }
+    withState { state in
+      guard let fork = state.forks.find(id), fork.pointee.ended == 0 else { return }
       var event = ForkEvent(.gap, ForkRow(fork, now: af_now_ns()))
       event.gapDirection = message.text(UInt16(AF_FIELD_DIRECTION.rawValue)) ?? []
       event.gapStart = number(AF_FIELD_START)
       event.gapCount = number(AF_FIELD_COUNT)
       event.gapPosition = number(AF_FIELD_POSITION)
       event.reason = message.text(UInt16(AF_FIELD_REASON.rawValue)) ?? []
-      Jobs.add(.raise(event))
-      hangUpIfWanted(
+      state.jobs.add(.raise(event))
+      state.hangUpIfWanted(
         fork, reason: text(.bytes(event.reason ?? []), ": ", .number(event.gapCount), " captured samples were lost"))
     }
     Jobs.wake()
@@ -297,14 +297,14 @@ struct EngineProcess {
   private func textCame(_ message: LinkMessage) {
     guard let id = message.text(UInt16(AF_FIELD_ID.rawValue)), let text = message.text(UInt16(AF_FIELD_TEXT.rawValue))
     else { return }
-    withTable {
-      guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return }
+    withState { state in
+      guard let fork = state.forks.find(id), fork.pointee.ended == 0 else { return }
       replace(&fork.pointee.response, with: variableValue(text))
       fork.pointee.counters.dropped = message.number(UInt16(AF_FIELD_DROPPED.rawValue)) ?? fork.pointee.counters.dropped
       var event = ForkEvent(.response, ForkRow(fork, now: af_now_ns()))
       event.response = cut(text, to: textBytesMax)
       event.responseLength = Int(truncatingIfNeeded: message.number(UInt16(AF_FIELD_LENGTH.rawValue)) ?? UInt64(text.count))
-      Jobs.add(.response(event, variable: bytes(fork.pointee.text_variable)))
+      state.jobs.add(.response(event, variable: bytes(fork.pointee.text_variable)))
     }
     Jobs.wake()
   }
@@ -358,7 +358,7 @@ struct EngineProcess {
       log(AF_LEVEL_NOTICE, "the AudioFork engine has left as it was asked to; the next one starts")
       spawnAt = now
     } else if wasReady {
-      let count = withTable { forkTable.count }
+      let count = withState { $0.forks.count }
       log(
         AF_LEVEL_WARNING, "the AudioFork engine is gone; it is started again, ", .number(count),
         count == 1 ? " fork goes" : " forks go", " on from the ring")
@@ -395,7 +395,7 @@ struct EngineProcess {
     isReady = false
     isRestarting = false
     output = []
-    withTable { engineFacts.gone() }
+    withState { $0.engine.gone() }
   }
 
   /// Ends the engine: end-of-file tells it to go, and after two seconds it is killed.

@@ -10,14 +10,10 @@ import AudioForkTap
 
 /// What a fork is made from: the words that its ring carries to the engine, and what they mean.
 struct ForkPlan {
-  private(set) var options = ForkOptions()
-  /// Evaluated, user information included: secrets.
-  private var urls = [Bytes]()
-  /// "key=value", evaluated: may hold secrets.
-  private var settings = [Bytes]()
-  /// The options as written, where nothing in them is to be evaluated; else each by itself.
-  private var optionText = Bytes()
-  private var evaluatedOptions = [EvaluatedOption]()
+  /// What was given, evaluated: may hold secrets.
+  private var given = ForkSources()
+  /// What it means.
+  var options: ForkOptions { given.options }
   /// Evaluated; empty: none.
   private(set) var command = Bytes()
 
@@ -44,12 +40,12 @@ struct ForkPlan {
     }
     do {
       if origin.evaluatesExpressions, ArgumentTemplate(arguments.options).hasExpressions {
-        evaluatedOptions = try options.apply(options: arguments.options) { asked.answer($0) }
+        try given.add(options: arguments.options) { asked.answer($0) }
       } else {
-        optionText = arguments.options
-        try options.apply(options: optionText)
+        try given.add(options: arguments.options)
       }
-      try options.check()
+      leaveOutForbidden(settings)
+      try given.settle()
     } catch {
       // The comma that ended the URL may be one of its query's.
       let isQuery = arguments.url.contains(UInt8(ascii: "?")) && hasPrefix(error.message, ignoringCase: "unknown option")
@@ -84,12 +80,13 @@ struct ForkPlan {
   }
 
   private mutating func addURL(
-    _ given: Bytes, isEvaluated: Bool, _ asked: inout AskedChannel
+    _ url: Bytes, isEvaluated: Bool, _ asked: inout AskedChannel
   ) throws(CommandError) {
     do {
-      let url = isEvaluated ? try EndpointURL.text(ArgumentTemplate(given)) { asked.answer($0) } : given
-      options.endpoints.append(try EndpointURL.parse(url))
-      urls.append(url)
+      let template = ArgumentTemplate(url)
+      let holdsValue = isEvaluated && template.hasExpressions
+      try given.add(
+        url: holdsValue ? try EndpointURL.text(template) { asked.answer($0) } : url, isEvaluated: holdsValue)
     } catch {
       throw CommandError(message: error.message)
     }
@@ -104,18 +101,10 @@ struct ForkPlan {
     do {
       // What was read from a file ends with a line end.
       let value = trimmed(try line.evaluated(by: &asked))
-      try options.apply(line.key, value)
-      if isURL(line.key) {
-        urls.append(value)
-      } else {
-        settings.append(text(.literal(line.key.name), "=", .bytes(value)))
-      }
+      try given.add(line.key, value, isEvaluated: line.holdsVariable, place: place)
     } catch {
-      let message = text(.bytes(place), .bytes(error.message))
-      guard line.holdsVariable else { throw CommandError(message: message) }
-      options.warnings.append(text(.bytes(message), "; the line is left out"))
-      // As strict as may have been meant.
-      if case .onFailure = line.key.kind { options.hangsUpOnFailure = true }
+      guard line.holdsVariable else { throw CommandError(message: text(.bytes(place), .bytes(error.message))) }
+      given.leaveOut(line.key, place, error)
     }
   }
 
@@ -132,12 +121,31 @@ struct ForkPlan {
   }
 
   private func checkAllowed(_ settings: Settings) throws(CommandError) {
-    guard !settings.allow.isEmpty else { return }
-    for endpoint in options.endpoints where !settings.allow.contains(where: { $0.allows(endpoint) }) {
-      throw CommandError(
-        message: text(
-          "the URL ", .bytes(endpoint.shown), " is not allowed; a line allow in [general] of audiofork.conf would allow it"))
+    for endpoint in options.endpoints where !settings.allows(endpoint) {
+      throw CommandError(message: ForkPlan.forbidden(endpoint))
     }
+  }
+
+  /// Leaves out each evaluated URL of a profile that is not allowed. The last URL stays, to be refused.
+  private mutating func leaveOutForbidden(_ settings: Settings) {
+    for endpoint in options.endpoints where !settings.allows(endpoint) {
+      _ = given.leaveOut(endpoint, because: ForkPlan.forbidden(endpoint))
+    }
+  }
+
+  private static func forbidden(_ endpoint: EndpointURL) -> Bytes {
+    text("the URL ", .bytes(endpoint.shown), " is not allowed; a line allow in [general] of audiofork.conf would allow it")
+  }
+
+  /// Leaves an evaluated size of the buffer out, so that the fork needs less memory. Returns false, and changes nothing,
+  /// if it would not need less.
+  mutating func leaveOutEvaluatedBuffer(because reason: Bytes) -> Bool {
+    var smaller = given
+    guard smaller.leaveOutEvaluated(.buffer, because: reason), smaller.options.bufferSeconds < options.bufferSeconds else {
+      return false
+    }
+    given = smaller
+    return true
   }
 
   /// The first URL without secrets.
@@ -151,8 +159,20 @@ struct ForkPlan {
 
   /// Appends what the engine makes the fork's options from.
   func write(to facts: inout FieldWriter) {
-    for url in urls { facts.append(UInt16(AF_FIELD_URL.rawValue), url) }
-    for setting in settings { facts.append(UInt16(AF_FIELD_SETTING.rawValue), setting) }
+    var optionText = Bytes()
+    var evaluatedOptions = [EvaluatedOption]()
+    for source in given.sources {
+      if case .url(let url) = source.text { facts.append(UInt16(AF_FIELD_URL.rawValue), url) }
+    }
+    for source in given.sources {
+      switch source.text {
+      case .url: break
+      case .setting(let key, let value):
+        facts.append(UInt16(AF_FIELD_SETTING.rawValue), text(.literal(key.name), "=", .bytes(value)))
+      case .options(let text): optionText = text
+      case .option(let option): evaluatedOptions.append(option)
+      }
+    }
     facts.append(UInt16(AF_FIELD_OPTIONS.rawValue), optionText)
     for option in evaluatedOptions { facts.append(UInt16(AF_FIELD_OPTION.rawValue), [option.letter] + option.argument) }
   }

@@ -86,8 +86,8 @@ package struct ForkRow {
 package func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [ForkRow] {
   var rows = [ForkRow]()
   let now = af_now_ns()
-  withTable {
-    var row = forkTable.head
+  withState { state in
+    var row = state.forks.head
     while let fork = row {
       if matches(fork) { rows.append(ForkRow(fork, now: now)) }
       row = fork.pointee.next
@@ -107,26 +107,15 @@ package func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [
 /// table's, so that a channel may be locked.
 func forkRow(called id: Bytes) -> ForkRow? {
   let now = af_now_ns()
-  return withTable { forkTable.find(id).map { ForkRow($0, now: now) } ?? endedForks.first { $0.id == id } }
+  return withState { state in
+    state.forks.find(id).map { ForkRow($0, now: now) } ?? state.endedForks.rows.first { $0.id == id }
+  }
 }
-
-/// What the last forks to end were, the oldest first, for whoever asks what became of one. Guarded by af_table_lock().
-nonisolated(unsafe) private(set) var endedForks = [ForkRow]()
-private let endedForksMax = 100
-
-/// Remembers a fork whose row leaves the table. With the table's lock held.
-func rememberEnded(_ row: ForkRow) {
-  if endedForks.count >= endedForksMax { endedForks.removeFirst() }
-  endedForks.append(row)
-}
-
-/// The module goes. With the table's lock held.
-func forgetEnded() { endedForks = [] }
 
 /// Ids of the channel's forks: the one with this id, or all of them. The channel must not be locked.
 func forkIDs(on channel: OpaquePointer, id: Bytes?) -> [Bytes] {
   // By the channel's own datastores and not by a name: names change.
-  let known = id.map { [$0] } ?? withTable { forkTable.ids }
+  let known = id.map { [$0] } ?? withState { $0.forks.ids }
   af_channel_lock(channel)
   defer { af_channel_unlock(channel) }
   return known.filter { id in

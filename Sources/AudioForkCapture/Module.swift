@@ -36,9 +36,9 @@ func load() -> CInt {
 /// Unloads the module; refuses, with everything still in place, while forks live.
 @c(af_unload)
 func unload() -> CInt {
-  let (live, owned, commands) = withTable {
-    forkTable.isClosing = forkTable.owned == 0
-    return (forkTable.count, forkTable.owned &- forkTable.commands, forkTable.commands)
+  let (live, owned, commands) = withState { state in
+    state.forks.isClosing = state.forks.owned == 0
+    return (state.forks.count, state.forks.owned &- state.forks.commands, state.forks.commands)
   }
   guard commands == 0 || owned > 0 else {
     log(

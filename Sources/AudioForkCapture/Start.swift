@@ -18,19 +18,19 @@ struct CommandError: Error {
 func startFork(
   _ channel: OpaquePointer, _ arguments: ForkArguments, from origin: ForkOrigin
 ) throws(CommandError) -> Bytes {
-  guard withTable({ forkTable.reserve() }) else {
+  guard withState({ $0.forks.reserve() }) else {
     throw CommandError(message: Bytes(text: "the module is being unloaded"))
   }
   let id: Bytes
-  let plan: ForkPlan
+  var plan: ForkPlan
   do throws(CommandError) {
     guard let instance = Control.instance, let settings = Control.settings else {
       throw CommandError(message: Bytes(text: "the module is being unloaded"))
     }
     plan = try ForkPlan(channel, arguments, settings, from: origin)
-    id = try startReserved(channel, plan, settings, instance)
+    id = try startReserved(channel, &plan, settings, instance)
   } catch {
-    withTable { forkTable.unreserve() }
+    withState { $0.forks.unreserve() }
     throw error
   }
   setVariable(channel, Bytes(text: "AUDIOFORK_WSSERVER"), plan.shownURL)
@@ -42,10 +42,10 @@ func startFork(
 
 /// The part of `startFork` during which the module cannot be unloaded; the fork keeps that until it is freed.
 private func startReserved(
-  _ channel: OpaquePointer, _ plan: ForkPlan, _ settings: Settings, _ instance: Instance
+  _ channel: OpaquePointer, _ plan: inout ForkPlan, _ settings: Settings, _ instance: Instance
 ) throws(CommandError) -> Bytes {
   if let problem = engineProblem(settings.engine) { throw CommandError(message: problem) }
-  let id = text("af-", .bytes(instance.name), "-", .number(withTable { forkTable.nextNumber() }))
+  let id = text("af-", .bytes(instance.name), "-", .number(withState { $0.forks.nextNumber() }))
   af_channel_lock(channel)
   let name = bytes(ast_channel_name(channel))
   let uniqueID = bytes(ast_channel_uniqueid(channel))
@@ -58,17 +58,7 @@ private func startReserved(
   defer { formats.release() }
   let untranslated = formats.untranslated
 
-  var facts = FieldWriter()
-  facts.append(UInt16(AF_FIELD_ID.rawValue), id)
-  plan.write(to: &facts)
-  facts.append(UInt16(AF_FIELD_CHANNEL.rawValue), name)
-  facts.append(UInt16(AF_FIELD_UNIQUEID.rawValue), uniqueID)
-  facts.append(UInt16(AF_FIELD_LINKEDID.rawValue), linkedID)
-  facts.append(UInt16(AF_FIELD_RATE.rawValue), number: UInt64(rate))
-  facts.append(UInt16(AF_FIELD_DRAIN.rawValue), number: UInt64(plan.options.drainSecondsMax))
-
   let fork = try allocateFork()
-  describe(fork, id, plan)
   fork.pointee.rate_hz = rate
   fork.pointee.channel = duplicate(name)
   fork.pointee.uniqueid = duplicate(uniqueID)
@@ -77,7 +67,8 @@ private func startReserved(
   fork.pointee.caller_name = duplicate(callerName)
   let path = instance.path(id, ".ring")
   do throws(CommandError) {
-    try makeRing(fork, path, facts.bytes, plan.options, rate, settings)
+    try makeRing(fork, id, path, &plan, settings)
+    describe(fork, id, plan)
     // Their hook, too, would make Asterisk warn of each frame where nothing can be translated.
     if let seconds = plan.options.beepSeconds, plan.options.direction.directions & ~untranslated != 0 {
       fork.pointee.beep_id = duplicate(try startBeeps(channel, every: seconds))
@@ -101,7 +92,7 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
   fork.pointee.text_variable = duplicate(plan.options.textVariable)
   fork.pointee.command = duplicate(plan.command)
   fork.pointee.state = duplicate(Bytes(text: "starting"))
-  fork.pointee.wants_digits = plan.options.dialect == .audiofork && plan.options.sendsDigits ? 1 : 0
+  fork.pointee.wants_digits = plan.options.tellsDigits ? 1 : 0
   fork.pointee.only_bridged = plan.options.onlyBridged ? 1 : 0
   fork.pointee.beeps_at_stop = plan.options.beepsAtStop ? 1 : 0
   fork.pointee.hangs_up = plan.options.hangsUpOnFailure ? 1 : 0
@@ -110,14 +101,40 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
   fork.pointee.drain_seconds = UInt32(truncatingIfNeeded: plan.options.drainSecondsMax)
 }
 
+/// What a fresh engine needs to know about the fork.
+private func facts(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) -> Bytes {
+  var facts = FieldWriter()
+  facts.append(UInt16(AF_FIELD_ID.rawValue), id)
+  plan.write(to: &facts)
+  facts.append(UInt16(AF_FIELD_CHANNEL.rawValue), bytes(fork.pointee.channel))
+  facts.append(UInt16(AF_FIELD_UNIQUEID.rawValue), bytes(fork.pointee.uniqueid))
+  facts.append(UInt16(AF_FIELD_LINKEDID.rawValue), bytes(fork.pointee.linkedid))
+  facts.append(UInt16(AF_FIELD_RATE.rawValue), number: UInt64(fork.pointee.rate_hz))
+  facts.append(UInt16(AF_FIELD_DRAIN.rawValue), number: UInt64(plan.options.drainSecondsMax))
+  return facts.bytes
+}
+
+/// Creates the fork's ring. An evaluated size of the buffer for which there is no room is left out of the plan.
+private func makeRing(
+  _ fork: ForkPointer, _ id: Bytes, _ path: Bytes, _ plan: inout ForkPlan, _ settings: Settings
+) throws(CommandError) {
+  while true {
+    do throws(CommandError) {
+      return try makeRing(fork, path, facts(fork, id, plan), plan.options, settings)
+    } catch {
+      guard plan.leaveOutEvaluatedBuffer(because: error.message) else { throw error }
+    }
+  }
+}
+
 /// Creates the fork's ring, within `buffer_total`. After an error the fork has none.
 private func makeRing(
-  _ fork: ForkPointer, _ path: Bytes, _ facts: Bytes, _ options: ForkOptions, _ rate: UInt32, _ settings: Settings
+  _ fork: ForkPointer, _ path: Bytes, _ facts: Bytes, _ options: ForkOptions, _ settings: Settings
 ) throws(CommandError) {
-  let size = RingSize(seconds: UInt32(truncatingIfNeeded: options.bufferSeconds), rate: rate)
+  let size = RingSize(seconds: UInt32(truncatingIfNeeded: options.bufferSeconds), rate: fork.pointee.rate_hz)
   let bytesNeeded = size.areaBytes &+ size.indexEntries &* UInt64(AF_RING_ENTRY_BYTES)
   let limit = UInt64(settings.bufferTotalMegabytes) &* 1_048_576
-  guard withTable({ forkTable.addRing(bytesNeeded, limit: limit) }) else {
+  guard withState({ $0.forks.addRing(bytesNeeded, limit: limit) }) else {
     throw CommandError(
       message: text(
         "all buffers together may take buffer_total = ", .number(settings.bufferTotalMegabytes),
@@ -129,6 +146,7 @@ private func makeRing(
     &fork.pointee.tap, path: cString(path), size: size, facts: facts,
     directions: UInt64(options.direction.directions), now: af_now_ns(), wall: af_wall_ns())
   guard failure == 0 else {
+    unmap(fork)
     throw CommandError(
       message: text(
         "cannot allocate the ring ", .bytes(path), " for ", .number(options.bufferSeconds), " seconds of audio: ",
@@ -171,9 +189,9 @@ private func attach(
     // A masquerade since the facts were read had no datastore to tell.
     datastoreMoved(UnsafeMutableRawPointer(fork), nil, channel)
     // With the channel's lock: from here on it may be stopped, and the start has to be told before that.
-    withTable {
-      forkTable.insert(fork)
-      Jobs.add(.raise(ForkEvent(.start, ForkRow(fork, now: af_now_ns()))))
+    withState { state in
+      state.forks.insert(fork)
+      state.jobs.add(.raise(ForkEvent(.start, ForkRow(fork, now: af_now_ns()))))
     }
     // Under the same lock: where nothing can be captured, no frame meets the hook.
     if untranslated != 0 { change = settle(fork, on: channel, formats, untranslated) }
@@ -192,7 +210,7 @@ private func attach(
 
 /// Frees a fork that never reached a channel or the table.
 private func discard(_ fork: ForkPointer, _ ring: Bytes, _ channel: OpaquePointer) {
-  endBeeps(channel, withTable { takeBeeps(fork) })
+  endBeeps(channel, withState { _ in takeBeeps(fork) })
   ast_audiohook_destroy(&fork.pointee.hook)
   _ = withCString(ring) { unlink($0) }
   destroy(fork)
@@ -233,13 +251,15 @@ package func stopForks(_ channel: OpaquePointer, id: Bytes?, from thread: Callin
   while let datastore = detachedDatastore(channel, id) {
     if let pointer = datastore.pointee.data {
       let fork = pointer.assumingMemoryBound(to: af_fork.self)
-      let beeps = withTable {
+      let beeps = withState { _ in
         if fork.pointee.beeps_at_stop != 0, fork.pointee.ended == 0 { mustBeep = true }
+        // Under the same lock: a codec look that puts beeps back sees that the fork is stopped.
+        closeTap(&fork.pointee.tap, now: af_now_ns())
         return takeBeeps(fork)
       }
       endBeeps(channel, beeps)
     }
-    // Closes the tap and gives up the channel's part of the fork.
+    // Gives up the channel's part of the fork.
     ast_datastore_free(datastore)
     stopped &+= 1
     if id != nil { break }

@@ -13,16 +13,14 @@ package struct EngineStartError: Error, Sendable, CustomStringConvertible {
   package let description: String
 }
 
-/// The engine as a process: what `audiofork engine` runs.
+/// The engine as a process: what `audiofork-engine` runs.
 package struct EngineService {
   private let link: CInt
   private let directory: String
   private let tls: (any TLSProvider)?
 
-  /// Closes every descriptor above the link and makes the process a daemon of its own: call it first of all.
-  ///
-  /// Throws when the descriptor is no link, so when a person and not the module started the engine, or when the
-  /// directory is none.
+  /// Call `prepareProcess` first. Throws when the descriptor is no link, that is, when a person and not the module
+  /// started the engine, or when the directory does not exist.
   package init(link: CInt, directory: String, tls: (any TLSProvider)?) throws(EngineStartError) {
     guard af_is_link(link) == 1 else {
       throw EngineStartError(
@@ -40,17 +38,11 @@ package struct EngineService {
 
   /// Prepares the process before its first line of Swift concurrency (af_process.h).
   ///
-  /// Neither an engine nor a receiver leaves a core file. An engine also closes what it inherited above the link and
-  /// becomes a process of its own, unless there is no link. Does nothing for other commands.
-  package static func prepareProcess(arguments: [String]) {
-    let command = arguments.dropFirst().first
-    if command == "engine" || command == "serve" { af_process_keep_secrets() }
-    guard command == "engine" else { return }
-    var link: CInt = 3
-    if let at = arguments.firstIndex(of: "--link"), arguments.indices.contains(at + 1) {
-      link = CInt(arguments[at + 1]) ?? -1
-    }
-    if link >= 0, af_is_link(link) == 1 {
+  /// It leaves no core file, closes every descriptor above the link, and leads a session of its own. Without a link
+  /// it changes nothing else: a person then reads the error on the terminal.
+  package static func prepareProcess(link: CInt) {
+    af_process_keep_secrets()
+    if af_is_link(link) == 1 {
       af_process_prepare(link)
       af_crash_watch()
     }

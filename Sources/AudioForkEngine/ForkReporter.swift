@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
+internal import AudioForkOptions
 
 /// Tells the module and Asterisk's log what becomes of one fork: states and totals, gaps, texts of the server, lines.
 ///
@@ -97,7 +98,7 @@ package struct ForkReporter {
     if texts.admit(now: now), textLimit.admit(now: now, recent: texts.recent) {
       let bytes = Array(text.utf8)
       let message = EngineMessage.text(
-        id: id, text: ServerTexts.cut(bytes), length: UInt64(bytes.count), dropped: texts.dropped)
+        id: id, text: cut(bytes, to: ServerTexts.bytesMax), length: UInt64(bytes.count), dropped: texts.dropped)
       if output.send(message) { return texts.dropped }
     }
     if texts.drop(now: now) { output.send(log.textsDropped()) }

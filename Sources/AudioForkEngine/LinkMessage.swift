@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
 internal import AudioForkDialects
+internal import AudioForkOptions
 internal import AudioForkRing
 internal import CAudioForkABI
 package import NIOCore
@@ -213,7 +214,7 @@ private struct FieldBytes {
   }
 
   mutating func append(_ key: af_field, _ text: String) {
-    append(key, bytes: ServerTexts.cut(Array(text.utf8), to: FieldBytes.textBytesMax))
+    append(key, bytes: cut(Array(text.utf8), to: FieldBytes.textBytesMax))
   }
 
   mutating func append(_ key: af_field, bytes: [UInt8]) {

@@ -13,17 +13,21 @@ package final class SpawnedEngine {
   package private(set) var messages: [LinkMessage] = []
   private var status: CInt?
 
-  /// The product beside the test bundle.
-  private static var executable: String {
+  /// A product beside the test bundle.
+  private static func executable(_ name: String) -> String {
     var path = [CChar](repeating: 0, count: 4096)
     let count = max(0, readlink("/proc/self/exe", &path, path.count - 1))
     let own = String(decoding: path.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    return own.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/audiofork"
+    return own.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/\(name)"
   }
 
   /// `linkBufferBytes`: what the link holds of what the engine says, where it is less than usual. `user`: the user id
-  /// that it runs as, where the test is root's.
-  package init(_ directory: ScratchFolder, linkBufferBytes: CInt? = nil, user: Int? = nil) throws {
+  /// that it runs as, where the test is root's. `program`: what an audiofork.conf names as the engine. `libraries`: a
+  /// folder in which the loader looks for libraries first.
+  package init(
+    _ directory: ScratchFolder, linkBufferBytes: CInt? = nil, user: Int? = nil, program: String = "audiofork-engine",
+    libraries: String? = nil
+  ) throws {
     var pair: [CInt] = [-1, -1]
     try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0)
     _ = fcntl(pair[0], F_SETFD, FD_CLOEXEC)
@@ -32,7 +36,8 @@ package final class SpawnedEngine {
       setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &linkBufferBytes, socklen_t(MemoryLayout<CInt>.size))
     }
     let words = ["audiofork", "engine", "--link", "3", "--directory", directory.path]
-    process = try SpawnedEngine.spawn(words, link: pair[1], user: user)
+    process = try SpawnedEngine.spawn(
+      words, program: SpawnedEngine.executable(program), link: pair[1], user: user, libraries: libraries)
     close(pair[1])
   }
 
@@ -45,7 +50,9 @@ package final class SpawnedEngine {
     }
   }
 
-  private static func spawn(_ words: [String], link: CInt, user: Int?) throws -> pid_t {
+  private static func spawn(
+    _ words: [String], program executable: String, link: CInt, user: Int?, libraries: String?
+  ) throws -> pid_t {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
@@ -61,7 +68,8 @@ package final class SpawnedEngine {
         + words.dropFirst()
     }
     let arguments = (wrapped ?? words).map { strdup($0) } + [nil]
-    let environment = [strdup("PATH=/usr/bin:/bin"), strdup("SWIFT_BACKTRACE=enable=no"), nil]
+    let settings = ["PATH=/usr/bin:/bin", "SWIFT_BACKTRACE=enable=no"] + (libraries.map { ["LD_LIBRARY_PATH=\($0)"] } ?? [])
+    let environment = settings.map { strdup($0) } + [nil]
     defer { for text in arguments + environment { free(text) } }
     var process: pid_t = 0
     let program = user == nil ? executable : "/usr/bin/setpriv"

@@ -40,7 +40,7 @@ extension GeneralKey {
   package static let all: [GeneralKey] = [
     GeneralKey(
       name: "engine", kind: .engine, form: "an absolute path",
-      help: "The engine: the program that talks to the WebSocket servers. Default: /usr/local/bin/audiofork."),
+      help: "The engine: the program that talks to the WebSocket servers. Default: /usr/local/libexec/audiofork/audiofork-engine."),
     GeneralKey(
       name: "run_dir", kind: .runDirectory, form: "an absolute path of at most 200 characters",
       help: "Folder for the rings, on a tmpfs. Default: audiofork in Asterisk's run directory if that is a tmpfs, else /dev/shm/audiofork-UID, or a folder beside it where another user has taken that name."

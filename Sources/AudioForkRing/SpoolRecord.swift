@@ -121,9 +121,7 @@ package enum SpoolRecord {
 
   /// FNV-1a, 32 bits, over what follows it and the length: against torn writes, not attackers.
   private static func checksum(_ bytes: [UInt8], _ range: Range<Int>, _ length: UInt32) -> UInt32 {
-    var sum: UInt32 = 0x811C_9DC5 ^ length
-    for byte in bytes[range] { sum = (sum ^ UInt32(byte)) &* 0x0100_0193 }
-    return sum
+    FNV1a.sum(bytes[range], from: FNV1a.start32 ^ length)
   }
 }
 

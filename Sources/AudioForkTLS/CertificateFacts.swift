@@ -1,29 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkWebSocket
-internal import Glibc
+package import Glibc
 internal import NIOCore
 internal import NIOSSL
 
-/// What messages say about a certificate (RFC 5280 section 4.1). Whether it is valid is for BoringSSL to say.
-struct CertificateFacts {
+/// What a certificate says (RFC 5280 section 4.1), for the host name, the length of its key and messages. BoringSSL
+/// verifies it.
+package struct CertificateFacts {
   /// The distinguished names, encoded: equal names are equal bytes.
   let issuer: [UInt8]
   let subject: [UInt8]
   /// Subject alternative names.
-  private(set) var dnsNames: [String] = []
-  private(set) var addresses: [String] = []
+  package private(set) var dnsNames: [String] = []
+  package private(set) var addresses: [String] = []
   /// All alternative names, URIs and e-mail addresses too: the tag that says the kind, then the content.
   private(set) var alternativeNames: [[UInt8]] = []
   /// Bits of the key's modulus where the key is RSA.
-  let rsaBits: Int?
+  package let rsaBits: Int?
   private let validFrom: time_t
   private let validUntil: time_t
 
   /// Nil where the certificate cannot be read, which BoringSSL would have refused.
   init?(_ certificate: NIOSSLCertificate) {
-    validFrom = certificate.notValidBefore
-    validUntil = certificate.notValidAfter
     guard let bytes = try? certificate.toDERBytes() else { return nil }
+    self.init(derEncoded: bytes, validFrom: certificate.notValidBefore, validUntil: certificate.notValidAfter)
+  }
+
+  /// Reads a certificate in DER; nil where the bytes are none. The times are seconds since 1970.
+  package init?(derEncoded bytes: [UInt8], validFrom: time_t, validUntil: time_t) {
+    self.validFrom = validFrom
+    self.validUntil = validUntil
     guard var body = DERReader(bytes).firstInside?.firstInside, var field = body.next() else { return nil }
     // The version, where it is not the first one.
     if field.tag == 0xA0 { field = body.next() ?? field }
@@ -64,7 +70,7 @@ struct CertificateFacts {
   static let rsaBitsMin = 2048
 
   /// Whether its key is too short to prove anything.
-  var isWeak: Bool { rsaBits.map { $0 < CertificateFacts.rsaBitsMin } ?? false }
+  package var isWeak: Bool { rsaBits.map { $0 < CertificateFacts.rsaBitsMin } ?? false }
 
   /// The modulus's bits of a SubjectPublicKeyInfo; nil where its key is not RSA (RFC 3279 section 2.3.1).
   private static func rsaBits(_ info: DERReader.Element) -> Int? {
@@ -81,8 +87,8 @@ struct CertificateFacts {
   }
 
   var isSelfSigned: Bool { issuer == subject }
-  var subjectName: String { CertificateFacts.name(subject) }
-  var issuerName: String { CertificateFacts.name(issuer) }
+  package var subjectName: String { CertificateFacts.name(subject) }
+  package var issuerName: String { CertificateFacts.name(issuer) }
 
   /// Whether it was valid at this time, seconds since 1970; if not, why.
   func validity(at now: time_t) -> String? {
@@ -101,7 +107,7 @@ struct CertificateFacts {
 
   /// Whether a DNS name among the alternative names is this host, or a wildcard for its first label (RFC 9525 section
   /// 6.3). The common name is not looked at (RFC 9525 section 2), although NIOSSL takes it where there is no other name.
-  func isFor(host: String) -> Bool {
+  package func isFor(host: String) -> Bool {
     let host = CertificateFacts.comparable(host)
     let rest = host.firstIndex(of: ".").map { host[$0...] }
     return dnsNames.contains { name in
@@ -117,7 +123,7 @@ struct CertificateFacts {
     return name.hasSuffix(".") ? String(name.dropLast()) : name
   }
 
-  /// Common name and organisation; what there is of them.
+  /// Common name and organization; what there is of them.
   private static func name(_ distinguishedName: [UInt8]) -> String {
     var sets = DERReader(distinguishedName)
     var parts: [[UInt8]: String] = [:]
@@ -140,42 +146,5 @@ struct CertificateFacts {
     guard gmtime_r(&time, &parts) != nil else { return "an unknown date" }
     func two(_ number: CInt) -> String { number < 10 ? "0\(number)" : "\(number)" }
     return "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
-  }
-}
-
-/// Steps through elements of DER (ITU-T X.690 section 8): tag, length, content. Ends at the first that is none.
-struct DERReader {
-  struct Element {
-    let tag: UInt8
-    let content: [UInt8]
-    /// What it is made of.
-    var inside: DERReader { DERReader(content) }
-  }
-
-  private let bytes: [UInt8]
-  private var position = 0
-
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
-
-  /// What the first element is made of.
-  var firstInside: DERReader? {
-    var copy = self
-    return copy.next()?.inside
-  }
-
-  mutating func next() -> Element? {
-    guard bytes.count - position >= 2 else { return nil }
-    let tag = bytes[position]
-    var length = Int(bytes[position + 1])
-    var start = position + 2
-    if length & 0x80 != 0 {
-      let count = length & 0x7F
-      guard (1...4).contains(count), bytes.count - start >= count else { return nil }
-      length = bytes[start..<(start + count)].reduce(0) { $0 << 8 | Int($1) }
-      start += count
-    }
-    guard bytes.count - start >= length else { return nil }
-    position = start + length
-    return Element(tag: tag, content: Array(bytes[start..<position]))
   }
 }

@@ -150,9 +150,10 @@ final class CertificateWitness {
   private(set) var refused: NIOSSLCertificate?
 
   /// Called for each certificate of the chain, the authority's first. Refuses short RSA keys, which BoringSSL takes, and
-  /// otherwise leaves the verdict as it is.
+  /// what cannot be read. Otherwise leaves the verdict as it is.
   func see(_ verdict: NIOSSLVerificationResult, _ certificate: NIOSSLCertificate) -> NIOSSLVerificationResult {
-    let isGood = verdict != .failed && CertificateFacts(certificate)?.isWeak != true
+    let isStrong = CertificateFacts(certificate).map { !$0.isWeak } ?? false
+    let isGood = verdict != .failed && isStrong
     if !isGood, refused == nil { refused = certificate }
     return isGood ? verdict : .failed
   }

@@ -37,8 +37,7 @@ struct ReportCommand: ParsableCommand {
       for line in report.lines { print(line) }
       if !report.isGood { throw ExitCode.failure }
     } catch let error as ReportError {
-      var text = "audiofork report: \(error.reason)\n"
-      text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+      complain("report", error.reason)
       throw ExitCode.failure
     }
   }

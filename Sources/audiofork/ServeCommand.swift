@@ -100,7 +100,8 @@ struct ServeCommand: AsyncParsableCommand {
     let streams = wanted ?? limits.streams
     limits.streams = min(streams, Receiver.Limits.streams(descriptors: descriptors))
     if wanted != nil, limits.streams < streams {
-      say(
+      complain(
+        "serve",
         "WARNING: --max-connections is \(limits.streams) and not \(streams), because the limit on open files is "
           + "\(descriptors); raise it with 'ulimit -n' or LimitNOFILE=")
     }
@@ -154,13 +155,7 @@ struct ServeCommand: AsyncParsableCommand {
   }
 
   private static func fail(_ reason: String) throws {
-    say(reason)
+    complain("serve", reason)
     throw ExitCode.failure
-  }
-
-  /// Writes a line to standard error.
-  private static func say(_ text: String) {
-    var text = "audiofork serve: \(text)\n"
-    text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
 }

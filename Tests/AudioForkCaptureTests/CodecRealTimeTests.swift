@@ -57,8 +57,8 @@ struct CodecRealTimeTests {
     #expect(lines(id, " captures nothing: \(Self.g729). Capture begins") == 1)
     #expect(module.soon { states(id) == ["no-codec"] })
     // What the engine says meanwhile does not hide it.
-    module.engine.sayState(id, "streaming")
-    usleep(300_000)
+    module.engine.sayState(id, "streaming", position: 160)
+    #expect(module.soon { fact(id, "Position") == "160" })
     #expect(fact(id, "State") == "no-codec")
     #expect(states(id) == ["no-codec"] && lines(id, "captures nothing") == 1)
 
@@ -68,7 +68,10 @@ struct CodecRealTimeTests {
     frame(channel)
     #expect(reader.published == 1)
     #expect(fact(id, "State") == "streaming" && fact(id, "Reason") == "")
+    // The event does not wait for the next look at the codecs.
+    let back = af_now_ns()
     #expect(module.soon { states(id) == ["no-codec", "streaming"] })
+    #expect(af_now_ns() - back < 300_000_000)
     #expect(lines(id, "captures audio again") == 1)
 
     // A module that is unloaded, and a re-INVITE to another codec.
@@ -202,6 +205,38 @@ struct CodecRealTimeTests {
     fake_forget_events()
     module.end([channel], [id])
     #expect(!events.contains("Beep"))
+  }
+
+  @Test("Beeps that come back with a codec while the fork is being stopped are ended at once")
+  func beepsMeetStop() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    fake_codec(channel, "g729", "g729")
+    let id = try #require(module.start(channel, "ws://host/,B(20)"))
+    fake_beeps_meet_stop()
+    fake_codec(channel, "ulaw", "ulaw")
+    #expect(module.soon { events.contains("Beep: each 20") })
+    _ = af_exec_stop(channel, id)
+    // The fork itself goes on until its engine has delivered the rest.
+    #expect(events.contains("Beep: no more"))
+    #expect(fact(id, "State") != nil)
+    module.end([channel], [id])
+  }
+
+  @Test("After a change between two codecs without a translator the new one is named before its first frame")
+  func negotiated() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    fake_codec(channel, "g729", "g729")
+    let id = try #require(module.start(channel, "ws://host/"))
+    fake_next_codec(channel, "ilbc")
+    let problem = "no translator from ilbc to slin: load codec_ilbc.so"
+    #expect(module.soon { fact(id, "Reason") == "codec: \(problem)" })
+    frame(channel)
+    #expect(module.soon { fake_format_references() == 0 })
+    #expect(fact(id, "Reason") == "codec: \(problem)")
+    #expect(lines(id, "captures nothing: \(problem)") == 1)
+    module.end([channel], [id])
   }
 
   @Test(

@@ -38,9 +38,13 @@ struct DigitRealTimeTests {
     press(channel, "4", AST_AUDIOHOOK_DIRECTION_WRITE)
     mute("both", "off")
     press(channel, "9", AST_AUDIOHOOK_DIRECTION_READ)
+    let unmuted = ContinuousClock.now
     #expect(digits(reader) == "12")
-    usleep(750_000)
-    press(channel, "3", AST_AUDIOHOOK_DIRECTION_READ)
+    let isCaptured = soon {
+      press(channel, "3", AST_AUDIOHOOK_DIRECTION_READ)
+      return digits(reader) == "123"
+    }
+    #expect(isCaptured && ContinuousClock.now - unmuted >= .milliseconds(450))
     press(channel, "5", AST_AUDIOHOOK_DIRECTION_WRITE)
     #expect(digits(reader) == "1235")
     module.end([channel], [id])

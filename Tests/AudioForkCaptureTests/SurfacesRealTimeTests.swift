@@ -389,7 +389,10 @@ extension CaptureRealTimeTests {
   func help() throws {
     try with { _, _ in
       let start = try #require(Self.taken(fake_help("application", "AudioFork")))
-      for option in OptionDefinition.all { #expect(start.contains("\n  \(option.form):"), "\(option.form)") }
+      for option in OptionDefinition.all {
+        let form = String(decoding: option.form, as: UTF8.self)
+        #expect(start.contains("\n  \(form):"), "\(form)")
+      }
       #expect(start.contains("same => n,AudioFork(") && start.split(separator: "\n").allSatisfy { $0.count <= 100 })
       let function = try #require(Self.taken(fake_help("function", "AUDIOFORK")))
       for key in FunctionKey.all { #expect(function.contains("\n  \(key.name): ")) }

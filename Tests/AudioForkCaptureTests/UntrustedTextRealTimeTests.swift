@@ -80,6 +80,59 @@ struct UntrustedTextRealTimeTests {
     module.end([channel], [])
   }
 
+  @Test("An evaluated value that contradicts another option is left out with one warning, and written options are refused")
+  func contradictions() throws {
+    let module = try LoadedModule(
+      """
+      buffer=1
+      buffer_total=5
+      allow=ws://h/
+      allow=ws://h/*
+      allow=wss://h/*
+      [recorder]
+      url=wss://h/1
+      url=ws://h/${PATH}
+      url=ws://${PATH}/
+      subprotocol=echo
+      cert_file=/cert.pem
+      key_file=^{NOTHING}
+      buffer=^{BUFFER}
+      """)
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    for (name, value) in [("TLS", "on"), ("DIALECT", "audiofork"), ("PATH", "x"), ("BUFFER", "600")] {
+      pbx_builtin_setvar_helper(channel, name, value)
+    }
+    func warnings(_ id: String) -> [String] {
+      FakedAsterisk.log.split(separator: "\n").filter { $0.contains(id) && $0.contains(" is left out") }.map { String($0) }
+    }
+    func texts(_ bytes: [[UInt8]]) -> [String] { bytes.map { String(decoding: $0, as: UTF8.self) } }
+
+    let plain = try #require(module.start(channel, "ws://h/,T(^{TLS})r(2)"))
+    #expect(try texts(module.ring(plain).facts.evaluatedOptions) == ["r2"])
+    #expect(warnings(plain).count == 1)
+    #expect(warnings(plain).first?.hasSuffix("option T(on) is left out: option T asks for TLS, but the URL begins with ws://") == true)
+
+    let many = try #require(module.start(channel, "recorder,Tw(^{DIALECT})"))
+    let facts = try module.ring(many).facts
+    #expect(texts(facts.urls) == ["wss://h/1"])
+    #expect(texts(facts.settings) == ["buffer=1", "subprotocol=echo"])
+    #expect(texts(facts.evaluatedOptions) == ["T"])
+    for line in [
+      "profile recorder: key_file = '' is not accepted", "url = 'ws://x/' is left out: the URL ws://x/ is not allowed",
+      "url = 'ws://h/x' is left out: option T", "option w(audiofork) is left out: subprotocol", "cert_file = '/cert.pem' is left out",
+      "buffer = '600' is left out: all buffers together",
+    ] {
+      #expect(warnings(many).count { $0.contains(line) } == 1, "\(line)")
+    }
+    #expect(warnings(many).count == 6)
+
+    #expect(module.start(channel, "ws://h/,TH(A: ^{TLS})") == nil)
+    #expect(FakedAsterisk.log.contains("write wss:// or leave T out (given: 'ws://h/')"))
+    #expect(module.start(channel, "ws://x/^{PATH}") == nil)
+    #expect(FakedAsterisk.log.contains("the URL ws://x/x is not allowed"))
+    module.end([channel], [plain, many])
+  }
+
   @Test("Without a dialplan a command is refused and an expression is text; in a bridge a command is refused")
   func origins() throws {
     let module = try LoadedModule()

@@ -8,7 +8,7 @@ import CAudioForkABI
 import Glibc
 import Testing
 
-/// `audiofork engine` itself, spawned as the module spawns it.
+/// `audiofork-engine` itself, spawned as the module spawns it.
 @Suite("Engine process", .serialized)
 struct EngineProcessRealTimeTests {
   /// An engine that is ready.
@@ -33,6 +33,38 @@ struct EngineProcessRealTimeTests {
     try await eventually("it leaves without forks") { engine.exitStatus != nil }
     #expect(engine.exitStatus == 0)
     #expect(!directory.exists)
+  }
+
+  @Test("A configuration that names audiofork as the engine gets audiofork-engine, in the same process")
+  func handedOver() async throws {
+    let directory = try ScratchFolder()
+    let engine = try SpawnedEngine(directory, program: "audiofork")
+    engine.send(ModuleWriter.hello())
+    try await eventually("the engine is ready") { engine.has(AF_LINK_READY) }
+    #expect(engine.messages.first?.number(UInt16(AF_FIELD_PID.rawValue)) == UInt64(engine.process))
+    let name = String(decoding: engine.file("comm"), as: UTF8.self)
+    #expect(name == "audiofork-engin\n")  // The kernel keeps 15 bytes.
+    engine.closeLink()
+    try await eventually("it leaves without forks") { engine.exitStatus != nil }
+    #expect(engine.exitStatus == 0)
+    #expect(!directory.exists)
+  }
+
+  @Test("A codec library that cannot be loaded stops audiofork, and never an engine", arguments: [false, true])
+  func brokenLibrary(isHandedOver: Bool) async throws {
+    let directory = try ScratchFolder()
+    let libraries = try ScratchFolder()
+    let file = try #require(fopen(libraries.file("libsndfile.so.1"), "w"))
+    fputs("no library", file)
+    fclose(file)
+    let engine = try SpawnedEngine(
+      directory, program: isHandedOver ? "audiofork" : "audiofork-engine", libraries: libraries.path)
+    engine.send(ModuleWriter.hello())
+    try await eventually("it is ready or has ended") { engine.has(AF_LINK_READY) || engine.exitStatus != nil }
+    // 127: the loader's.
+    #expect(engine.exitStatus == (isHandedOver ? 127 : nil))
+    engine.closeLink()
+    try await eventually("it leaves") { engine.exitStatus != nil }
   }
 
   @Test("Killed by SIGSEGV it leaves no core file, whatever Asterisk's limit, even when the limit is raised again")

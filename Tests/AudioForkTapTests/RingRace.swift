@@ -7,7 +7,7 @@ import CAudioForkABI
 import Glibc
 
 /// One writer at full speed and one reader that checks every sample, in two threads. A function of its own, because
-/// scripts/test-ring-tsan builds it, without the test library, under the thread sanitizer.
+/// scripts/lab/test-ring-tsan builds it, without the test library, under the thread sanitizer.
 struct RingRace {
   /// What one run must have seen before it may end, and how long it may take to see it.
   struct Goal {

@@ -4,7 +4,7 @@ import AudioForkTap
 import AudioForkTestKit
 import Testing
 
-@Suite("A writer at full speed and a reader, in two threads")
+@Suite("A writer at full speed and a reader, in two threads", .tags(.alone))
 struct RingRaceRealTimeTests {
   /// A ring in which the reader is lapped all the time, one in which it is now and then, and one lapped in its index.
   static let sizes = [

@@ -398,7 +398,7 @@ int fake_engines_spawned(void)
 	return count;
 }
 
-/* What the shim does for a real Asterisk. */
+/* What Module/asterisk.c does for a real Asterisk. */
 
 void af_log(int level, const char *text)
 {
@@ -429,6 +429,8 @@ void *af_next_formats(struct ast_channel *channel, void *format)
 	}
 	return channel->next_codec;
 }
+
+void *af_negotiated_format(struct ast_channel *channel, void *format) { return af_next_formats(channel, format); }
 
 void af_format_release(void *format)
 {
@@ -565,6 +567,25 @@ int af_beep(struct ast_channel *channel)
 	return 0;
 }
 
+/* Beeps that meet a stop: they are awaited, are being started, may go on, and have been ended. */
+enum { MEETING_NONE, MEETING_AWAITED, MEETING_STARTING, MEETING_FREE, MEETING_ENDED };
+static int meeting;
+
+void fake_beeps_meet_stop(void) { __atomic_store_n(&meeting, MEETING_AWAITED, __ATOMIC_RELEASE); }
+
+/* Changes the meeting's state if it is this one. */
+static int meet(int from, int to)
+{
+	return __atomic_compare_exchange_n(&meeting, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+static void wait_while_meeting(int state, int milliseconds)
+{
+	while (milliseconds-- && __atomic_load_n(&meeting, __ATOMIC_ACQUIRE) == state) {
+		usleep(1000);
+	}
+}
+
 int af_beeps_start(struct ast_channel *channel, unsigned int seconds, char *id, size_t size)
 {
 	char text[32];
@@ -572,12 +593,16 @@ int af_beeps_start(struct ast_channel *channel, unsigned int seconds, char *id, 
 	snprintf(text, sizeof(text), "each %u", seconds);
 	snprintf(id, size, "7");
 	remember_beep(channel, text);
+	if (meet(MEETING_AWAITED, MEETING_STARTING)) {
+		wait_while_meeting(MEETING_STARTING, 2000);
+	}
 	return 0;
 }
 
 int af_beeps_stop(struct ast_channel *channel, const char *id)
 {
 	remember_beep(channel, "no more");
+	meet(MEETING_FREE, MEETING_ENDED);
 	return 0;
 }
 
@@ -1130,6 +1155,10 @@ struct ast_datastore *af_datastore_new(const char *uid)
 
 int ast_datastore_free(struct ast_datastore *store)
 {
+	if (meet(MEETING_STARTING, MEETING_FREE)) {
+		wait_while_meeting(MEETING_FREE, 300);
+		__atomic_store_n(&meeting, MEETING_NONE, __ATOMIC_RELEASE);
+	}
 	if (store->data) {
 		store->info->destroy(store->data);
 	}

@@ -220,12 +220,15 @@ extension IntegrationTests {
         #expect(spans.reduce(0) { $0 + $1.count } == Int(stop["Lost"] ?? ""), "\(spans), \(stop)")
         // Together they are what is missing between the two recordings: nothing else is lost.
         let before = try #require(heard.range(in: receiver.recording(path: "gap")))
-        let recording = try again.recording(path: "gap")
-        let after = try #require(heard.range(in: recording), "not one piece of the signal: \(spans)")
+        let first = try #require(spans.min { $0.lowerBound < $1.lowerBound })
         #expect(before.lowerBound == 0)
-        #expect(after.lowerBound == spans.map(\.upperBound).max())
-        #expect(try #require(spans.map(\.lowerBound).min()) <= before.upperBound)
-        #expect(after.upperBound == heard.samples.count)
+        #expect(first.lowerBound <= before.upperBound)
+        // While it catches up with a full buffer, a busy machine may lose some more, which is told as well.
+        let kept = heard.samples.indices.dropFirst(first.upperBound).filter { place in
+          !spans.contains { $0.contains(place) }
+        }
+        let after = try again.recording(path: "gap").filter { $0 != 0 }
+        #expect(difference(after, kept.map { heard.samples[$0] }) == nil, "\(spans)")
         #expect(stop["Reason"]?.hasPrefix("done: ") == true)
         #expect((Int(stop["Reconnects"] ?? "") ?? 0) >= 1)
         await again.end()

@@ -49,7 +49,7 @@ extension IntegrationTests {
       #expect(end == signal.samples.count)
     }
 
-    @Test("Twenty kills of the engine during one call lose nothing", arguments: AsteriskRelease.tested)
+    @Test("Twenty kills of the engine during one call lose nothing", .tags(.slow), arguments: AsteriskRelease.tested)
     func engineKills(release: AsteriskRelease) async throws {
       let signal = KnownSignal(seed: 3, seconds: 24)
       let receiver = try await Receiver()
@@ -126,7 +126,7 @@ extension IntegrationTests {
       try? FileManager.default.removeItem(atPath: file)
     }
 
-    @Test("Fifty calls at once arrive whole", arguments: AsteriskRelease.tested)
+    @Test("Fifty calls at once arrive whole", .tags(.slow), arguments: AsteriskRelease.tested)
     func fiftyCalls(release: AsteriskRelease) async throws {
       let signal = KnownSignal(seed: 7, seconds: 6)
       let receiver = try await Receiver()

@@ -6,7 +6,9 @@ import Testing
 extension IntegrationTests {
   @Suite("An engine is replaced in mid-call", .serialized)
   struct HeartbeatTests {
-    @Test("One that hangs is killed within seconds, and the next one goes on", arguments: AsteriskRelease.tested)
+    @Test(
+      "One that hangs is killed within seconds, and the next one goes on", .tags(.slow),
+      arguments: AsteriskRelease.tested)
     func hang(release: AsteriskRelease) async throws {
       try await DeliveryScene.with(release, hearing: KnownSignal(seed: 93, seconds: 14)) { scene in
         #expect(await scene.isCaptured(16_000))
@@ -32,7 +34,9 @@ extension IntegrationTests {
       }
     }
 
-    @Test("audiofork engine restart, three times in one call, costs nothing", arguments: AsteriskRelease.tested)
+    @Test(
+      "audiofork engine restart, three times in one call, costs nothing", .tags(.slow),
+      arguments: AsteriskRelease.tested)
     func restart(release: AsteriskRelease) async throws {
       try await DeliveryScene.with(release, hearing: KnownSignal(seed: 94, seconds: 14)) { scene in
         for round in 1...3 {

@@ -300,7 +300,9 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("B beeps into the call until the fork ends; without its module there is no fork and a line says why", arguments: AsteriskRelease.tested)
+    @Test(
+      "B beeps into the call until the fork ends; without its module there is no fork and a line says why", .tags(.slow),
+      arguments: AsteriskRelease.tested)
     func periodicBeeps(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       let dialplan = """

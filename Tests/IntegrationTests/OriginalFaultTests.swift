@@ -63,7 +63,9 @@ extension IntegrationTests {
       return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
     }
 
-    @Test("2: hundreds of starts and stops through AMI, one fork or all of them, harm nothing", arguments: AsteriskRelease.tested)
+    @Test(
+      "2: hundreds of starts and stops through AMI, one fork or all of them, harm nothing", .tags(.slow),
+      arguments: AsteriskRelease.tested)
     func managerCycles(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       let plan = "[test]\nexten => b,1,Answer()\n same => n,Wait(120)\n"
@@ -155,7 +157,9 @@ extension IntegrationTests {
       }
     }
 
-    @Test("6: a server that stops reading blocks nobody, and what it did not take is told", arguments: AsteriskRelease.tested)
+    @Test(
+      "6: a server that stops reading blocks nobody, and what it did not take is told", .tags(.slow),
+      arguments: AsteriskRelease.tested)
     func stalledServer(release: AsteriskRelease) async throws {
       let (server, port) = try await Self.fixture("unhelpful-server.py", ["stalled"])
       let signal = KnownSignal(seed: 61, seconds: 12)
@@ -243,7 +247,7 @@ extension IntegrationTests {
     }
 
     /// `words` are 1.4 s of one direction, then nobody says anything; the fill of two directions follows 2.1 s behind.
-    @Test("14: while nobody speaks the stream goes on", arguments: AsteriskRelease.tested)
+    @Test("14: while nobody speaks the stream goes on", .tags(.slow), arguments: AsteriskRelease.tested)
     func silence(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       let calls = [("silent", "in", 8000), ("silent", "out", 8000), ("silent", "both", 8000), ("words", "both", 18_000)]

@@ -93,6 +93,8 @@ extension IntegrationTests {
         _ = try await scene.call(.muLaw, extension: "bridged") { phone in
           #expect(await scene.receiver.started(1, path: "party", within: 10))
           await phone.rtp.say(KnownSignal(said.packets(before)).payload(.muLaw), .muLaw)
+          // On a busy machine the hold would come before the last packet has reached the other party.
+          try await Task.sleep(for: .milliseconds(100))
           #expect(try await phone.reoffer(.muLaw, "sendonly").direction == "recvonly")
           try await Task.sleep(for: .milliseconds(300))
           // What a phone sends to whom it holds is still what it sends.
@@ -126,6 +128,80 @@ extension IntegrationTests {
         #expect(difference(party.suffix(last.count), last) == nil)
         #expect(SIPScene.music.range(in: party.dropFirst(first.count).dropLast(last.count))?.count ?? 0 > 8000)
       }
+    }
+
+    @Test(
+      "Hold in another codec: what is said before, meanwhile and afterwards stands in its place",
+      arguments: AsteriskRelease.tested)
+    func holdInOtherCodec(release: AsteriskRelease) async throws {
+      try await SIPScene.with(release) { scene in
+        _ = try scene.sandbox.sound("heard", Self.tone(seconds: 6, rate: 8000))
+        // A tone with 200 ms of silence around it: Asterisk encodes anew where the codec changes, which clicks.
+        let quiet = [Int16](repeating: 0, count: 3200)
+        let wide = try await scene.throughG722("wide", quiet + Self.tone(seconds: 0.6, rate: 16_000) + quiet)
+        let narrow = quiet[..<1600] + Self.tone(seconds: 0.6, rate: 8000) + quiet[..<1600]
+        // Packets of silence before each piece; each piece is 50 packets.
+        var silence: [Int] = []
+        // Up to two packets at a change do not come to the hook, in some runs: of what is silence here.
+        let dropped = 4 * 2 * 160
+        let ends = try await scene.call(.g722, discardedPerhaps: dropped) { phone in
+          silence.append(await phone.rtp.say(wide.payload, .g722))
+          for _ in 1...2 {
+            let held = try await phone.reoffer(.muLaw, "sendonly")
+            #expect(held.direction == "recvonly" && held.payloadType == RTPCodec.muLaw.rawValue)
+            try await Task.sleep(for: .milliseconds(300))
+            silence.append(await phone.rtp.say(narrow.map { G711.muLaw($0) }, .muLaw))
+            let back = try await phone.reoffer(.g722)
+            #expect(back.direction == "sendrecv" && back.payloadType == RTPCodec.g722.rawValue)
+            try await Task.sleep(for: .milliseconds(300))
+            silence.append(await phone.rtp.say(wide.payload, .g722))
+          }
+          #expect(await scene.isPlayed(35_000))
+        }
+        // Where each tone begins, in milliseconds behind the first one.
+        var due = [0]
+        for pause in silence.dropFirst() { due.append(due[due.count - 1] + (50 + pause) * 20) }
+        #expect(silence.dropFirst().allSatisfy { $0 >= 10 })
+        for (path, channel, rate) in [("in", 0, 8000), ("stereo", 0, 8000), ("wide-in", 0, 16_000)] {
+          let tones = Self.tones(try scene.receiver.recording(path: path, channel: channel), rate: rate)
+          let places = tones.map { $0.lowerBound - (tones.first?.lowerBound ?? 0) }
+          #expect(places.count == due.count, "/\(path): \(tones)")
+          #expect(zip(places, due).allSatisfy { abs($0 - $1) <= 20 }, "/\(path): \(places) ms, due \(due) ms")
+          #expect(tones.allSatisfy { abs($0.count - 600) <= 20 }, "/\(path): \(tones)")
+        }
+        for (path, channel, rate) in [("out", 0, 8000), ("stereo", 1, 8000), ("wide-out", 0, 16_000)] {
+          let tones = Self.tones(try scene.receiver.recording(path: path, channel: channel), rate: rate)
+          #expect(tones.count == 1 && abs((tones.first?.count ?? 0) - 6000) <= 20, "/\(path): \(tones)")
+        }
+        let captured = try #require(Int(ends["in"]?["Captured"] ?? ""))
+        #expect((5 * 16_000 - dropped * 2...5 * 16_000).contains(captured))
+      }
+    }
+
+    /// A tone of 1000 Hz.
+    private static func tone(seconds: Double, rate: Int) -> [Int16] {
+      (0..<Int(seconds * Double(rate))).map { Int16(9000 * sin(2 * .pi * 1000 * Double($0) / Double(rate))) }
+    }
+
+    /// Where a tone of 1000 Hz sounds for at least 100 ms, in milliseconds of the recording. Asterisk converts what it
+    /// plays anew when it learns what the phone sends, which mutes some milliseconds: a tone goes on behind less than 20.
+    private static func tones(_ recording: [Int16], rate: Int) -> [Range<Int>] {
+      let length = rate / 500
+      // Pieces of 2 ms: two periods.
+      let loud = stride(from: 0, through: recording.count - length, by: length).map { start in
+        recording[start..<(start + length)].contains { $0.magnitude > 4500 }
+      }
+      var ranges: [Range<Int>] = []
+      var begin: Int?
+      for (index, isLoud) in (loud + [false]).enumerated() where isLoud != (begin != nil) {
+        if let first = begin {
+          let last = ranges.last.flatMap { first * 2 - $0.upperBound < 20 ? $0 : nil }
+          if last != nil { ranges.removeLast() }
+          ranges.append((last?.lowerBound ?? first * 2)..<(index * 2))
+        }
+        begin = isLoud ? index : nil
+      }
+      return ranges.filter { $0.count >= 100 }
     }
   }
 }

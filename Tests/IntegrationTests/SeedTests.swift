@@ -29,7 +29,8 @@ struct SeedDocument {
 
 extension IntegrationTests {
   /// The seed's examples, taken out of it and run as they are written. They name port 8080, so this does too.
-  @Suite("The seed document's examples run as written", .serialized, .enabled(if: SeedDocument.isThere))
+  @Suite(
+    "The seed document's examples run as written", .serialized, .tags(.together), .enabled(if: SeedDocument.isThere))
   struct SeedTests {
     /// Runs a Node program as written in a folder of its own, until the body is through.
     private func withNode(_ program: String, _ body: (URL) async throws -> Void) async throws {

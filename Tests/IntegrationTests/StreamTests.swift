@@ -3,7 +3,7 @@ import AsteriskTestKit
 import Foundation
 import Testing
 
-/// Everything that runs on a real Asterisk, one test after the other: two cores carry one call well, not ten suites.
+/// Every test on a real Asterisk. One after the other in one process; `scripts/test` runs several processes side by side.
 @Suite("On a real Asterisk", .serialized)
 struct IntegrationTests {}
 

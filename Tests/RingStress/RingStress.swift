@@ -4,7 +4,7 @@ import AudioForkTap
 import CAudioForkABI
 import Glibc
 
-/// The race of AudioForkTapTests/RingRace.swift as a program, for scripts/test-ring-tsan: no test library, whose own
+/// The race of AudioForkTapTests/RingRace.swift as a program, for scripts/lab/test-ring-tsan: no test library, whose own
 /// threads would be watched too, and nothing of SwiftNIO to compile.
 ///
 ///     ring-stress SECONDS SEED FOLDER

@@ -53,6 +53,11 @@ void fake_caller(struct ast_channel *channel, const char *number, const char *na
 void fake_busy(struct ast_channel *channel, int busy);
 /*! \brief Whether func_periodic_hook.so is loaded. */
 void fake_beep_module(int is_loaded);
+/*!
+ * \brief Makes the next start of beeps last until StopAudioFork has taken the fork off its channel and is about to free
+ * its datastore. That then waits until the beeps are ended, 300 ms at most.
+ */
+void fake_beeps_meet_stop(void);
 /*! \brief Every event and beep so far, "Event: name" and its lines. The caller frees it. */
 char *fake_events(void);
 void fake_forget_events(void);
