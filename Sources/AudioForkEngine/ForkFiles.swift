@@ -189,6 +189,14 @@ struct ForkFacts {
     min(max(.milliseconds(Int64(options.bufferSeconds) * 250), PingBarrier.interval), PingTolerance.sparseInterval)
   }
 
+  /// The numbers by which delivery is decided.
+  var delivery: DeliveryController.Settings {
+    DeliveryController.Settings(
+      rate: SampleRate(hertz: stream.rateHertz), acknowledgement: stream.acknowledgement, silenceMax: silenceMax,
+      // The ring is about to overwrite what waits. A spool keeps it for longer.
+      unansweredMax: spool == nil ? silenceMax : PingBarrier.deadAfter, sparseInterval: sparsePingInterval)
+  }
+
   func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
     request.userInformation = url.userInformation
