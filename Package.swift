@@ -2,26 +2,36 @@
 // SPDX-License-Identifier: Apache-2.0
 import PackageDescription
 
-// Warnings are errors wherever CI is set; a user's newer compiler may know warnings that we don't.
-let strict: [SwiftSetting] = Context.environment["CI"] != nil ? [.treatAllWarnings(as: .error)] : []
-/// For the sanitizers (scripts/lab/sanitized): all but TLS, the program and the tests that need either, so that BoringSSL
-/// need not be compiled once more for each of them. Dependencies stay, or Package.resolved would change to and fro.
+// Environment variables that change this package. Package traits cannot replace them: a trait switches settings and
+// dependencies of a target, and these add and remove targets.
+//
+//   CI                     Warnings are errors. Not for users: a newer compiler may know warnings that we don't.
+//   AUDIOFORK_WITHOUT_TLS  Leaves out TLS, the programs and the tests that need either. scripts/lab/sanitized sets it,
+//                          so that BoringSSL is not compiled once more for each sanitizer. The package dependencies
+//                          stay, because Package.resolved would otherwise change each time.
+//   AUDIOFORK_FUZZER       Adds the fuzzers and makes code count what an input reaches. The value is the path of
+//                          libFuzzer. Set by scripts/lab/fuzz.
+//   AUDIOFORK_BENCHMARKS   Adds the micro-benchmarks and the package that they need. Set by scripts/lab/bench-micro.
+//                          They are in this package because nothing of it is public.
+let isCI = Context.environment["CI"] != nil
 let withoutTLS = Context.environment["AUDIOFORK_WITHOUT_TLS"] != nil
-/// For scripts/lab/fuzz: the fuzzers too, and code that counts what an input reaches. The value is libFuzzer's path.
 let fuzzer = Context.environment["AUDIOFORK_FUZZER"]
+let measures = Context.environment["AUDIOFORK_BENCHMARKS"] != nil
+
+let strict: [SwiftSetting] = isCI ? [.treatAllWarnings(as: .error)] : []
 let counted: [SwiftSetting] = fuzzer != nil ? [.unsafeFlags(["-sanitize=fuzzer"])] : []
 let common: [SwiftSetting] =
   [.enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
    .enableUpcomingFeature("MemberImportVisibility")] + strict + counted
-/// The engine's rooms, as they are installed: who looks at thousands of forks 50 times a second cannot look up in a table at
-/// each field whether somebody else is at it. The sanitized builds do, and so do their tests.
-let unwatched: [SwiftSetting] =
+/// For the engine's hot path in release builds: without the runtime's checks for overlapping access to a property. Each
+/// costs a look-up, for each property of thousands of forks, 50 times a second. Debug and sanitized builds check.
+let noExclusivityChecks: [SwiftSetting] =
   withoutTLS ? [] : [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 /// Rooms where unsafe pointers may not be used without the word `unsafe` (docs/internals/ARCHITECTURE.md, "Rooms").
 let safe: [SwiftSetting] = common + [.strictMemorySafety()]
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
-// Its locks are pthread's, which the thread sanitizer sees; the standard library's Mutex it does not.
+// NIO's locks are pthread's. The thread sanitizer knows those and does not know the standard library's Mutex.
 let nioLocks = Target.Dependency.product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
@@ -36,7 +46,7 @@ let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swif
 
 // The programs and what needs TLS.
 let targetsOfProgram: [Target] = [
-  // The one room that knows TLS. The engine and the receiver are handed it, so that they can be built without.
+  // The only target that knows TLS. The programs pass it to the engine and the receiver, which build without it.
   .target(
     name: "AudioForkTLS",
     dependencies: ["AudioForkWebSocket", nioCore, nioPosix, nioTLS, nioSSL],
@@ -48,9 +58,9 @@ let targetsOfProgram: [Target] = [
   .executableTarget(
     name: "audiofork",
     dependencies: [
-      "AudioForkOptions", "AudioForkReceiver", "AudioForkReference", "AudioForkRing", "AudioForkTLS", "CAudioForkProcess",
-      arguments, logging, lifecycle, nioCore, signals,
-    ], swiftSettings: common,
+      "AudioForkLink", "AudioForkOptions", "AudioForkReceiver", "AudioForkReference", "AudioForkRing", "AudioForkTLS",
+      "CAudioForkProcess", arguments, logging, lifecycle, nioCore, signals,
+    ], exclude: ["Reference"], swiftSettings: common,
     // The programs carry the Swift runtime inside. Here and not as --static-swift-stdlib, because that would compile
     // everything a second time for the tests, which need the dynamic one.
     linkerSettings: [
@@ -59,8 +69,8 @@ let targetsOfProgram: [Target] = [
   .testTarget(
     name: "AudioForkTLSTests",
     dependencies: [
-      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore", "AudioForkTestKit", nioLocks,
-      nioCore, nioEmbedded, nioPosix, nioHTTP1, nioSSL,
+      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkLink", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore",
+      "AudioForkTestKit", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioSSL,
     ], swiftSettings: common),
   // What is done for each block, one step after the other, and a malloc that counts: in front of glibc's in the tests'
   // program. The sanitizers have a malloc of their own.
@@ -68,8 +78,8 @@ let targetsOfProgram: [Target] = [
   .target(
     name: "AudioForkSteps",
     dependencies: [
-      "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkResampling", "AudioForkRing", "AudioForkTap",
-      "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
+      "AudioForkCore", "AudioForkDialects", "AudioForkLink", "AudioForkOptions", "AudioForkResampling", "AudioForkRing",
+      "AudioForkTap", "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
     ],
     path: "Benchmarks/Steps", swiftSettings: common),
   .testTarget(name: "AllocationTests", dependencies: ["AudioForkSteps", "CAllocationCount"], swiftSettings: common),
@@ -86,7 +96,7 @@ let fuzzers: [Target] =
       .executableTarget(
         name: "audiofork-fuzz",
         dependencies: [
-          "CLibFuzzer", "AudioForkCore", "AudioForkDialects", "AudioForkEngine", "AudioForkOptions", "AudioForkReceiver",
+          "CLibFuzzer", "AudioForkCore", "AudioForkDialects", "AudioForkEngine", "AudioForkLink", "AudioForkOptions", "AudioForkReceiver",
           "AudioForkResampling", "AudioForkRing", "AudioForkTap", "AudioForkWebSocket", "CAudioForkABI", nioCore, nioEmbedded,
           nioHTTP1, nioWebSocket,
         ],
@@ -95,8 +105,7 @@ let fuzzers: [Target] =
     ]
   } ?? []
 
-/// For scripts/lab/bench-micro: what single steps cost. A part of this package, since nothing of it is public.
-let measures = Context.environment["AUDIOFORK_BENCHMARKS"] != nil
+// What single steps cost.
 let benchmarks: [Target] =
   measures
   ? [
@@ -122,13 +131,14 @@ let package = Package(
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ] + (measures ? [.package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: [])] : []),
   targets: [
-    // What capture module and engine share: nothing of Asterisk, nothing of Swift.
+    // C headers that capture module and engine share.
     .target(name: "CAudioForkABI"),
     // System calls that Swift cannot make.
     .target(name: "CAudioForkProcess"),
     .target(name: "AudioForkOptions", swiftSettings: safe),
+    .target(name: "AudioForkLink", dependencies: ["AudioForkOptions"], swiftSettings: safe),
 
-    // The capture side. Module/Makefile compiles the same files as Embedded Swift into app_audiofork.so.
+    // The capture side. Module/Makefile compiles the same files, as Embedded Swift, into app_audiofork.so.
     .target(name: "AudioForkTap", dependencies: ["CAudioForkABI"], swiftSettings: common),
 
     // The engine side, bottom up.
@@ -137,55 +147,65 @@ let package = Package(
     .target(name: "AudioForkCore", swiftSettings: safe),
     .target(name: "AudioForkResampling", dependencies: ["AudioForkCore", "CSpeexDSP"], swiftSettings: common),
     .target(
-      name: "AudioForkRing", dependencies: ["CAudioForkABI", "AudioForkCore"], swiftSettings: common + unwatched),
+      name: "AudioForkRing", dependencies: ["CAudioForkABI", "AudioForkCore", "AudioForkLink"],
+      swiftSettings: common + noExclusivityChecks),
     .target(name: "AudioForkDialects", dependencies: ["AudioForkCore", "AudioForkOptions"], swiftSettings: safe),
     .target(
       name: "AudioForkWebSocket",
-      dependencies: ["AudioForkCore", nioCore, nioHTTP1, nioWebSocket], swiftSettings: safe + unwatched),
+      dependencies: ["AudioForkCore", "AudioForkOptions", nioCore, nioHTTP1, nioWebSocket],
+      swiftSettings: safe + noExclusivityChecks),
     .target(
       name: "AudioForkEngine",
       dependencies: [
-        "AudioForkCore", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
+        "AudioForkCore", "AudioForkLink", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
         "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix, signals,
-      ], swiftSettings: common + unwatched),
+      ], swiftSettings: common + noExclusivityChecks),
     .target(
       name: "AudioForkReceiver",
       dependencies: [
-        "AudioForkCore", "AudioForkDialects", "CSndfile", nioCore, nioPosix, nioHTTP1, nioWebSocket, lifecycle,
+        "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkWebSocket", "CSndfile", nioCore, nioPosix,
+        nioHTTP1, nioWebSocket, lifecycle,
       ], swiftSettings: common),
-    // The tables of AudioForkOptions as Asterisk's XML and as parts of the reference pages.
-    .target(name: "AudioForkReference", dependencies: ["AudioForkOptions"], swiftSettings: safe),
-    // The capture side once more, against a faked Asterisk: what Swift Testing and the sanitizers exercise.
+    // Part of the program audiofork: prints the tables of AudioForkOptions as Asterisk's XML and as parts of the
+    // reference pages. A target of its own, because tests cannot link a program that contains the Swift runtime.
+    .target(
+      name: "AudioForkReference", dependencies: ["AudioForkOptions"], path: "Sources/audiofork/Reference",
+      swiftSettings: safe),
+    // The capture side a second time, compiled against a fake Asterisk. It exists only for tests and sanitizers: the
+    // module itself is built by Module/Makefile.
     .target(
       name: "CAsterisk", dependencies: ["CAudioForkABI"], path: "Tests/CAsterisk",
       cSettings: [.define("_GNU_SOURCE")]),
     .target(
-      name: "AudioForkCapture", dependencies: ["CAsterisk", "AudioForkOptions", "AudioForkTap"],
+      name: "AudioForkCapture", dependencies: ["CAsterisk", "AudioForkLink", "AudioForkOptions", "AudioForkTap"],
       swiftSettings: strict),
     .testTarget(
       name: "AudioForkCaptureTests",
       dependencies: [
-        "AudioForkCapture", "AudioForkOptions", "CAsterisk", "AudioForkTap", "AudioForkRing", "AudioForkCore", "AudioForkTestKit",
+        "AudioForkCapture", "AudioForkLink", "AudioForkOptions", "CAsterisk", "AudioForkTap", "AudioForkRing", "AudioForkCore",
+        "AudioForkTestKit",
       ],
       swiftSettings: common),
 
-    // Tests and what they stand on. Never part of a product.
+    // Tests and their tools. Never part of a product.
     .target(name: "AudioForkTestKit", dependencies: ["AudioForkCore"], swiftSettings: common),
-    // A TCP proxy that does to connections what networks and servers do.
+    // A TCP proxy that delays, cuts and stalls connections, as networks and servers do.
     .target(name: "AudioForkFaultKit", dependencies: [nioCore, nioPosix], swiftSettings: common),
-    // The engine inside the test's process, calls for it and a server for them.
+    // Runs the engine inside the test's process, with calls and a server.
     .target(
       name: "AudioForkEngineTestKit",
       dependencies: [
-        "AudioForkEngine", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit", "CAudioForkABI", nioLocks,
+        "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit",
+        "CAudioForkABI", nioLocks,
         nioCore, nioPosix, nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
-    .target(name: "AsteriskTestKit", swiftSettings: common),
-    // Calls under faults, and the account of what became of their audio: `make chaos` and its like.
+    .target(name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
+    // Calls under faults, and an account of their audio: `make chaos`, `make kills`, `make soak`, `make jitter`.
     .target(
       name: "AudioForkProof",
       dependencies: [
-        "AsteriskTestKit", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkTap", "AudioForkCore", "CAudioForkABI",
+        "AsteriskTestKit", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkLink", "AudioForkTap", "AudioForkCore",
+        "CAudioForkABI",
       ], swiftSettings: common),
     .executableTarget(
       name: "audiofork-proof", dependencies: ["AudioForkProof", arguments], swiftSettings: common),
@@ -194,8 +214,12 @@ let package = Package(
     .testTarget(
       name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions", "AudioForkReference"], swiftSettings: common),
     .testTarget(
+      name: "AudioForkLinkTests", dependencies: ["AudioForkLink", "AudioForkOptions", "AudioForkTestKit"],
+      swiftSettings: common),
+    .testTarget(
       name: "AudioForkTapTests",
-      dependencies: ["AudioForkTap", "AudioForkRing", "AudioForkCore", "CAudioForkABI", "AudioForkTestKit"], swiftSettings: common),
+      dependencies: ["AudioForkLink", "AudioForkTap", "AudioForkRing", "AudioForkCore", "CAudioForkABI", "AudioForkTestKit"],
+      swiftSettings: common),
     .testTarget(
       name: "AudioForkCoreTests",
       dependencies: ["AudioForkCore", "AudioForkResampling", "AudioForkTap", "CAudioForkABI", "AudioForkTestKit"],
@@ -203,18 +227,19 @@ let package = Package(
     .testTarget(
       name: "AudioForkEngineTests",
       dependencies: [
-        "AudioForkEngine", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap", "AudioForkCore",
-        "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit", "CAudioForkABI",
-        "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
+        "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap",
+        "AudioForkCore", "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit",
+        "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
       ],
-      // It starts the program.
+      // This one starts a program.
       exclude: withoutTLS ? ["EngineProcessRealTimeTests.swift"] : [], swiftSettings: common),
     .testTarget(
       name: "AudioForkReceiverTests",
       dependencies: [
-        "AudioForkReceiver", "AudioForkCore", nioCore, nioHTTP1, nioWebSocket,
+        "AudioForkReceiver", "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkTestKit",
+        "AudioForkWebSocket", nioCore, nioHTTP1, nioWebSocket,
       ],
-      // These start the program.
+      // These start a program.
       exclude: withoutTLS
         ? [
           "ForkRecordingRealTimeTests.swift", "ServeCommandRealTimeTests.swift", "ServeSecurelyRealTimeTests.swift",

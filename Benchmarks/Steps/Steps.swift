@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
 import AudioForkDialects
+import AudioForkLink
 import AudioForkOptions
 import AudioForkResampling
 import AudioForkRing

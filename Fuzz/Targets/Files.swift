@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkLink
 internal import AudioForkTap
 internal import CAudioForkABI
 internal import Glibc
@@ -33,11 +34,11 @@ func load(_ path: String) -> [UInt8] {
 let goodRing: [UInt8] = {
   let path = path("good.ring")
   var facts = FieldWriter()
-  for (key, value) in [(1, "af-1"), (2, "ws://example.org/"), (3, "D(both)"), (4, "PJSIP/a-1"), (9, "buffer=10")] {
-    facts.append(UInt16(key), Array(value.utf8))
+  for (key, value) in [(1, "af-1"), (2, "ws://example.org/"), (3, "D(both)"), (4, "PJSIP/a-1"), (9, "buffer=10")] as [(UInt16, String)] {
+    facts.append(key: key, Array(value.utf8))
   }
-  facts.append(7, number: 8000)
-  facts.append(8, number: 10)
+  facts.append(.rate, number: 8000)
+  facts.append(.drain, number: 10)
   var tap = af_tap()
   let failure = createRing(
     &tap, path: Array(path.utf8CString), size: RingSize(indexEntries: 64, areaBytes: 16_384), facts: facts.bytes, directions: 3,

@@ -11,7 +11,7 @@ func fuzzJSON(_ bytes: [UInt8]) {
   read(text)
   write(text)
   for limit in [0, 1, bytes.count / 2, bytes.count] {
-    let cut = ServerTexts.cut(bytes, to: limit)
+    let cut = AudioForkOptions.cut(bytes, to: limit)
     demand(cut.count <= limit && bytes.starts(with: cut), "cut to \(limit): \(cut)")
     if String(validating: bytes, as: UTF8.self) != nil {
       demand(String(validating: cut, as: UTF8.self) != nil && cut.count + 4 > limit, "not cut at a character: \(cut)")

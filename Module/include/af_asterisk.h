@@ -39,35 +39,12 @@
 #include <unistd.h>
 
 #include "af_link.h"
+#include "af_module_process.h"
 #include "af_tap.h"
 #include "af_version.h"
 
-/*! What the confirmed position of a fork stands on. */
-enum af_confirmation {
-	AF_CONFIRMATION_NONE = 0,    /*!< there has been no connection yet */
-	AF_CONFIRMATION_TCP = 1,
-	AF_CONFIRMATION_PONG = 2,
-	AF_CONFIRMATION_APP = 3,
-};
-
-/*! \brief A fork's totals, as the engine told them last (af_link.h). */
-struct af_counters {
-	uint64_t position;           /*!< sample frames sent at the wire rate, fill included */
-	uint64_t confirmed;          /*!< position up to which delivery is confirmed */
-	uint64_t captured;           /*!< captured samples, summed over the directions */
-	uint64_t delivered;          /*!< of these, those whose delivery is confirmed */
-	uint64_t accounted[2];       /*!< per direction, captured samples that the confirmed stream has passed, gaps included */
-	uint64_t bytes;              /*!< audio bytes written to sockets, repeats included */
-	uint64_t fill;               /*!< sample frames of fill, summed over the directions */
-	uint64_t gaps;
-	uint64_t lost;               /*!< captured samples reported as gaps */
-	uint64_t reconnects;
-	uint64_t lag_ms;             /*!< captured audio not yet written */
-	uint64_t undelivered_ms;     /*!< captured audio not yet confirmed */
-	uint64_t dropped;            /*!< text messages of the server dropped */
-	int64_t skew_ms;
-	uint32_t confirmation;       /*!< enum af_confirmation */
-};
+/*! Room for a fork's counters, which Swift names (Sources/AudioForkOptions/Counter.swift). */
+enum { AF_COUNTERS_MAX = 32 };
 
 /*!
  * \brief One fork. Two owners: the channel's datastore and the fork table; the last one frees it.
@@ -114,15 +91,17 @@ struct af_fork {
 	char *uniqueid;
 	char *linkedid;
 	char *endpoint;              /*!< the URL in use, without secrets; empty before the engine said */
-	char *state;                 /*!< the engine's last word about it */
 	char *reason;
 	char *codec_problem;         /*!< which translator `untranslated` lacks; NULL: none */
 	char *response;              /*!< the server's last text, cut */
-	struct af_counters counters;
+	uint8_t state;               /*!< the engine's last word about it: a ForkStateName, 0 before */
+	uint8_t confirmation;        /*!< what the confirmed position is based on: a ConfirmationLevel, 0 before the first connection */
+	uint64_t counters[AF_COUNTERS_MAX]; /*!< as the engine reported them last: by a Counter's raw value */
 };
 
 enum af_fork_offset {
 	AF_FORK_TAP_OFFSET = offsetof(struct af_fork, tap),
+	AF_FORK_COUNTERS_OFFSET = offsetof(struct af_fork, counters),
 };
 
 /*! \brief Writes one line to Asterisk's log. \param level enum af_level \note takes no lock of ours */
@@ -293,31 +272,6 @@ int af_is_documented(const char *kind, const char *name);
  * \retval NULL no such file, or broken
  */
 struct ast_config *af_config_load(const char *name, int *broken);
-
-/*! \brief Opens or creates `path`, takes an exclusive flock. \retval descriptor, or -errno */
-int af_lock_file(const char *path);
-/*! \brief 1 if `path` is a directory of ours that nobody else may enter, else 0; -errno if it is not there. */
-int af_is_private_directory(const char *path);
-/*! \brief 1 if the file system of `path` is a tmpfs or a ramfs. */
-int af_is_tmpfs(const char *path);
-/*! \brief 0 if `path` is a file that may be executed, else an errno. */
-int af_is_program(const char *path);
-int af_errno(void);
-/*! \brief Ticks in a second of CPU time, bytes in a page of memory: the units of /proc/PID/stat and statm. */
-long af_clock_ticks(void);
-long af_page_bytes(void);
-/*! \brief The beginning of a file. \retval bytes read, or below 0 */
-ssize_t af_read_file(const char *path, void *buffer, size_t length);
-
-/*! \brief A descriptor that stands for the process. \retval -1 not to be had (old kernel, already gone) */
-int af_process_open(int pid);
-/*! \brief Kills the process for which the descriptor stands, and only that. */
-void af_process_kill(int process);
-/*! \brief Asks it to end (SIGTERM), and only that. */
-void af_process_terminate(int process);
-
-/*! \brief Spawns the engine with `link` as its descriptor 3. \retval 0 or an errno */
-int af_spawn_engine(const char *path, const char *directory, int link, int *pid);
 
 /*! \brief The release of Asterisk that this module was built for. */
 const char *af_built_for(void);

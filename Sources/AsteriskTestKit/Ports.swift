@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkTestKit
 import Foundation
 
 /// Ports of the loopback for this process: below the ephemeral ones, so that no connection takes one by chance.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkTestKit
 import Foundation
 
 /// The RTP peers of many calls at once, two for each: sockets 2k and 2k+1 are the two ends of call k. Every peer says

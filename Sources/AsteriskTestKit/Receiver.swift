@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkTestKit
 package import Foundation
 
 /// `audiofork serve` as a test uses it: a port, a folder, and what arrived.

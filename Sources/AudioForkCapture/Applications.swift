@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// `AudioFork(url or profile[,options[,command]])`. Runs in the channel's thread, never waits for the network. Returns 0, or
 /// -1, which hangs up, where the fork cannot begin and its profile says on_failure = hangup.

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 // Asterisk hands audiohooks signed linear, and passes a codec without a translator on as it is. Then it calls no hook,
 // and as long as there is a hook it logs a WARNING for each frame. So the hook of a fork that can capture nothing is
@@ -108,8 +103,8 @@ struct CaptureChange {
     guard beepSeconds > 0 else { return }
     do throws(CommandError) {
       let beeps = try startBeeps(channel, every: beepSeconds)
-      let isLate = withTable {
-        guard let fork = forkTable.find(id), fork.pointee.ended == 0, !isClosed(fork) else { return true }
+      let isLate = withState { state in
+        guard let fork = state.forks.find(id), fork.pointee.ended == 0, !isClosed(fork) else { return true }
         fork.pointee.beep_id = duplicate(beeps)
         return false
       }
@@ -141,7 +136,7 @@ func settle(
   let missing = wanted & untranslated
   let problem = formats.problem(of: missing)
   var change = CaptureChange()
-  let isOther = withTable {
+  let isOther = withState { state in
     let before = bytes(fork.pointee.codec_problem)
     let isOther = isNothing != wasNothing || before != problem || fork.pointee.untranslated != untranslated
     fork.pointee.untranslated = untranslated
@@ -153,13 +148,13 @@ func settle(
     }
     guard isOther, fork.pointee.ended == 0 else { return false }
     if isNothing != wasNothing || before != problem {
-      Jobs.add(.raise(ForkEvent(.state, ForkRow(fork, now: af_now_ns()))))
+      state.jobs.add(.raise(ManagerEvent(.state, ForkRow(fork, now: af_now_ns()))))
       // The jobs thread itself comes here, and would wait for the next look before it takes what it has added.
       Jobs.wake()
     }
     if isNothing {
       change.endedBeeps = takeBeeps(fork)
-      hangUpIfWanted(fork, reason: codecReason(fork))
+      state.hangUpIfWanted(fork, reason: codecReason(fork))
     } else if fork.pointee.beep_id == nil {
       change.beepSeconds = Int(fork.pointee.beep_seconds)
     }
@@ -197,7 +192,7 @@ private func finding(isNothing: Bool, _ missing: UInt8, _ untranslated: UInt8, _
 private func takeOff(_ fork: ForkPointer, _ channel: OpaquePointer) {
   // No callback runs now, and none comes any more.
   ast_audiohook_remove(channel, &fork.pointee.hook)
-  withTable {
+  withState { _ in
     fork.pointee.hook_off = 1
     fork.pointee.looks_missed = 0
   }
@@ -206,7 +201,7 @@ private func takeOff(_ fork: ForkPointer, _ channel: OpaquePointer) {
 /// Puts the hook back at the end of the channel's list. Returns false where the fork or the call is over. The channel
 /// is locked.
 private func putBack(_ fork: ForkPointer, _ channel: OpaquePointer) -> Bool {
-  let mayReturn = withTable {
+  let mayReturn = withState { _ in
     // The control thread closes the tap of a fork that has ended while its hook is off: then nothing may be captured.
     guard fork.pointee.ended == 0, !isClosed(fork) else { return false }
     fork.pointee.hook_off = 0
@@ -217,10 +212,10 @@ private func putBack(_ fork: ForkPointer, _ channel: OpaquePointer) -> Bool {
   guard mayReturn else { return false }
   forgetTiming(&fork.pointee.tap)
   guard ast_audiohook_attach(channel, &fork.pointee.hook) == 0 else {
-    withTable { fork.pointee.hook_off = 1 }
+    withState { _ in fork.pointee.hook_off = 1 }
     return false
   }
-  withTable {
+  withState { _ in
     // The fork has ended meanwhile: attaching the hook has made it run all the same.
     if fork.pointee.hook_ending != 0 {
       ast_audiohook_update_status(&fork.pointee.hook, AST_AUDIOHOOK_STATUS_SHUTDOWN)
@@ -239,7 +234,7 @@ enum CodecLooks {
 
   /// Milliseconds until the next look is due; nil while there is no fork.
   static func millisecondsLeft(_ now: Int64) -> CInt? {
-    guard withTable({ forkTable.count }) > 0 else { return nil }
+    guard withState({ $0.forks.count }) > 0 else { return nil }
     return CInt(truncatingIfNeeded: max(0, (last &+ interval &- now) / 1_000_000 &+ 1))
   }
 
@@ -261,8 +256,8 @@ enum CodecLooks {
   /// Live forks that captured nothing of a direction that they want since the last look.
   private static func candidates() -> [Candidate] {
     var found = [Candidate]()
-    withTable {
-      var row = forkTable.head
+    withState { state in
+      var row = state.forks.head
       while let fork = row {
         row = fork.pointee.next
         guard fork.pointee.ended == 0, !isClosed(fork), let ring = fork.pointee.tap.ring else { continue }
@@ -306,8 +301,8 @@ enum CodecLooks {
   /// A hook that is off is not told of a hangup: the end of capture is marked here. For a moment of a masquerade there
   /// is no channel with a fork's names, so that it takes two looks.
   private static func channelIsGone(_ candidate: Candidate) {
-    let isOver = withTable {
-      guard let fork = forkTable.find(candidate.id), fork.pointee.hook_off != 0,
+    let isOver = withState { state in
+      guard let fork = state.forks.find(candidate.id), fork.pointee.hook_off != 0,
         bytes(fork.pointee.uniqueid) == candidate.uniqueID
       else { return false }
       fork.pointee.looks_missed &+= 1

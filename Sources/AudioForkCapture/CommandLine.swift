@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// The words of one line at Asterisk's CLI, and where answers go.
 private struct CommandRequest {
@@ -175,7 +172,7 @@ private func mute(_ request: CommandRequest) -> Bool {
 private func showForks(_ request: CommandRequest) -> Bool {
   guard request.words.count == 3 else { return false }
   let rows = forkRows()
-  let columns: [ForkFact.Value] = [.id, .channel, .url, .state, .duration, .lag, .reconnects, .lost]
+  let columns: [ForkFact.Value] = [.id, .channel, .url, .state, .duration, .counter(.lag), .counter(.reconnects), .counter(.lost)]
   var lines: [[Bytes]] = [
     [
       Bytes(text: "Id"), Bytes(text: "Channel"), Bytes(text: "URL"), Bytes(text: "State"), Bytes(text: "Duration"),

@@ -1,26 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 /// The module's control thread: spawns and watches the engine, and tells it the rows of the fork table.
 ///
-/// `settings`, `isStopping` and `mustRestart` are guarded by the table's lock. `instance` and the wake descriptor are written before
-/// the thread starts and after it has ended, while no command is registered that could read them.
+/// `instance` and the wake descriptor are written before the thread starts and after it has ended, while no command is
+/// registered that could read them.
 enum Control {
-  nonisolated(unsafe) private static var currentSettings: Settings?
   nonisolated(unsafe) private(set) static var instance: Instance?
-  nonisolated(unsafe) private static var isStopping = false
-  nonisolated(unsafe) private static var mustRestart = false
   nonisolated(unsafe) private static var wakeDescriptor: CInt = -1
 
   /// The settings in force; nil while the module is not loaded.
-  static var settings: Settings? { withTable { currentSettings } }
+  static var settings: Settings? { withState { $0.settings } }
 
   /// Starts the thread, and with it the engine. Returns false, after a line in the log, where that fails.
   static func start(_ settings: Settings, _ instance: Instance) -> Bool {
@@ -29,15 +21,15 @@ enum Control {
       log(AF_LEVEL_ERROR, "app_audiofork is not loaded: no eventfd: ", .bytes(reason(af_errno())))
       return false
     }
-    currentSettings = settings
     Control.instance = instance
-    isStopping = false
-    mustRestart = false
-    withTable {
-      forkTable.isClosing = false
-      engineFacts = EngineFacts()
+    withState { state in
+      state.settings = settings
+      state.isStopping = false
+      state.mustRestartEngine = false
+      state.forks.isClosing = false
+      state.engine = EngineStatus()
     }
-    engineProcess = EngineProcess()
+    engine = EngineSupervisor()
     var failure = Jobs.start()
     if failure == 0 {
       failure = af_control_start()
@@ -53,7 +45,7 @@ enum Control {
 
   /// Ends the engine and both threads; returns when they are gone.
   static func stop() {
-    withTable { isStopping = true }
+    withState { $0.isStopping = true }
     wake()
     af_control_join()
     // Second: the control thread may have left it something to do.
@@ -65,11 +57,15 @@ enum Control {
     close(wakeDescriptor)
     wakeDescriptor = -1
     instance = nil
-    currentSettings = nil
+    withState { $0.settings = nil }
   }
 
-  /// New settings for forks and engines to come. The run directory of this load stays.
-  static func apply(_ settings: Settings) { withTable { currentSettings = settings } }
+  /// New settings for forks and engines to come; engine-wide ones take effect at once. The run directory of this load
+  /// stays.
+  static func apply(_ settings: Settings) {
+    withState { $0.settings = settings }
+    wake()
+  }
 
   /// Makes the thread look at the table. Any thread, any lock; never from the audio path.
   static func wake() {
@@ -79,55 +75,56 @@ enum Control {
 
   /// Has the engine replaced: the old one saves where it is, and the new one goes on from there.
   static func restartEngine() {
-    withTable { mustRestart = true }
+    withState { $0.mustRestartEngine = true }
     wake()
   }
 
   fileprivate static func takeRestart() -> Bool {
-    withTable {
-      defer { mustRestart = false }
-      return mustRestart
+    withState { state in
+      defer { state.mustRestartEngine = false }
+      return state.mustRestartEngine
     }
   }
 
-  fileprivate static var mustStop: Bool { withTable { isStopping } }
+  fileprivate static var mustStop: Bool { withState { $0.isStopping } }
   fileprivate static var descriptor: CInt { wakeDescriptor }
 }
 
 /// Belongs to the control thread.
-nonisolated(unsafe) private(set) var engineProcess = EngineProcess()
+nonisolated(unsafe) private(set) var engine = EngineSupervisor()
 
 @c(af_control_thread)
 func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
   while !Control.mustStop {
     let now = af_now_ns()
-    engineProcess.spawnIfDue(now, path: Control.settings?.engine ?? [])
+    let settings = Control.settings
+    engine.spawnIfDue(now, path: settings?.engine ?? [])
     sweepTable(now)
-    engineProcess.send()
+    engine.send(settings?.engineSettings ?? EngineSettings())
     // Before the wait as well as after it: where the last fork has gone there is no end to the wait, and the time that it
     // took must not count against the engine when the next one begins.
-    if !hasForksAtWork() { engineProcess.owesNothing() }
+    if !hasForksAtWork() { engine.owesNothing() }
     waitForWork()
-    engineProcess.receive()
-    engineProcess.checkHeartbeat(af_now_ns(), hasForks: hasForksAtWork())
-    if Control.takeRestart() { engineProcess.restart() }
+    engine.receive()
+    engine.checkHeartbeat(af_now_ns(), hasForks: hasForksAtWork())
+    if Control.takeRestart() { engine.restart() }
   }
-  engineProcess.end()
+  engine.end()
   return nil
 }
 
 /// Whether there are forks that the engine has not ended. One that it has, on a channel whose hook is still to leave, is no
 /// work of its.
-private func hasForksAtWork() -> Bool { withTable { forkTable.first { $0.pointee.ended == 0 } != nil } }
+private func hasForksAtWork() -> Bool { withState { state in state.forks.first { $0.pointee.ended == 0 } != nil } }
 
 private func waitForWork() {
   var descriptors = [
     pollfd(fd: Control.descriptor, events: Int16(POLLIN), revents: 0),
-    pollfd(fd: engineProcess.link, events: Int16(POLLIN), revents: 0),
+    pollfd(fd: engine.link.descriptor, events: Int16(POLLIN), revents: 0),
   ]
-  if engineProcess.hasOutput { descriptors[1].events |= Int16(POLLOUT) }
-  var timeout: CInt = withTable { forkTable.count } > 0 ? 1000 : -1
-  if let due = engineProcess.millisecondsToSpawn(af_now_ns()) {
+  if engine.link.hasOutput { descriptors[1].events |= Int16(POLLOUT) }
+  var timeout: CInt = withState { $0.forks.count } > 0 ? 1000 : -1
+  if let due = engine.millisecondsToSpawn(af_now_ns()) {
     timeout = timeout < 0 ? due : min(timeout, due)
   }
   _ = descriptors.withUnsafeMutableBufferPointer { poll($0.baseAddress, nfds_t($0.count), timeout) }
@@ -138,8 +135,8 @@ private func waitForWork() {
 /// Looks at every row: notes ends of capture, lets go of forks that have ended or whose time is over.
 private func sweepTable(_ now: Int64) {
   var gone = [(fork: ForkPointer, isFinished: Bool)]()
-  withTable {
-    var row = forkTable.head
+  withState { state in
+    var row = state.forks.head
     while let fork = row {
       row = fork.pointee.next
       // A hook that is off is called by nobody, so that it cannot mark the end of capture.
@@ -157,17 +154,17 @@ private func sweepTable(_ now: Int64) {
         }
         continue
       }
-      checkPolicy(fork, now)
+      checkPolicy(fork, now, &state)
       let limit = Int64(sweepSeconds(fork)) &* 1_000_000_000
       if isClosed, fork.pointee.ended != 0 || now &- fork.pointee.closed_at_ns > limit {
         let isFinished = fork.pointee.ended != 0
         if !isFinished {
-          endFork(
+          state.endFork(
             fork, reason: text("engine: it did not finish the fork within ", .number(sweepSeconds(fork)), " seconds"),
             isAccounted: false)
         }
-        forkTable.remove(fork)
-        rememberEnded(ForkRow(fork, now: now))
+        state.forks.remove(fork)
+        state.endedForks.append(ForkRow(fork, now: now))
         gone.append((fork, isFinished))
       }
     }
@@ -181,7 +178,7 @@ private func sweepTable(_ now: Int64) {
     }
     if let instance = Control.instance {
       let id = bytes(fork.pointee.id)
-      engineProcess.forget(id)
+      engine.forget(id)
       _ = withCString(instance.path(id, ".ring")) { unlink($0) }
       _ = withCString(instance.path(id, ".cursor")) { unlink($0) }
       _ = withCString(instance.path(id, ".crashes")) { unlink($0) }
@@ -195,12 +192,12 @@ private func sweepTable(_ now: Int64) {
 
 /// on_failure = hangup where nobody says that audio is lost: no engine has been heard for longer than the ring lasts, or
 /// none has ever begun with the fork. With the table's lock held.
-private func checkPolicy(_ fork: ForkPointer, _ now: Int64) {
+private func checkPolicy(_ fork: ForkPointer, _ now: Int64, _ state: inout ModuleState) {
   guard fork.pointee.hangs_up != 0 else { return }
   let begun = fork.pointee.tap.epoch_ns
-  let heard = bytes(fork.pointee.endpoint).isEmpty ? begun : max(begun, engineProcess.heardAt)
+  let heard = bytes(fork.pointee.endpoint).isEmpty ? begun : max(begun, engine.heardAt)
   guard now &- heard > Int64(fork.pointee.buffer_seconds) &* 1_000_000_000 else { return }
-  hangUpIfWanted(
+  state.hangUpIfWanted(
     fork, reason: text("engine: nothing has been heard of it for ", .number(Int(fork.pointee.buffer_seconds)), " seconds"))
 }
 

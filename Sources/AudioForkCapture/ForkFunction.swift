@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// `${AUDIOFORK(id,key)}` into a buffer of `length` bytes. Returns 0, or -1 where there is no such fork or key.
 @c(af_function_read)
@@ -62,7 +59,7 @@ private func finishedFork(_ channel: OpaquePointer?, _ id: Bytes) -> ForkRow? {
     let pointer = found.pointee.data
   else { return nil }
   let now = af_now_ns()
-  return withTable { ForkRow(pointer.assumingMemoryBound(to: af_fork.self), now: now) }
+  return withState { _ in ForkRow(pointer.assumingMemoryBound(to: af_fork.self), now: now) }
 }
 
 private func knownKeys() -> Bytes {

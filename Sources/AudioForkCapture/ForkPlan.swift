@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
+import AudioForkLink
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
-import AudioForkTap
-#endif
+import CAsterisk
 
 /// What a fork is made from: the words that its ring carries to the engine, and what they mean.
 struct ForkPlan {
@@ -159,22 +154,7 @@ struct ForkPlan {
 
   /// Appends what the engine makes the fork's options from.
   func write(to facts: inout FieldWriter) {
-    var optionText = Bytes()
-    var evaluatedOptions = [EvaluatedOption]()
-    for source in given.sources {
-      if case .url(let url) = source.text { facts.append(UInt16(AF_FIELD_URL.rawValue), url) }
-    }
-    for source in given.sources {
-      switch source.text {
-      case .url: break
-      case .setting(let key, let value):
-        facts.append(UInt16(AF_FIELD_SETTING.rawValue), text(.literal(key.name), "=", .bytes(value)))
-      case .options(let text): optionText = text
-      case .option(let option): evaluatedOptions.append(option)
-      }
-    }
-    facts.append(UInt16(AF_FIELD_OPTIONS.rawValue), optionText)
-    for option in evaluatedOptions { facts.append(UInt16(AF_FIELD_OPTION.rawValue), [option.letter] + option.argument) }
+    SettingFields(given.sources.map { $0.text }).write(to: &facts)
   }
 }
 

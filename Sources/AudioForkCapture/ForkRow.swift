@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
+import AudioForkLink
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 /// A copy of what the table knows about one fork: for the CLI, AMI, AUDIOFORK() and events, which must not hold the
 /// table's lock while they write.
@@ -28,7 +24,9 @@ package struct ForkRow {
   let reason: Bytes
   /// The server's last text, cut.
   package let response: Bytes
-  let counters: af_counters
+  let counters: Counters
+  /// What the confirmed position is based on; nil before the first connection.
+  let confirmation: ConfirmationLevel?
   /// Nanoseconds from the fork's start to now, or to the end of capture.
   let duration: Int64
   /// Bit 0: in, bit 1: out.
@@ -48,11 +46,12 @@ package struct ForkRow {
     uniqueID = bytes(fork.pointee.uniqueid)
     linkedID = bytes(fork.pointee.linkedid)
     let isIdle = capturesNothing(fork)
-    state = isIdle ? Bytes(text: "no-codec") : bytes(fork.pointee.state)
+    state = isIdle ? Bytes(text: "no-codec") : Bytes(text: fork.state.word)
     let said = bytes(fork.pointee.reason)
     reason = isIdle || said.isEmpty ? codecReason(fork) : said
     response = bytes(fork.pointee.response)
-    counters = fork.pointee.counters
+    counters = fork.counters.pointee
+    confirmation = ConfirmationLevel(rawValue: fork.pointee.confirmation)
     let end = fork.pointee.closed_at_ns == 0 ? now : fork.pointee.closed_at_ns
     duration = max(0, end &- fork.pointee.tap.epoch_ns)
     muted = af_word_load_relaxed(&fork.pointee.tap.muted)
@@ -86,8 +85,8 @@ package struct ForkRow {
 package func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [ForkRow] {
   var rows = [ForkRow]()
   let now = af_now_ns()
-  withTable {
-    var row = forkTable.head
+  withState { state in
+    var row = state.forks.head
     while let fork = row {
       if matches(fork) { rows.append(ForkRow(fork, now: now)) }
       row = fork.pointee.next
@@ -107,26 +106,15 @@ package func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [
 /// table's, so that a channel may be locked.
 func forkRow(called id: Bytes) -> ForkRow? {
   let now = af_now_ns()
-  return withTable { forkTable.find(id).map { ForkRow($0, now: now) } ?? endedForks.first { $0.id == id } }
+  return withState { state in
+    state.forks.find(id).map { ForkRow($0, now: now) } ?? state.endedForks.rows.first { $0.id == id }
+  }
 }
-
-/// What the last forks to end were, the oldest first, for whoever asks what became of one. Guarded by af_table_lock().
-nonisolated(unsafe) private(set) var endedForks = [ForkRow]()
-private let endedForksMax = 100
-
-/// Remembers a fork whose row leaves the table. With the table's lock held.
-func rememberEnded(_ row: ForkRow) {
-  if endedForks.count >= endedForksMax { endedForks.removeFirst() }
-  endedForks.append(row)
-}
-
-/// The module goes. With the table's lock held.
-func forgetEnded() { endedForks = [] }
 
 /// Ids of the channel's forks: the one with this id, or all of them. The channel must not be locked.
 func forkIDs(on channel: OpaquePointer, id: Bytes?) -> [Bytes] {
   // By the channel's own datastores and not by a name: names change.
-  let known = id.map { [$0] } ?? withTable { forkTable.ids }
+  let known = id.map { [$0] } ?? withState { $0.forks.ids }
   af_channel_lock(channel)
   defer { af_channel_unlock(channel) }
   return known.filter { id in

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 /// The audiohook's callback, for every frame of the channel in both directions.
 ///

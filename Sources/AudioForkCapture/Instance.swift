@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// One load of the module: a directory of its own under `run_dir`, with a locked file that tells that it lives.
 /// Process ids are no identity: `core restart now` keeps them.

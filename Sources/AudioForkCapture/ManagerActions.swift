@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// One request of an AMI client: its headers, and the way back. Each action answers exactly once.
 struct ManagerRequest {

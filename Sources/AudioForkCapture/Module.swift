@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// Loads the module: everything or nothing. Returns 0 for success.
 @c(af_load)
@@ -36,9 +33,9 @@ func load() -> CInt {
 /// Unloads the module; refuses, with everything still in place, while forks live.
 @c(af_unload)
 func unload() -> CInt {
-  let (live, owned, commands) = withTable {
-    forkTable.isClosing = forkTable.owned == 0
-    return (forkTable.count, forkTable.owned &- forkTable.commands, forkTable.commands)
+  let (live, owned, commands) = withState { state in
+    state.forks.isClosing = state.forks.owned == 0
+    return (state.forks.count, state.forks.owned &- state.forks.commands, state.forks.commands)
   }
   guard commands == 0 || owned > 0 else {
     log(

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 /// Directions to mute, in the words of AMI and the CLI.
 package struct MuteDirections {
@@ -35,13 +30,13 @@ package struct MuteDirections {
 package func muteForks(_ channel: OpaquePointer, id: Bytes?, _ directions: MuteDirections, isOn: Bool) -> [Bytes] {
   let ids = forkIDs(on: channel, id: id)
   let muted = ids.filter { id in
-    withTable {
-      guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return false }
+    withState { state in
+      guard let fork = state.forks.find(id), fork.pointee.ended == 0 else { return false }
       muteTap(&fork.pointee.tap, directions.mask, isOn: isOn, now: af_now_ns())
-      var event = ForkEvent(.mute, ForkRow(fork, now: af_now_ns()))
+      var event = ManagerEvent(.mute, ForkRow(fork, now: af_now_ns()))
       event.muteDirection = Bytes(text: directions.word)
       event.isMuted = isOn
-      Jobs.add(.raise(event))
+      state.jobs.add(.raise(event))
       return true
     }
   }

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
+import CAsterisk
 
 /// Where the instances' directories are made: a folder of Asterisk's user with mode 0700, on a tmpfs.
 enum RunDirectory {

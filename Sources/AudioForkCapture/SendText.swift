@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
+import AudioForkLink
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
-import AudioForkTap
-#endif
+import CAsterisk
 
 /// What became of a text for a fork's server.
 enum SentText {
@@ -35,36 +30,41 @@ enum SentText {
 /// Longest text for a server, bytes.
 let textBytesMax = 65_536
 
-/// Texts for servers wait here for the control thread. Guarded by the table's lock.
-nonisolated(unsafe) private(set) var textsToSend = [Bytes]()
-nonisolated(unsafe) private var textBytesToSend = 0
-/// Beyond it nothing is accepted: the engine has stopped reading.
-private let textBytesToSendMax = 262_144
+/// Texts for servers that wait for the control thread.
+struct OutgoingTexts {
+  /// Link messages.
+  private var messages = [Bytes]()
+  private var byteCount = 0
+
+  /// With more bytes waiting the engine has stopped reading, and no text is accepted.
+  private static let byteCountMax = 262_144
+
+  /// Adds a message. Returns false if too much is waiting.
+  mutating func append(_ message: Bytes) -> Bool {
+    guard byteCount &+ message.count <= OutgoingTexts.byteCountMax else { return false }
+    messages.append(message)
+    byteCount &+= message.count
+    return true
+  }
+
+  /// Returns the messages that wait, and removes them.
+  mutating func takeAll() -> [Bytes] {
+    let taken = messages
+    messages = []
+    byteCount = 0
+    return taken
+  }
+}
 
 /// Hands a text for its server to the fork with this id. Never waits.
 func sendText(_ id: Bytes, _ text: Bytes) -> SentText {
   guard text.count <= textBytesMax else { return .tooLong }
-  var message = FieldWriter(message: UInt16(AF_LINK_SEND_TEXT.rawValue))
-  message.append(UInt16(AF_FIELD_ID.rawValue), id)
-  message.append(UInt16(AF_FIELD_TEXT.rawValue), text)
-  let whole = message.message()
-  let outcome = withTable { () -> SentText in
-    guard let fork = forkTable.find(id), fork.pointee.ended == 0 else { return .noSuchFork }
-    let state = bytes(fork.pointee.state)
-    guard equal(state, ignoringCase: "streaming") || equal(state, ignoringCase: "draining") else { return .notConnected }
-    guard textBytesToSend &+ whole.count <= textBytesToSendMax else { return .busy }
-    textsToSend.append(whole)
-    textBytesToSend &+= whole.count
-    return .accepted
+  let message = MessageFromModule.sendText(id: id, text: text).encoded
+  let outcome = withState { state -> SentText in
+    guard let fork = state.forks.find(id), fork.pointee.ended == 0 else { return .noSuchFork }
+    guard fork.state == .streaming || fork.state == .draining else { return .notConnected }
+    return state.outgoingTexts.append(message) ? .accepted : .busy
   }
   if case .accepted = outcome { Control.wake() }
   return outcome
-}
-
-/// Takes what waits. With the table's lock held.
-func takeTextsToSend() -> [Bytes] {
-  let texts = textsToSend
-  textsToSend = []
-  textBytesToSend = 0
-  return texts
 }

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
+import AudioForkLink
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
 import AudioForkTap
-#endif
+import CAsterisk
 
 /// Why a fork was not started, or not stopped: a sentence for the log or the CLI.
 struct CommandError: Error {
@@ -18,7 +14,7 @@ struct CommandError: Error {
 func startFork(
   _ channel: OpaquePointer, _ arguments: ForkArguments, from origin: ForkOrigin
 ) throws(CommandError) -> Bytes {
-  guard withTable({ forkTable.reserve() }) else {
+  guard withState({ $0.forks.reserve() }) else {
     throw CommandError(message: Bytes(text: "the module is being unloaded"))
   }
   let id: Bytes
@@ -30,7 +26,7 @@ func startFork(
     plan = try ForkPlan(channel, arguments, settings, from: origin)
     id = try startReserved(channel, &plan, settings, instance)
   } catch {
-    withTable { forkTable.unreserve() }
+    withState { $0.forks.unreserve() }
     throw error
   }
   setVariable(channel, Bytes(text: "AUDIOFORK_WSSERVER"), plan.shownURL)
@@ -45,7 +41,7 @@ private func startReserved(
   _ channel: OpaquePointer, _ plan: inout ForkPlan, _ settings: Settings, _ instance: Instance
 ) throws(CommandError) -> Bytes {
   if let problem = engineProblem(settings.engine) { throw CommandError(message: problem) }
-  let id = text("af-", .bytes(instance.name), "-", .number(withTable { forkTable.nextNumber() }))
+  let id = text("af-", .bytes(instance.name), "-", .number(withState { $0.forks.nextNumber() }))
   af_channel_lock(channel)
   let name = bytes(ast_channel_name(channel))
   let uniqueID = bytes(ast_channel_uniqueid(channel))
@@ -91,8 +87,7 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
   fork.pointee.verification = duplicate(Bytes(text: plan.verification))
   fork.pointee.text_variable = duplicate(plan.options.textVariable)
   fork.pointee.command = duplicate(plan.command)
-  fork.pointee.state = duplicate(Bytes(text: "starting"))
-  fork.pointee.wants_digits = plan.options.dialect == .audiofork && plan.options.sendsDigits ? 1 : 0
+  fork.pointee.wants_digits = plan.options.tellsDigits ? 1 : 0
   fork.pointee.only_bridged = plan.options.onlyBridged ? 1 : 0
   fork.pointee.beeps_at_stop = plan.options.beepsAtStop ? 1 : 0
   fork.pointee.hangs_up = plan.options.hangsUpOnFailure ? 1 : 0
@@ -104,13 +99,13 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
 /// What a fresh engine needs to know about the fork.
 private func facts(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) -> Bytes {
   var facts = FieldWriter()
-  facts.append(UInt16(AF_FIELD_ID.rawValue), id)
+  facts.append(.id, id)
   plan.write(to: &facts)
-  facts.append(UInt16(AF_FIELD_CHANNEL.rawValue), bytes(fork.pointee.channel))
-  facts.append(UInt16(AF_FIELD_UNIQUEID.rawValue), bytes(fork.pointee.uniqueid))
-  facts.append(UInt16(AF_FIELD_LINKEDID.rawValue), bytes(fork.pointee.linkedid))
-  facts.append(UInt16(AF_FIELD_RATE.rawValue), number: UInt64(fork.pointee.rate_hz))
-  facts.append(UInt16(AF_FIELD_DRAIN.rawValue), number: UInt64(plan.options.drainSecondsMax))
+  facts.append(.channel, bytes(fork.pointee.channel))
+  facts.append(.uniqueID, bytes(fork.pointee.uniqueid))
+  facts.append(.linkedID, bytes(fork.pointee.linkedid))
+  facts.append(.rate, number: UInt64(fork.pointee.rate_hz))
+  facts.append(.drain, number: UInt64(plan.options.drainSecondsMax))
   return facts.bytes
 }
 
@@ -134,7 +129,7 @@ private func makeRing(
   let size = RingSize(seconds: UInt32(truncatingIfNeeded: options.bufferSeconds), rate: fork.pointee.rate_hz)
   let bytesNeeded = size.areaBytes &+ size.indexEntries &* UInt64(AF_RING_ENTRY_BYTES)
   let limit = UInt64(settings.bufferTotalMegabytes) &* 1_048_576
-  guard withTable({ forkTable.addRing(bytesNeeded, limit: limit) }) else {
+  guard withState({ $0.forks.addRing(bytesNeeded, limit: limit) }) else {
     throw CommandError(
       message: text(
         "all buffers together may take buffer_total = ", .number(settings.bufferTotalMegabytes),
@@ -189,9 +184,9 @@ private func attach(
     // A masquerade since the facts were read had no datastore to tell.
     datastoreMoved(UnsafeMutableRawPointer(fork), nil, channel)
     // With the channel's lock: from here on it may be stopped, and the start has to be told before that.
-    withTable {
-      forkTable.insert(fork)
-      Jobs.add(.raise(ForkEvent(.start, ForkRow(fork, now: af_now_ns()))))
+    withState { state in
+      state.forks.insert(fork)
+      state.jobs.add(.raise(ManagerEvent(.start, ForkRow(fork, now: af_now_ns()))))
     }
     // Under the same lock: where nothing can be captured, no frame meets the hook.
     if untranslated != 0 { change = settle(fork, on: channel, formats, untranslated) }
@@ -210,7 +205,7 @@ private func attach(
 
 /// Frees a fork that never reached a channel or the table.
 private func discard(_ fork: ForkPointer, _ ring: Bytes, _ channel: OpaquePointer) {
-  endBeeps(channel, withTable { takeBeeps(fork) })
+  endBeeps(channel, withState { _ in takeBeeps(fork) })
   ast_audiohook_destroy(&fork.pointee.hook)
   _ = withCString(ring) { unlink($0) }
   destroy(fork)
@@ -251,7 +246,7 @@ package func stopForks(_ channel: OpaquePointer, id: Bytes?, from thread: Callin
   while let datastore = detachedDatastore(channel, id) {
     if let pointer = datastore.pointee.data {
       let fork = pointer.assumingMemoryBound(to: af_fork.self)
-      let beeps = withTable {
+      let beeps = withState { _ in
         if fork.pointee.beeps_at_stop != 0, fork.pointee.ended == 0 { mustBeep = true }
         // Under the same lock: a codec look that puts beeps back sees that the fork is stopped.
         closeTap(&fork.pointee.tap, now: af_now_ns())

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CAsterisk
-
-#if canImport(AudioForkOptions)
 import AudioForkOptions
-#endif
-#if canImport(AudioForkTap)
-import AudioForkTap
-#endif
+import CAsterisk
 
 /// A piece of a line for the log or the CLI. Lines are put together from bytes, because String's operations need
 /// tables and may trap on what comes from outside.

@@ -6,8 +6,8 @@ extension Checkpoint {
   private static let magic: UInt32 = 0x5043_4641  // "AFCP"
   private static let version: UInt8 = 3
   /// More than the longest filter: 192 kHz to 8 kHz takes 1176.
-  private static let historyMax = 8_192
-  private static let renderedMax = 1 << 24
+  fileprivate static let historyMax = 8_192
+  fileprivate static let renderedMax = 1 << 24
   private static let blockMax = (RenderLimit.timeMax - .zero) / RenderLimit.blockLength
 
   /// Bytes for the cursor.
@@ -54,109 +54,120 @@ extension Checkpoint {
     for sample in part.history { writer.append(sample) }
   }
 
-  /// Nil for anything that `encode` cannot have written. Never traps.
-  package init?(decoding bytes: [UInt8]) {
-    var reader = ByteReader(bytes)
-    guard reader.next(UInt32.self) == Checkpoint.magic, reader.next(UInt8.self) == Checkpoint.version,
-      let directions = reader.next(UInt8.self), directions > 0, directions <= 3,
-      let layout = reader.next(UInt8.self), layout <= 3, layout & 2 == 0 || directions == 3,
-      let gainIn = Checkpoint.gain(&reader), let gainOut = Checkpoint.gain(&reader),
-      let rate = reader.next(UInt32.self), RenderLimit.isUsable(rateHertz: Int(rate)),
-      let sequence = reader.next(UInt64.self), sequence <= UInt64.max / 4,
-      let block = reader.next(Int64.self), block >= 0, block <= Checkpoint.blockMax,
-      let newest = Checkpoint.time(&reader), newest >= .zero, let resumed = Checkpoint.time(&reader),
-      let position = reader.next(UInt64.self), position <= UInt64(block) * UInt64(rate),
-      let refused = reader.next(UInt64.self),
-      let (inCounters, inPart) = Checkpoint.direction(&reader, sequence: sequence),
-      let (outCounters, outPart) = Checkpoint.direction(&reader, sequence: sequence),
-      let decisions = Checkpoint.decisions(&reader), reader.isAtEnd
-    else { return nil }
+  /// Reads what `encode` has written. Throws for anything else, with the first field that is wrong. Never traps.
+  package init(decoding bytes: [UInt8]) throws(CheckpointError) {
+    var reader = CheckpointReader(bytes)
+    _ = try reader.read(UInt32.self, .magic) { $0 == Checkpoint.magic }
+    _ = try reader.read(UInt8.self, .version) { $0 == Checkpoint.version }
+    let configuration = try RenderConfiguration(&reader)
+    let sequence = try reader.read(UInt64.self, .sequence) { $0 <= UInt64.max / 4 }
+    let block = try reader.read(Int64.self, .block) { $0 >= 0 && $0 <= Checkpoint.blockMax }
+    let newest = try reader.readTime(.newestArrival) { $0 >= .zero }
+    let resumed = try reader.readTime(.resumedArrival)
     var counters = RenderCounters()
-    counters.position = Position(position)
-    counters.refused = refused
-    counters.in = inCounters
-    counters.out = outCounters
+    let positionMax = UInt64(block) * UInt64(configuration.wireRateHertz)
+    counters.position = Position(try reader.read(UInt64.self, .position) { $0 <= positionMax })
+    counters.refused = try reader.read(UInt64.self, .refused)
+    counters.in = try DirectionCounters(&reader)
+    let inPart = try Part(&reader, sequence: sequence)
+    counters.out = try DirectionCounters(&reader)
+    let outPart = try Part(&reader, sequence: sequence)
+    let decisions = try Checkpoint.decisions(&reader)
+    guard reader.isAtEnd else { throw CheckpointError(.end, .isOutOfRange) }
     self.init(
-      configuration: RenderConfiguration(
-        directions: DirectionSet(rawValue: directions), wireRateHertz: Int(rate), fill: layout & 1 == 1,
-        isStereo: layout & 2 == 2, gainIn: gainIn, gainOut: gainOut),
-      sequence: sequence, block: block, newestArrival: newest, resumedArrival: resumed, counters: counters,
-      in: inPart, out: outPart, clockDecisions: decisions)
+      configuration: configuration, sequence: sequence, block: block, newestArrival: newest, resumedArrival: resumed,
+      counters: counters, in: inPart, out: outPart, clockDecisions: decisions)
   }
 
-  private static func gain(_ reader: inout ByteReader) -> Gain? {
-    guard let steps = reader.next(Int8.self), abs(Int(steps)) <= Gain.stepsMax else { return nil }
-    return Gain(Int(steps))
-  }
-
-  /// A time that can be subtracted from another without overflow.
-  private static func time(_ reader: inout ByteReader) -> StreamTime? {
-    guard let nanoseconds = reader.next(Int64.self) else { return nil }
-    let time = StreamTime(nanoseconds: nanoseconds)
-    return time >= never && time <= RenderLimit.timeMax ? time : nil
-  }
-
-  private static func direction(_ reader: inout ByteReader, sequence: UInt64) -> (DirectionCounters, Part)? {
-    guard let rendered = reader.next(UInt64.self), let overrun = reader.next(UInt64.self),
-      let ahead = reader.next(UInt64.self), let fill = reader.next(UInt64.self),
-      rendered <= UInt64.max / 4, overrun <= UInt64.max / 4, ahead <= UInt64.max / 4,
-      let first = reader.next(UInt64.self), first <= sequence,
-      let renderedOfFirst = reader.next(UInt32.self), renderedOfFirst <= renderedMax,
-      let lastArrival = time(&reader),
-      let rate = reader.next(UInt32.self), rate == 0 || RenderLimit.isUsable(rateHertz: Int(rate)),
-      let run = reader.next(Int64.self), let runIndex = reader.next(UInt64.self),
-      runIndex <= RenderLimit.runIndexMax * 2,
-      let count = reader.next(UInt16.self), Int(count) <= historyMax, UInt64(count) <= runIndex
-    else { return nil }
-    var history: [Int16] = []
-    history.reserveCapacity(Int(count))
-    for _ in 0..<count {
-      guard let sample = reader.next(Int16.self) else { return nil }
-      history.append(sample)
-    }
-    var counters = DirectionCounters()
-    counters.rendered = rendered
-    counters.overrun = overrun
-    counters.ahead = ahead
-    counters.fill = fill
-    let end = rate == 0 ? nil : RunPoint(rateHertz: Int(rate), runStart: StreamTime(nanoseconds: run), runIndex: runIndex)
-    guard end != nil || history.isEmpty else { return nil }
-    return (
-      counters,
-      Part(
-        firstSequence: first, renderedOfFirst: Int(renderedOfFirst), lastArrival: lastArrival, historyEnd: end,
-        history: history)
-    )
-  }
-
-  private static func decisions(_ reader: inout ByteReader) -> [ClockDecision]? {
-    guard let count = reader.next(UInt16.self), Int(count) <= RenderLimit.clockDecisionsMax else { return nil }
+  private static func decisions(_ reader: inout CheckpointReader) throws(CheckpointError) -> [ClockDecision] {
+    let count = try reader.read(UInt16.self, .clockDecisionCount) { Int($0) <= RenderLimit.clockDecisionsMax }
     var decisions: [ClockDecision] = []
     for _ in 0..<count {
-      guard let sequence = reader.next(UInt64.self), let from = reader.next(Int64.self),
-        let to = reader.next(Int64.self), from >= 0, from <= to, to <= blockMax
-      else { return nil }
+      let sequence = try reader.read(UInt64.self, .clockDecision)
+      let from = try reader.read(Int64.self, .clockDecision) { $0 >= 0 }
+      let to = try reader.read(Int64.self, .clockDecision) { $0 >= from && $0 <= Checkpoint.blockMax }
       decisions.append(ClockDecision(sequence: sequence, from: from, to: to))
     }
     return decisions
   }
 }
 
-/// Appends integers in little-endian order.
-private struct ByteWriter {
-  var bytes: [UInt8] = []
-
-  mutating func append<Value: FixedWidthInteger>(_ value: Value) {
-    var rest = value
-    for _ in 0..<(Value.bitWidth / 8) {
-      bytes.append(UInt8(truncatingIfNeeded: rest))
-      if Value.bitWidth > 8 { rest &>>= 8 }
-    }
+extension RenderConfiguration {
+  fileprivate init(_ reader: inout CheckpointReader) throws(CheckpointError) {
+    let directions = try reader.read(UInt8.self, .directions) { $0 > 0 && $0 <= 3 }
+    // Bit 0: fill. Bit 1: stereo, which takes both directions.
+    let layout = try reader.read(UInt8.self, .layout) { $0 <= 3 && ($0 & 2 == 0 || directions == 3) }
+    let gainIn = try reader.read(Int8.self, .gainIn) { abs(Int($0)) <= Gain.stepsMax }
+    let gainOut = try reader.read(Int8.self, .gainOut) { abs(Int($0)) <= Gain.stepsMax }
+    let rate = try reader.read(UInt32.self, .wireRate) { RenderLimit.isUsable(rateHertz: Int($0)) }
+    self.init(
+      directions: DirectionSet(rawValue: directions), wireRateHertz: Int(rate), fill: layout & 1 == 1,
+      isStereo: layout & 2 == 2, gainIn: Gain(Int(gainIn)), gainOut: Gain(Int(gainOut)))
   }
 }
 
-/// Reads integers in little-endian order; nil at the end.
-private struct ByteReader {
+extension DirectionCounters {
+  fileprivate init(_ reader: inout CheckpointReader) throws(CheckpointError) {
+    self.init()
+    rendered = try reader.read(UInt64.self, .rendered) { $0 <= UInt64.max / 4 }
+    overrun = try reader.read(UInt64.self, .overrun) { $0 <= UInt64.max / 4 }
+    ahead = try reader.read(UInt64.self, .ahead) { $0 <= UInt64.max / 4 }
+    fill = try reader.read(UInt64.self, .fill)
+  }
+}
+
+extension Checkpoint.Part {
+  fileprivate init(_ reader: inout CheckpointReader, sequence: UInt64) throws(CheckpointError) {
+    firstSequence = try reader.read(UInt64.self, .firstSequence) { $0 <= sequence }
+    renderedOfFirst = Int(try reader.read(UInt32.self, .renderedOfFirst) { $0 <= Checkpoint.renderedMax })
+    lastArrival = try reader.readTime(.lastArrival)
+    // 0: nothing was converted.
+    let rate = try reader.read(UInt32.self, .historyRate) { $0 == 0 || RenderLimit.isUsable(rateHertz: Int($0)) }
+    let run = try reader.read(Int64.self, .historyRun)
+    let runIndex = try reader.read(UInt64.self, .historyIndex) { $0 <= RenderLimit.runIndexMax * 2 }
+    let count = try reader.read(UInt16.self, .historyCount) {
+      Int($0) <= Checkpoint.historyMax && UInt64($0) <= runIndex && (rate != 0 || $0 == 0)
+    }
+    history = []
+    history.reserveCapacity(Int(count))
+    for _ in 0..<count { history.append(try reader.read(Int16.self, .history)) }
+    historyEnd =
+      rate == 0
+      ? nil : RunPoint(rateHertz: Int(rate), runStart: StreamTime(nanoseconds: run), runIndex: runIndex)
+  }
+}
+
+/// Why bytes are no checkpoint.
+package struct CheckpointError: Error, Equatable, Sendable {
+  /// The fields in their order; those of a direction are there twice.
+  package enum Field: Sendable {
+    case magic, version, directions, layout, gainIn, gainOut, wireRate, sequence, block, newestArrival, resumedArrival
+    case position, refused
+    case rendered, overrun, ahead, fill
+    case firstSequence, renderedOfFirst, lastArrival, historyRate, historyRun, historyIndex, historyCount, history
+    case clockDecisionCount, clockDecision
+    /// Behind the last field.
+    case end
+  }
+
+  package enum Problem: Sendable {
+    /// The bytes end before it.
+    case isMissing
+    /// No encoder writes this value there.
+    case isOutOfRange
+  }
+
+  package let field: Field
+  package let problem: Problem
+
+  package init(_ field: Field, _ problem: Problem) {
+    self.field = field
+    self.problem = problem
+  }
+}
+
+/// Reads integers in little-endian order.
+private struct CheckpointReader {
   private let bytes: [UInt8]
   private var index = 0
 
@@ -164,15 +175,30 @@ private struct ByteReader {
 
   var isAtEnd: Bool { index == bytes.count }
 
-  mutating func next<Value: FixedWidthInteger>(_: Value.Type) -> Value? {
+  /// The next field's value, which has to fulfil the condition.
+  mutating func read<Value: FixedWidthInteger>(
+    _: Value.Type, _ field: CheckpointError.Field, where isAllowed: (Value) -> Bool = { _ in true }
+  ) throws(CheckpointError) -> Value {
     let length = Value.bitWidth / 8
-    guard bytes.count - index >= length else { return nil }
+    guard bytes.count - index >= length else { throw CheckpointError(field, .isMissing) }
     var value: Value = 0
     for offset in (0..<length).reversed() {
       if Value.bitWidth > 8 { value &<<= 8 }
       value |= Value(truncatingIfNeeded: bytes[index + offset])
     }
+    guard isAllowed(value) else { throw CheckpointError(field, .isOutOfRange) }
     index += length
     return value
+  }
+
+  /// A time that can be subtracted from another without overflow.
+  mutating func readTime(
+    _ field: CheckpointError.Field, where isAllowed: (StreamTime) -> Bool = { _ in true }
+  ) throws(CheckpointError) -> StreamTime {
+    let nanoseconds = try read(Int64.self, field) {
+      let time = StreamTime(nanoseconds: $0)
+      return time >= Checkpoint.never && time <= RenderLimit.timeMax && isAllowed(time)
+    }
+    return StreamTime(nanoseconds: nanoseconds)
   }
 }

@@ -1,34 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// First in, first out, in one array that is reused: nothing is allocated in steady state.
-package struct Fifo<Element> {
-  /// Appending here is allowed; everything before `head` has been taken.
-  package var storage: [Element] = []
-  private(set) var head = 0
-
-  package init() {}
-
-  package var count: Int { storage.count - head }
-  package var isEmpty: Bool { storage.count == head }
-  package var first: Element? { head < storage.count ? storage[head] : nil }
-
-  /// Bytes of what has been taken that may stay in front: where two directions are never at the same place, a queue is
-  /// never empty, and what is kept of each fork is memory that is cold when its turn comes.
-  private static var takenBytesMax: Int { 2048 }
-
-  /// Moves the tail to the front only when that is cheap against what was taken since.
-  package mutating func dropFirst(_ count: Int) {
-    head = min(head + max(count, 0), storage.count)
-    if head == storage.count {
-      storage.removeAll(keepingCapacity: true)
-      head = 0
-    } else if head * MemoryLayout<Element>.stride >= Self.takenBytesMax, head * 2 >= storage.count {
-      storage.removeSubrange(0..<head)
-      head = 0
-    }
-  }
-}
-
 /// Something of one direction that waits to be passed by the stream: audio, or a gap.
 struct QueuedEntry {
   /// Entry in the ring that it came from; for a gap the one that showed it.
@@ -72,7 +43,7 @@ struct DirectionQueue {
   private let gain: Gain
   private var entries = Fifo<QueuedEntry>()
   /// Wire-rate samples of the queued audio, without holes.
-  var samples = Fifo<Int16>()
+  private var samples = Fifo<Int16>()
   /// Captured samples of converted audio: `historyCount` that the stream has passed, then the queued ones.
   private var inputs = Fifo<Int16>()
   private var historyCount = 0
@@ -115,9 +86,31 @@ struct DirectionQueue {
     historyCount == 0 ? [] : Array(inputs.storage[inputs.head..<(inputs.head + historyCount)])
   }
 
+  /// Queues an entry's audio at its place, converted to the wire rate. An entry of a rate that cannot be converted is
+  /// left out. `input` may be longer than the entry.
+  mutating func take(
+    _ entry: CapturedEntry, _ input: [Int16], _ placement: Placement, _ wireRate: Int,
+    conversion: inout Conversion?, by kind: any SampleRateConverter.Type
+  ) {
+    var queued = QueuedEntry(
+      sequence: entry.sequence, start: placement.start, frames: placement.frames, count: UInt64(entry.count),
+      captured: entry.captured, gap: nil, run: RunPoint(entry), historyMax: 0, isMuted: entry.isMuted)
+    if entry.rateHertz == wireRate {
+      conversion = nil
+      samples.storage.append(contentsOf: input[placement.rendered..<entry.count])
+    } else {
+      guard Conversion.bring(&conversion, to: queued.run, wireRateHertz: wireRate, by: kind) else { return }
+      queued.historyMax = conversion?.historySamples ?? 0
+      conversion?.convert(input, count: entry.count, frames: placement.frames, into: &samples.storage)
+      // Only the first entry after a break has frames that were passed before. The queue is empty then.
+      samples.dropFirst(placement.rendered)
+    }
+    push(queued, rendered: placement.rendered, inputs: input)
+  }
+
   /// Queues audio whose wire-rate samples were just appended to `samples`. `rendered` frames of it have been passed
   /// before a break: the caller leaves them out of `samples`.
-  mutating func push(_ entry: QueuedEntry, rendered: Int, inputs converted: [Int16]) {
+  private mutating func push(_ entry: QueuedEntry, rendered: Int, inputs converted: [Int16]) {
     if entry.historyMax > 0 { inputs.storage.append(contentsOf: converted[0..<Int(entry.count)]) }
     if entries.isEmpty { renderedOfFirst = rendered }
     entries.storage.append(entry)

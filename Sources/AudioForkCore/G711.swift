@@ -1,16 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How the samples of a stream are written in its messages.
-package enum SampleEncoding: Sendable, Equatable {
-  /// Signed 16-bit, little-endian.
-  case linear
-  case muLaw
-  case aLaw
-
-  /// Bytes of one sample.
-  package var bytesPerSample: Int { self == .linear ? 2 : 1 }
-}
-
 /// ITU-T G.711: one byte for a sample.
 package enum G711 {
   /// µ-law: a sign, three bits of exponent, four of mantissa, all inverted. 16-bit samples are biased by 132, so that

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Turns a fork's ring entries into its stream: a pure function of what the ring holds (DESIGN §3).
+/// Turns a fork's ring entries into its stream: a pure function of what the ring holds
+/// (docs/internals/timeline.md).
 ///
 /// One owner, one thread. The owner reads entries from `nextSequence` on, gives each to `consume` (or `skip`s it),
 /// and after each takes blocks until `nextBlock` returns nil, then the gaps. Between entries it tells the time with
@@ -127,41 +128,4 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
 
   /// How far the last audio of a direction was placed behind its media time, in wire-rate frames.
   package func shift(of direction: Direction) -> Int64 { timeline.shift[direction] }
-}
-
-extension RenderTimeline {
-  /// Places an entry, brings its samples to the wire rate, and queues them.
-  fileprivate mutating func consume(
-    _ entry: CapturedEntry, samples: [Int16], conversions: inout PerDirection<Conversion?>,
-    by kind: any SampleRateConverter.Type
-  ) {
-    guard let placement = admit(entry, available: samples.count) else { return }
-    let wireRate = configuration.wireRateHertz
-    switch entry.direction {
-    case .in: queues.in.take(entry, samples, placement, wireRate, conversion: &conversions.in, by: kind)
-    case .out: queues.out.take(entry, samples, placement, wireRate, conversion: &conversions.out, by: kind)
-    }
-  }
-}
-
-extension DirectionQueue {
-  fileprivate mutating func take(
-    _ entry: CapturedEntry, _ input: [Int16], _ placement: RenderTimeline.Placement, _ wireRate: Int,
-    conversion: inout Conversion?, by kind: any SampleRateConverter.Type
-  ) {
-    var queued = QueuedEntry(
-      sequence: entry.sequence, start: placement.start, frames: placement.frames, count: UInt64(entry.count),
-      captured: entry.captured, gap: nil, run: RunPoint(entry), historyMax: 0, isMuted: entry.isMuted)
-    if entry.rateHertz == wireRate {
-      conversion = nil
-      samples.storage.append(contentsOf: input[placement.rendered..<entry.count])
-    } else {
-      guard Conversion.bring(&conversion, to: queued.run, wireRateHertz: wireRate, by: kind) else { return }
-      queued.historyMax = conversion?.historySamples ?? 0
-      conversion?.convert(input, count: entry.count, frames: placement.frames, into: &samples.storage)
-      // Only the first entry after a break has frames that were passed before: the queue holds nothing else then.
-      samples.dropFirst(placement.rendered)
-    }
-    push(queued, rendered: placement.rendered, inputs: input)
-  }
 }

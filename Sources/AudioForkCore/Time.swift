@@ -144,6 +144,11 @@ package struct Position: Sendable, Hashable, Comparable {
   @inlinable package static func += (position: inout Self, frames: UInt64) { position.frames &+= frames }
 }
 
+extension Position: CustomStringConvertible {
+  /// The number, as messages and JSON have it.
+  package var description: String { "\(frames)" }
+}
+
 /// A rate of audio: sample frames in a second.
 package struct SampleRate: Sendable, Hashable {
   package let hertz: Int

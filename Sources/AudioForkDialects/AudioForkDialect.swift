@@ -10,9 +10,9 @@ package struct AudioForkDialect: Dialect {
   /// Bytes in front of the samples of a binary message: the position, most significant byte first.
   package static let positionBytes = 8
 
-  private let encoding: WireEncoding
+  private let encoding: SampleEncoding
 
-  package init(encoding: WireEncoding = .linear) { self.encoding = encoding }
+  package init(encoding: SampleEncoding = .linear) { self.encoding = encoding }
 
   package var subprotocols: [String] { [AudioForkDialect.subprotocol] }
   package var needsSubprotocol: Bool { true }
@@ -25,20 +25,26 @@ package struct AudioForkDialect: Dialect {
   }
 
   package func opening(_ stream: StreamDescription, position: Position) -> [DialectMessage] {
-    let parameters = stream.parameters.map { field in
-      (name: String(decoding: field.name, as: UTF8.self), value: JSONValue.string(String(decoding: field.value, as: UTF8.self)))
+    var parameters = JSONObject()
+    for field in stream.parameters {
+      parameters.add(String(decoding: field.name, as: UTF8.self), String(decoding: field.value, as: UTF8.self))
     }
-    var members: [(name: String, value: JSONValue)] = [
-      ("type", "start"), ("version", JSONValue(1)), ("id", .string(stream.forkID)),
-      ("epoch", JSONValue(stream.epochMilliseconds)), ("channel", .string(stream.channel)),
-      ("uniqueid", .string(stream.uniqueID)), ("linkedid", .string(stream.linkedID)),
-      ("direction", .string(stream.direction.word.description)), ("format", .string(stream.format)),
-      ("rate", JSONValue(stream.rateHertz)), ("channels", JSONValue(stream.channelCount)),
-      ("parameters", .object(parameters)), ("acknowledge", .string(stream.acknowledgement.rawValue)),
-      ("position", JSONValue(position.frames)),
-    ]
-    if !stream.secret.isEmpty { members.append(("secret", .string(stream.secret))) }
-    return [.text(JSONValue.object(members).encoded)]
+    var start = JSONObject(type: "start")
+    start.add("version", 1)
+    start.add("id", stream.forkID)
+    start.add("epoch", stream.epochMilliseconds)
+    start.add("channel", stream.channel)
+    start.add("uniqueid", stream.uniqueID)
+    start.add("linkedid", stream.linkedID)
+    start.add("direction", stream.direction.word.description)
+    start.add("format", stream.format)
+    start.add("rate", stream.rateHertz)
+    start.add("channels", stream.channelCount)
+    start.add("parameters", parameters)
+    start.add("acknowledge", stream.acknowledgement.rawValue)
+    start.add("position", position.frames)
+    if !stream.secret.isEmpty { start.add("secret", stream.secret) }
+    return [.text(start.encoded)]
   }
 
   package func encode(_ samples: [Int16], at position: Position, into message: inout [UInt8]) {
@@ -53,37 +59,41 @@ package struct AudioForkDialect: Dialect {
   }
 
   package func message(for marker: StreamMarker) -> DialectMessage? {
-    let value: JSONValue
     switch marker {
     case .gap(let gap):
-      value = [
-        "type": "gap", "direction": AudioForkDialect.word(gap.direction), "position": JSONValue(gap.position.frames),
-        "start": JSONValue(gap.start), "samples": JSONValue(gap.count), "reason": .string(gap.reason.word),
-      ]
+      var message = AudioForkDialect.marker("gap", gap.direction, gap.position)
+      message.add("start", gap.start)
+      message.add("samples", gap.count)
+      message.add("reason", gap.reason.word)
+      return .text(message.encoded)
     case .fill(let direction, let position, let frames):
-      value = [
-        "type": "fill", "direction": AudioForkDialect.word(direction), "position": JSONValue(position.frames),
-        "frames": JSONValue(frames),
-      ]
+      var message = AudioForkDialect.marker("fill", direction, position)
+      message.add("frames", frames)
+      return .text(message.encoded)
     case .mute(let direction, let position, let frames):
-      value = [
-        "type": "mute", "direction": AudioForkDialect.word(direction), "position": JSONValue(position.frames),
-        "frames": JSONValue(frames),
-      ]
+      var message = AudioForkDialect.marker("mute", direction, position)
+      message.add("frames", frames)
+      return .text(message.encoded)
     case .digit(let direction, let position, let digit, let milliseconds):
-      value = [
-        "type": "dtmf", "direction": AudioForkDialect.word(direction), "position": JSONValue(position.frames),
-        "digit": .string(String(Character(Unicode.Scalar(digit)))), "milliseconds": JSONValue(milliseconds),
-      ]
+      var message = AudioForkDialect.marker("dtmf", direction, position)
+      message.add("digit", String(Character(Unicode.Scalar(digit))))
+      message.add("milliseconds", milliseconds)
+      return .text(message.encoded)
     }
-    return .text(value.encoded)
   }
 
-  private static func word(_ direction: Direction) -> JSONValue { direction == .in ? "in" : "out" }
+  /// The members that every marker begins with.
+  private static func marker(_ type: String, _ direction: Direction, _ position: Position) -> JSONObject {
+    var message = JSONObject(type: type)
+    message.add("direction", direction == .in ? "in" : "out")
+    message.add("position", position.frames)
+    return message
+  }
 
   package func message(text: String) -> DialectMessage {
-    let value: JSONValue = ["type": "text", "text": .string(text)]
-    return .text(value.encoded)
+    var message = JSONObject(type: "text")
+    message.add("text", text)
+    return .text(message.encoded)
   }
 
   package func understand(_ text: String) -> ServerMessage {
@@ -113,7 +123,9 @@ package struct AudioForkDialect: Dialect {
   }
 
   package func ending(_ stream: StreamDescription, position: Position, reason: String) -> [DialectMessage] {
-    let stop: JSONValue = ["type": "stop", "position": JSONValue(position.frames), "reason": .string(reason)]
+    var stop = JSONObject(type: "stop")
+    stop.add("position", position.frames)
+    stop.add("reason", reason)
     return [.text(stop.encoded)]
   }
 }

@@ -5,9 +5,9 @@ package import AudioForkOptions
 /// `w(raw)`, the default: binary messages of s16le samples and nothing else, so that servers written for the original
 /// AudioFork work unchanged. What there is to say about the call stands in the request's headers.
 package struct RawDialect: Dialect {
-  private let encoding: WireEncoding
+  private let encoding: SampleEncoding
 
-  package init(encoding: WireEncoding = .linear) { self.encoding = encoding }
+  package init(encoding: SampleEncoding = .linear) { self.encoding = encoding }
 
   /// The original offers `echo`; servers may rely on it.
   package var subprotocols: [String] { ["echo"] }
@@ -31,18 +31,8 @@ package struct RawDialect: Dialect {
     return headers
   }
 
-  /// RFC 3986's unreserved characters stay.
   private func queryEscaped(_ bytes: Bytes) -> String {
-    let digits = Array("0123456789ABCDEF".utf8)
-    var escaped: [UInt8] = []
-    for byte in bytes {
-      switch byte {
-      case 48...57, 65...90, 97...122, UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
-        escaped.append(byte)
-      default: escaped += [UInt8(ascii: "%"), digits[Int(byte &>> 4)], digits[Int(byte & 15)]]
-      }
-    }
-    return String(decoding: escaped, as: UTF8.self)
+    String(decoding: percentEncoded(bytes, keeping: EndpointURL.isUnreserved), as: UTF8.self)
   }
 
   package var needsSubprotocol: Bool { false }
@@ -63,7 +53,7 @@ package struct RawDialect: Dialect {
   package func ending(_ stream: StreamDescription, position: Position, reason: String) -> [DialectMessage] { [] }
 }
 
-extension WireEncoding {
+extension SampleEncoding {
   /// Appends samples as they go over the wire.
   func append(_ samples: [Int16], to message: inout [UInt8]) {
     message.reserveCapacity(message.count + samples.count * bytesPerSample)

@@ -34,17 +34,14 @@ package struct CursorRecord: Equatable, Sendable {
   /// checksum.
   package func encode() -> [UInt8] {
     var encoded: [UInt8] = [CursorRecord.version]
-    func append(_ number: UInt64) {
-      for shift in stride(from: 0 as UInt64, to: 64, by: 8) {
-        encoded.append(UInt8(truncatingIfNeeded: number &>> shift))
-      }
+    for number in [UInt64(bitPattern: completedAt.nanoseconds), connections, bytes, textsDropped, gaps, skipped, ponged] {
+      encoded.append(number: number)
     }
-    for number in [UInt64(bitPattern: completedAt.nanoseconds), connections, bytes, textsDropped, gaps, skipped, ponged] { append(number) }
     for gaps in [reportedIn, reportedOut] {
       encoded.append(UInt8(clamping: gaps.ranges.count))
       for range in gaps.ranges {
-        append(range.lowerBound)
-        append(range.upperBound)
+        encoded.append(number: range.lowerBound)
+        encoded.append(number: range.upperBound)
       }
     }
     if let checkpoint { encoded += checkpoint.encode() }
@@ -53,12 +50,12 @@ package struct CursorRecord: Equatable, Sendable {
 
   /// Nil for bytes that `encode` cannot have written: the fork then starts anew from what the ring holds.
   package init?(decoding bytes: [UInt8]) {
-    var rest = bytes[...]
-    guard rest.popFirst() == CursorRecord.version, let completed = CursorRecord.number(&rest),
-      let connections = CursorRecord.number(&rest), let count = CursorRecord.number(&rest),
-      let dropped = CursorRecord.number(&rest), let gaps = CursorRecord.number(&rest),
-      let skipped = CursorRecord.number(&rest), let ponged = CursorRecord.number(&rest), let gapsIn = CursorRecord.gaps(&rest),
-      let gapsOut = CursorRecord.gaps(&rest)
+    var reader = ByteReader(bytes)
+    guard reader.nextByte() == CursorRecord.version, let completed = reader.nextNumber(),
+      let connections = reader.nextNumber(), let count = reader.nextNumber(),
+      let dropped = reader.nextNumber(), let gaps = reader.nextNumber(),
+      let skipped = reader.nextNumber(), let ponged = reader.nextNumber(), let gapsIn = CursorRecord.gaps(&reader),
+      let gapsOut = CursorRecord.gaps(&reader)
     else { return nil }
     completedAt = StreamTime(nanoseconds: Int64(bitPattern: completed))
     guard completedAt >= .zero, completedAt <= RenderLimit.timeMax else { return nil }
@@ -70,25 +67,20 @@ package struct CursorRecord: Equatable, Sendable {
     self.ponged = ponged
     reportedIn = gapsIn
     reportedOut = gapsOut
-    if !rest.isEmpty {
-      guard let checkpoint = Checkpoint(decoding: Array(rest)), skipped <= checkpoint.counters.rendered else { return nil }
+    if !reader.isAtEnd {
+      guard let checkpoint = try? Checkpoint(decoding: reader.rest), skipped <= checkpoint.counters.rendered
+      else { return nil }
       self.checkpoint = checkpoint
     } else if skipped > 0 {
       return nil
     }
   }
 
-  private static func number(_ rest: inout ArraySlice<UInt8>) -> UInt64? {
-    guard rest.count >= 8 else { return nil }
-    defer { rest = rest.dropFirst(8) }
-    return rest.prefix(8).reversed().reduce(0) { $0 &<< 8 | UInt64($1) }
-  }
-
-  private static func gaps(_ rest: inout ArraySlice<UInt8>) -> ReportedGaps? {
-    guard let count = rest.popFirst(), Int(count) <= ReportedGaps.rangesMax else { return nil }
+  private static func gaps(_ reader: inout ByteReader) -> ReportedGaps? {
+    guard let count = reader.nextByte(), Int(count) <= ReportedGaps.rangesMax else { return nil }
     var ranges: [Range<UInt64>] = []
     for _ in 0..<count {
-      guard let lower = number(&rest), let upper = number(&rest), lower < upper else { return nil }
+      guard let lower = reader.nextNumber(), let upper = reader.nextNumber(), lower < upper else { return nil }
       ranges.append(lower..<upper)
     }
     return ReportedGaps(ranges)

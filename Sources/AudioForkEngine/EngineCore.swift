@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkLink
+package import AudioForkOptions
 internal import AudioForkWebSocket
 package import NIOCore
 
@@ -54,6 +56,8 @@ package final class EngineCore {
   private var endedForks: Set<String> = []
   /// Rows since HELLO, until the table is whole; nil afterwards.
   private var announced: Set<String>? = []
+  /// The engine-wide settings in force; the module sends them behind its HELLO and after a reload.
+  package private(set) var settings = EngineSettings()
   private var isModuleGone = false
   private var stopping: EngineExit?
   private var beats = false
@@ -107,6 +111,7 @@ package final class EngineCore {
     case .tableEnd: tableEnded()
     case .forget(let id): forget(id)
     case .sendText(let id, let text): sendText(text, to: id)
+    case .settings(let lines): settings = EngineSettings(lines: lines)
     case .unknown: break
     }
   }
@@ -137,11 +142,11 @@ package final class EngineCore {
 
   private func greeted(_ version: String, _ protocolVersion: UInt64) {
     announced = []
-    guard protocolVersion != 1 else { return }
+    guard protocolVersion != LinkProtocol.version else { return }
     output.send(
       .log(
         .warning, id: nil,
-        text: "the module (\(version)) speaks version \(protocolVersion) of the link, this engine version 1: "
+        text: "the module (\(version)) speaks version \(protocolVersion) of the link, this engine version \(LinkProtocol.version): "
           + "install module and engine of the same release"))
   }
 

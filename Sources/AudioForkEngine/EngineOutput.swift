@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkLink
 package import NIOCore
 
 /// Where the engine's messages go: the link, or a test. Called from every event loop.
@@ -24,15 +25,15 @@ package struct LinkOutput: EngineOutput {
     // A module that does not read must not become our memory. What is lost here is replaced by what comes next.
     case .state, .log, .gap, .text: guard channel.isWritable else { return false }
     // There is never more than one heartbeat on its way (`EngineCore.beat`).
-    case .ready, .ended, .heartbeat: break
+    case .ready, .ended, .heartbeat, .unknown: break
     }
-    channel.writeAndFlush(message.encode(), promise: nil)
+    channel.writeAndFlush(ByteBuffer(bytes: message.encoded), promise: nil)
     return true
   }
 
   package func send(_ message: EngineMessage, then work: @escaping @Sendable () -> Void) {
     // Written is what the kernel has: the module reads it even when we are dead by then. Nor is anything left to wait for
     // where the link is gone.
-    channel.writeAndFlush(message.encode()).whenComplete { _ in work() }
+    channel.writeAndFlush(ByteBuffer(bytes: message.encoded)).whenComplete { _ in work() }
   }
 }

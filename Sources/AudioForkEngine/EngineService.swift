@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkCore
+internal import AudioForkLink
 package import AudioForkWebSocket
 internal import CAudioForkABI
 internal import CAudioForkProcess
@@ -67,8 +68,8 @@ package struct EngineService {
     output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
     do {
       try await first.submit {
-        try channel.pipeline.syncOperations.addHandlers(
-          [ByteToMessageHandler(LinkDecoder()), LinkHandler(made.core.value)])
+        try channel.pipeline.syncOperations.addHandler(
+          LinkHandler(made.core.value))
       }.get()
       try await channel.setOption(.autoRead, value: true).get()
       channel.read()
@@ -154,15 +155,27 @@ package struct EngineService {
   }
 }
 
-/// The link's end of the pipeline: hands messages to the core, and the link's end.
+/// The end of the link's pipeline: hands the core the module's messages, and the end of the link.
 final class LinkHandler: ChannelInboundHandler {
-  typealias InboundIn = ModuleMessage
+  typealias InboundIn = ByteBuffer
 
   private let core: EngineCore
+  private var parser = LinkParser()
+  /// The stream cannot be followed any more.
+  private var isBroken = false
 
   init(_ core: EngineCore) { self.core = core }
 
-  func channelRead(context: ChannelHandlerContext, data: NIOAny) { core.handle(Self.unwrapInboundIn(data)) }
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !isBroken else { return }
+    parser.append(Self.unwrapInboundIn(data).readableBytesView)
+    do throws(LinkError) {
+      while let message = try parser.next() { core.handle(try ModuleMessage(message)) }
+    } catch {
+      isBroken = true
+      core.linkBroke(error.description)
+    }
+  }
 
   /// The module shut its side down but may still listen: it is not kept waiting for longer than the drain takes.
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -175,11 +188,6 @@ final class LinkHandler: ChannelInboundHandler {
     context.fireChannelInactive()
   }
 
-  func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    switch error {
-    case let error as LinkError: core.linkBroke(error.description)
-    // A socket that fails is a module that is gone.
-    default: core.moduleGone()
-    }
-  }
+  /// A socket that fails is a module that is gone.
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { core.moduleGone() }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkCore
 internal import AudioForkDialects
+internal import AudioForkLink
 internal import AudioForkOptions
 internal import AudioForkRing
 internal import AudioForkWebSocket
@@ -119,7 +120,8 @@ struct ForkFacts {
     _ facts: RingFacts, id: String, epoch: StreamEpoch, secret: (UInt64, UInt64)
   ) throws(ForkFailure) {
     do throws(OptionError) {
-      options = try ForkFacts.options(facts)
+      options = try ForkSettings.resolve(facts.settings.texts)
+      try options.check()
     } catch {
       throw ForkFailure(reason: "options: \(String(decoding: error.message, as: UTF8.self))")
     }
@@ -144,26 +146,6 @@ struct ForkFacts {
   private static func hexadecimal(_ word: UInt64) -> String {
     let digits = String(word, radix: 16)
     return String(repeating: "0", count: 16 - digits.utf8.count) + digits
-  }
-
-  /// Does what the module did with the same words: URLs, the profile's settings, then the options.
-  private static func options(_ facts: RingFacts) throws(OptionError) -> ForkOptions {
-    var options = ForkOptions()
-    for url in facts.urls { options.endpoints.append(try EndpointURL.parse(url)) }
-    for setting in facts.settings {
-      guard let sign = firstIndex(of: UInt8(ascii: "="), in: setting),
-        let key = ProfileKey.named(slice(setting, 0, sign))
-      else { continue }  // of a later release
-      try options.apply(key, slice(setting, sign &+ 1, setting.count))
-    }
-    try options.apply(options: facts.options)
-    for given in facts.evaluatedOptions {
-      guard let letter = given.first else { continue }
-      // One that is not known is of a later release.
-      _ = options.apply(evaluated: EvaluatedOption(letter: letter, argument: slice(given, 1, given.count)))
-    }
-    try options.check()
-    return options
   }
 
   /// What is said on the wire.
@@ -205,6 +187,14 @@ struct ForkFacts {
   /// Between two pings for a server that cannot stand more. What they confirm has to be in the ring until then.
   var sparsePingInterval: Nanoseconds {
     min(max(.milliseconds(Int64(options.bufferSeconds) * 250), PingBarrier.interval), PingTolerance.sparseInterval)
+  }
+
+  /// The numbers by which delivery is decided.
+  var delivery: DeliveryController.Settings {
+    DeliveryController.Settings(
+      rate: SampleRate(hertz: stream.rateHertz), acknowledgement: stream.acknowledgement, silenceMax: silenceMax,
+      // The ring is about to overwrite what waits. A spool keeps it for longer.
+      unansweredMax: spool == nil ? silenceMax : PingBarrier.deadAfter, sparseInterval: sparsePingInterval)
   }
 
   func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {

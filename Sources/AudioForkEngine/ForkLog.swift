@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
+package import AudioForkLink
 internal import AudioForkOptions
 
 /// What Asterisk's log gets to read about one fork. Holds to its promises: nothing in a fork's normal life is a

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkCore
+internal import AudioForkLink
 internal import AudioForkWebSocket
 internal import NIOCore
 
 /// The forks of one event loop and the tick that moves them. Confined to that loop.
+///
+/// A tick has three phases, each for all forks whose turn it is:
+///  1. *Prefetch*: has the processor fetch what the next forks need, a few forks ahead of
+///  2. *render*: makes messages of what each ring has got, and leaves them with the connections.
+///  3. *Flush*: sends them, one system call for each connection, and looks whether servers live and what is confirmed. The
+///     messages of all forks leave one behind the other: the kernel's code stays warm, and a receiver on this machine need
+///     not be woken for each.
 ///
 /// A loop without forks has no timer.
 final class ForkLoop {
@@ -30,7 +38,7 @@ final class ForkLoop {
   private let output: any EngineOutput
   private let context: EngineContext
   private let onEnd: @Sendable (String) -> Void
-  private var runners: [ForkSession] = []
+  private var sessions: [ForkSession] = []
   /// Where each stands among them.
   private var places: [String: Int] = [:]
   /// A fork whose files cannot be opened at the moment: another engine still holds the cursor, or the system lacks
@@ -100,7 +108,7 @@ final class ForkLoop {
 
   /// What is in the fork's ring is all there will be.
   func orphan(_ id: String) {
-    runner(id)?.orphan()
+    session(id)?.orphan()
     guard pending[id]?.isOrphaned == false else { return }
     pending[id]?.isOrphaned = true
     pending[id]?.deadline = .now + ForkLoop.openWait
@@ -109,15 +117,15 @@ final class ForkLoop {
   /// The module is gone: so it is with every fork.
   func orphanAll() {
     isOrphaned = true
-    for runner in runners { runner.orphan() }
+    for session in sessions { session.orphan() }
     for id in pending.keys { orphan(id) }
   }
 
   /// Drops the fork and its files.
   func forget(_ id: String) {
     pulse.beginJob()
-    if let runner = runner(id) {
-      runner.forget()
+    if let session = session(id) {
+      session.forget()
     } else {
       if pending.removeValue(forKey: id) != nil { onEnd(id) }
       ForkFiles(directory: directory, id: id).unlink()
@@ -126,7 +134,7 @@ final class ForkLoop {
 
   /// A text for the fork's server. One for a fork that is not there any more is for nobody.
   func sendText(_ text: [UInt8], to id: String) {
-    if let runner = runner(id) { return runner.sendText(text) }
+    if let session = session(id) { return session.sendText(text) }
     guard pending[id] != nil else { return }
     output.send(
       .log(.warning, id: id, text: "AudioFork \(id): there is no connection; a text for the server is not sent"))
@@ -135,14 +143,14 @@ final class ForkLoop {
   /// Saves every cursor and leaves every connection.
   func shutdown() {
     isStopping = true
-    for runner in runners { runner.shutdown() }
+    for session in sessions { session.shutdown() }
     // Their files stay as they are: the next engine opens them.
     let waiting = pending.keys
     pending = [:]
     for id in waiting { onEnd(id) }
   }
 
-  private func runner(_ id: String) -> ForkSession? { places[id].map { runners[$0] } }
+  private func session(_ id: String) -> ForkSession? { places[id].map { sessions[$0] } }
 
   private func open(_ id: String) {
     guard let waiting = pending[id], !isStopping else { return }
@@ -154,15 +162,16 @@ final class ForkLoop {
   private func open(_ id: String, _ waiting: Pending, _ files: ForkFiles) {
     do throws(ForkFailure) {
       try files.checkCrashes()
-      let runner = try ForkSession(id: id, files: files, isAdopted: waiting.isAdopted, loop: loop, scratch: scratch, turns: turns, output: output, context: context) { [weak self] in
-        self?.ended($0)
-      }
+      let session = try ForkSession(
+        id: id, files: files, isAdopted: waiting.isAdopted, loop: loop, scratch: scratch, turns: turns, output: output,
+        context: context
+      ) { [weak self] in self?.ended($0) }
       pending.removeValue(forKey: id)
-      places[id] = runners.count
-      runners.append(runner)
-      put(runner, in: 1)
-      if waiting.isOrphaned { runner.orphan() }
-      runner.start()
+      places[id] = sessions.count
+      sessions.append(session)
+      put(session, in: 1)
+      if waiting.isOrphaned { session.orphan() }
+      session.start()
       startTicking()
     } catch {
       if retry(id, waiting, error) { return }
@@ -202,13 +211,13 @@ final class ForkLoop {
     return true
   }
 
-  private func ended(_ runner: ForkSession) {
+  private func ended(_ session: ForkSession) {
     // The last one takes its place: thousands may end in a second, and none of them moves all the others.
-    if let place = places.removeValue(forKey: runner.id), let last = runners.popLast(), last !== runner {
-      runners[place] = last
+    if let place = places.removeValue(forKey: session.id), let last = sessions.popLast(), last !== session {
+      sessions[place] = last
       places[last.id] = place
     }
-    onEnd(runner.id)
+    onEnd(session.id)
   }
 
   // MARK: - Tick
@@ -228,7 +237,7 @@ final class ForkLoop {
   }
 
   private func tick() {
-    guard !runners.isEmpty || turns.hasWaiting else {
+    guard !sessions.isEmpty || turns.hasWaiting else {
       ticks = false
       // Those that have ended since; there may be no other fork for days.
       for place in wheel.indices { wheel[place] = [] }
@@ -236,7 +245,7 @@ final class ForkLoop {
     }
     // After a stall no ticks are made up for: this one sees all that came meanwhile.
     let missed = min(max(0, (MonotonicTime.now - nextTick) / ForkLoop.tickLength) &+ missedTicks, Int64(wheel.count))
-    let share = min(max(ForkLoop.blocksPerTick / max(runners.count, 1), ForkLoop.blocksPerForkMin), ForkLoop.blocksPerForkMax)
+    let share = min(max(ForkLoop.blocksPerTick / max(sessions.count, 1), ForkLoop.blocksPerForkMin), ForkLoop.blocksPerForkMax)
     for _ in 0...missed { look(share) }
     // Behind the audio, which is never late because of what servers say.
     turns.begin()
@@ -255,29 +264,29 @@ final class ForkLoop {
     turn &+= 1
     swap(&due, &wheel[place(turn)])
     let began = MonotonicTime.now
-    for (index, runner) in due.enumerated() where !runner.isOver {
-      fetch(behind: index)
+    for (index, session) in due.enumerated() where !session.isOver {
+      prefetch(behind: index)
       pulse.beginJob()
-      runner.tick(now: .now, blocksMax: share)
+      session.render(now: .now, blocksMax: share)
     }
-    for runner in due where !runner.isOver {
-      runner.sendMessages(now: .now)
-      guard !runner.isOver else { continue }
-      let rest = (runner.nextLook - began + ForkLoop.slack + ForkLoop.tickLength - Nanoseconds(1)) / ForkLoop.tickLength
-      put(runner, in: min(max(rest, 1), ForkLoop.restMax))
+    for session in due where !session.isOver {
+      session.flush(now: .now)
+      guard !session.isOver else { continue }
+      let rest = (session.nextLook - began + ForkLoop.slack + ForkLoop.tickLength - Nanoseconds(1)) / ForkLoop.tickLength
+      put(session, in: min(max(rest, 1), ForkLoop.restMax))
     }
     due.removeAll(keepingCapacity: true)
   }
 
   /// Has the processor fetch what the next forks' turns need: 20 ms after the last one it is in no cache any more, and what
   /// the ring has got meanwhile is in another processor's. In steps, since each finds in memory where the next one is.
-  private func fetch(behind index: Int) {
-    if index + 6 < due.count { due[index + 6].fetchSelf() }
-    if index + 4 < due.count { due[index + 4].fetchParts() }
-    if index + 2 < due.count { due[index + 2].fetchAudio() }
+  private func prefetch(behind index: Int) {
+    if index + 6 < due.count { due[index + 6].prefetchSelf() }
+    if index + 4 < due.count { due[index + 4].prefetchParts() }
+    if index + 2 < due.count { due[index + 2].prefetchAudio() }
   }
 
-  private func put(_ runner: ForkSession, in ticks: Int64) { wheel[place(turn &+ ticks)].append(runner) }
+  private func put(_ session: ForkSession, in ticks: Int64) { wheel[place(turn &+ ticks)].append(session) }
 
   private func place(_ turn: Int64) -> Int { Int(turn % Int64(wheel.count)) }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
+package import AudioForkLink
 
 /// Limits of one fork's delivery.
 package struct ForkLimits: Sendable, Equatable {
@@ -84,12 +85,7 @@ package enum ForkAction: Equatable, Sendable {
   case end(ForkEnding)
 }
 
-/// The states as the control link and the CLI name them.
-package enum ForkStateName: String, Sendable, CaseIterable {
-  case connecting, streaming, waiting, draining, ended
-}
-
-/// What a fork does next (DESIGN §4): without I/O, clock and randomness are arguments.
+/// What a fork does next: without I/O, clock and randomness are arguments.
 package struct ForkStateMachine: Sendable {
   /// A time without a good connection.
   package struct Outage: Hashable, Sendable {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
 
-/// Whether a server that pongs ends its connections because there are too many pings: some services count control frames.
-/// Of one endpoint, over all its connections; without I/O and clock.
+/// Finds out whether a server that answers pings ends its connections because there are too many: some services count
+/// control frames. Of one endpoint, over all its connections; no I/O and no clock.
 ///
-/// A Close with 1008 (policy violation) twice in a row tells it. Any other break tells it only when three connections in a
+/// A Close with 1008 (policy violation) twice in a row proves it. Any other end proves it only when three connections in a
 /// row ended at the same count of pings, and not at a small one: chance does not do that.
 package struct PingTolerance: Sendable {
   /// Between two pings for a server that cannot stand more: less than the two seconds that may be in flight.
@@ -34,7 +34,7 @@ package struct PingTolerance: Sendable {
 
   /// A connection ended on which the server has ponged. `pings`: how many it was sent; `isPolicy`: by the server's Close with
   /// 1008. Returns whether that makes it sparse from now on, which is so once.
-  package mutating func broke(pings: Int, isPolicy: Bool, now: MonotonicTime) -> Bool {
+  package mutating func connectionEnded(pings: Int, isPolicy: Bool, now: MonotonicTime) -> Bool {
     guard !isSparse else { return false }
     var next = Break(pings: pings, isPolicy: isPolicy, at: now, row: 1)
     if let last, now - last.at <= PingTolerance.window, isAlike(last, next) { next.row = last.row + 1 }

@@ -59,13 +59,4 @@ package struct ServerTexts: Sendable {
     guard let last = droppedAt else { return true }
     return now - last >= ServerTexts.spell
   }
-
-  /// The beginning of a text that fits, ending with a whole character.
-  package static func cut(_ text: [UInt8], to bytesMax: Int = ServerTexts.bytesMax) -> [UInt8] {
-    guard text.count > bytesMax else { return text }
-    var end = bytesMax
-    // A byte 10xxxxxx goes on with the character before it.
-    while end > 0, text[end] & 0xC0 == 0x80 { end -= 1 }
-    return Array(text[..<end])
-  }
 }

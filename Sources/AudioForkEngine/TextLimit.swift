@@ -31,8 +31,10 @@ package struct TextLimit: Sendable {
 }
 
 /// The limit as all loops share it. Asked for no more than 50 texts a second and fork.
-final class ModuleTexts: Sendable {
+package final class ModuleTexts: Sendable {
   private let limit = NIOLockedValueBox(TextLimit())
 
-  func admit(now: MonotonicTime, recent: Int64) -> Bool { limit.withLockedValue { $0.admit(now: now, recent: recent) } }
+  package init() {}
+
+  package func admit(now: MonotonicTime, recent: Int64) -> Bool { limit.withLockedValue { $0.admit(now: now, recent: recent) } }
 }

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkTap
+package import AudioForkLink
 package import AudioForkTestKit
-package import CAudioForkABI
-internal import Glibc
+package import Glibc
 internal import Testing
 
 /// The engine as the module starts it: a process at the other end of a socketpair on descriptor 3.
 package final class SpawnedEngine {
-  package let process: pid_t
+  private let child: ChildProcess
   private var link: CInt
   private var parser = LinkParser()
   package private(set) var messages: [LinkMessage] = []
-  private var status: CInt?
+  package var process: pid_t { child.identifier }
 
   /// A product beside the test bundle.
   private static func executable(_ name: String) -> String {
@@ -36,46 +35,22 @@ package final class SpawnedEngine {
       setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &linkBufferBytes, socklen_t(MemoryLayout<CInt>.size))
     }
     let words = ["audiofork", "engine", "--link", "3", "--directory", directory.path]
-    process = try SpawnedEngine.spawn(
-      words, program: SpawnedEngine.executable(program), link: pair[1], user: user, libraries: libraries)
-    close(pair[1])
-  }
-
-  deinit {
-    if link >= 0 { close(link) }
-    if status == nil {
-      kill(process, SIGKILL)
-      var status: CInt = 0
-      waitpid(process, &status, 0)
-    }
-  }
-
-  private static func spawn(
-    _ words: [String], program executable: String, link: CInt, user: Int?, libraries: String?
-  ) throws -> pid_t {
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0)
-    posix_spawn_file_actions_adddup2(&actions, 0, 1)
-    posix_spawn_file_actions_adddup2(&actions, 0, 2)
-    posix_spawn_file_actions_adddup2(&actions, link, 3)
-    // As a careless parent would leave it behind: the engine has to close it.
-    posix_spawn_file_actions_adddup2(&actions, link, 9)
     // "exec -a" keeps the name under which the module starts it.
+    let executable = SpawnedEngine.executable(program)
     let wrapped = user.map {
-      ["setpriv", "--reuid", "\($0)", "--clear-groups", "bash", "-c", #"exec -a "$0" "$@""#, words[0], executable]
-        + words.dropFirst()
+      ["--reuid", "\($0)", "--clear-groups", "bash", "-c", #"exec -a "$0" "$@""#, words[0], executable] + words.dropFirst()
     }
-    let arguments = (wrapped ?? words).map { strdup($0) } + [nil]
-    let settings = ["PATH=/usr/bin:/bin", "SWIFT_BACKTRACE=enable=no"] + (libraries.map { ["LD_LIBRARY_PATH=\($0)"] } ?? [])
-    let environment = settings.map { strdup($0) } + [nil]
-    defer { for text in arguments + environment { free(text) } }
-    var process: pid_t = 0
-    let program = user == nil ? executable : "/usr/bin/setpriv"
-    try #require(posix_spawn(&process, program, &actions, nil, arguments, environment) == 0, "\(program)")
-    return process
+    var environment = ["PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"]
+    if let libraries { environment["LD_LIBRARY_PATH"] = libraries }
+    defer { close(pair[1]) }
+    child = try ChildProcess(
+      wrapped == nil ? executable : "/usr/bin/setpriv", wrapped ?? Array(words.dropFirst()),
+      name: wrapped == nil ? words[0] : nil, environment: .only(environment),
+      // 9 as a careless parent would leave it behind: the engine has to close it.
+      descriptors: [3: pair[1], 9: pair[1]], output: .discarded)
   }
+
+  deinit { if link >= 0 { close(link) } }
 
   package func send(_ bytes: [UInt8]) {
     var done = 0
@@ -94,22 +69,21 @@ package final class SpawnedEngine {
       let count = recv(link, &buffer, buffer.count, CInt(MSG_DONTWAIT))
       if count == 0 { return false }
       guard count > 0 else { return errno == EAGAIN }
-      buffer.prefix(count).withUnsafeBytes { parser.append($0) }
-      while let message = parser.next() { messages.append(message) }
+      parser.append(buffer.prefix(count))
+      while let message = try? parser.next() { messages.append(message) }
     }
   }
 
-  package func has(_ type: af_link_type) -> Bool {
+  package func has(_ kind: LinkMessageKind) -> Bool {
     receive()
-    return messages.contains { UInt32($0.type) == type.rawValue }
+    return messages.contains { $0.kind == kind }
   }
 
-  package func text(_ type: af_link_type, _ field: af_field) -> String? {
-    guard let message = messages.first(where: { UInt32($0.type) == type.rawValue }) else { return nil }
-    return message.text(UInt16(field.rawValue)).map { String(decoding: $0, as: UTF8.self) }
+  package func text(_ kind: LinkMessageKind, _ field: LinkField) -> String? {
+    messages.first { $0.kind == kind }.flatMap { $0.fields.text(field) }
   }
 
-  package func signal(_ number: CInt) { kill(process, number) }
+  package func signal(_ number: CInt) { child.signal(number) }
 
   /// As Asterisk's death: nobody is there any more.
   package func closeLink() {
@@ -121,17 +95,10 @@ package final class SpawnedEngine {
   package func shutdownLink() { shutdown(link, CInt(SHUT_WR)) }
 
   /// Whether its end left a core file behind. Valid once `exitStatus` is there.
-  package private(set) var hasDumpedCore = false
+  package var hasDumpedCore: Bool { child.hasDumpedCore }
 
   /// The exit status, 128 + n after signal n; nil while it runs.
-  package var exitStatus: CInt? {
-    if let status { return status }
-    var word: CInt = 0
-    guard waitpid(process, &word, WNOHANG) == process else { return nil }
-    status = word & 0x7F == 0 ? word >> 8 & 0xFF : 128 + (word & 0x7F)
-    hasDumpedCore = word & 0x7F != 0 && word & 0x80 != 0
-    return status
-  }
+  package var exitStatus: CInt? { child.exitStatus }
 
   /// The beginning of a file of /proc about the process.
   package func file(_ name: String) -> [UInt8] {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
+internal import AudioForkLink
 internal import AudioForkTap
 package import AudioForkTestKit
 internal import CAudioForkABI
@@ -33,15 +34,15 @@ package final class TestCall {
     self.phase = phase
     epoch = af_now_ns() - age
     var fields = FieldWriter()
-    fields.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
-    for url in [url] + furtherURLs { fields.append(UInt16(AF_FIELD_URL.rawValue), Array(url.utf8)) }
-    for setting in settings { fields.append(UInt16(AF_FIELD_SETTING.rawValue), Array(setting.utf8)) }
-    fields.append(UInt16(AF_FIELD_OPTIONS.rawValue), Array(options.utf8))
-    fields.append(UInt16(AF_FIELD_CHANNEL.rawValue), Array("PJSIP/alice-00000001".utf8))
-    fields.append(UInt16(AF_FIELD_UNIQUEID.rawValue), Array("1700000000.1".utf8))
-    fields.append(UInt16(AF_FIELD_LINKEDID.rawValue), Array("1700000000.0".utf8))
-    fields.append(UInt16(AF_FIELD_RATE.rawValue), number: 8000)
-    fields.append(UInt16(AF_FIELD_DRAIN.rawValue), number: drainSeconds)
+    fields.append(.id, Array(id.utf8))
+    for url in [url] + furtherURLs { fields.append(.url, Array(url.utf8)) }
+    for setting in settings { fields.append(.setting, Array(setting.utf8)) }
+    fields.append(.options, Array(options.utf8))
+    fields.append(.channel, Array("PJSIP/alice-00000001".utf8))
+    fields.append(.uniqueID, Array("1700000000.1".utf8))
+    fields.append(.linkedID, Array("1700000000.0".utf8))
+    fields.append(.rate, number: 8000)
+    fields.append(.drain, number: drainSeconds)
     tap = .allocate(capacity: 1)
     tap.initialize(to: af_tap())
     let failure = createRing(

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkCore
 package import AudioForkEngine
+package import AudioForkLink
 package import AudioForkTestKit
 package import AudioForkWebSocket
 internal import NIOConcurrencyHelpers
 package import NIOCore
 internal import NIOPosix
-internal import Testing
+package import Testing
 
 /// The engine inside the test's process: its core on real event loops, without a link.
 package final class TestEngine: Sendable {
@@ -18,7 +19,7 @@ package final class TestEngine: Sendable {
       switch message {
       case .state, .log, .gap, .text: guard reads.withLockedValue({ $0 }) else { return false }
       case .ready, .ended: break
-      case .heartbeat: return true
+      case .heartbeat, .unknown: return true
       }
       messages.withLockedValue { $0.append(message) }
       return true
@@ -80,6 +81,14 @@ package final class TestEngine: Sendable {
     return nil
   }
 
+  /// The fork's end, awaited.
+  package func end(
+    of id: String = "af-test-1", within seconds: Double = 20, sourceLocation: SourceLocation = #_sourceLocation
+  ) async throws -> (reason: String, counters: ForkCounters) {
+    try await eventually(within: seconds, "\(id) ends", sourceLocation: sourceLocation) { ended(id) != nil }
+    return try #require(ended(id), sourceLocation: sourceLocation)
+  }
+
   /// What the module was told about the fork's state, once a second and when it changed.
   package func reports(_ id: String) -> [(state: ForkStateName, endpoint: String, counters: ForkCounters)] {
     messages.compactMap {
@@ -89,7 +98,7 @@ package final class TestEngine: Sendable {
 
   /// The fork's gaps that the module was told.
   package func gaps(_ id: String) -> [Gap] {
-    messages.compactMap { if case .gap(id, let gap) = $0 { gap } else { nil } }
+    messages.compactMap { if case .gap(id, let gap) = $0 { Gap(gap) } else { nil } }
   }
 
   /// Whether the module reads its link.

@@ -132,8 +132,8 @@ extension ActionDefinition {
 package struct ForkFact: Sendable {
   package enum Value: Sendable {
     case channel, uniqueID, linkedID, id, url, endpoint, direction, format, state, reason, muted, duration, buffer
-    case position, confirmed, confirmation, captured, delivered, bytes, fill, gaps, lost, reconnects, lag, undelivered, skew
-    case dropped, response
+    case counter(Counter)
+    case confirmation, response
   }
   package let name: StaticString
   package let value: Value
@@ -141,7 +141,27 @@ package struct ForkFact: Sendable {
 }
 
 extension ForkFact {
-  package static let all: [ForkFact] = [
+  /// Every fact, in its order.
+  package static let all: [ForkFact] = facts + counters + [
+    ForkFact(name: "Response", value: .response, help: "The server's last text message, at most 4000 bytes of it.")
+  ]
+
+  /// The counters, and behind the confirmed position what it is based on.
+  private static var counters: [ForkFact] {
+    var facts = [ForkFact]()
+    for counter in Counter.listed {
+      let definition = counter.definition
+      facts.append(ForkFact(name: definition.name, value: .counter(counter), help: definition.help))
+      if counter == .confirmed { facts.append(confirmation) }
+    }
+    return facts
+  }
+
+  private static let confirmation = ForkFact(
+    name: "Confirmation", value: .confirmation,
+    help: "What that stands on: tcp (the kernel of the server's machine), pong (the server's WebSocket stack), app (the server's word, dialect audiofork), or none before the first connection.")
+
+  private static let facts: [ForkFact] = [
     ForkFact(name: "Channel", value: .channel, help: "Name of the channel."),
     ForkFact(name: "Uniqueid", value: .uniqueID, help: "The channel's unique id."),
     ForkFact(name: "Linkedid", value: .linkedID, help: "The unique id of the oldest channel that this one is linked with."),
@@ -161,29 +181,5 @@ extension ForkFact {
     ForkFact(
       name: "Buffer", value: .buffer,
       help: "Seconds of audio that the fork's ring holds at the channel's rate, with frames of 20 ms: at least what the settings ask for."),
-    ForkFact(name: "Position", value: .position, help: "Sample frames sent at the rate of the wire, fill included."),
-    ForkFact(name: "Confirmed", value: .confirmed, help: "The position up to which delivery is confirmed."),
-    ForkFact(
-      name: "Confirmation", value: .confirmation,
-      help: "What that stands on: tcp (the kernel of the server's machine), pong (the server's WebSocket stack), app (the server's word, dialect audiofork), or none before the first connection."),
-    ForkFact(name: "Captured", value: .captured, help: "Captured samples, summed over the directions."),
-    ForkFact(
-      name: "Delivered", value: .delivered,
-      help: "Of these, the samples whose delivery is confirmed. When the fork has ended, Delivered and Lost together are Captured."),
-    ForkFact(name: "Bytes", value: .bytes, help: "Bytes of audio written to connections, repeats included."),
-    ForkFact(
-      name: "Fill", value: .fill,
-      help: "Samples of fill in the position, summed over the directions: with two directions up to twice the position."),
-    ForkFact(name: "Gaps", value: .gaps, help: "Gaps: captured audio that did not reach the server in time."),
-    ForkFact(name: "Lost", value: .lost, help: "Captured samples in these gaps."),
-    ForkFact(name: "Reconnects", value: .reconnects, help: "Connections after the first."),
-    ForkFact(
-      name: "Lag", value: .lag,
-      help: "Milliseconds of captured audio not yet sent. It may exceed Buffer without a loss: where one direction is silent the ring holds more seconds. Lost tells what was lost."),
-    ForkFact(name: "Undelivered", value: .undelivered, help: "Milliseconds of captured audio not yet confirmed."),
-    ForkFact(
-      name: "Skew", value: .skew, help: "Milliseconds by which in is placed later than out, beyond their media times. Negative: earlier."),
-    ForkFact(name: "Dropped", value: .dropped, help: "Text messages of the server that were dropped: more than 50 in a second, or more than 500 from all servers together."),
-    ForkFact(name: "Response", value: .response, help: "The server's last text message, at most 4000 bytes of it."),
   ]
 }

@@ -5,9 +5,10 @@ package enum EventFieldKind: Sendable, Equatable {
   case channel, uniqueID, linkedID, forkID, server, direction
   case format, verification
   case state, reason
-  case position, confirmed, captured, delivered, fill, gaps, lost, reconnects, bytes, lag, undelivered, duration
+  case counter(Counter)
+  case duration
   case gapDirection, gapStart, gapCount, gapPosition
-  case response, responseLength, responseDropped
+  case response, responseLength
   case muteDirection, muteState
 }
 
@@ -47,9 +48,7 @@ extension EventDefinition {
       EventField(
         name: "Reason", kind: .reason,
         help: "Why it is waiting, or which translator is missing: a word, a colon, an explanation. Else empty."),
-    ] + counters + [
-      EventField(name: "Lag", kind: .lag, help: "Milliseconds of captured audio not yet sent.")
-    ])
+    ] + counters(.state))
 
   package static let response = EventDefinition(
     name: "AudioForkResponse", help: "The server has sent a text message.",
@@ -58,11 +57,8 @@ extension EventDefinition {
         name: "Response", kind: .response,
         help: "The text, at most 64 KiB of it. A backslash is written \\\\, a carriage return \\r, a line feed \\n, a tab \\t, another control character as a backslash and three octal digits."
       ),
-      EventField(name: "Length", kind: .responseLength, help: "Bytes of the whole text as the server sent it."),
-      EventField(
-        name: "Dropped", kind: .responseDropped,
-        help: "Texts of this fork's server that were dropped so far, because more than 50 came in a second, or more than 500 from all servers together."),
-    ])
+      EventField(name: "Length", kind: .responseLength, help: "Bytes of the whole text as the server sent it.")
+    ] + counters(.response))
 
   package static let gap = EventDefinition(
     name: "AudioForkGap", help: "Captured samples will be missing from the stream.",
@@ -92,7 +88,7 @@ extension EventDefinition {
       EventField(
         name: "Reason", kind: .reason,
         help: "Why: a word (done, server, unreachable, http, drain, forgotten, engine and others), a colon, an explanation.")
-    ] + counters + [
+    ] + counters(.stop) + [
       EventField(name: "Duration", kind: .duration, help: "Whole seconds from the fork's start to the end of capture.")
     ])
 
@@ -105,54 +101,9 @@ extension EventDefinition {
     EventField(name: "Direction", kind: .direction, help: "in, out, both or stereo."),
   ]
 
-  private static let counters: [EventField] = [
-    EventField(name: "Position", kind: .position, help: "Sample frames sent at the wire rate, fill included."),
-    EventField(name: "Confirmed", kind: .confirmed, help: "Position up to which delivery is confirmed."),
-    EventField(name: "Captured", kind: .captured, help: "Captured samples, summed over the directions."),
-    EventField(
-      name: "Delivered", kind: .delivered,
-      help: "Of these, the samples whose delivery is confirmed. In AudioForkStop, Delivered and Lost together are Captured."),
-    EventField(name: "Fill", kind: .fill, help: "Samples of fill, summed over the directions: with two directions up to twice the position."),
-    EventField(name: "Gaps", kind: .gaps, help: "How many gaps there are."),
-    EventField(name: "Lost", kind: .lost, help: "Captured samples in gaps."),
-    EventField(name: "Reconnects", kind: .reconnects, help: "Connections after the first."),
-    EventField(name: "Bytes", kind: .bytes, help: "Audio bytes written to sockets, repeats included."),
-    EventField(name: "Undelivered", kind: .undelivered, help: "Milliseconds of captured audio that are not confirmed."),
-  ]
-}
-
-/// Text from outside as it stands in an event and on the CLI: nothing in it can begin a new line or steer a terminal. A
-/// backslash is doubled; control characters, also C1 ones, and bytes that are no UTF-8 are written as in C, in octal
-/// where C has no letter for them.
-package func escaped(_ text: Bytes) -> Bytes {
-  var escaped = Bytes()
-  escaped.reserveCapacity(text.count)
-  var index = 0
-  while index < text.count {
-    let (count, isPrintable) = character(in: text, at: index)
-    for byte in slice(text, index, index &+ count) {
-      switch byte {
-      case UInt8(ascii: "\\"): escaped.append("\\\\")
-      case 9: escaped.append("\\t")
-      case 10: escaped.append("\\n")
-      case 13: escaped.append("\\r")
-      case _ where !isPrintable:
-        escaped.append(UInt8(ascii: "\\"))
-        escaped.append(48 &+ byte &>> 6)
-        escaped.append(48 &+ (byte &>> 3 & 7))
-        escaped.append(48 &+ (byte & 7))
-      default: escaped.append(byte)
-      }
+  private static func counters(_ event: CounterEvents) -> [EventField] {
+    Counter.carried(by: event).map { counter in
+      EventField(name: counter.definition.name, kind: .counter(counter), help: counter.definition.help)
     }
-    index &+= count
   }
-  return escaped
-}
-
-/// The text's beginning of at most `limit` bytes that does not end inside a UTF-8 character.
-package func cut(_ text: Bytes, to limit: Int) -> Bytes {
-  guard text.count > limit else { return text }
-  var end = max(limit, 0)
-  while end > 0, text[end] & 0xC0 == 0x80 { end &-= 1 }
-  return slice(text, 0, end)
 }

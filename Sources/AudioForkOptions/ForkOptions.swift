@@ -32,19 +32,6 @@ package enum ForkDirection: UInt8, Sendable, Equatable, CaseIterable {
   package var channelCount: Int { self == .stereo ? 2 : 1 }
 }
 
-/// What is said on the wire.
-package enum DialectName: UInt8, Sendable, Equatable, CaseIterable {
-  case raw, audiofork
-
-  /// The word in `w(…)`.
-  package var word: StaticString {
-    switch self {
-    case .raw: "raw"
-    case .audiofork: "audiofork"
-    }
-  }
-}
-
 /// What option T asks for.
 package enum TLSRequest: UInt8, Sendable, Equatable {
   case none, on, insecure

@@ -125,12 +125,12 @@ package struct ForkSources: Sendable {
     while let broken = options.brokenRule {
       let isMended =
         broken.yielding.contains { leaveOutEvaluated($0, because: broken) } || leaveOutDependent(on: broken)
-      guard isMended else { throw broken.error(options) }
+      guard isMended else { throw options.error(for: broken) }
     }
   }
 
-  /// Leaves evaluated texts of this kind out, the last one first, until the rule is not broken any more. Changes nothing
-  /// and returns false if it is still broken without all of them.
+  /// Leaves evaluated texts of this kind out, the last one first, until the rule is not broken any more. Changes
+  /// nothing and returns false if it is still broken without all of them.
   private mutating func leaveOutEvaluated(_ kind: SettingKind, because broken: OptionRule) -> Bool {
     var trial = self
     while trial.options.brokenRule == broken {
@@ -139,7 +139,7 @@ package struct ForkSources: Sendable {
         guard case .url(let url) = source.text else { return true }
         return (try? EndpointURL.parse(url))?.isSecure == false
       }
-      guard let index, trial.leaveOut(at: index, because: broken.reason) else { return false }
+      guard let index, trial.leaveOut(at: index, because: trial.options.reason(for: broken)) else { return false }
     }
     self = trial
     return true
@@ -147,10 +147,11 @@ package struct ForkSources: Sendable {
 
   /// Leaves out the texts that depend on an evaluated one (`OptionRule.needs`). Returns whether there were any.
   private mutating func leaveOutDependent(on broken: OptionRule) -> Bool {
-    guard let (needed, dependent) = broken.needs, needed.contains(where: { evaluatedKinds.contains($0) }) else { return false }
+    guard let (needed, dependent) = broken.needs, needed.contains(where: { evaluatedKinds.contains($0) })
+    else { return false }
     var isLeftOut = false
     while let index = sources.lastIndex(where: { $0.kind.map { dependent.contains($0) } ?? false }) {
-      guard leaveOut(at: index, because: broken.reason) else { return isLeftOut }
+      guard leaveOut(at: index, because: options.reason(for: broken)) else { return isLeftOut }
       isLeftOut = true
     }
     return isLeftOut
@@ -176,29 +177,20 @@ package struct ForkSources: Sendable {
   private mutating func leaveOut(at index: Int, because reason: Bytes) -> Bool {
     let source = sources[index]
     if case .url = source.text, options.endpoints.count < 2 { return false }
-    var alone = ForkOptions()
-    alone.apply(source)
+    let alone = ForkSources.resolved([source])
     var warnings = options.warnings
     warnings.removeAll { alone.warnings.contains($0) }
     var warning = source.shown
     warning.append(" is left out: ")
     warnings.append(warning + reason)
     sources.remove(at: index)
-    options = ForkOptions()
-    for source in sources { options.apply(source) }
+    options = ForkSources.resolved(sources)
     options.warnings = warnings
     return true
   }
-}
 
-extension ForkOptions {
-  /// Applies a text that was accepted before.
-  fileprivate mutating func apply(_ source: ForkSource) {
-    switch source.text {
-    case .url(let url): try? apply(url: url)
-    case .setting(let key, let value): try? apply(key, value)
-    case .options(let text): try? apply(options: text)
-    case .option(let option): _ = apply(evaluated: option)
-    }
+  /// The options that these sources make. Each has been accepted before.
+  private static func resolved(_ sources: [ForkSource]) -> ForkOptions {
+    (try? ForkSettings.resolve(sources.map { $0.text })) ?? ForkOptions()
   }
 }

@@ -3,6 +3,8 @@
 /// What a key of `[general]` stands for that a profile does not have.
 package enum GeneralKind: Sendable {
   case engine, runDirectory, allow, bufferTotal, stasis, commands, functions
+  /// One that the engine uses as a whole. The module only checks its value and sends it to the engine (`EngineSettings`).
+  case engineWide(EngineValue)
 }
 
 /// Who may give AudioFork a command.
@@ -33,6 +35,16 @@ package struct GeneralKey: Sendable {
   package let help: StaticString
   /// Whether several lines add up instead of the last one counting.
   package var isRepeatable = false
+
+  package init(
+    name: StaticString, kind: GeneralKind, form: StaticString, help: StaticString, isRepeatable: Bool = false
+  ) {
+    self.name = name
+    self.kind = kind
+    self.form = form
+    self.help = help
+    self.isRepeatable = isRepeatable
+  }
 }
 
 extension GeneralKey {

@@ -120,7 +120,9 @@ package let responseVariableMax = 4000
 /// One key of `AUDIOFORK(id,key)`.
 package struct FunctionKey: Sendable {
   package enum Value: Sendable {
-    case url, state, direction, format, duration, position, confirmed, bytes, fill, gaps, lost, reconnects, lag, response
+    case url, state, direction, format, duration
+    case counter(Counter)
+    case response
   }
   package let name: StaticString
   package let value: Value
@@ -138,16 +140,15 @@ extension FunctionKey {
     FunctionKey(name: "direction", value: .direction, help: "in, out, both or stereo, as option D."),
     FunctionKey(name: "format", value: .format, help: "The audio format on the wire, as option f."),
     FunctionKey(name: "duration", value: .duration, help: "Seconds since the fork began, with milliseconds. It stands still when capture has ended."),
-    FunctionKey(name: "position", value: .position, help: "Sample frames sent at the rate of the wire, fill included."),
-    FunctionKey(name: "confirmed", value: .confirmed, help: "The position up to which delivery is confirmed."),
-    FunctionKey(name: "bytes", value: .bytes, help: "Bytes of audio written to connections, repeats included."),
-    FunctionKey(name: "fill", value: .fill, help: "Samples of fill in the position, summed over the directions: with two directions up to twice the position."),
-    FunctionKey(name: "gaps", value: .gaps, help: "How many gaps there are: captured audio that did not reach the server in time."),
-    FunctionKey(name: "lost", value: .lost, help: "Captured samples in these gaps."),
-    FunctionKey(name: "reconnects", value: .reconnects, help: "Connections after the first."),
-    FunctionKey(name: "lag", value: .lag, help: "Milliseconds of captured audio not yet sent."),
+  ] + counters + [
     FunctionKey(name: "response", value: .response, help: "The server's last text message, as in AUDIOFORK_RESPONSE."),
   ]
+
+  private static var counters: [FunctionKey] {
+    Counter.listed.compactMap { counter in
+      counter.definition.functionKey.map { FunctionKey(name: $0, value: .counter(counter), help: counter.definition.help) }
+    }
+  }
 
   /// The key with this name, case ignored; nil for another word.
   package static func named(_ name: Bytes) -> FunctionKey? { all.first { equal(name, ignoringCase: $0.name) } }

@@ -29,10 +29,11 @@ extension [UInt8] {
   }
 
   fileprivate mutating func append(entry name: StaticString, _ help: StaticString) {
-    var line = Bytes(text: name)
-    line.append(": ")
-    line.append(help)
-    append(wrapped: line, indent: 6, firstIndent: 2)
+    append(entry: Bytes(text: name), Bytes(text: help))
+  }
+
+  fileprivate mutating func append(entry name: Bytes, _ help: Bytes) {
+    append(wrapped: name + Bytes(text: ": ") + help, indent: 6, firstIndent: 2)
   }
 
   fileprivate mutating func append(paragraphs: [StaticString]) {

@@ -11,8 +11,8 @@ extension ForkOptions {
     return options
   }
 
-  /// Applies an option string of the dialplan: letters, some with an argument in parentheses. Blanks between options are
-  /// skipped, as in Asterisk's own option parser. A `^{…}` is text.
+  /// Applies an option string of the dialplan: letters, some with an argument in parentheses. Blanks between options
+  /// are skipped, as in Asterisk's own option parser. A `^{…}` is text.
   package mutating func apply(options text: Bytes) throws(OptionError) {
     for option in try ForkOptions.separate(text) { try apply(option.definition, option.argument) }
   }
@@ -47,7 +47,7 @@ extension ForkOptions {
           var message = Bytes(text: "option ")
           message.append(letter)
           message.append(" has no closing parenthesis; the form is ")
-          message.append(definition.form)
+          message += definition.form
           throw OptionError(message: message)
         }
         argument = slice(text, index &+ 1, end)
@@ -100,7 +100,7 @@ extension ForkOptions {
     } else {
       message.append(" needs an argument; the form is ")
     }
-    message.append(definition.form)
+    message += definition.form
     return OptionError(message: message)
   }
 
@@ -217,7 +217,7 @@ extension ForkOptions {
     warning.append(" is left out: its value '")
     warning.append(shown: option.argument)
     warning.append("' is not accepted; the form is ")
-    if let definition = option.definition { warning.append(definition.form) }
+    if let definition = option.definition { warning += definition.form }
     warnings.append(warning)
   }
 }

@@ -8,42 +8,59 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
   case subprotocol
   /// `acknowledge = persisted` needs a dialect that can express it.
   case confirmation
+  /// Servers of a dialect understand certain formats.
+  case format
   /// A certificate needs its key, and a key its certificate.
   case keyPair
 
   /// Returns whether the options break the rule.
-  fileprivate func isBroken(by options: ForkOptions) -> Bool {
+  package func isBroken(by options: ForkOptions, _ dialect: DialectTraits) -> Bool {
     switch self {
     case .plainURL: options.tls != .none && options.endpoints.contains { !$0.isSecure }
-    case .subprotocol: options.dialect == .audiofork && options.subprotocols != nil
-    case .confirmation: options.wantsPersisted && options.dialect != .audiofork
+    case .subprotocol: options.subprotocols != nil && !dialect.takes(.subprotocol)
+    case .confirmation: options.wantsPersisted && !dialect.takes(.acknowledge)
+    case .format: !dialect.takes(options.format)
     case .keyPair: options.certificateFile.isEmpty != options.keyFile.isEmpty
     }
   }
 
   /// What is wrong, for a warning.
-  package var reason: Bytes {
+  package func reason(_ options: ForkOptions, _ dialect: DialectTraits) -> Bytes {
+    var reason = Bytes()
     switch self {
-    case .plainURL: Bytes(text: "option T asks for TLS, but the URL begins with ws://")
+    case .plainURL: reason.append("option T asks for TLS, but the URL begins with ws://")
     case .subprotocol:
-      Bytes(text: "subprotocol cannot be chosen with dialect audiofork, which is the sub-protocol audiofork.v1")
+      reason.append("subprotocol cannot be chosen with dialect ")
+      reason.append(dialect.name)
+      reason.append(", which is the sub-protocol ")
+      reason.append(dialect.subprotocol ?? dialect.name)
     case .confirmation:
-      Bytes(text: "acknowledge = persisted needs dialect = audiofork: with raw a server cannot say it")
+      reason.append("acknowledge = persisted needs dialect = ")
+      if let other = DialectTraits.all.first(where: { $0.takes(.acknowledge) }) { reason.append(other.name) }
+      reason.append(": with ")
+      reason.append(dialect.name)
+      reason.append(" a server cannot say it")
+    case .format:
+      reason.append("dialect ")
+      reason.append(dialect.name)
+      reason.append(" does not take format ")
+      reason.append(options.format.name)
     case .keyPair:
-      Bytes(text: "cert_file and key_file belong together: a certificate is of use only with its key")
+      reason.append("cert_file and key_file belong together: a certificate is of use only with its key")
     }
+    return reason
   }
 
   /// Returns the error for the log: what is wrong and what to do.
-  package func error(_ options: ForkOptions) -> OptionError {
-    var message = reason
+  fileprivate func error(_ options: ForkOptions) -> OptionError {
+    var message = reason(options, options.dialectTraits)
     switch self {
     case .plainURL:
       message.append("; write wss:// or leave T out (given: '")
       if let endpoint = options.endpoints.first(where: { !$0.isSecure }) { message.append(shown: endpoint.shown) }
       message.append("')")
     case .subprotocol: message.append("; leave it out")
-    case .confirmation, .keyPair: break
+    case .confirmation, .format, .keyPair: break
     }
     return OptionError(message: message)
   }
@@ -54,15 +71,16 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
     case .plainURL: [.url, .tls]
     case .subprotocol: [.subprotocol, .dialect]
     case .confirmation: [.acknowledge, .dialect]
+    case .format: [.format, .dialect]
     case .keyPair: [.keyFile, .certificateFile]
     }
   }
 
-  /// If one of the `needed` texts was evaluated and has no fitting value, the `dependent` ones are left out, although they
-  /// are written. Nil for option T: no value of a channel may turn TLS off.
+  /// If one of the `needed` texts was evaluated and has no fitting value, the `dependent` ones are left out, although
+  /// they are written. Nil for option T: no value of a channel may turn TLS off.
   package var needs: (needed: [SettingKind], dependent: [SettingKind])? {
     switch self {
-    case .plainURL, .subprotocol: nil
+    case .plainURL, .subprotocol, .format: nil
     case .confirmation: ([.dialect], [.acknowledge])
     case .keyPair: ([.keyFile, .certificateFile], [.keyFile, .certificateFile])
     }
@@ -71,10 +89,19 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
 
 extension ForkOptions {
   /// The first rule that the options break; nil if they break none.
-  package var brokenRule: OptionRule? { OptionRule.allCases.first { $0.isBroken(by: self) } }
+  package var brokenRule: OptionRule? {
+    let dialect = dialectTraits
+    return OptionRule.allCases.first { $0.isBroken(by: self, dialect) }
+  }
 
   /// Throws if the options break a rule. Call it when all texts have been applied.
   package func check() throws(OptionError) {
-    if let brokenRule { throw brokenRule.error(self) }
+    if let brokenRule { throw error(for: brokenRule) }
   }
+
+  /// Returns the error for a rule that the options break.
+  func error(for rule: OptionRule) -> OptionError { rule.error(self) }
+
+  /// Returns why the options break a rule, for a warning.
+  func reason(for rule: OptionRule) -> Bytes { rule.reason(self, dialectTraits) }
 }

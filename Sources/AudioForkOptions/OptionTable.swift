@@ -25,9 +25,20 @@ package struct OptionDefinition: Sendable {
   package let letter: UInt8
   package let argument: OptionArgument
   /// How it is written, for messages: `D(in|out|both|stereo)`.
-  package let form: StaticString
+  package let form: Bytes
   /// Help: whole sentences, no line breaks.
-  package let help: StaticString
+  package let help: Bytes
+
+  private init(letter: UInt8, argument: OptionArgument, form: Bytes, help: Bytes) {
+    self.letter = letter
+    self.argument = argument
+    self.form = form
+    self.help = help
+  }
+
+  private init(letter: UInt8, argument: OptionArgument, form: StaticString, help: StaticString) {
+    self.init(letter: letter, argument: argument, form: Bytes(text: form), help: Bytes(text: help))
+  }
 }
 
 extension OptionDefinition {
@@ -80,8 +91,8 @@ extension OptionDefinition {
       letter: UInt8(ascii: "r"), argument: .value(.reconnectAttempts), form: "r(attempts), 0 to 1000000",
       help: "Attempts to reconnect in one outage, at each of several URLs, before the fork ends. Default: 20, about 40 seconds of refusals."),
     OptionDefinition(
-      letter: UInt8(ascii: "w"), argument: .value(.dialect), form: "w(raw|audiofork)",
-      help: "Dialect: what is said on the wire. raw: binary messages of audio and nothing else. audiofork: the sub-protocol audiofork.v1, in which the server acknowledges what it has, so that nothing is lost or repeated. Default: raw."),
+      letter: UInt8(ascii: "w"), argument: .value(.dialect), form: DialectTraits.optionForm,
+      help: DialectTraits.optionHelp),
     OptionDefinition(
       letter: UInt8(ascii: "H"), argument: .value(.headers), form: "H(Name: value&Name: value)",
       help: "Headers for the request that opens the connection. A value with a caller's words is written ^{CALLERID(name)}; control characters in it are percent-encoded."),

@@ -28,12 +28,33 @@ package struct ProfileKey: Sendable {
   package let name: StaticString
   package let kind: SettingKind
   /// The accepted form of its value.
-  package let form: StaticString
-  package let help: StaticString
-  /// Whether several lines add up instead of the last one counting.
-  package var isRepeatable = false
+  package let form: Bytes
+  package let help: Bytes
+  /// Whether several lines add up. Of other keys the last line counts.
+  package let isRepeatable: Bool
   /// Whether `[general]` takes it too, as the default of every fork.
-  package var isGeneral = false
+  package let isGeneral: Bool
+
+  private init(name: StaticString, kind: SettingKind, form: Bytes, help: Bytes) {
+    self.name = name
+    self.kind = kind
+    self.form = form
+    self.help = help
+    isRepeatable = false
+    isGeneral = false
+  }
+
+  private init(
+    name: StaticString, kind: SettingKind, form: StaticString, help: StaticString, isRepeatable: Bool = false,
+    isGeneral: Bool = false
+  ) {
+    self.name = name
+    self.kind = kind
+    self.form = Bytes(text: form)
+    self.help = Bytes(text: help)
+    self.isRepeatable = isRepeatable
+    self.isGeneral = isGeneral
+  }
 }
 
 extension ProfileKey {
@@ -58,8 +79,8 @@ extension ProfileKey {
       name: "verify", kind: .verify, form: "yes or no",
       help: "Whether the server's certificate and name are verified. Default: yes."),
     ProfileKey(
-      name: "dialect", kind: .dialect, form: "raw or audiofork",
-      help: "What is said on the wire, as option w. Default: raw."),
+      name: "dialect", kind: .dialect, form: DialectTraits.settingForm,
+      help: DialectTraits.settingHelp),
     ProfileKey(
       name: "format", kind: .format, form: "slin, slin12, slin16, slin24, slin32, slin44, slin48, ulaw or alaw",
       help: "Audio format on the wire, as option f. Default: slin."),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 
 extension ForkOptions {
-  /// Returns an option string with `...` in place of each argument that may be a secret. The rest of an invalid string is
-  /// left out: a parenthesis in a secret ends its argument early, and the rest of the secret follows.
+  /// Returns an option string with `...` in place of each argument that may be a secret. The rest of an invalid string
+  /// is left out: a parenthesis in a secret ends its argument early, and the rest of the secret follows.
   package static func shown(options text: Bytes) -> Bytes {
     var shown = Bytes()
     var index = 0
@@ -30,7 +30,8 @@ extension ForkOptions {
   package static func shown(evaluated option: Bytes) -> Bytes {
     let letter = slice(option, 0, 1)
     let argument = slice(option, 1, option.count)
-    guard let definition = OptionDefinition.all.first(where: { [$0.letter] == letter }), !argument.isEmpty else { return letter }
+    guard let definition = OptionDefinition.all.first(where: { [$0.letter] == letter }), !argument.isEmpty
+    else { return letter }
     let isSecret = definition.argument.kind?.isSecret ?? true
     return letter + Bytes(text: "(") + (isSecret ? Bytes(text: "...") : argument) + Bytes(text: ")")
   }
@@ -42,8 +43,8 @@ extension ForkOptions {
     return slice(text, 0, sign &+ 1) + Bytes(text: "...")
   }
 
-  /// Returns an argument with `(...)` in place of all from its first parenthesis on. After a misplaced parenthesis another
-  /// option may be in there, with a secret.
+  /// Returns an argument with `(...)` in place of all from its first parenthesis on. After a misplaced parenthesis
+  /// another option may be in there, with a secret.
   static func withoutInnerArguments(_ argument: Bytes) -> Bytes {
     guard let inner = firstIndex(of: UInt8(ascii: "("), in: argument) else { return argument }
     return slice(argument, 0, inner) + Bytes(text: "(...)")

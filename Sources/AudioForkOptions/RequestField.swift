@@ -117,38 +117,3 @@ package func parts(of text: Bytes, separatedBy separator: UInt8) -> [Bytes] {
   parts.append(slice(text, start, text.count))
   return parts
 }
-
-/// Undoes percent-encoding (RFC 3986 section 2.1); what is none stays as it is.
-package func percentDecoded(_ text: Bytes) -> Bytes {
-  var decoded = Bytes()
-  decoded.reserveCapacity(text.count)
-  var index = 0
-  while index < text.count {
-    if text[index] == UInt8(ascii: "%"), index &+ 2 < text.count, let high = hexadecimal(text[index &+ 1]),
-      let low = hexadecimal(text[index &+ 2])
-    {
-      decoded.append(high &<< 4 | low)
-      index &+= 3
-    } else {
-      decoded.append(text[index])
-      index &+= 1
-    }
-  }
-  return decoded
-}
-
-/// One byte percent-encoded (RFC 3986 section 2.1).
-package func percentEncoded(_ byte: UInt8) -> Bytes {
-  [UInt8(ascii: "%"), hexadecimalDigit(byte &>> 4), hexadecimalDigit(byte & 15)]
-}
-
-private func hexadecimalDigit(_ value: UInt8) -> UInt8 { value < 10 ? 48 &+ value : 55 &+ value }
-
-private func hexadecimal(_ byte: UInt8) -> UInt8? {
-  switch byte {
-  case 48...57: byte &- 48
-  case 65...70: byte &- 55
-  case 97...102: byte &- 87
-  default: nil
-  }
-}

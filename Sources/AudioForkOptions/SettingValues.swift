@@ -18,7 +18,7 @@ extension ForkOptions {
         message.append("' is not accepted")
       }
       message.append("; it takes ")
-      message.append(key.form)
+      message += key.form
       throw OptionError(message: message)
     }
   }
@@ -38,14 +38,15 @@ extension ForkOptions {
       return !fields.isEmpty
     case .parameters: return addParameters(value)
     case .direction:
-      guard let word = ForkDirection.allCases.first(where: { equal(value, ignoringCase: $0.word) }) else { return false }
-      direction = word
+      guard let named = ForkDirection.allCases.first(where: { equal(value, ignoringCase: $0.word) })
+      else { return false }
+      direction = named
     case .format:
       guard let named = WireFormat.named(value) else { return false }
       format = named
     case .dialect:
-      guard let word = DialectName.allCases.first(where: { equal(value, ignoringCase: $0.word) }) else { return false }
-      dialect = word
+      guard let traits = DialectTraits.named(value) else { return false }
+      dialect = traits.dialect
     case .subprotocol: return setSubprotocols(value)
     case .gainIn: return ForkOptions.store(ForkOptions.gain(value), in: &gainIn)
     case .gainOut: return ForkOptions.store(ForkOptions.gain(value), in: &gainOut)

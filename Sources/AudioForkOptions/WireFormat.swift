@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-/// How a sample is written on the wire.
-package enum WireEncoding: UInt8, Sendable, Equatable {
+/// How the samples of a stream are written in its messages.
+package enum SampleEncoding: UInt8, Sendable, Equatable {
   /// Signed 16-bit, little-endian.
   case linear
   /// G.711 µ-law, one byte.
@@ -17,7 +17,7 @@ package enum WireEncoding: UInt8, Sendable, Equatable {
 package struct WireFormat: Sendable, Equatable {
   package let name: StaticString
   package let rateHertz: Int
-  package let encoding: WireEncoding
+  package let encoding: SampleEncoding
 
   /// The default: what the original sends.
   package static let slin = WireFormat(name: "slin", rateHertz: 8000, encoding: .linear)

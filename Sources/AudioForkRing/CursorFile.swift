@@ -213,11 +213,9 @@ package enum CursorLayout {
 
   /// FNV-1a, 64 bits, over generation (8 bytes), length (4 bytes) and payload. Against torn writes, not attackers.
   package static func checksum(generation: UInt64, payload: ArraySlice<UInt8>) -> UInt64 {
-    var sum: UInt64 = 0xCBF2_9CE4_8422_2325
-    func add(_ byte: UInt8) { sum = (sum ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
-    for shift in 0..<8 { add(UInt8(truncatingIfNeeded: generation &>> UInt64(shift * 8))) }
-    for shift in 0..<4 { add(UInt8(truncatingIfNeeded: payload.count &>> (shift * 8))) }
-    for byte in payload { add(byte) }
-    return sum
+    // Lazily: a save allocates nothing.
+    let first = (0..<8).lazy.map { UInt8(truncatingIfNeeded: generation &>> UInt64($0 * 8)) }
+    let second = (0..<4).lazy.map { UInt8(truncatingIfNeeded: payload.count &>> ($0 * 8)) }
+    return FNV1a.sum(payload, from: FNV1a.sum(second, from: FNV1a.sum(first, from: FNV1a.start64)))
   }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkLink
 internal import CAudioForkABI
 
 /// What a fresh engine needs to know about a fork: the fields in its ring's header. Fields that are missing are
@@ -6,15 +7,8 @@ internal import CAudioForkABI
 package struct RingFacts: Sendable, Equatable {
   /// The fork's id; the names of its files begin with it.
   package var id = ""
-  /// As given, in failover order, user information included: a secret, not for logs.
-  package var urls: [[UInt8]] = []
-  /// Lines of the fork's profile, `key=value`, variables evaluated. Values may be secrets.
-  package var settings: [[UInt8]] = []
-  /// The option string as given; AudioForkOptions parses it.
-  package var options: [UInt8] = []
-  /// Options whose arguments the module has evaluated, each a letter and its argument; applied behind `options`. May hold
-  /// secrets.
-  package var evaluatedOptions: [[UInt8]] = []
+  /// What the fork's options are made from. Holds secrets: not for logs.
+  package var settings = SettingFields()
   /// The channel's name when the fork began.
   package var channel = ""
   package var uniqueID = ""
@@ -33,20 +27,17 @@ package struct RingFacts: Sendable, Equatable {
 
   /// Takes the facts out of their fields.
   package init(_ fields: FieldReader) {
-    id = fields.text(UInt16(AF_FIELD_ID.rawValue)) ?? ""
-    urls = fields.all(UInt16(AF_FIELD_URL.rawValue))
-    settings = fields.all(UInt16(AF_FIELD_SETTING.rawValue))
-    options = fields.bytes(UInt16(AF_FIELD_OPTIONS.rawValue)) ?? []
-    evaluatedOptions = fields.all(UInt16(AF_FIELD_OPTION.rawValue))
-    channel = fields.text(UInt16(AF_FIELD_CHANNEL.rawValue)) ?? ""
-    uniqueID = fields.text(UInt16(AF_FIELD_UNIQUEID.rawValue)) ?? ""
-    linkedID = fields.text(UInt16(AF_FIELD_LINKEDID.rawValue)) ?? ""
-    if let rate = fields.number(UInt16(AF_FIELD_RATE.rawValue)), rate >= UInt64(AF_RATE_HZ_MIN),
+    id = fields.text(.id) ?? ""
+    settings = SettingFields(fields)
+    channel = fields.text(.channel) ?? ""
+    uniqueID = fields.text(.uniqueID) ?? ""
+    linkedID = fields.text(.linkedID) ?? ""
+    if let rate = fields.number(.rate), rate >= UInt64(AF_RATE_HZ_MIN),
       rate <= UInt64(AF_RATE_HZ_MAX)
     {
       rateHertz = Int(rate)
     }
-    if let drain = fields.number(UInt16(AF_FIELD_DRAIN.rawValue)), drain <= UInt64(RingFacts.drainSecondsMax) {
+    if let drain = fields.number(.drain), drain <= UInt64(RingFacts.drainSecondsMax) {
       drainSeconds = Int(drain)
     }
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkCore
+internal import AudioForkLink
 internal import CAudioForkABI
 internal import Glibc
 

@@ -76,23 +76,23 @@ package enum SpoolRecord {
   /// The record at `offset`; nil where there is no whole one.
   package static func find(in bytes: [UInt8], at offset: Int) -> Found? {
     guard offset >= 0, bytes.count - offset >= headerBytes else { return nil }
-    let first = number(bytes, offset)
+    let first = bytes.number(at: offset)
     let length = Int(first & 0xFFFF_FFFF)
     guard length >= headerBytes, length <= bytesMax, length <= bytes.count - offset,
       checksum(bytes, offset + 8..<offset + length, UInt32(length)) == UInt32(first &>> 32)
     else { return nil }
-    return Found(sequence: number(bytes, offset + 8), length: length)
+    return Found(sequence: bytes.number(at: offset + 8), length: length)
   }
 
   /// What a found record says; its samples go into `samples`, which only grows. Nil for one that no spool writes.
   package static func decode(_ found: Found, in bytes: [UInt8], at offset: Int, into samples: inout [Int16]) -> SpooledEntry? {
-    let facts = number(bytes, offset + 48)
+    let facts = bytes.number(at: offset + 48)
     guard let direction = Direction(rawValue: UInt8(truncatingIfNeeded: facts &>> 56)) else { return nil }
-    let flags = number(bytes, offset + 56)
+    let flags = bytes.number(at: offset + 56)
     if UInt8(truncatingIfNeeded: facts &>> 48) == digit {
       let key = UInt8(truncatingIfNeeded: flags &>> 8)
       guard CapturedDigit.digits.contains(key) else { return nil }
-      return .digit(CapturedDigit(direction: direction, digit: key, milliseconds: number(bytes, offset + 40)))
+      return .digit(CapturedDigit(direction: direction, digit: key, milliseconds: bytes.number(at: offset + 40)))
     }
     let count = Int(facts &>> 32 & 0xFFFF)
     let rate = Int(facts & 0xFFFF_FFFF)
@@ -108,27 +108,15 @@ package enum SpoolRecord {
     return .audio(
       CapturedEntry(
         sequence: found.sequence, direction: direction, rateHertz: rate, count: count,
-        runStart: StreamTime(nanoseconds: Int64(bitPattern: number(bytes, offset + 16))), runIndex: number(bytes, offset + 24),
-        arrival: StreamTime(nanoseconds: Int64(bitPattern: number(bytes, offset + 32))), captured: number(bytes, offset + 40),
+        runStart: StreamTime(nanoseconds: Int64(bitPattern: bytes.number(at: offset + 16))),
+        runIndex: bytes.number(at: offset + 24),
+        arrival: StreamTime(nanoseconds: Int64(bitPattern: bytes.number(at: offset + 32))),
+        captured: bytes.number(at: offset + 40),
         startsRun: flags & 1 != 0, isMuted: flags & 2 != 0, isAhead: flags & 4 != 0, hasMore: flags & 8 != 0))
-  }
-
-  private static func number(_ bytes: [UInt8], _ offset: Int) -> UInt64 {
-    var number: UInt64 = 0
-    for byte in 0..<8 { number |= UInt64(bytes[offset + byte]) &<< UInt64(8 * byte) }
-    return number
   }
 
   /// FNV-1a, 32 bits, over what follows it and the length: against torn writes, not attackers.
   private static func checksum(_ bytes: [UInt8], _ range: Range<Int>, _ length: UInt32) -> UInt32 {
-    var sum: UInt32 = 0x811C_9DC5 ^ length
-    for byte in bytes[range] { sum = (sum ^ UInt32(byte)) &* 0x0100_0193 }
-    return sum
-  }
-}
-
-extension [UInt8] {
-  fileprivate mutating func append(number: UInt64) {
-    for shift in 0..<8 { append(UInt8(truncatingIfNeeded: number &>> UInt64(shift * 8))) }
+    FNV1a.sum(bytes[range], from: FNV1a.start32 ^ length)
   }
 }

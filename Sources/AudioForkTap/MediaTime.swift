@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 package import CAudioForkABI
 
-/// Limits of the media-time rule (DESIGN §3; `timeline_model.py` is the same rule as a program).
+/// Limits of the media-time rule: docs/internals/timeline.md, and timeline_model.py, the same rule as a program.
 package enum MediaTimeLimit {
   /// Later than this opens a hole.
   package static let holeNanoseconds: Int64 = 80_000_000
@@ -71,7 +71,7 @@ package func placeFrame(
 @inline(__always)
 private func expect(_ state: inout af_direction_state, ts: Int64?, duration: Int64) {
   guard let ts else {
-    // As the model: a frame without timing leaves the expectation standing.
+    // A frame without timing does not change the expectation.
     return
   }
   state.next_ts = ts &+ Int64(truncatingIfNeeded: af_milliseconds(duration))

@@ -31,7 +31,7 @@ package struct RingSize: Equatable, Sendable {
 
 /// Creates the ring file at `path` (NUL-terminated), fills its header and sets `tap` up as its writer.
 ///
-/// `facts` are the fields that a fresh engine needs to know about the fork (af_link.h). `directions`: bit 0 in,
+/// `facts` are the fields that a new engine needs to know about the fork (AudioForkLink). `directions`: bit 0 in,
 /// bit 1 out. Returns 0 or an errno; after an error nothing is left behind. Blocks: never call it with a channel
 /// locked.
 package func createRing(

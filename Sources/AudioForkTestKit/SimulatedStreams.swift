@@ -20,7 +20,7 @@ package struct SimulatedFrame: Sendable {
   }
 }
 
-/// A sender of frames, the same as `stream` in the model of the timeline: with the same parameters it gives the
+/// A sender of frames, the same as `stream` in docs/internals/timeline_model.py: with the same parameters it gives the
 /// same frames, so that figures can be compared. Times are milliseconds since the epoch.
 package struct SimulatedSender: Sendable {
   package var direction: Direction
@@ -85,7 +85,7 @@ package func mergedFrames(_ streams: [SimulatedFrame]...) -> [SimulatedFrame] {
 }
 
 /// MT19937 (Matsumoto, Nishimura 1998) seeded by one word through its array initialisation, with doubles of 53 bits:
-/// the generator that the model of the timeline draws from.
+/// the generator that docs/internals/timeline_model.py draws from.
 package struct MersenneTwister {
   private static let size = 624
   private static let middle = 397

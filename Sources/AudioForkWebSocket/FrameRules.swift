@@ -33,7 +33,8 @@ package enum CloseCode {
 
 /// The rules of RFC 6455 for the frames that one peer sends: header bits, fragments, sizes, UTF-8, Close payloads.
 ///
-/// Without I/O: frames go in, at most one event comes out of each. After a violation nothing more is to be fed.
+/// Without I/O: frames go in, at most one event comes out of each. Both roles use them: the engine for what servers
+/// send, the receiver for what clients send. Feed nothing more after a violation.
 package struct FrameRules {
   /// Who sends the frames: a client masks them, a server never does.
   package enum Sender: Sendable {
@@ -47,6 +48,8 @@ package struct FrameRules {
     case nothing
     case text(String)
     case binary(ByteBuffer)
+    /// The next bytes of a binary message, with `passesPieces`; the last ones if `endsMessage`.
+    case piece(ByteBuffer, endsMessage: Bool)
     case ping(ByteBuffer)
     case pong(ByteBuffer)
     /// `code` is nil where the frame carries none (1005 in APIs).
@@ -58,14 +61,24 @@ package struct FrameRules {
   package static let messageBytesMax = 1 << 20
 
   private let sender: Sender
+  private let passesPieces: Bool
   /// The kind of the message whose first fragments have come; nil between messages.
   private var fragmentsAreText: Bool?
   /// These fragments. Appended to in place: a second reference would make every fragment cost a copy of all.
   private var fragments = ByteBuffer()
+  /// With `passesPieces`: bytes of the binary message that were passed on.
+  private var passedBytes = 0
   /// Of a fragmented text: how far it is UTF-8.
   private var characters = UTF8Progress()
 
-  package init(sender: Sender) { self.sender = sender }
+  /// Bytes of a message that has not come in full, as far as they are held here.
+  package var partialBytes: Int { fragments.readableBytes }
+
+  /// `passesPieces`: binary messages are passed on frame by frame, each as a `piece`, and not held until their end.
+  package init(sender: Sender, passesPieces: Bool = false) {
+    self.sender = sender
+    self.passesPieces = passesPieces
+  }
 
   package mutating func receive(_ frame: WebSocketFrame) -> Event {
     if let violation = FrameRules.violation(in: FrameHeader(frame), from: sender) { return .violation(violation) }
@@ -106,6 +119,7 @@ package struct FrameRules {
 
   private mutating func start(isText: Bool, _ frame: WebSocketFrame) -> Event {
     guard fragmentsAreText == nil else { return broken("a new message inside a fragmented one") }
+    if passesPieces, !isText { return pass(frame, behind: 0) }
     if frame.fin { return whole(frame.unmaskedData, isText: isText) }
     fragmentsAreText = isText
     characters = UTF8Progress()
@@ -114,6 +128,7 @@ package struct FrameRules {
 
   private mutating func goOn(_ frame: WebSocketFrame) -> Event {
     guard let isText = fragmentsAreText else { return broken("a continuation without a message") }
+    if passesPieces, !isText { return pass(frame, behind: passedBytes) }
     if let violation = append(frame, isText: isText) { return violation }
     guard frame.fin else { return .nothing }
     defer {
@@ -121,6 +136,14 @@ package struct FrameRules {
       fragments = ByteBuffer()
     }
     return whole(fragments, isText: isText)
+  }
+
+  private mutating func pass(_ frame: WebSocketFrame, behind count: Int) -> Event {
+    let payload = frame.unmaskedData
+    guard count + payload.readableBytes <= FrameRules.messageBytesMax else { return .violation(FrameRules.tooBig) }
+    passedBytes = count + payload.readableBytes
+    fragmentsAreText = frame.fin ? nil : false
+    return .piece(payload, endsMessage: frame.fin)
   }
 
   private mutating func append(_ frame: WebSocketFrame, isText: Bool) -> Event? {
@@ -141,7 +164,7 @@ package struct FrameRules {
     return .text(text)
   }
 
-  private static let tooBig = FrameViolation(
+  package static let tooBig = FrameViolation(
     code: CloseCode.messageTooBig, reason: "a message of more than \(messageBytesMax) bytes")
   private static let invalidText = FrameViolation(code: CloseCode.invalidText, reason: "text that is not UTF-8")
 

@@ -106,29 +106,3 @@ package struct UpgradeCheck: Sendable {
     return part
   }
 }
-
-/// A peer's words in a form that can stand in one line of a log: no control characters, at most 80 of them.
-package func shown(_ text: String) -> String {
-  let start = String(String.UnicodeScalarView(text.unicodeScalars.prefix(80).map(visible)))
-  return text.unicodeScalars.count > 80 ? start + "..." : start
-}
-
-/// The same, cut to so many bytes of UTF-8.
-package func shown(_ text: String, bytesMax: Int) -> String {
-  var result = ""
-  for scalar in text.unicodeScalars {
-    let next = visible(scalar)
-    guard result.utf8.count + UTF8.width(next) <= bytesMax else { return result + "..." }
-    result.unicodeScalars.append(next)
-  }
-  return result
-}
-
-/// A question mark in place of a character that acts on a terminal or on a line: controls of ASCII and C1, marks of
-/// writing direction, line separators.
-private func visible(_ scalar: Unicode.Scalar) -> Unicode.Scalar {
-  switch scalar.value {
-  case 0..<32, 127...159, 0x200B...0x200F, 0x2028...0x202E, 0x2060...0x206F, 0xFEFF: "?"
-  default: scalar
-  }
-}

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkOptions
 package import NIOHTTP1
 internal import NIOWebSocket
 
@@ -102,7 +103,7 @@ package struct UpgradeRequest: Sendable, Equatable {
   private var basicAuthorization: String {
     var credentials = percentDecoded(userInformation)
     if !userInformation.contains(UInt8(ascii: ":")) { credentials.append(UInt8(ascii: ":")) }
-    return "Basic " + base64(credentials)
+    return "Basic " + String(decoding: base64(credentials), as: UTF8.self)
   }
 }
 
@@ -113,57 +114,5 @@ package func headerValue(_ value: [UInt8]) -> String {
 }
 
 private func escaped(_ bytes: [UInt8], keeping isKept: (UInt8) -> Bool) -> String {
-  let digits = Array("0123456789ABCDEF".utf8)
-  var result: [UInt8] = []
-  result.reserveCapacity(bytes.count)
-  for byte in bytes {
-    if isKept(byte) {
-      result.append(byte)
-    } else {
-      result += [UInt8(ascii: "%"), digits[Int(byte &>> 4)], digits[Int(byte & 15)]]
-    }
-  }
-  return String(decoding: result, as: UTF8.self)
-}
-
-private func percentDecoded(_ bytes: [UInt8]) -> [UInt8] {
-  func digit(_ index: Int) -> UInt8? {
-    guard index < bytes.count else { return nil }
-    switch bytes[index] {
-    case 48...57: return bytes[index] &- 48
-    case 65...70: return bytes[index] &- 55
-    case 97...102: return bytes[index] &- 87
-    default: return nil
-    }
-  }
-  var result: [UInt8] = []
-  var index = 0
-  while index < bytes.count {
-    if bytes[index] == UInt8(ascii: "%"), let high = digit(index + 1), let low = digit(index + 2) {
-      result.append(high &<< 4 | low)
-      index += 3
-    } else {
-      result.append(bytes[index])
-      index += 1
-    }
-  }
-  return result
-}
-
-private func base64(_ bytes: [UInt8]) -> String {
-  let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-  var result: [UInt8] = []
-  var index = 0
-  while index < bytes.count {
-    let left = bytes.count - index
-    let first = bytes[index]
-    let second = left > 1 ? bytes[index + 1] : 0
-    let third = left > 2 ? bytes[index + 2] : 0
-    result.append(alphabet[Int(first &>> 2)])
-    result.append(alphabet[Int((first & 3) &<< 4 | second &>> 4)])
-    result.append(left > 1 ? alphabet[Int((second & 15) &<< 2 | third &>> 6)] : UInt8(ascii: "="))
-    result.append(left > 2 ? alphabet[Int(third & 63)] : UInt8(ascii: "="))
-    index += 3
-  }
-  return String(decoding: result, as: UTF8.self)
+  String(decoding: percentEncoded(bytes, keeping: isKept), as: UTF8.self)
 }

@@ -232,7 +232,7 @@ package final class WebSocketSession: ChannelInboundHandler {
     framesHeard &+= 1
     switch rules.receive(frame) {
     case .nothing: share?.wasDecoded()
-    case .binary(let bytes): share?.wasDecoded(messageBytes: bytes.readableBytes)
+    case .binary(let bytes), .piece(let bytes, _): share?.wasDecoded(messageBytes: bytes.readableBytes)
     case .pong(let payload):
       share?.wasDecoded()
       owner?.webSocketReceived(self, pong: payload)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
+import AudioForkLink
 import AudioForkOptions
 import AudioForkRing
 import Glibc
@@ -63,12 +64,12 @@ struct TapDumpCommand: AsyncParsableCommand {
 
   /// What the fork was asked for, without secrets.
   private func parameters(_ facts: RingFacts) -> [(name: String, value: String)] {
-    var lines = facts.urls.map { (name: "url", value: shown(url: $0)) }
-    for setting in facts.settings {
+    var lines = facts.settings.urls.map { (name: "url", value: shown(url: $0)) }
+    for setting in facts.settings.lines {
       lines.append(("setting", String(decoding: ForkOptions.shown(setting: setting), as: UTF8.self)))
     }
-    lines.append(("options", String(decoding: ForkOptions.shown(options: facts.options), as: UTF8.self)))
-    for option in facts.evaluatedOptions {
+    lines.append(("options", String(decoding: ForkOptions.shown(options: facts.settings.options), as: UTF8.self)))
+    for option in facts.settings.evaluatedOptions {
       lines.append(("option", String(decoding: ForkOptions.shown(evaluated: option), as: UTF8.self)))
     }
     return lines

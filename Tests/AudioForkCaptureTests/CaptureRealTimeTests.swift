@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
+import AudioForkLink
 import AudioForkRing
 import AudioForkTestKit
 import CAsterisk
@@ -9,10 +10,10 @@ import Testing
 @Suite("The capture module against a faked Asterisk", .serialized)
 struct CaptureRealTimeTests {
   /// Types of messages as the module sends them.
-  static let hello = UInt16(AF_LINK_HELLO.rawValue)
-  static let fork = UInt16(AF_LINK_FORK.rawValue)
-  static let tableEnd = UInt16(AF_LINK_TABLE_END.rawValue)
-  static let forget = UInt16(AF_LINK_FORGET.rawValue)
+  static let hello = LinkMessageKind.hello.rawValue
+  static let fork = LinkMessageKind.fork.rawValue
+  static let tableEnd = LinkMessageKind.tableEnd.rawValue
+  static let forget = LinkMessageKind.forget.rawValue
 
   /// Loads the module and greets its engine.
   private func loaded(_ settings: String = "buffer=1") throws -> (FakedAsterisk, FakedEngine) {
@@ -73,7 +74,7 @@ struct CaptureRealTimeTests {
 
     let path = asterisk.runDirectory + "/" + (try #require(asterisk.forkFiles.first))
     let reader = try RingReader(path: path)
-    #expect(reader.facts.urls.first == Array("ws://bob:secret@host:9/x".utf8))
+    #expect(reader.facts.settings.urls.first == Array("ws://bob:secret@host:9/x".utf8))
     #expect(reader.facts.channel == "PJSIP/100-1")
     let said = (0..<160).map { Int16($0 + 1) }
     fake_frame(channel, AST_AUDIOHOOK_DIRECTION_READ, said, 160)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
+import AudioForkLink
 import AudioForkRing
 import AudioForkTap
 import CAsterisk
@@ -9,7 +10,7 @@ import Testing
 extension LoadedModule {
   /// Whether the condition comes true within two seconds. The engine gives a sign of life first.
   fileprivate func soon(_ condition: () -> Bool) -> Bool {
-    engine.send(FieldWriter(message: UInt16(AF_LINK_HEARTBEAT.rawValue)).message())
+    engine.send(FieldWriter(.heartbeat).message)
     return AudioForkCaptureTests.soon(condition)
   }
 }

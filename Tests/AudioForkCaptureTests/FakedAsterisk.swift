@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCapture
-import AudioForkTap
+import AudioForkLink
+import AudioForkOptions
 import CAsterisk
 import Foundation
 
@@ -61,11 +62,11 @@ final class FakedEngine {
   /// The next message, waited for at most two seconds: its type, id and state.
   func next(within milliseconds: CInt = 2000) -> (type: UInt16, id: String, state: String)? {
     while true {
-      if let message = parser.next() {
-        func text(_ field: af_field) -> String {
-          String(decoding: message.text(UInt16(field.rawValue)) ?? [], as: UTF8.self)
+      if let message = try? parser.next() {
+        func text(_ field: LinkField) -> String {
+          message.fields.text(field) ?? ""
         }
-        return (message.type, text(AF_FIELD_ID), text(AF_FIELD_STATE))
+        return (message.type, text(.id), text(.state))
       }
       var waiting = pollfd(fd: link, events: Int16(POLLIN), revents: 0)
       guard poll(&waiting, 1, milliseconds) == 1 else { return nil }
@@ -87,27 +88,27 @@ final class FakedEngine {
   func send(_ bytes: [UInt8]) { _ = bytes.withUnsafeBytes { CAsterisk.send(link, $0.baseAddress, $0.count, 0x4000) } }
 
   func sayReady(process: Int32 = 1) {
-    var message = FieldWriter(message: UInt16(AF_LINK_READY.rawValue))
-    message.append(UInt16(AF_FIELD_VERSION.rawValue), Array("0.1".utf8))
-    message.append(UInt16(AF_FIELD_PID.rawValue), number: UInt64(process))
-    message.append(UInt16(AF_FIELD_LOOPS.rawValue), number: 2)
-    send(message.message())
+    var message = FieldWriter(.ready)
+    message.append(.version, Array("0.1".utf8))
+    message.append(.processID, number: UInt64(process))
+    message.append(.loops, number: 2)
+    send(message.message)
   }
 
   func sayState(_ id: String, _ state: String, reason: String = "", position: UInt64 = 0) {
-    var message = FieldWriter(message: UInt16(AF_LINK_STATE.rawValue))
-    message.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
-    message.append(UInt16(AF_FIELD_STATE.rawValue), Array(state.utf8))
-    message.append(UInt16(AF_FIELD_REASON.rawValue), Array(reason.utf8))
-    message.append(UInt16(AF_FIELD_POSITION.rawValue), number: position)
-    send(message.message())
+    var message = FieldWriter(.state)
+    message.append(.id, Array(id.utf8))
+    message.append(.state, Array(state.utf8))
+    message.append(.reason, Array(reason.utf8))
+    message.append(.position, position)
+    send(message.message)
   }
 
   func sayEnded(_ id: String) {
-    var message = FieldWriter(message: UInt16(AF_LINK_ENDED.rawValue))
-    message.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
-    message.append(UInt16(AF_FIELD_REASON.rawValue), Array("done".utf8))
-    send(message.message())
+    var message = FieldWriter(.ended)
+    message.append(.id, Array(id.utf8))
+    message.append(.reason, Array("done".utf8))
+    send(message.message)
   }
 
   /// Dies.

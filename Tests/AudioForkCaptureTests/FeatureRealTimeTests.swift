@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCapture
+import AudioForkLink
 import AudioForkOptions
 import AudioForkRing
 import AudioForkTap
@@ -9,23 +10,25 @@ import Testing
 
 extension FakedEngine {
   enum Field {
-    case text(af_field, String)
-    case bytes(af_field, [UInt8])
-    case number(af_field, UInt64)
+    case text(LinkField, String)
+    case bytes(LinkField, [UInt8])
+    case number(LinkField, UInt64)
+    case counter(Counter, UInt64)
   }
 
   /// Sends a message about a fork.
-  func tell(_ type: af_link_type, _ id: String, _ fields: Field...) {
-    var message = FieldWriter(message: UInt16(type.rawValue))
-    message.append(UInt16(AF_FIELD_ID.rawValue), Array(id.utf8))
+  func tell(_ kind: LinkMessageKind, _ id: String, _ fields: Field...) {
+    var message = FieldWriter(kind)
+    message.append(.id, Array(id.utf8))
     for field in fields {
       switch field {
-      case .text(let key, let value): message.append(UInt16(key.rawValue), Array(value.utf8))
-      case .bytes(let key, let value): message.append(UInt16(key.rawValue), value)
-      case .number(let key, let value): message.append(UInt16(key.rawValue), number: value)
+      case .text(let key, let value): message.append(key, Array(value.utf8))
+      case .bytes(let key, let value): message.append(key, value)
+      case .number(let key, let value): message.append(key, number: value)
+      case .counter(let counter, let value): message.append(counter, value)
       }
     }
-    send(message.message())
+    send(message.message)
   }
 }
 
@@ -102,13 +105,13 @@ struct ConfigurationRealTimeTests {
     #expect(FakedAsterisk.variable(channel, "FORK") == id)
     #expect(FakedAsterisk.variable(channel, "AUDIOFORK_WSSERVER") == "ws://a.example:81/x1?token=***")
     let facts = try module.ring(id).facts
-    #expect(facts.urls == ["ws://bob:pw@a.example:81/x1?token=abc", "ws://b.example/"].map { Array($0.utf8) })
-    let settings = facts.settings.map { String(decoding: $0, as: UTF8.self) }
+    #expect(facts.settings.urls == ["ws://bob:pw@a.example:81/x1?token=abc", "ws://b.example/"].map { Array($0.utf8) })
+    let settings = facts.settings.lines.map { String(decoding: $0, as: UTF8.self) }
     #expect(
       settings == [
         "buffer=2", "drain=7", "reconnect_attempts=3", "header=Authorization: Bearer s3cret", "direction=in", "drain=9",
       ])
-    #expect(facts.options == Array("i(FORK)r(5)".utf8))
+    #expect(facts.settings.options == Array("i(FORK)r(5)".utf8))
     #expect(facts.drainSeconds == 9)
     #expect(!FakedAsterisk.log.contains("s3cret"))
     module.end([channel], [id])
@@ -192,7 +195,7 @@ struct ConfigurationRealTimeTests {
     #expect(af_reload() == 0)
     #expect(module.start(channel, "a") == nil)
     let after = try #require(module.start(channel, "b"))
-    #expect(try module.ring(before).facts.urls == [Array("ws://a.example/".utf8)])
+    #expect(try module.ring(before).facts.settings.urls == [Array("ws://a.example/".utf8)])
     module.end([channel], [before, after])
   }
 
@@ -240,23 +243,23 @@ struct JobsRealTimeTests {
     let channel = fake_channel("PJSIP/100-1", 8000)
     let id = try #require(module.start(channel, "ws://u:pw@host/x,D(in)x(ANSWER)"))
     let engine = module.engine
-    engine.tell(AF_LINK_STATE, id, .text(AF_FIELD_STATE, "connecting"))
-    engine.tell(AF_LINK_STATE, id, .text(AF_FIELD_STATE, "streaming"), .number(AF_FIELD_POSITION, 160))
-    engine.tell(AF_LINK_STATE, id, .text(AF_FIELD_STATE, "streaming"), .number(AF_FIELD_POSITION, 320))
-    engine.tell(AF_LINK_STATE, id, .text(AF_FIELD_STATE, "waiting"), .text(AF_FIELD_REASON, "close: 1011"))
+    engine.tell(.state, id, .text(.state, "connecting"))
+    engine.tell(.state, id, .text(.state, "streaming"), .counter(.position, 160))
+    engine.tell(.state, id, .text(.state, "streaming"), .counter(.position, 320))
+    engine.tell(.state, id, .text(.state, "waiting"), .text(.reason, "close: 1011"))
     engine.tell(
-      AF_LINK_GAP, id, .text(AF_FIELD_DIRECTION, "in"), .number(AF_FIELD_START, 1000), .number(AF_FIELD_COUNT, 200),
-      .number(AF_FIELD_POSITION, 900), .text(AF_FIELD_REASON, "overrun"))
+      .gap, id, .text(.direction, "in"), .number(.start, 1000), .number(.count, 200),
+      .counter(.position, 900), .text(.reason, "overrun"))
     engine.tell(
-      AF_LINK_TEXT, id, .text(AF_FIELD_TEXT, "a\r\nEvent: Forged\r\n\r\n"), .number(AF_FIELD_LENGTH, 20),
-      .number(AF_FIELD_DROPPED, 3))
+      .text, id, .text(.text, "a\r\nEvent: Forged\r\n\r\n"), .number(.length, 20),
+      .counter(.dropped, 3))
     #expect(soon { events.contains("AudioForkResponse") })
     #expect(muteForks(channel!, id: nil, MuteDirections(Array("read".utf8))!, isOn: true).count == 1)
     #expect(soon { events.contains("AudioForkMute") })
     fake_hangup(channel)
     engine.tell(
-      AF_LINK_ENDED, id, .text(AF_FIELD_REASON, "done: all sent"), .number(AF_FIELD_POSITION, 480), .number(AF_FIELD_CONFIRMED, 480),
-      .number(AF_FIELD_BYTES, 960))
+      .ended, id, .text(.reason, "done: all sent"), .counter(.position, 480), .counter(.confirmed, 480),
+      .counter(.bytes, 960))
     #expect(soon { events.contains("AudioForkStop") })
     let told = events.components(separatedBy: "\n\n").filter { $0.contains("Event") }.map { event in
       let lines = event.split(separator: "\n").map(String.init)
@@ -296,16 +299,16 @@ struct JobsRealTimeTests {
     let channel = fake_channel("PJSIP/100-1", 8000)
     let id = try #require(module.start(channel, "ws://host/,x(ANSWER)"))
     let long = String(repeating: "x", count: 3999) + "ü and more"
-    module.engine.tell(AF_LINK_TEXT, id, .text(AF_FIELD_TEXT, "{\"a\":\r\n1}"))
+    module.engine.tell(.text, id, .text(.text, "{\"a\":\r\n1}"))
     #expect(soon { FakedAsterisk.variable(channel, "ANSWER") == "{\"a\":  1}" })
     #expect(FakedAsterisk.variable(channel, "AUDIOFORK_RESPONSE") == "{\"a\":  1}")
-    module.engine.tell(AF_LINK_TEXT, id, .text(AF_FIELD_TEXT, long))
+    module.engine.tell(.text, id, .text(.text, long))
     #expect(soon { FakedAsterisk.variable(channel, "ANSWER") == String(repeating: "x", count: 3999) })
     #expect(forkRows().first.map { String(decoding: $0.response, as: UTF8.self) } == String(repeating: "x", count: 3999))
     #expect(soon { events.contains(long) }, "the event has it whole")
     // After StopAudioFork the server's last words still come.
     _ = af_exec_stop(channel, "")
-    module.engine.tell(AF_LINK_TEXT, id, .text(AF_FIELD_TEXT, "last words"))
+    module.engine.tell(.text, id, .text(.text, "last words"))
     #expect(soon { FakedAsterisk.variable(channel, "ANSWER") == "last words" })
     module.end([channel], [id])
   }
@@ -375,11 +378,11 @@ struct ChannelRealTimeTests {
       fake_frame(channel, AST_AUDIOHOOK_DIRECTION_WRITE, Self.samples, 160)
     }
     module.engine.tell(
-      AF_LINK_STATE, id, .text(AF_FIELD_STATE, "streaming"), .number(AF_FIELD_CAPTURED, 960), .number(AF_FIELD_DELIVERED, 480),
-      .number(AF_FIELD_ACCOUNTED_IN, 320), .number(AF_FIELD_ACCOUNTED_OUT, 160), .number(AF_FIELD_CONFIRMED, 320))
+      .state, id, .text(.state, "streaming"), .counter(.captured, 960), .counter(.delivered, 480),
+      .counter(.accountedIn, 320), .counter(.accountedOut, 160), .counter(.confirmed, 320))
     fake_hangup(channel)
     // No counters: they stay what they were, although more has been captured since.
-    module.engine.tell(AF_LINK_ENDED, id, .text(AF_FIELD_REASON, "engine: it has crashed 3 times over this fork"))
+    module.engine.tell(.ended, id, .text(.reason, "engine: it has crashed 3 times over this fork"))
     #expect(soon { events.contains("AudioForkStop") })
     for (direction, start, count) in [("in", 320, 160), ("out", 160, 320)] {
       let gap = events.components(separatedBy: "\n\n").first { $0.contains("GapDirection: \(direction)\n") } ?? ""
@@ -395,7 +398,7 @@ struct ChannelRealTimeTests {
     let module = try LoadedModule()
     let first = fake_channel("PJSIP/100-1", 8000)
     let id = try #require(module.start(first, "ws://x/"))
-    module.engine.send(FieldWriter(message: UInt16(AF_LINK_HEARTBEAT.rawValue)).message())
+    module.engine.send(FieldWriter(.heartbeat).message)
     fake_hangup(first)
     module.engine.sayEnded(id)
     #expect(soon { fake_module_references() == 0 })
@@ -415,7 +418,7 @@ struct ChannelRealTimeTests {
     let module = try LoadedModule()
     let channel = fake_channel("PJSIP/100-1", 8000)
     let id = try #require(module.start(channel, "ws://x/"))
-    let heartbeat = FieldWriter(message: UInt16(AF_LINK_HEARTBEAT.rawValue)).message()
+    let heartbeat = FieldWriter(.heartbeat).message
     module.engine.send(heartbeat)
     usleep(200_000)
     // Whatever held the control thread up: it cannot listen.
@@ -455,8 +458,8 @@ struct ChannelRealTimeTests {
     fake_forget_events()
     // Texts are done under the channel's lock: this holds the thread up.
     af_channel_lock(first)
-    for number in 0..<40 { module.engine.tell(AF_LINK_TEXT, talker, .text(AF_FIELD_TEXT, "talk \(number)")) }
-    for number in 0..<2 { module.engine.tell(AF_LINK_TEXT, other, .text(AF_FIELD_TEXT, "last \(number)")) }
+    for number in 0..<40 { module.engine.tell(.text, talker, .text(.text, "talk \(number)")) }
+    for number in 0..<2 { module.engine.tell(.text, other, .text(.text, "last \(number)")) }
     fake_hangup(second)
     module.engine.sayEnded(other)
     #expect(soon { forkRows().allSatisfy { $0.id != Array(other.utf8) } })
@@ -565,7 +568,7 @@ struct ChannelRealTimeTests {
     // Somebody else takes the old name.
     fake_rename(first, "PJSIP/100-1")
     #expect(name(id) == "PJSIP/300-3")
-    module.engine.tell(AF_LINK_TEXT, id, .text(AF_FIELD_TEXT, "hello"))
+    module.engine.tell(.text, id, .text(.text, "hello"))
     #expect(soon { FakedAsterisk.variable(second, "ANSWER") == "hello" })
     #expect(FakedAsterisk.variable(first, "ANSWER") == nil)
     #expect(events.contains("Event: AudioForkResponse\nChannel: PJSIP/300-3\n"))

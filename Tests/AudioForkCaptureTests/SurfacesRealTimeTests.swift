@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCapture
+import AudioForkLink
 import AudioForkOptions
 import CAsterisk
 import Foundation
@@ -210,7 +211,7 @@ extension CaptureRealTimeTests {
       #expect(Self.action(request) == "Response: Success\r\n\r\n")
       var types: [UInt16] = []
       while let message = engine.next(within: 500) { types.append(message.type) }
-      #expect(types.contains(UInt16(AF_LINK_SEND_TEXT.rawValue)))
+      #expect(types.contains(LinkMessageKind.sendText.rawValue))
     }
   }
 
@@ -389,7 +390,10 @@ extension CaptureRealTimeTests {
   func help() throws {
     try with { _, _ in
       let start = try #require(Self.taken(fake_help("application", "AudioFork")))
-      for option in OptionDefinition.all { #expect(start.contains("\n  \(option.form):"), "\(option.form)") }
+      for option in OptionDefinition.all {
+        let form = String(decoding: option.form, as: UTF8.self)
+        #expect(start.contains("\n  \(form):"), "\(form)")
+      }
       #expect(start.contains("same => n,AudioFork(") && start.split(separator: "\n").allSatisfy { $0.count <= 100 })
       let function = try #require(Self.taken(fake_help("function", "AUDIOFORK")))
       for key in FunctionKey.all { #expect(function.contains("\n  \(key.name): ")) }

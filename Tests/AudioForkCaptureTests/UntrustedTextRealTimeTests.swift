@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCapture
+import AudioForkLink
 import AudioForkRing
 import CAsterisk
 import Foundation
@@ -18,10 +19,10 @@ struct UntrustedTextRealTimeTests {
       module.start(
         channel, "wss://h/^{CALLERID(num)}?x=^{TWICE:0:3},D(in)H(X-Name: ^{CALLERID(name)}&X-Twice: ^{TWICE})s(n=^{CALLERID(name)})r(2)"))
     let facts = try module.ring(id).facts
-    #expect(facts.urls.map { String(decoding: $0, as: UTF8.self) } == ["wss://h/1%2Cr%280%29%2Cid?x=%5E%7BS"])
-    #expect(facts.options.isEmpty)
+    #expect(facts.settings.urls.map { String(decoding: $0, as: UTF8.self) } == ["wss://h/1%2Cr%280%29%2Cid?x=%5E%7BS"])
+    #expect(facts.settings.options.isEmpty)
     #expect(
-      facts.evaluatedOptions.map { String(decoding: $0, as: UTF8.self) } == [
+      facts.settings.evaluatedOptions.map { String(decoding: $0, as: UTF8.self) } == [
         "Din", "HX-Name: x)T(insecure&Evil: 1", "HX-Twice: ^{SHELL(id)}", "sn=x)T(insecure&Evil: 1\t", "r2",
       ])
     #expect(FakedAsterisk.variable(channel, "AUDIOFORK_WSSERVER") == "wss://h/1%2Cr%280%29%2Cid?x=%5E%7BS")
@@ -34,7 +35,7 @@ struct UntrustedTextRealTimeTests {
     let channel = fake_channel("PJSIP/100-1", 8000)
     let id = try #require(
       module.start(channel, "ws://h/,H(A: ^{SHELL(id)}^{DB(a/b)}^{FILE(/etc/passwd)}&B: ^{CALLERID(num)})"))
-    #expect(try module.ring(id).facts.evaluatedOptions.map { String(decoding: $0, as: UTF8.self) } == ["HA: ", "HB: "])
+    #expect(try module.ring(id).facts.settings.evaluatedOptions.map { String(decoding: $0, as: UTF8.self) } == ["HA: ", "HB: "])
     let lines = FakedAsterisk.log.split(separator: "\n").filter { $0.contains("count as empty") }
     #expect(lines.count == 1 && lines.first?.contains("PJSIP/100-1: 3 expressions count as empty, the first is '^{SHELL(id)}'") == true)
     module.end([channel], [id])
@@ -60,9 +61,9 @@ struct UntrustedTextRealTimeTests {
     pbx_builtin_setvar_helper(channel, "FORMAT", "alaw")
     let id = try #require(module.start(channel, "recorder"))
     let facts = try module.ring(id).facts
-    #expect(facts.urls.map { String(decoding: $0, as: UTF8.self) } == ["ws://h/1%20/2%233/1%20%2F2%233"])
+    #expect(facts.settings.urls.map { String(decoding: $0, as: UTF8.self) } == ["ws://h/1%20/2%233/1%20%2F2%233"])
     #expect(
-      facts.settings.map { String(decoding: $0, as: UTF8.self) } == [
+      facts.settings.lines.map { String(decoding: $0, as: UTF8.self) } == [
         "header=X-Name: a%0D%0AEvil: ^{NUMBER}", "header=X-Other: a%0D%0AEvil: ^{NUMBER}", "format=alaw",
       ])
     for line in ["[general]: buffer = ''", "profile recorder: a URL is needed", "profile recorder: drain = '1 /2#3'", "profile recorder: header does not"] {
@@ -108,15 +109,15 @@ struct UntrustedTextRealTimeTests {
     func texts(_ bytes: [[UInt8]]) -> [String] { bytes.map { String(decoding: $0, as: UTF8.self) } }
 
     let plain = try #require(module.start(channel, "ws://h/,T(^{TLS})r(2)"))
-    #expect(try texts(module.ring(plain).facts.evaluatedOptions) == ["r2"])
+    #expect(try texts(module.ring(plain).facts.settings.evaluatedOptions) == ["r2"])
     #expect(warnings(plain).count == 1)
     #expect(warnings(plain).first?.hasSuffix("option T(on) is left out: option T asks for TLS, but the URL begins with ws://") == true)
 
     let many = try #require(module.start(channel, "recorder,Tw(^{DIALECT})"))
     let facts = try module.ring(many).facts
-    #expect(texts(facts.urls) == ["wss://h/1"])
-    #expect(texts(facts.settings) == ["buffer=1", "subprotocol=echo"])
-    #expect(texts(facts.evaluatedOptions) == ["T"])
+    #expect(texts(facts.settings.urls) == ["wss://h/1"])
+    #expect(texts(facts.settings.lines) == ["buffer=1", "subprotocol=echo"])
+    #expect(texts(facts.settings.evaluatedOptions) == ["T"])
     for line in [
       "profile recorder: key_file = '' is not accepted", "url = 'ws://x/' is left out: the URL ws://x/ is not allowed",
       "url = 'ws://h/x' is left out: option T", "option w(audiofork) is left out: subprotocol", "cert_file = '/cert.pem' is left out",
@@ -145,14 +146,14 @@ struct UntrustedTextRealTimeTests {
     #expect(module.start(channel, "ws://h/,r(0),id") == nil)
     #expect(refusals() == 1)
     let bare = try #require(module.start(channel, "ws://h/^{CALLERID(num)},H(A: ^{CALLERID(num)})"))
-    #expect(try module.ring(bare).facts.options == Array("H(A: ^{CALLERID(num)})".utf8))
-    #expect(try module.ring(bare).facts.urls == [Array("ws://h/^{CALLERID(num)}".utf8)])
+    #expect(try module.ring(bare).facts.settings.options == Array("H(A: ^{CALLERID(num)})".utf8))
+    #expect(try module.ring(bare).facts.settings.urls == [Array("ws://h/^{CALLERID(num)}".utf8)])
     fake_dialplan(channel, 1)
     fake_bridge(channel, 1)
     #expect(module.start(channel, "ws://h/,r(0),id") == nil)
     #expect(refusals() == 2)
     let feature = try #require(module.start(channel, "ws://h/^{CALLERID(num)}"))
-    #expect(try module.ring(feature).facts.urls == [Array("ws://h/100".utf8)])
+    #expect(try module.ring(feature).facts.settings.urls == [Array("ws://h/100".utf8)])
     #expect(CaptureRealTimeTests.cli("audiofork start PJSIP/100-1 ws://h/,,id").contains("runs only for a dialplan"))
     module.end([channel], [bare, feature])
   }

@@ -107,7 +107,7 @@ struct HostileRingTests {
       if step % 7 == 0 { renderer.clock(now: at(Int64(truncatingIfNeeded: anyNumber(&random)))) }
       if step % 31 == 0 { renderer.skip(to: UInt64(step)) }
       let checkpoint = renderer.checkpoint
-      if step % 97 == 0, let decoded = Checkpoint(decoding: checkpoint.encode()) {
+      if step % 97 == 0, let decoded = try? Checkpoint(decoding: checkpoint.encode()) {
         renderer = Renderer(configuration, resumingAt: decoded)
       }
     }
@@ -120,7 +120,7 @@ struct HostileRingTests {
     var random = SeededRandom(seed: 3)
     for length in 0..<600 {
       let bytes = (0..<length).map { _ in UInt8.random(in: 0...255, using: &random) }
-      #expect(Checkpoint(decoding: bytes) == nil)
+      #expect((try? Checkpoint(decoding: bytes)) == nil)
     }
   }
 
@@ -141,8 +141,8 @@ struct HostileRingTests {
         default: bytes.removeLast(min(bytes.count - 1, Int.random(in: 0...3, using: &random)))
         }
       }
-      guard let damaged = Checkpoint(decoding: bytes) else { continue }
-      #expect(Checkpoint(decoding: damaged.encode()) == damaged)
+      guard let damaged = try? Checkpoint(decoding: bytes) else { continue }
+      #expect((try? Checkpoint(decoding: damaged.encode())) == damaged)
       var renderer = Renderer<SpeexConverter>(damaged.configuration, resumingAt: damaged)
       var output: [Int16] = []
       let samples = [Int16](repeating: 1000, count: 65_536)
@@ -159,7 +159,7 @@ struct HostileRingTests {
   }
 
   @Test("A checkpoint with its longest histories fits the cursor")
-  func size() {
+  func size() throws {
     var call = RenderedCall<SpeexConverter>(.both)
     for index in 0..<40 {
       let samples = [Int16](repeating: Int16(index), count: 3840)
@@ -175,8 +175,8 @@ struct HostileRingTests {
     #expect(checkpoint.clockDecisions.count == RenderLimit.clockDecisionsMax)
     let bytes = checkpoint.encode()
     #expect(bytes.count < 10_000)
-    #expect(Checkpoint(decoding: bytes) == checkpoint)
-    #expect(Checkpoint(decoding: bytes + [0]) == nil)
-    #expect(Checkpoint(decoding: Array(bytes.dropLast())) == nil)
+    #expect(try Checkpoint(decoding: bytes) == checkpoint)
+    #expect(throws: CheckpointError(.end, .isOutOfRange)) { try Checkpoint(decoding: bytes + [0]) }
+    #expect(throws: CheckpointError.self) { try Checkpoint(decoding: Array(bytes.dropLast())) }
   }
 }

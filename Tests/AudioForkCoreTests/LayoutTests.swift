@@ -83,7 +83,7 @@ struct LayoutTests {
     var call = Call(.both, isStereo: true, gainIn: -3)
     call.capture(.in, audibleSamples(.in, 0..<160))
     call.capture(.out, audibleSamples(.out, 0..<160))
-    let stored = try #require(Checkpoint(decoding: call.renderer.checkpoint.encode()))
+    let stored = try Checkpoint(decoding: call.renderer.checkpoint.encode())
     #expect(stored == call.renderer.checkpoint)
     #expect(stored.configuration.isStereo && stored.configuration.gainIn == Gain(-3))
     let mono = Renderer<NoConverter>(RenderConfiguration(directions: .both, wireRateHertz: 8000), resumingAt: stored)
@@ -91,7 +91,7 @@ struct LayoutTests {
     for (place, value) in [(6, UInt8(4)), (7, 5), (8, 0x80)] {
       var bytes = call.renderer.checkpoint.encode()
       bytes[place] = value
-      #expect(Checkpoint(decoding: bytes) == nil, "byte \(place)")
+      #expect((try? Checkpoint(decoding: bytes)) == nil, "byte \(place)")
     }
   }
 }

@@ -76,7 +76,7 @@ struct ReplayPropertyTests {
       let indexes = (0..<8).map { _ in Int.random(in: 0..<original.checkpoints.count, using: &random) } + [0]
       for index in indexes {
         let stored = original.checkpoints[index].withClockDecisions(original.clockDecisions)
-        guard let checkpoint = Checkpoint(decoding: stored.encode()) else {
+        guard let checkpoint = try? Checkpoint(decoding: stored.encode()) else {
           Issue.record("checkpoint \(index) of call \(seed) cannot be decoded")
           return
         }

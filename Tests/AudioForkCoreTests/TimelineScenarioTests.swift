@@ -13,7 +13,7 @@ private func outFrames(_ start: Int64, _ stop: Int64) -> [SimulatedFrame] {
   SimulatedSender(.out, from: start, to: stop).with { $0.hasTiming = false }.frames()
 }
 
-/// What the model prints for a case. Latency: p50, p99, max.
+/// What docs/internals/timeline_model.py prints for a case. Latency: p50, p99, max.
 private struct ModelFigures {
   var frames: [UInt64]
   var rendered: [UInt64]
@@ -25,7 +25,7 @@ private struct ModelFigures {
   var tail: Int64 = 1
 }
 
-/// The hard cases of the model of the timeline, held to the figures that the model prints for the same frames. Every
+/// The hard cases of docs/internals/timeline_model.py, held to the figures that it prints for the same frames. Every
 /// playback also checks that each sample comes out once, unchanged and in order.
 struct TimelineScenarioTests {
   private func expect(

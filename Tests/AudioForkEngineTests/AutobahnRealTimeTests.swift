@@ -106,7 +106,7 @@ private final class BinaryEcho: ChannelInboundHandler {
         var bytes = Array(message.readableBytesView)
         session.send(binary: &bytes)
       case .violation, .close: isBroken = true
-      case .nothing, .text, .ping, .pong: break
+      case .nothing, .text, .piece, .ping, .pong: break
       }
     }
     context.fireChannelRead(data)

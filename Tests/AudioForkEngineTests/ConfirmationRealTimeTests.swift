@@ -3,6 +3,7 @@ import AudioForkCore
 import AudioForkEngine
 import AudioForkEngineTestKit
 import AudioForkFaultKit
+import AudioForkLink
 import AudioForkTestKit
 import CAudioForkABI
 import NIOCore
@@ -14,13 +15,6 @@ import Testing
 /// What confirms delivery, and what a break repeats, over real sockets.
 @Suite("Confirmation over loopback", .serialized)
 struct ConfirmationRealTimeTests {
-  private func finish(_ engine: TestEngine, _ id: String = "af-test-1", within seconds: Double = 15) async throws
-    -> (reason: String, counters: ForkCounters)
-  {
-    try await eventually(within: seconds, "the fork ends") { engine.ended(id) != nil }
-    return try #require(engine.ended(id))
-  }
-
   // MARK: - Pings
 
   @Test("Two seconds are sent to a server of which it is not known yet whether it pongs; the rest follows when that has shown")
@@ -41,7 +35,7 @@ struct ConfirmationRealTimeTests {
       #expect((8000...17_000).contains(ahead), "\(ahead) sample frames were sent before the server could have answered")
     }
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(server.connections.first?.carries(call.expected) == true)
     await server.stop()
@@ -59,7 +53,7 @@ struct ConfirmationRealTimeTests {
     #expect(told.counters.confirmation == .pong)
     #expect(told.counters.confirmed > 0)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.confirmation == .pong)
     #expect(end.counters.confirmed == end.counters.position)
@@ -85,7 +79,7 @@ struct ConfirmationRealTimeTests {
     #expect(told.counters.confirmation == .tcp)
     #expect(told.counters.confirmed > 0)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(server.connections.first?.carries(call.expected) == true)
     #expect(server.connections.first?.pings.count == 1, "one is out at a time")
@@ -101,7 +95,7 @@ struct ConfirmationRealTimeTests {
     engine.tell(.fork(id: call.id, isClosed: false))
     try await call.speak(untilMilliseconds: 1000)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.confirmation == .tcp)
     #expect(server.connections.first?.pings.isEmpty == true)
@@ -117,7 +111,7 @@ struct ConfirmationRealTimeTests {
     engine.tell(.fork(id: call.id, isClosed: false))
     try await call.speak(untilMilliseconds: 1500)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(server.connections.map(\.pings.count) == [1, 0])
     let reception = Reception(server.connections, expected: call.expected)
@@ -136,7 +130,7 @@ struct ConfirmationRealTimeTests {
     // Six pings last 1.5 s at first, and from the third connection on 9 s.
     try await call.speak(untilMilliseconds: 7000)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.confirmation == .pong)
     let pings = server.connections.map(\.pings.count)
@@ -199,7 +193,7 @@ struct ConfirmationRealTimeTests {
     let server = try await TestServer.start(port: stalled.port)
     try await call.speak(untilMilliseconds: 1600)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(server.connections.last?.carries(call.expected) == true)
     await server.stop()
@@ -218,7 +212,7 @@ struct ConfirmationRealTimeTests {
     #expect((16_000...22_000).contains(arrived), "\(arrived) sample frames were sent ahead of the pong")
     try await call.speak(untilMilliseconds: 4000)
     call.hangUp()
-    let end = try await finish(engine, within: 25)
+    let end = try await engine.end(within: 25)
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.reconnects == 0)
     #expect(server.connections.first?.carries(call.expected) == true)
@@ -239,7 +233,7 @@ struct ConfirmationRealTimeTests {
     let second = try await TestServer.start(port: first.port, answersPings: false)
     try await call.speak(untilMilliseconds: 9500)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.lost == 0)
     #expect(end.counters.confirmation == .tcp)
@@ -260,7 +254,7 @@ struct ConfirmationRealTimeTests {
     try await call.speak(untilMilliseconds: 9000)
     #expect(engine.reports(call.id).last?.counters.confirmation == .tcp)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.lost == 0)
     #expect(server.connections.count == 2 && server.connections.last?.pings == [])
@@ -287,7 +281,7 @@ struct ConfirmationRealTimeTests {
     try await call.speak(untilMilliseconds: 5600)
     #expect(server.connections.count == 2, "within 3.5 s of silence, of the 5 s that the ring lasts")
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.lost == 0)
     #expect(engine.lines().contains { $0.contains("the server has not answered for 3 s") })
@@ -317,7 +311,7 @@ struct ConfirmationRealTimeTests {
     let engine = try await TestEngine(directory)
     engine.tell(.fork(id: call.id, isClosed: false))
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     let reception = Reception(server.connections, expected: call.expected)
     #expect(reception.isExact && reception.missing == 0)
@@ -341,7 +335,7 @@ struct ConfirmationRealTimeTests {
     let second = try await TestEngine(directory)
     second.tell(.fork(id: call.id, isClosed: true))
     // Nothing is sent that a pong or a kernel could confirm.
-    let end = try await finish(second, within: 2)
+    let end = try await second.end(within: 2)
     #expect(end.reason == "done: all audio was delivered")
     #expect(server.connections.map(\.samples.count) == [4800, 0])
     await server.stop()
@@ -368,7 +362,7 @@ struct ConfirmationRealTimeTests {
       }
     }
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.confirmation == .app)
     #expect(end.counters.confirmed == end.counters.position)
@@ -399,7 +393,7 @@ struct ConfirmationRealTimeTests {
       // Positions that can be confirmed lie some blocks apart; the last one need not be among them.
       try await call.speak(untilMilliseconds: 400 + Int64(round) * 20)
       call.hangUp()
-      let end = try await finish(engine, within: 3)
+      let end = try await engine.end(within: 3)
       #expect(end.reason == "done: all audio was delivered")
       #expect(end.counters.confirmed == end.counters.position)
       #expect(end.counters.reconnects == 0)
@@ -426,7 +420,7 @@ struct ConfirmationRealTimeTests {
     server.dropConnections()
     try await call.speak(untilMilliseconds: 1800)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.reconnects == 1)
     #expect(store.now.samples == call.expected)
@@ -446,7 +440,7 @@ struct ConfirmationRealTimeTests {
     call.speak(frames: 50)
     call.hangUp()
     engine.tell(.fork(id: call.id, isClosed: true))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(store.now.samples == call.expected)
     #expect(plain.connections.first?.audio.isEmpty == true)
@@ -509,7 +503,7 @@ struct ConfirmationRealTimeTests {
     let engine = try await TestEngine(directory)
     let call = try TestCall(in: directory, url: plain.url, options: "D(both)w(audiofork)")
     engine.tell(.fork(id: call.id, isClosed: false))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason.contains("did not select the sub-protocol audiofork.v1"))
     await plain.stop()
   }
@@ -526,7 +520,7 @@ struct ConfirmationRealTimeTests {
     let call = try TestCall(in: directory, url: server.url, options: "D(both)w(audiofork)r(1)R(1)", age: 1000 * millisecond)
     call.speak(frames: 50)
     engine.tell(.fork(id: call.id, isClosed: false))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(
       end.reason.contains(
         answers ? "the server sent a resume at a position that the stream has not reached" : "no answer to start within 1 s"),
@@ -553,7 +547,7 @@ struct ConfirmationRealTimeTests {
     store.change { $0.acknowledges = true }
     server.dropConnections()
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(store.now.samples == call.expected)
     #expect(store.now.duplicates == 0)
@@ -577,7 +571,7 @@ struct ConfirmationRealTimeTests {
     store.change { $0.level = "persisted" }
     call.speak(frames: 1)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(store.now.texts.first?.contains(#""acknowledge":"persisted""#) == true)
     await server.stop()
@@ -596,7 +590,7 @@ struct ConfirmationRealTimeTests {
     call.speak(.in, frames: 2)
     call.hangUp()
     engine.tell(.fork(id: call.id, isClosed: true))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     let texts = store.now.texts
     let gaps = engine.gaps(call.id)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkEngine
 import AudioForkEngineTestKit
+import AudioForkLink
 import AudioForkTestKit
 import CAudioForkProcess
 import Glibc

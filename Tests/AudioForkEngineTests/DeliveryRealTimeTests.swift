@@ -2,6 +2,7 @@
 import AudioForkCore
 import AudioForkEngine
 import AudioForkEngineTestKit
+import AudioForkLink
 import AudioForkRing
 import AudioForkTestKit
 import CAudioForkABI
@@ -15,13 +16,6 @@ import Testing
 /// What the engine says about delivery and when it lets a fork go, over real sockets.
 @Suite("Delivery over loopback", .serialized)
 struct DeliveryRealTimeTests {
-  private func finish(_ engine: TestEngine, _ id: String = "af-test-1", within seconds: Double = 15) async throws
-    -> (reason: String, counters: ForkCounters)
-  {
-    try await eventually(within: seconds, "the fork ends") { engine.ended(id) != nil }
-    return try #require(engine.ended(id))
-  }
-
   /// A call of four seconds that is over: its audio fits what the sockets take without anybody reading.
   private func finishedCall(
     in directory: ScratchFolder, url: String, options: String = "D(both)", drainSeconds: UInt64 = 10
@@ -40,7 +34,7 @@ struct DeliveryRealTimeTests {
     let engine = try await TestEngine(directory)
     let call = try finishedCall(in: directory, url: server.url, drainSeconds: 2)
     engine.tell(.fork(id: call.id, isClosed: true))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.counters.position == 32_000, "all was sent")
     #expect(end.counters.undeliveredMilliseconds > 1000)
     #expect(end.reason == "drain: \(end.counters.undeliveredMilliseconds) ms undelivered")
@@ -60,7 +54,7 @@ struct DeliveryRealTimeTests {
     // With bytes unread in its buffer this is a reset.
     await stalled.stop()
     let server = try await TestServer.start(port: stalled.port)
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.reconnects == 1)
     #expect(end.counters.position == 32_000)
@@ -80,7 +74,7 @@ struct DeliveryRealTimeTests {
     engine.tell(.fork(id: call.id, isClosed: false))
     try await call.speak(untilMilliseconds: 2500)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.reconnects >= 1)
     let gaps = engine.gaps(call.id)
@@ -101,7 +95,7 @@ struct DeliveryRealTimeTests {
     let engine = try await TestEngine(directory)
     let call = try finishedCall(in: directory, url: server.url)
     engine.tell(.fork(id: call.id, isClosed: true))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.confirmed == 32_000)
     #expect(server.connections.count == 1)
@@ -119,7 +113,7 @@ struct DeliveryRealTimeTests {
     engine.tell(.fork(id: call.id, isClosed: false))
     try await call.speak(untilMilliseconds: 500)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(server.connections.count == 1)
     #expect(server.connections.first?.carries(call.expected) == true)
@@ -138,7 +132,7 @@ struct DeliveryRealTimeTests {
     try await Task.sleep(nanoseconds: 1_800_000_000)
     #expect(engine.ended(call.id) == nil)
     server.resume()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(server.connections.count == 1)
     #expect(server.connections.first?.carries(call.expected) == true)
@@ -161,7 +155,7 @@ struct DeliveryRealTimeTests {
     engine.moduleReads(true)
     try await eventually("it is told") { engine.states(call.id) == [.streaming] && !engine.gaps(call.id).isEmpty }
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.counters.dropped == 2)
     #expect(end.counters.lost > 0)
     #expect(engine.gaps(call.id).reduce(0) { $0 + $1.count } == end.counters.lost)
@@ -179,7 +173,7 @@ struct DeliveryRealTimeTests {
     call.speak(frames: 600)
     try call.damage(entryBeforeLast: 40)
     engine.tell(.fork(id: call.id, isClosed: false))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason.hasPrefix("ring: entry "), "\(end.reason)")
     #expect(end.counters.lost > 0)
     #expect(engine.gaps(call.id).reduce(0) { $0 + $1.count } == end.counters.lost)
@@ -196,7 +190,7 @@ struct DeliveryRealTimeTests {
     let call = try finishedCall(in: directory, url: server.url)
     if !isWhole { truncate("\(directory.path)/\(call.id).ring", 100) }
     engine.tell(.fork(id: call.id, isClosed: true))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered" || !isWhole)
     try await Task.sleep(for: .milliseconds(50))
     #expect(directory.names.contains("\(call.id).ring"))
@@ -247,7 +241,7 @@ struct DeliveryRealTimeTests {
     #expect(engine.ended(call.id) == nil)
     #expect(directory.names == ["\(call.id).cursor", "\(call.id).ring"])
     holder.close()
-    #expect(try await finish(engine).reason == "done: all audio was delivered")
+    #expect(try await engine.end().reason == "done: all audio was delivered")
     #expect(server.connections.first?.carries(call.expected) == true)
     await server.stop()
   }
@@ -268,9 +262,9 @@ struct DeliveryRealTimeTests {
     try await Task.sleep(nanoseconds: 200_000_000)
     // No end of capture is marked in its ring, and none will be.
     holders[0].close()
-    #expect(try await finish(engine, "a").reason == "done: all audio was delivered")
+    #expect(try await engine.end(of: "a").reason == "done: all audio was delivered")
     #expect(server.connections.first?.carries(calls[0].expected) == true)
-    #expect(try await finish(engine, "b").reason.hasPrefix("cursor: "))
+    #expect(try await engine.end(of: "b").reason.hasPrefix("cursor: "))
     #expect(directory.names == ["b.cursor", "b.ring"], "they are the other engine's")
     holders[1].close()
     await server.stop()
@@ -284,7 +278,7 @@ struct DeliveryRealTimeTests {
     let call = try finishedCall(in: directory, url: server.url)
     try #require(symlink("/nowhere", "\(directory.path)/\(call.id).cursor") == 0)
     engine.tell(.fork(id: call.id, isClosed: false))
-    #expect(try await finish(engine).reason == "done: all audio was delivered")
+    #expect(try await engine.end().reason == "done: all audio was delivered")
     #expect(server.connections.first?.carries(call.expected) == true)
     #expect(engine.lines() == [])
     #expect(directory.names == [])

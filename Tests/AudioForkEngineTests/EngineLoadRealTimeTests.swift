@@ -3,6 +3,7 @@ import AudioForkCore
 import AudioForkEngine
 import AudioForkEngineTestKit
 import AudioForkFaultKit
+import AudioForkLink
 import AudioForkTestKit
 import NIOHTTP1
 import Testing

@@ -2,6 +2,7 @@
 import AudioForkCore
 import AudioForkEngine
 import AudioForkEngineTestKit
+import AudioForkLink
 import AudioForkTestKit
 import NIOCore
 import NIOHTTP1
@@ -11,13 +12,6 @@ import Testing
 /// Engine and server in this process, over real sockets; the call is written by the real tap.
 @Suite("Engine over loopback", .serialized)
 struct EngineLoopbackRealTimeTests {
-  private func finish(_ engine: TestEngine, _ id: String = "af-test-1", within seconds: Double = 10) async throws
-    -> (reason: String, counters: ForkCounters)
-  {
-    try await eventually(within: seconds, "the fork ends") { engine.ended(id) != nil }
-    return try #require(engine.ended(id))
-  }
-
   @Test("A call that is over already arrives whole, and nothing of it is left")
   func finishedCall() async throws {
     let directory = try ScratchFolder()
@@ -27,7 +21,7 @@ struct EngineLoopbackRealTimeTests {
     call.speak(frames: 200)
     call.hangUp()
     engine.tell(.fork(id: call.id, isClosed: false))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.position == 32_000)
     #expect(end.counters.fill == 0)
@@ -57,7 +51,7 @@ struct EngineLoopbackRealTimeTests {
     call.speak(frames: 1)
     call.hangUp()
     engine.tell(.fork(id: call.id, isClosed: true))
-    _ = try await finish(engine)
+    _ = try await engine.end()
     let head = try #require(server.connections.first?.head)
     #expect(head.uri == "/a?b=c")
     let expected = [
@@ -85,7 +79,7 @@ struct EngineLoopbackRealTimeTests {
     #expect(arrived > 800 * 16)
     try await call.speak(untilMilliseconds: 2000)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(server.connections.count == 1)
     #expect(server.connections.first?.carries(call.expected) == true)
@@ -113,7 +107,7 @@ struct EngineLoopbackRealTimeTests {
     }
     try await call.speak(untilMilliseconds: 5500)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.reconnects == 2)
     #expect(end.counters.position == UInt64(call.expected.count))
@@ -143,7 +137,7 @@ struct EngineLoopbackRealTimeTests {
     let server = try await TestServer.start(port: port)
     try await call.speak(untilMilliseconds: 2500)
     call.hangUp()
-    _ = try await finish(engine)
+    _ = try await engine.end()
     #expect(server.connections.last?.carries(call.expected) == true)
     #expect(engine.lines().count == 2, "\(engine.lines())")
     #expect(engine.lines().first?.contains("refused; nothing listens there") == true)
@@ -157,7 +151,7 @@ struct EngineLoopbackRealTimeTests {
     let engine = try await TestEngine(directory)
     let call = try TestCall(in: directory, url: "ws://alice:secret@127.0.0.1:\(server.port)/x")
     engine.tell(.fork(id: call.id, isClosed: false))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "http: 403 Forbidden")
     #expect(server.connections.count == 1)
     #expect(directory.names == [])
@@ -173,7 +167,7 @@ struct EngineLoopbackRealTimeTests {
     let engine = try await TestEngine(directory)
     let call = try TestCall(in: directory, url: server.url, options: "r(2)R(1)")
     engine.tell(.fork(id: call.id, isClosed: false))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "unreachable: 2 attempts failed, the last one: http: 503 Service Unavailable")
     #expect(server.connections.count == 3)
     #expect(engine.lines(.warning).count == 2, "one line for the outage, one for the end")
@@ -187,7 +181,7 @@ struct EngineLoopbackRealTimeTests {
     let engine = try await TestEngine(directory)
     let call = try TestCall(in: directory, url: server.url, options: "r(0)R(1)")
     engine.tell(.fork(id: call.id, isClosed: false))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(
       end.reason
         == "unreachable: http: no answer to the upgrade request within 1 s; no attempts to reconnect are allowed")
@@ -202,8 +196,8 @@ struct EngineLoopbackRealTimeTests {
     let closed = try TestCall(in: directory, id: "b", url: "ws://127.0.0.1:1/", options: "r(0)R(3)")
     engine.tell(.fork(id: unknown.id, isClosed: false))
     engine.tell(.fork(id: closed.id, isClosed: false))
-    #expect(try await finish(engine, "a").reason.contains("dns: the host name 'no-such-host.invalid' is not known"))
-    #expect(try await finish(engine, "b").reason.contains("connection: refused; nothing listens there"))
+    #expect(try await engine.end(of: "a").reason.contains("dns: the host name 'no-such-host.invalid' is not known"))
+    #expect(try await engine.end(of: "b").reason.contains("connection: refused; nothing listens there"))
   }
 
   @Test("A server that closes with 1000 ends the fork; one that closes with 1011 is tried again")
@@ -214,7 +208,7 @@ struct EngineLoopbackRealTimeTests {
     let call = try TestCall(in: directory, url: server.url, age: 1000 * millisecond)
     call.speak(frames: 50)
     engine.tell(.fork(id: call.id, isClosed: false))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     // The Close came while the rest was on its way: that much is not known to have arrived.
     #expect(end.reason.hasPrefix("server: closed with 1000; "))
     #expect(end.reason.hasSuffix(" ms unconfirmed"))
@@ -227,7 +221,7 @@ struct EngineLoopbackRealTimeTests {
     second.speak(frames: 50)
     engine.tell(.fork(id: second.id, isClosed: false))
     #expect(
-      try await finish(engine, second.id).reason
+      try await engine.end(of: second.id).reason
         == "unreachable: 1 attempt failed, the last one: server: closed with 1011")
     #expect(other.connections.count == 2)
     await other.stop()
@@ -242,7 +236,7 @@ struct EngineLoopbackRealTimeTests {
     call.speak(frames: 20)
     call.hangUp()
     engine.tell(.fork(id: call.id, isClosed: true))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "drain: 400 ms undelivered; connection: refused; nothing listens there")
     #expect(directory.names == [])
   }
@@ -265,7 +259,7 @@ struct EngineLoopbackRealTimeTests {
     last.tell(.fork(id: call.id, isClosed: false))
     try await call.speak(untilMilliseconds: 3000)
     call.hangUp()
-    let end = try await finish(last)
+    let end = try await last.end()
     #expect(end.counters.position == UInt64(call.expected.count))
     #expect(end.counters.reconnects == 3)
     let reception = Reception(server.connections, expected: call.expected)
@@ -307,19 +301,19 @@ struct EngineLoopbackRealTimeTests {
     engine.tell(.tableEnd)
     try await eventually("all stream") { server.connections.filter { $0.audio.count == 8000 }.count == 3 }
     engine.tell(.forget(id: "a"))
-    #expect(try await finish(engine, "a").reason.hasPrefix("forgotten:"))
+    #expect(try await engine.end(of: "a").reason.hasPrefix("forgotten:"))
     #expect(directory.names == ["b.cursor", "b.ring", "c.cursor", "c.ring"])
     engine.tell(.hello(version: "22", protocolVersion: 1))
     engine.tell(.fork(id: "b", isClosed: false))
     engine.tell(.tableEnd)
-    #expect(try await finish(engine, "c").reason == "done: all audio was delivered")
+    #expect(try await engine.end(of: "c").reason == "done: all audio was delivered")
     #expect(engine.ended("b") == nil)
     calls[1].hangUp()
-    _ = try await finish(engine, "b")
+    _ = try await engine.end(of: "b")
     // A row that comes late for a fork that has ended begins nothing: the module cannot know yet.
     engine.tell(.fork(id: "b", isClosed: true))
     engine.tell(.fork(id: "d", isClosed: true))
-    _ = try await finish(engine, "d")
+    _ = try await engine.end(of: "d")
     #expect(engine.messages.filter { if case .ended("b", _, _) = $0 { true } else { false } }.count == 1)
     await server.stop()
   }
@@ -329,10 +323,10 @@ struct EngineLoopbackRealTimeTests {
     let directory = try ScratchFolder()
     let engine = try await TestEngine(directory)
     engine.tell(.fork(id: "missing", isClosed: false))
-    #expect(try await finish(engine, "missing").reason.hasPrefix("ring: there is no ring file"))
+    #expect(try await engine.end(of: "missing").reason.hasPrefix("ring: there is no ring file"))
     let bad = try TestCall(in: directory, id: "bad", url: "http://x/", options: "")
     engine.tell(.fork(id: bad.id, isClosed: false))
-    #expect(try await finish(engine, "bad").reason.hasPrefix("options: "))
+    #expect(try await engine.end(of: "bad").reason.hasPrefix("options: "))
     #expect(engine.lines(.error).count == 2)
     #expect(directory.names == [])
   }
@@ -350,7 +344,7 @@ struct EngineLoopbackRealTimeTests {
       call.hangUp()
       engine.tell(.fork(id: call.id, isClosed: false))
     }
-    for call in calls { _ = try await finish(engine, call.id, within: 20) }
+    for call in calls { _ = try await engine.end(of: call.id, within: 20) }
     let expected = TestCall.expected(frames: 50)
     #expect(server.connections.count == 40)
     #expect(server.connections.allSatisfy { $0.carries(expected) && $0.closeCode == 1000 })
@@ -374,7 +368,7 @@ struct EngineLoopbackRealTimeTests {
     try await eventually("behind") { server.connections.first?.head != nil }
     server.resume()
     call.hangUp()
-    let end = try await finish(engine, within: 20)
+    let end = try await engine.end(within: 20)
     #expect(end.counters.lost > 0)
     #expect(end.counters.gaps > 0)
     #expect(engine.lines().contains { $0.contains("captured samples lost in") })
@@ -400,7 +394,7 @@ struct EngineLoopbackRealTimeTests {
       try await Task.sleep(nanoseconds: 2_000_000)
     }
     call.hangUp()
-    let end = try await finish(engine, within: 20)
+    let end = try await engine.end(within: 20)
     #expect(end.reason.contains(#/^drain: [1-9][0-9]* ms undelivered/#), "\(end.reason)")
     #expect(end.counters.undeliveredMilliseconds > 0)
     #expect(end.counters.confirmed < end.counters.position)
@@ -416,7 +410,7 @@ struct EngineLoopbackRealTimeTests {
     engine.tell(.fork(id: call.id, isClosed: false))
     try await call.speak(untilMilliseconds: 2500)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.counters.confirmed == end.counters.position)
     #expect(end.counters.undeliveredMilliseconds == 0)
     #expect(end.counters.captured == UInt64(2 * call.framesWritten * TestCall.frameSamples))
@@ -442,7 +436,7 @@ struct EngineLoopbackRealTimeTests {
     engine.tell(.sendText(id: call.id, text: [0xFF]))
     try await call.speak(untilMilliseconds: 600)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     let heard = engine.messages.compactMap { message -> String? in
       guard case .text(call.id, let text, let length, _) = message, text.count == Int(length) else { return nil }
       return String(decoding: text, as: UTF8.self)
@@ -476,7 +470,7 @@ struct EngineLoopbackRealTimeTests {
     #expect(heard().map(\.text) == (0..<40).map { "text \($0)" })
     #expect(heard().allSatisfy { $0.dropped == 0 })
     engine.tell(.forget(id: call.id))
-    #expect(try await finish(engine).reason.hasPrefix("forgotten:"))
+    #expect(try await engine.end().reason.hasPrefix("forgotten:"))
     await server.stop()
   }
 
@@ -491,13 +485,13 @@ struct EngineLoopbackRealTimeTests {
     engine.tell(.fork(id: call.id, isClosed: false))
     try await eventually("connected") { engine.states(call.id).contains(.streaming) }
     call.hangUp()
-    #expect(try await finish(engine).reason == "done: all audio was delivered")
+    #expect(try await engine.end().reason == "done: all audio was delivered")
     #expect(refusing.connections.count == 1)
     #expect(server.connections.first?.carries(call.expected) == true)
 
     let hopeless = try TestCall(in: directory, id: "af-test-2", url: refusing.url, furtherURLs: [refusing.url])
     engine.tell(.fork(id: hopeless.id, isClosed: false))
-    #expect(try await finish(engine, hopeless.id).reason == "http: 403 Forbidden")
+    #expect(try await engine.end(of: hopeless.id).reason == "http: 403 Forbidden")
     #expect(refusing.connections.count == 3)
     await refusing.stop()
     await server.stop()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkEngine
 import AudioForkEngineTestKit
+import AudioForkLink
 import AudioForkRing
 import AudioForkTap
 import AudioForkTestKit
@@ -15,7 +16,7 @@ struct EngineProcessRealTimeTests {
   private func spawn(_ directory: ScratchFolder, linkBufferBytes: CInt? = nil) async throws -> SpawnedEngine {
     let engine = try SpawnedEngine(directory, linkBufferBytes: linkBufferBytes)
     engine.send(ModuleWriter.hello())
-    try await eventually("the engine is ready") { engine.has(AF_LINK_READY) }
+    try await eventually("the engine is ready") { engine.has(.ready) }
     return engine
   }
 
@@ -23,9 +24,9 @@ struct EngineProcessRealTimeTests {
   func ready() async throws {
     let directory = try ScratchFolder()
     let engine = try await spawn(directory)
-    #expect(engine.text(AF_LINK_READY, AF_FIELD_VERSION) == audioforkVersion)
-    #expect(engine.messages.first?.number(UInt16(AF_FIELD_PID.rawValue)) == UInt64(engine.process))
-    let loops = engine.messages.first?.number(UInt16(AF_FIELD_LOOPS.rawValue)) ?? 0
+    #expect(engine.text(.ready, .version) == audioforkVersion)
+    #expect(engine.messages.first?.fields.number(.processID) == UInt64(engine.process))
+    let loops = engine.messages.first?.fields.number(.loops) ?? 0
     #expect((1...4).contains(loops))
     #expect(getsid(engine.process) == engine.process)
     // The link's end is closed again here, so the one at 9 would keep it open.
@@ -40,8 +41,8 @@ struct EngineProcessRealTimeTests {
     let directory = try ScratchFolder()
     let engine = try SpawnedEngine(directory, program: "audiofork")
     engine.send(ModuleWriter.hello())
-    try await eventually("the engine is ready") { engine.has(AF_LINK_READY) }
-    #expect(engine.messages.first?.number(UInt16(AF_FIELD_PID.rawValue)) == UInt64(engine.process))
+    try await eventually("the engine is ready") { engine.has(.ready) }
+    #expect(engine.messages.first?.fields.number(.processID) == UInt64(engine.process))
     let name = String(decoding: engine.file("comm"), as: UTF8.self)
     #expect(name == "audiofork-engin\n")  // The kernel keeps 15 bytes.
     engine.closeLink()
@@ -60,7 +61,7 @@ struct EngineProcessRealTimeTests {
     let engine = try SpawnedEngine(
       directory, program: isHandedOver ? "audiofork" : "audiofork-engine", libraries: libraries.path)
     engine.send(ModuleWriter.hello())
-    try await eventually("it is ready or has ended") { engine.has(AF_LINK_READY) || engine.exitStatus != nil }
+    try await eventually("it is ready or has ended") { engine.has(.ready) || engine.exitStatus != nil }
     // 127: the loader's.
     #expect(engine.exitStatus == (isHandedOver ? 127 : nil))
     engine.closeLink()
@@ -101,7 +102,7 @@ struct EngineProcessRealTimeTests {
     #expect(chown(directory.path, 65_534, 65_534) == 0)
     let engine = try SpawnedEngine(directory, user: 65_534)
     engine.send(ModuleWriter.hello())
-    try await eventually("the engine is ready") { engine.has(AF_LINK_READY) }
+    try await eventually("the engine is ready") { engine.has(.ready) }
     let reads = { (name: String, user: Int) in
       system("setpriv --reuid \(user) --clear-groups head -c 1 /proc/\(engine.process)/\(name) >/dev/null 2>&1") == 0
     }
@@ -127,8 +128,8 @@ struct EngineProcessRealTimeTests {
     last.send(ModuleWriter.fork(call.id) + ModuleWriter.tableEnd())
     try await call.speak(untilMilliseconds: 9000)
     call.hangUp()
-    try await eventually("the fork ends") { last.has(AF_LINK_ENDED) }
-    #expect(last.text(AF_LINK_ENDED, AF_FIELD_REASON) == "done: all audio was delivered")
+    try await eventually("the fork ends") { last.has(.ended) }
+    #expect(last.text(.ended, .reason) == "done: all audio was delivered")
     #expect(directory.names == [])
     let reception = Reception(server.connections, expected: call.expected)
     #expect(reception.isExact)
@@ -196,7 +197,7 @@ struct EngineProcessRealTimeTests {
     #expect(engine.exitStatus == 0)
     #expect(af_now_ns() - asked < 1_500_000_000, "a second, and half of one for a busy machine")
     engine.receive()
-    #expect(!engine.has(AF_LINK_ENDED), "the forks go on in the next engine")
+    #expect(!engine.has(.ended), "the forks go on in the next engine")
     #expect(directory.names == calls.flatMap { ["\($0.id).cursor", "\($0.id).ring"] }.sorted())
     for server in [stalled, silent, deaf] { await server.stop() }
   }
@@ -223,8 +224,8 @@ struct EngineProcessRealTimeTests {
     try await eventually("it leaves") { engine.exitStatus != nil }
     #expect(engine.exitStatus == 0)
     var reasons: [String: String] = [:]
-    for message in engine.messages where UInt32(message.type) == AF_LINK_ENDED.rawValue {
-      let words = [AF_FIELD_ID, AF_FIELD_REASON].map { message.text(UInt16($0.rawValue)) ?? [] }
+    for message in engine.messages where message.kind == .ended {
+      let words: [[UInt8]] = [LinkField.id, .reason].map { message.fields.bytes($0) ?? [] }
       reasons[String(decoding: words[0], as: UTF8.self)] = String(decoding: words[1], as: UTF8.self)
     }
     #expect(reasons.count == 3)
@@ -246,7 +247,7 @@ struct EngineProcessRealTimeTests {
     engine.shutdownLink()
     try await Task.sleep(nanoseconds: 500_000_000)
     try await eventually("it closes its end") { !engine.receive() }
-    #expect(engine.messages.filter { UInt32($0.type) == AF_LINK_ENDED.rawValue }.count == ids.count)
+    #expect(engine.messages.filter { $0.kind == .ended }.count == ids.count)
     try await eventually("it leaves") { engine.exitStatus != nil }
     #expect(engine.exitStatus == 0)
   }
@@ -266,8 +267,8 @@ struct EngineProcessRealTimeTests {
     try await eventually("it leaves") { engine.exitStatus != nil }
     #expect(engine.exitStatus == 0)
     engine.receive()
-    let ended = engine.messages.filter { UInt32($0.type) == AF_LINK_ENDED.rawValue }
-      .compactMap { $0.text(UInt16(AF_FIELD_ID.rawValue)).map { String(decoding: $0, as: UTF8.self) } }
+    let ended = engine.messages.filter { $0.kind == .ended }
+      .compactMap { $0.fields.text(.id, as: String.self) }
     #expect(ended.count < calls.count, "the link took everything: nothing was tried here")
     let rings = directory.names.filter { $0.hasSuffix(".ring") }.map { String($0.dropLast(5)) }
     // What was in the midst of being written when it left counts as untaken too.
@@ -298,8 +299,8 @@ struct EngineProcessRealTimeTests {
     engine.send([0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0])
     try await eventually("it leaves") { engine.exitStatus != nil }
     #expect(engine.exitStatus == 1)
-    #expect(engine.has(AF_LINK_LOG))
-    #expect(engine.text(AF_LINK_LOG, AF_FIELD_TEXT)?.contains("the link carried a message of 4294967295 bytes") == true)
+    #expect(engine.has(.log))
+    #expect(engine.text(.log, .text)?.contains("the link carried a message of 4294967295 bytes") == true)
     #expect(directory.exists)
   }
 
@@ -313,16 +314,16 @@ struct EngineProcessRealTimeTests {
     let call = try TestCall(in: directory, url: server.url)
     engine.send(ModuleWriter.fork(call.id) + ModuleWriter.tableEnd())
     try await call.speak(untilMilliseconds: 1200)
-    try await eventually("it says so") { engine.has(AF_LINK_LOG) }
-    #expect(engine.text(AF_LINK_LOG, AF_FIELD_TEXT)?.hasSuffix("it is tried again") == true)
-    #expect(!engine.has(AF_LINK_ENDED))
+    try await eventually("it says so") { engine.has(.log) }
+    #expect(engine.text(.log, .text)?.hasSuffix("it is tried again") == true)
+    #expect(!engine.has(.ended))
     try #require(system("prlimit --pid \(engine.process) --nofile=1024:4096") == 0)
     try await call.speak(untilMilliseconds: 1500)
     call.hangUp()
-    try await eventually("the fork ends") { engine.has(AF_LINK_ENDED) }
-    #expect(engine.text(AF_LINK_ENDED, AF_FIELD_REASON) == "done: all audio was delivered")
+    try await eventually("the fork ends") { engine.has(.ended) }
+    #expect(engine.text(.ended, .reason) == "done: all audio was delivered")
     #expect(server.connections.first?.carries(call.expected) == true)
-    #expect(engine.messages.filter { UInt32($0.type) == AF_LINK_LOG.rawValue }.count == 1)
+    #expect(engine.messages.filter { $0.kind == .log }.count == 1)
     engine.closeLink()
     try await eventually("it leaves") { engine.exitStatus != nil }
     await server.stop()

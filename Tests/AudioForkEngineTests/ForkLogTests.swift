@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
 import AudioForkEngine
+import AudioForkLink
 import AudioForkTestKit
 import Testing
 

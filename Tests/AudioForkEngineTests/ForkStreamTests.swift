@@ -3,6 +3,7 @@ import AudioForkCore
 import AudioForkDialects
 import AudioForkEngine
 import AudioForkEngineTestKit
+import AudioForkLink
 import AudioForkRing
 import AudioForkTestKit
 import Testing

@@ -65,6 +65,53 @@ struct FrameRulesTests {
     #expect(message.readableBytes == half + 200_000)
   }
 
+  /// Rules for what clients send, as the receiver has them.
+  private func clientRules() -> FrameRules { FrameRules(sender: .client, passesPieces: true) }
+
+  @Test("From a client a binary message comes unmasked, frame by frame; a text as a whole")
+  func clientPieces() {
+    var rules = clientRules()
+    var payload = ByteBuffer(bytes: [1, 2])
+    payload.webSocketMask([1, 2, 3, 4])
+    let masked = WebSocketFrame(fin: true, opcode: .binary, maskKey: [1, 2, 3, 4], data: payload)
+    #expect(rules.receive(masked) == .piece(ByteBuffer(bytes: [1, 2]), endsMessage: true))
+    let zeros: WebSocketMaskingKey = [0, 0, 0, 0]
+    func frame(_ opcode: WebSocketOpcode, _ bytes: [UInt8] = [], fin: Bool = true) -> WebSocketFrame {
+      WebSocketFrame(fin: fin, opcode: opcode, maskKey: zeros, data: ByteBuffer(bytes: bytes))
+    }
+    #expect(rules.receive(frame(.binary, [3], fin: false)) == .piece(ByteBuffer(bytes: [3]), endsMessage: false))
+    #expect(rules.receive(frame(.ping, [9])) == .ping(ByteBuffer(bytes: [9])))
+    #expect(rules.receive(frame(.continuation, [4])) == .piece(ByteBuffer(bytes: [4]), endsMessage: true))
+    #expect(rules.receive(frame(.text, [0xC3], fin: false)) == .nothing)
+    #expect(rules.partialBytes == 1)
+    #expect(rules.receive(frame(.continuation, [0xA4])) == .text("ä"))
+    #expect(rules.partialBytes == 0)
+    #expect(closeCode(rules.receive(frame(.continuation, [1]))) == 1002)
+    var inside = clientRules()
+    _ = inside.receive(frame(.binary, [1], fin: false))
+    #expect(closeCode(inside.receive(frame(.text, [65]))) == 1002)
+  }
+
+  @Test("From a client a message beyond 1 MiB is refused with 1009, in one piece or many")
+  func clientOversized() {
+    let half = ByteBuffer(repeating: 65, count: FrameRules.messageBytesMax / 2)
+    for opcode in [WebSocketOpcode.binary, .text] {
+      var rules = clientRules()
+      func frame(_ opcode: WebSocketOpcode, _ data: ByteBuffer, fin: Bool = false) -> WebSocketFrame {
+        WebSocketFrame(fin: fin, opcode: opcode, maskKey: [0, 0, 0, 0], data: data)
+      }
+      #expect(closeCode(rules.receive(frame(opcode, half))) == nil)
+      #expect(closeCode(rules.receive(frame(.continuation, half))) == nil)
+      #expect(closeCode(rules.receive(frame(.continuation, ByteBuffer(bytes: [65]), fin: true))) == 1009)
+    }
+  }
+
+  @Test("An unmasked frame from a client is a protocol error")
+  func clientUnmasked() {
+    var rules = clientRules()
+    #expect(closeCode(rules.receive(frame(.binary, [1, 2]))) == 1002)
+  }
+
   @Test(
     "What the protocol forbids is answered with 1002",
     arguments: [

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkEngine
+import AudioForkLink
 import NIOCore
 import NIOEmbedded
 import Testing

@@ -2,6 +2,7 @@
 import AudioForkCore
 import AudioForkEngine
 import AudioForkEngineTestKit
+import AudioForkLink
 import AudioForkTestKit
 import CAudioForkABI
 import Foundation

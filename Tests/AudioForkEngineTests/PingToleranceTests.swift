@@ -9,7 +9,7 @@ struct PingToleranceTests {
   private let second: Int64 = 1_000_000_000
 
   private func broke(_ tolerance: inout PingTolerance, pings: Int, isPolicy: Bool, now: Int64) -> Bool {
-    tolerance.broke(pings: pings, isPolicy: isPolicy, now: at(now))
+    tolerance.connectionEnded(pings: pings, isPolicy: isPolicy, now: at(now))
   }
 
   @Test("The second Close with 1008 within two minutes, however many pings it took, makes pings sparse, once")

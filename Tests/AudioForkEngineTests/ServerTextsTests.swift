@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
 import AudioForkEngine
+import AudioForkLink
+import AudioForkOptions
 import AudioForkTestKit
 import Testing
 
@@ -38,13 +40,13 @@ struct ServerTextsTests {
   }
 
   @Test("A long text is cut between two characters")
-  func cut() {
+  func longText() {
     let short = [UInt8]("né".utf8)
-    #expect(ServerTexts.cut(short) == short)
+    #expect(cut(short, to: ServerTexts.bytesMax) == short)
     let exact = [UInt8](repeating: 65, count: ServerTexts.bytesMax)
-    #expect(ServerTexts.cut(exact) == exact)
+    #expect(cut(exact, to: ServerTexts.bytesMax) == exact)
     // A character of four bytes across the limit.
     let long = [UInt8](repeating: 65, count: ServerTexts.bytesMax - 2) + [UInt8]("😀 and more".utf8)
-    #expect(ServerTexts.cut(long) == [UInt8](repeating: 65, count: ServerTexts.bytesMax - 2))
+    #expect(cut(long, to: ServerTexts.bytesMax) == [UInt8](repeating: 65, count: ServerTexts.bytesMax - 2))
   }
 }

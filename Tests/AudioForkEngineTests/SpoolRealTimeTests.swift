@@ -2,6 +2,7 @@
 import AudioForkCore
 import AudioForkEngine
 import AudioForkEngineTestKit
+import AudioForkLink
 import AudioForkTestKit
 import NIOCore
 import Testing
@@ -15,13 +16,6 @@ struct SpoolRealTimeTests {
   init() throws {
     directory = try ScratchFolder()
     folder = try ScratchFolder()
-  }
-
-  private func finish(_ engine: TestEngine, _ id: String = "af-test-1") async throws
-    -> (reason: String, counters: ForkCounters)
-  {
-    try await eventually(within: 20, "the fork ends") { engine.ended(id) != nil }
-    return try #require(engine.ended(id))
   }
 
   /// A port where nobody listens, until a server is started there.
@@ -56,7 +50,7 @@ struct SpoolRealTimeTests {
       (engine.reports(call.id).last?.counters.lagMilliseconds ?? .max) < 100
     }
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.lost == 0 && end.counters.gaps == 0)
     #expect(store.now.samples == call.expected)
@@ -78,7 +72,7 @@ struct SpoolRealTimeTests {
     let second = try await TestServer.start(port: first.port, .fork(store))
     try await call.speak(untilMilliseconds: 6500)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.lost == 0 && end.counters.gaps == 0)
     #expect(store.now.samples.dropFirst(Int(phase) * 8).prefix(call.expected.count).elementsEqual(call.expected))
@@ -102,7 +96,7 @@ struct SpoolRealTimeTests {
       touched.formUnion(folder.names)
     }
     call.hangUp()
-    _ = try await finish(engine)
+    _ = try await engine.end()
     #expect(touched == [])
     await server.stop()
   }
@@ -118,7 +112,7 @@ struct SpoolRealTimeTests {
     let server = try await TestServer.start(port: port, .fork(ForkStore()))
     try await eventually("it is connected") { engine.states(call.id).last == .streaming }
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.counters.lost > 2 * 2 * 8000)
     await server.stop()
   }
@@ -140,7 +134,7 @@ struct SpoolRealTimeTests {
     engine.tell(.fork(id: call.id, isClosed: false))
     try await call.speak(untilMilliseconds: 9000)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.counters.lost == 0)
     #expect(store.now.samples == call.expected)
     #expect(store.now.duplicates == 0)
@@ -161,7 +155,7 @@ struct SpoolRealTimeTests {
     try await call.speak(untilMilliseconds: 10_000)
     let second = try await TestServer.start(port: port, keeping: first)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.counters.lost == 0)
     let reception = Reception(second.connections, expected: call.expected)
     #expect(reception.isExact && reception.missing == 0, "\(reception)")
@@ -180,7 +174,7 @@ struct SpoolRealTimeTests {
     #expect(engine.lines().filter { $0.contains("is missing: create it, or give another one as spool") }.count == 1)
     let server = try await TestServer.start(port: port, .fork(ForkStore()))
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.counters.lost > 0)
     await server.stop()
   }

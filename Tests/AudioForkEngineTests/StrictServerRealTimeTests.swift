@@ -2,6 +2,7 @@
 import AudioForkCore
 import AudioForkEngine
 import AudioForkEngineTestKit
+import AudioForkLink
 import AudioForkTestKit
 import Glibc
 import Testing
@@ -51,7 +52,7 @@ struct StrictServerRealTimeTests {
   func strictServers() async throws {
     let servers = [
       try PeerProcess(
-        "/usr/bin/env", ["node"], fixture: "strict-server.js", environment: ["NODE_PATH=/usr/share/nodejs"]),
+        "/usr/bin/env", ["node"], fixture: "strict-server.js", environment: ["NODE_PATH": "/usr/share/nodejs"]),
       try PeerProcess("/usr/bin/python3", [], fixture: "strict-server.py"),
     ]
     let directory = try ScratchFolder()
@@ -127,8 +128,8 @@ struct StrictServerRealTimeTests {
   }
 }
 
-/// A server in a process of its own, out of Tests/IntegrationTests/Fixtures. Its words and files are in a folder that
-/// is gone with it.
+/// A server in a process of its own, out of Tests/IntegrationTests/Fixtures. Its files are in a folder that is gone with
+/// it.
 final class PeerProcess {
   struct End {
     var name: String
@@ -143,39 +144,15 @@ final class PeerProcess {
 
   let fixture: String
   private let folder: ScratchFolder
-  private let process: pid_t
+  private let child: ChildProcess
 
-  init(_ program: String, _ arguments: [String], fixture: String, environment: [String] = []) throws {
+  init(_ program: String, _ arguments: [String], fixture: String, environment: [String: String] = [:]) throws {
     self.fixture = fixture
     folder = try ScratchFolder()
     let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    let words = [program] + arguments + ["/\(root)/Tests/IntegrationTests/Fixtures/\(fixture)", folder.path]
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-    posix_spawn_file_actions_addopen(&actions, 1, folder.file("words"), O_WRONLY | O_CREAT | O_APPEND, 0o600)
-    posix_spawn_file_actions_adddup2(&actions, 1, 2)
-    // The threads that Swift runs tasks on block most signals, and a child inherits that.
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    defer { posix_spawnattr_destroy(&attributes) }
-    var none = sigset_t()
-    sigemptyset(&none)
-    posix_spawnattr_setsigmask(&attributes, &none)
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
-    let given = words.map { strdup($0) } + [nil]
-    let variables = (["PATH=/usr/bin:/bin"] + environment).map { strdup($0) } + [nil]
-    defer { for text in given + variables { free(text) } }
-    var started: pid_t = 0
-    try #require(posix_spawn(&started, program, &actions, &attributes, given, variables) == 0, "\(program)")
-    process = started
-  }
-
-  deinit {
-    kill(process, SIGKILL)
-    var status: CInt = 0
-    waitpid(process, &status, 0)
+    child = try ChildProcess(
+      program, arguments + ["/\(root)/Tests/IntegrationTests/Fixtures/\(fixture)", folder.path],
+      environment: .only(environment.merging(["PATH": "/usr/bin:/bin"]) { given, _ in given }))
   }
 
   /// A file's bytes; nil where there is none.
@@ -190,7 +167,7 @@ final class PeerProcess {
   }
 
   /// What it printed.
-  var lines: [String] { String(decoding: file("words") ?? [], as: UTF8.self).split(separator: "\n").map(String.init) }
+  var lines: [String] { child.lines.filter { !$0.isEmpty } }
 
   var port: Int? {
     lines.first { $0.hasPrefix("listening on ") }.flatMap { Int($0.dropFirst("listening on ".count)) }

@@ -13,11 +13,11 @@ struct DocumentationTests {
     let rows = readme.split(separator: "\n").filter { $0.hasPrefix("| `") && $0.contains("` | ") }
       .map { String($0).replacing("\\|", with: "|") }
     for definition in OptionDefinition.all {
-      let form = "\(definition.form)".prefix { $0 != "," }
+      let form = String(decoding: definition.form, as: UTF8.self).prefix { $0 != "," }
       let row = rows.first { $0.hasPrefix("| `\(form)` | ") }
       #expect(row != nil, "\(form) is not in the README")
       // The first sentence of the help, at least.
-      let sentence = "\(definition.help)".prefix { $0 != "." && $0 != ":" }
+      let sentence = String(decoding: definition.help, as: UTF8.self).prefix { $0 != "." && $0 != ":" }
       #expect(row?.contains(sentence) == true, "\(form): '\(sentence)' is not what the README says: \(row ?? "")")
     }
     let options = rows.filter { $0.dropFirst(3).first?.isLetter == true && ($0.dropFirst(4).first == "(" || $0.dropFirst(4).first == "`") }

@@ -68,7 +68,7 @@ struct ForkOptionsTests {
         #expect(throws: Never.self) { try ForkOptions.parse([definition.letter]) }
         #expect(throws: Never.self) { try ForkOptions.parse([definition.letter] + bytes("(\(example(kind)))")) }
       }
-      #expect(definition.help.utf8CodeUnitCount > 10)
+      #expect(definition.help.count > 10)
     }
   }
 
@@ -215,7 +215,7 @@ struct ProfileTests {
       try options.apply(key, bytes(example(key.kind)))
       #expect(options != ForkOptions(), "\(key.name)")
     }
-    #expect(ProfileKey.all.allSatisfy { $0.help.utf8CodeUnitCount > 10 })
+    #expect(ProfileKey.all.allSatisfy { $0.help.count > 10 })
     var options = ForkOptions()
     try options.apply(#require(ProfileKey.named(bytes("FORMAT"))), bytes("ulaw"))
     try options.apply(#require(ProfileKey.named(bytes("reconnect_max_wait"))), bytes("9"))

@@ -7,18 +7,23 @@ import Testing
 
 @Suite("The reference made from the tables")
 struct ReferenceTests {
-  private static var pages: URL {
-    var root = URL(fileURLWithPath: #filePath)
-    for _ in 0..<3 { root.deleteLastPathComponent() }
-    return root.appending(path: "docs/reference")
+  /// The pages that scripts/refresh-reference writes.
+  private static var pages: [URL] {
+    get throws {
+      var root = URL(fileURLWithPath: #filePath)
+      for _ in 0..<3 { root.deleteLastPathComponent() }
+      let folder = root.appending(path: "docs/reference")
+      let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".md") }
+      return names.map { folder.appending(path: $0) } + [root.appending(path: "docs/internals/control-link.md")]
+    }
   }
 
   @Test("The pages have the tables as they are now; scripts/refresh-reference writes them")
   func pages() throws {
     var used = Set<String>()
-    for name in try FileManager.default.contentsOfDirectory(atPath: Self.pages.path) where name.hasSuffix(".md") {
-      let page = try String(contentsOf: Self.pages.appending(path: name), encoding: .utf8)
-      #expect(ReferenceMarkdown.refreshed(page) == page, "\(name): run scripts/refresh-reference")
+    for url in try Self.pages {
+      let page = try String(contentsOf: url, encoding: .utf8)
+      #expect(ReferenceMarkdown.refreshed(page) == page, "\(url.lastPathComponent): run scripts/refresh-reference")
       for part in ReferenceMarkdown.parts where page.contains("<!-- generated: \(part) -->") { used.insert(part) }
     }
     #expect(used == Set(ReferenceMarkdown.parts), "a table stands on no page")

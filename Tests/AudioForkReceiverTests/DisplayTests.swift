@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkDialects
 import AudioForkReceiver
+import Glibc
 import NIOHTTP1
 import Testing
 
@@ -46,6 +48,44 @@ struct EventLinesTests {
         == #"{"event":"ended","stream":1,\#(stream),"subprotocol":"echo","position":0,"file":"","seconds":0.000,"bytes":0,"#
         + #""messages":50,"texts":0,"duplicates":0,"level":null,"peak":null,"code":1000,"by":"client","reason":"","#
         + #""error":"disk \"full\""}"#)
+  }
+
+  @Test("The page's table has every event with its keys, in their order")
+  func page() throws {
+    var root = #filePath.split(separator: "/")
+    root.removeLast(3)
+    let lines = try #require(contents("/" + root.joined(separator: "/") + "/docs/receiving/serve.md"))
+      .split(separator: "\n")
+    let ending = StreamEnding(side: .client, code: 1000, reason: "")
+    let told: [ForkMessage] = [
+      .text("t"), .gap(direction: "in", position: 1, start: 2, samples: 3, reason: "r"),
+      .fill(direction: "in", position: 1, frames: 2), .mute(direction: "in", position: 1, frames: 2),
+      .digit(direction: "in", position: 1, digit: "5", milliseconds: 90), .stop(position: 1, reason: "r"),
+      .unknown(type: "later"),
+    ]
+    let events: [ReceiverEvent] = [
+      .listening(url: "u", port: 1, folder: "f"), .started(facts(), file: "f"), .progress(facts(), progress(frames: 1)),
+      .ended(facts(), progress(frames: 1), ending, file: "f", trouble: nil), .warning("w"), .dropped(1),
+    ] + told.map { .told(facts(), $0) }
+    for event in events {
+      guard case .object(let members) = try JSONValue(parsing: EventLines.json(event)) else {
+        Issue.record("no object")
+        continue
+      }
+      let name = try #require(members.first?.value.text)
+      let row = try #require(lines.first { $0.hasPrefix("| `\(name)` |") }, "\(name) has no row")
+      // Words in backticks of the second column.
+      let words = row.split(separator: "`").enumerated().filter { $0.offset % 2 == 1 }.map { String($0.element) }
+      #expect(words.dropFirst().filter { $0 != "audiofork.v1" } == members.dropFirst().map(\.name), "\(name)")
+    }
+  }
+
+  private func contents(_ path: String) -> String? {
+    guard let file = fopen(path, "r") else { return nil }
+    defer { fclose(file) }
+    var bytes = [UInt8](repeating: 0, count: 1 << 20)
+    let count = fread(&bytes, 1, bytes.count, file)
+    return String(decoding: bytes.prefix(count), as: UTF8.self)
   }
 
   @Test("A stream that is not linear on the wire says so")

@@ -122,7 +122,7 @@ struct ForkStreamTests {
         for number in 0..<2 { _ = machine.received(frame(.ping, ByteBuffer(bytes: [UInt8(number)]))) }
       }
       #expect(isPaused)
-      #expect(machine.heldBytes <= StreamStateMachine.pendingBytesMax + 3)
+      #expect(machine.heldBytes <= FileWriter.pendingBytesMax + 3)
     }
   }
 

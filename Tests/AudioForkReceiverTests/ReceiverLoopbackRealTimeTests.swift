@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkReceiver
+import AudioForkWebSocket
 import Glibc
 import NIOCore
 import Testing
@@ -186,7 +187,7 @@ struct ReceiverLoopbackRealTimeTests {
   func big() async throws {
     try await withReceiver { port, folder, _ in
       let client = try TestClient(port: port)
-      let sent = ramp(ClientFrameRules.messageBytesMax)
+      let sent = ramp(FrameRules.messageBytesMax)
       for _ in 0..<8 { client.send(2, sent) }
       #expect(client.close()?.code == 1000)
       let wav = try #require(ParsedWav(contents(folder.files.first ?? "")))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
+import AudioForkOptions
 import AudioForkReceiver
 import Glibc
 import NIOCore

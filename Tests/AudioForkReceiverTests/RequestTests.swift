@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkCore
+import AudioForkOptions
 import AudioForkReceiver
 import NIOHTTP1
 import Testing

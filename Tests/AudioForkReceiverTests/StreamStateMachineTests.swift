@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkReceiver
+import AudioForkWebSocket
 import NIOCore
 import NIOWebSocket
 import Testing
@@ -38,7 +39,7 @@ struct StreamStateMachineTests {
   @Test("Much audio is written without waiting")
   func much() {
     var machine = makeOpened()
-    let bytes = audio(StreamStateMachine.flushBytes)
+    let bytes = audio(FileWriter.flushBytes)
     #expect(machine.received(frame(.binary, bytes)) == [.write(bytes)])
   }
 
@@ -65,7 +66,7 @@ struct StreamStateMachineTests {
   @Test("A ping during a write waits for the audio that came between")
   func pongAfterSecondWrite() {
     var machine = makeOpened()
-    _ = machine.received(frame(.binary, audio(StreamStateMachine.flushBytes)))
+    _ = machine.received(frame(.binary, audio(FileWriter.flushBytes)))
     _ = machine.received(frame(.binary, audio(320)))
     #expect(machine.received(frame(.ping)) == [])
     #expect(machine.written() == [.write(audio(320))])
@@ -124,8 +125,8 @@ struct StreamStateMachineTests {
   @Test("A slow disk pauses reading, and reading goes on when it has caught up")
   func backPressure() {
     var machine = makeOpened()
-    let most = audio(StreamStateMachine.pendingBytesMax)
-    #expect(machine.received(frame(.binary, audio(StreamStateMachine.flushBytes))).count == 1)
+    let most = audio(FileWriter.pendingBytesMax)
+    #expect(machine.received(frame(.binary, audio(FileWriter.flushBytes))).count == 1)
     #expect(machine.received(frame(.binary, most)) == [.scheduleFlush, .pauseReading])
     #expect(machine.written() == [.write(most), .resumeReading])
   }
@@ -174,7 +175,7 @@ struct StreamStateMachineTests {
 
   @Test("A violation is answered with its code; the client's Close or the delay ends the connection")
   func violation() {
-    let reason = "a client's frames must be masked"
+    let reason = "an unmasked frame from a client"
     let unmasked = WebSocketFrame(fin: true, opcode: .binary, data: audio(2))
     for answers in [true, false] {
       var machine = makeOpened()
@@ -190,6 +191,38 @@ struct StreamStateMachineTests {
         #expect(machine.closeDue() == [.abort])
       }
     }
+  }
+
+  @Test("What the frame decoder refuses is answered with the code that fits", arguments: [
+    (NIOWebSocketError.invalidFrameLength, 1009), (.fragmentedControlFrame, 1002), (.multiByteControlFrameLength, 1002),
+  ] as [(NIOWebSocketError, UInt16)])
+  func undecodable(error: NIOWebSocketError, code: UInt16) {
+    var machine = makeOpened()
+    #expect(machine.decodingFailed(error) == [.finish])
+    guard case .sendClose(code, let reason)? = machine.finished().first else {
+      Issue.record("no Close with \(code)")
+      return
+    }
+    #expect(!reason.isEmpty)
+    #expect(machine.decodingFailed(error) == [])
+  }
+
+  @Test("A message in pieces is written as they come, and counted once; text and binary share one limit")
+  func pieces() {
+    var machine = makeOpened()
+    let first = WebSocketFrame(fin: false, opcode: .binary, maskKey: [0, 0, 0, 0], data: audio(FileWriter.flushBytes))
+    #expect(machine.received(first) == [.write(audio(FileWriter.flushBytes))])
+    #expect(machine.messages == 0 && machine.partialBytes == 0)
+    _ = machine.written()
+    #expect(machine.received(frame(.ping)) == [.sendPong(ByteBuffer())])
+    #expect(machine.received(frame(.continuation, audio(2))) == [.scheduleFlush])
+    #expect(machine.messages == 1)
+    _ = machine.received(first)
+    let rest = audio(FrameRules.messageBytesMax - FileWriter.flushBytes + 1)
+    _ = machine.received(frame(.continuation, rest))
+    _ = machine.written()
+    _ = machine.written()
+    #expect(machine.finished().first == .sendClose(code: 1009, reason: "a message of more than 1048576 bytes"))
   }
 
   @Test("A file that cannot be created closes with 1011")

@@ -2,6 +2,7 @@
 import AudioForkCore
 import AudioForkEngine
 import AudioForkEngineTestKit
+import AudioForkLink
 import AudioForkTLS
 import AudioForkTestKit
 import NIOConcurrencyHelpers
@@ -41,13 +42,6 @@ struct TLSLoopbackRealTimeTests {
 
   private var trusting: String { "ca_file=\(certificates.authority.certificate)" }
 
-  private func finish(_ engine: TestEngine, _ id: String = "af-test-1", within seconds: Double = 15) async throws
-    -> (reason: String, counters: ForkCounters)
-  {
-    try await eventually(within: seconds, "the fork ends") { engine.ended(id) != nil }
-    return try #require(engine.ended(id))
-  }
-
   /// Sends a call of half a second that is over already; gives the fork's end and the engine's lines.
   private func deliver(
     to url: String, options: String = "D(both)r(0)R(3)", settings: [String], provider: TLSClientProvider? = .init()
@@ -59,7 +53,7 @@ struct TLSLoopbackRealTimeTests {
     call.speak(frames: 25)
     call.hangUp()
     engine.tell(.fork(id: call.id, isClosed: true))
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(directory.names == [])
     return (end.reason, engine.lines(.notice), call.expected)
   }
@@ -201,7 +195,7 @@ struct TLSLoopbackRealTimeTests {
       server.dropConnections()
       try await call.speak(untilMilliseconds: 1500)
       call.hangUp()
-      #expect(try await finish(engine).reason == "done: all audio was delivered")
+      #expect(try await engine.end().reason == "done: all audio was delivered")
       #expect(server.connections.count == 2)
       let reception = Reception(server.connections, expected: call.expected)
       #expect(reception.isExact && reception.missing == 0)
@@ -326,7 +320,7 @@ struct TLSLoopbackRealTimeTests {
     try await eventually("the renewed file is used") { server.connections.last?.head != nil }
     #expect(provider.readCount == 2)
     call.hangUp()
-    #expect(try await finish(engine).reason == "done: all audio was delivered")
+    #expect(try await engine.end().reason == "done: all audio was delivered")
     for number in 1...10 {
       let next = try TestCall(
         in: directory, id: "next-\(number)", url: server.secureURL, settings: ["ca_file=\(file)"], age: 200 * millisecond)
@@ -334,7 +328,7 @@ struct TLSLoopbackRealTimeTests {
       next.hangUp()
       engine.tell(.fork(id: next.id, isClosed: false))
     }
-    for number in 1...10 { #expect(try await finish(engine, "next-\(number)").reason.hasPrefix("done:")) }
+    for number in 1...10 { #expect(try await engine.end(of: "next-\(number)").reason.hasPrefix("done:")) }
     #expect(provider.readCount == 2)
     await server.stop()
   }
@@ -370,7 +364,7 @@ struct TLSLoopbackRealTimeTests {
     speaking.cancel()
     _ = await speaking.result
     call.hangUp()
-    let end = try await finish(engine, within: 20)
+    let end = try await engine.end(within: 20)
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.reconnects == 20)
     let reception = Reception(server.connections, expected: call.expected)
@@ -397,7 +391,7 @@ struct TLSLoopbackRealTimeTests {
     }
     try await call.speak(untilMilliseconds: 4000)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.reconnects == 2)
     #expect(end.counters.lost == 0)
@@ -427,7 +421,7 @@ struct TLSLoopbackRealTimeTests {
     server.resume()
     try await call.speak(untilMilliseconds: 27_500)
     call.hangUp()
-    let end = try await finish(engine)
+    let end = try await engine.end()
     #expect(end.reason == "done: all audio was delivered")
     #expect(server.connections.count == 1 && server.connections.first?.carries(call.expected) == true)
     #expect(server.connections.first?.errors == [])
@@ -477,7 +471,7 @@ struct TLSLoopbackRealTimeTests {
       call.hangUp()
       engine.tell(.fork(id: call.id, isClosed: false))
     }
-    for call in calls { #expect(try await finish(engine, call.id, within: 30).reason.hasPrefix("done:")) }
+    for call in calls { #expect(try await engine.end(of: call.id, within: 30).reason.hasPrefix("done:")) }
     let expected = TestCall.expected(frames: 50)
     #expect(server.connections.filter { $0.carries(expected) && $0.closeCode == 1000 }.count == 30)
     #expect(directory.names == [])

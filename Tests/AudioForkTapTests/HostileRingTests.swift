@@ -185,33 +185,3 @@ struct HostileRingTests {
     #expect(text.contains(reason))
   }
 }
-
-@Suite("Fields of facts and link messages")
-struct FieldReaderTests {
-  @Test("What a writer wrote comes back")
-  func roundTrip() {
-    var fields = FieldWriter()
-    fields.append(1, Array("fork".utf8))
-    fields.append(2, [])
-    fields.append(7, number: 0x0102_0304_0506_0708)
-    fields.append(1, Array("second".utf8))
-    let reader = FieldReader(fields.bytes)
-    #expect(reader.isWellFormed)
-    #expect(reader.text(1) == "fork" && reader.text(2) == "" && reader.text(3) == nil)
-    #expect(reader.number(7) == 0x0102_0304_0506_0708)
-    #expect(reader.number(1) == nil && reader.bytes(7)?.first == 8)
-  }
-
-  @Test("Cut anywhere but between fields, they are not well-formed, and nothing traps")
-  func cut() {
-    var fields = FieldWriter()
-    fields.append(1, [1, 2, 3])
-    fields.append(2, number: 9)
-    for length in 0..<fields.bytes.count {
-      let reader = FieldReader(Array(fields.bytes.prefix(length)))
-      #expect(reader.isWellFormed == (length == 0 || length == 11))
-      _ = reader.number(2)
-    }
-    #expect(!FieldReader([0, 0, 0, 0, 255, 255, 255, 255]).isWellFormed)
-  }
-}

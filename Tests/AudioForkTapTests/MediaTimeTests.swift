@@ -200,7 +200,7 @@ struct MediaTimeTests {
   }
 }
 
-/// The rule in DESIGN's words, written down a second time and with plain arithmetic.
+/// The rule of docs/internals/timeline.md, written down a second time and with plain arithmetic.
 private struct ReferenceRule {
   var end: Int64?
   var nextTS: Int64?

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkLink
 import AudioForkRing
 import AudioForkTestKit
 import CAudioForkABI
@@ -167,6 +168,6 @@ struct RingLayoutDocumentTests {
     let bytes = try folder.read("fork.ring")
     #expect(Array(bytes.prefix(12)) == Array("AFFRING1".utf8) + [1, 0, 0, 0])
     #expect(bytes.count == 4096 + 2048 * 64 + 524_288)
-    #expect(bytes[512] == UInt8(AF_FIELD_ID.rawValue))
+    #expect(bytes[512] == UInt8(LinkField.id.rawValue))
   }
 }

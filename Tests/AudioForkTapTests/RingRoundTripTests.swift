@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
+import AudioForkLink
 import AudioForkRing
 import AudioForkTap
 import AudioForkTestKit
@@ -18,8 +19,8 @@ struct RingRoundTripTests {
     #expect(reader.epoch.wall.nanoseconds == TestTap.wall)
     var facts = RingFacts()
     facts.id = "f-0001"
-    facts.urls = [Array("ws://user:secret@example.org/x".utf8)]
-    facts.options = Array("D(both)".utf8)
+    facts.settings.urls = [Array("ws://user:secret@example.org/x".utf8)]
+    facts.settings.options = Array("D(both)".utf8)
     facts.channel = "PJSIP/alice-00000001"
     facts.uniqueID = "1700000000.1"
     facts.linkedID = "1700000000.0"
@@ -47,10 +48,10 @@ struct RingRoundTripTests {
   func defaults() throws {
     let folder = try ScratchFolder()
     var fields = FieldWriter()
-    fields.append(UInt16(AF_FIELD_ID.rawValue), [])
-    fields.append(999, [1, 2, 3])
-    fields.append(UInt16(AF_FIELD_RATE.rawValue), number: 7999)
-    fields.append(UInt16(AF_FIELD_DRAIN.rawValue), [1])
+    fields.append(.id, [])
+    fields.append(key: 999, [1, 2, 3])
+    fields.append(.rate, number: 7999)
+    fields.append(.drain, [1])
     for (index, facts) in [[], fields.bytes].enumerated() {
       let tap = try TestTap(in: folder, name: "\(index).ring", facts: facts)
       #expect(try RingReader(path: tap.path).facts == RingFacts())
@@ -61,9 +62,9 @@ struct RingRoundTripTests {
   func longFacts() throws {
     let folder = try ScratchFolder()
     var fields = FieldWriter()
-    fields.append(UInt16(AF_FIELD_OPTIONS.rawValue), [UInt8](repeating: 65, count: Int(AF_RING_FACTS_BYTES_MAX) - 8))
+    fields.append(.options, [UInt8](repeating: 65, count: Int(AF_RING_FACTS_BYTES_MAX) - 8))
     let tap = try TestTap(in: folder, name: "long.ring", facts: fields.bytes)
-    #expect(try RingReader(path: tap.path).facts.options.count == Int(AF_RING_FACTS_BYTES_MAX) - 8)
+    #expect(try RingReader(path: tap.path).facts.settings.options.count == Int(AF_RING_FACTS_BYTES_MAX) - 8)
     #expect(throws: RingError.self) { try TestTap(in: folder, name: "longer.ring", facts: fields.bytes + [0]) }
     #expect(folder.names == ["long.ring"])
   }

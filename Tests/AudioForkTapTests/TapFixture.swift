@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkCore
+import AudioForkLink
 import AudioForkRing
 import AudioForkTap
 import AudioForkTestKit
@@ -64,14 +65,14 @@ final class TestTap {
 
   static var facts: [UInt8] {
     var fields = FieldWriter()
-    fields.append(UInt16(AF_FIELD_ID.rawValue), Array("f-0001".utf8))
-    fields.append(UInt16(AF_FIELD_URL.rawValue), Array("ws://user:secret@example.org/x".utf8))
-    fields.append(UInt16(AF_FIELD_OPTIONS.rawValue), Array("D(both)".utf8))
-    fields.append(UInt16(AF_FIELD_CHANNEL.rawValue), Array("PJSIP/alice-00000001".utf8))
-    fields.append(UInt16(AF_FIELD_UNIQUEID.rawValue), Array("1700000000.1".utf8))
-    fields.append(UInt16(AF_FIELD_LINKEDID.rawValue), Array("1700000000.0".utf8))
-    fields.append(UInt16(AF_FIELD_RATE.rawValue), number: 16000)
-    fields.append(UInt16(AF_FIELD_DRAIN.rawValue), number: 7)
+    fields.append(.id, Array("f-0001".utf8))
+    fields.append(.url, Array("ws://user:secret@example.org/x".utf8))
+    fields.append(.options, Array("D(both)".utf8))
+    fields.append(.channel, Array("PJSIP/alice-00000001".utf8))
+    fields.append(.uniqueID, Array("1700000000.1".utf8))
+    fields.append(.linkedID, Array("1700000000.0".utf8))
+    fields.append(.rate, number: 16000)
+    fields.append(.drain, number: 7)
     return fields.bytes
   }
 

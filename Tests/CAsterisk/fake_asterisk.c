@@ -398,7 +398,7 @@ int fake_engines_spawned(void)
 	return count;
 }
 
-/* What the shim does for a real Asterisk. */
+/* What Module/asterisk.c does for a real Asterisk. */
 
 void af_log(int level, const char *text)
 {

@@ -29,7 +29,7 @@ extension IntegrationTests {
       var cases: [Refused] = []
       for definition in OptionDefinition.all {
         let letter = Character(UnicodeScalar(definition.letter))
-        let form = "the form is \(definition.form)"
+        let form = "the form is \(String(decoding: definition.form, as: UTF8.self))"
         for value in badValues[letter] ?? [] {
           let isSecret = "Hs".contains(letter)
           cases.append(

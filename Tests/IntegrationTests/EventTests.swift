@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AsteriskTestKit
 import AudioForkOptions
+import AudioForkTestKit
 import Foundation
 import Testing
 

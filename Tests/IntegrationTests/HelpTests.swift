@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AsteriskTestKit
 import AudioForkOptions
+import AudioForkTestKit
 import Foundation
 import Testing
 
@@ -18,7 +19,9 @@ extension IntegrationTests {
     static func checkHelp(_ sandbox: Sandbox) async throws {
       let start = try await plain(sandbox.cli("core show application AudioFork"))
       #expect(start.contains(words(ApplicationDefinition.start.synopsis)))
-      for option in OptionDefinition.all { #expect(start.contains(words(option.help)), "\(option.form)") }
+      for option in OptionDefinition.all {
+        #expect(start.contains(plain(String(decoding: option.help, as: UTF8.self))), "\(UnicodeScalar(option.letter))")
+      }
       for example in ApplicationDefinition.start.examples { #expect(start.contains(words(example.lines)), "\(start)") }
       for variable in ApplicationDefinition.start.variables { #expect(start.contains(words(variable.name))) }
       let stop = try await plain(sandbox.cli("core show application StopAudioFork"))

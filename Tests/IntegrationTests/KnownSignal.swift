@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AsteriskTestKit
+import AudioForkTestKit
 
 /// Samples whose identity is known: a hash of seed and index, never zero, so that a zero in a recording is fill.
 struct KnownSignal: Sendable {

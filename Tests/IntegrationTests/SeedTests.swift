@@ -39,7 +39,8 @@ extension IntegrationTests {
       try program.write(to: folder.appending(path: "server.js"), atomically: true, encoding: .utf8)
       try #require(!isListening(8080), "port 8080 is in use: end what listens there")
       let node = try ChildProcess(
-        "/bin/sh", ["-c", "cd '\(folder.path)' && exec node server.js"], environment: ["NODE_PATH": "/usr/share/nodejs"])
+        "/bin/sh", ["-c", "cd '\(folder.path)' && exec node server.js"],
+        environment: .inherited(["NODE_PATH": "/usr/share/nodejs"]))
       #expect(await becomesTrue(within: 10) { isListening(8080) }, "\(node.lines)")
       try await body(folder)
       await node.end()

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkCore
+internal import AudioForkDialects
+internal import AudioForkOptions
+internal import AudioForkWebSocket
 
 /// Events as lines of text.
 package enum EventLines {
   /// One JSON object; docs/receiving/serve.md lists its keys.
   package static func json(_ event: ReceiverEvent) -> String {
-    var line = JSONLine()
+    var line = JSONObject()
     switch event {
     case .listening(let url, let port, let folder):
       line.add("event", "listening")
@@ -44,7 +46,7 @@ package enum EventLines {
       line.add("event", "dropped")
       line.add("count", count)
     }
-    return line.line
+    return line.encoded
   }
 
   /// One line for people and logs; several where a stream begins with notes.
@@ -81,18 +83,6 @@ package enum EventLines {
     level.rootMeanSquare.map { "\(fixed($0, places: 1)) dBFS" } ?? "silence"
   }
 
-  /// The text without what could move a terminal's cursor or break a line.
-  static func printable(_ text: String) -> String {
-    String(
-      String.UnicodeScalarView(
-        text.unicodeScalars.map { scalar in
-          switch scalar.properties.generalCategory {
-          case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned, .surrogate: "?"
-          default: scalar
-          }
-        }))
-  }
-
   private static func closing(_ ending: StreamEnding) -> String {
     let reason = ending.reason.isEmpty ? "" : " (\(printable(ending.reason)))"
     switch ending.side {
@@ -113,7 +103,7 @@ package enum EventLines {
     }
   }
 
-  private static func add(_ facts: StreamFacts, to line: inout JSONLine) {
+  private static func add(_ facts: StreamFacts, to line: inout JSONObject) {
     line.add("stream", facts.number)
     line.add("path", facts.request.path)
     line.add("id", facts.forkID)
@@ -127,7 +117,7 @@ package enum EventLines {
   }
 
   /// What the client told of its fork's stream, under the message's own type and names.
-  private static func add(_ message: ForkMessage, of facts: StreamFacts, to line: inout JSONLine) {
+  private static func add(_ message: ForkMessage, of facts: StreamFacts, to line: inout JSONObject) {
     func begin(_ event: String) {
       line.add("event", event)
       line.add("stream", facts.number)
@@ -186,7 +176,7 @@ package enum EventLines {
     }
   }
 
-  private static func add(_ progress: StreamProgress, of facts: StreamFacts, to line: inout JSONLine) {
+  private static func add(_ progress: StreamProgress, of facts: StreamFacts, to line: inout JSONObject) {
     line.add("seconds", progress.seconds(facts), places: 3)
     line.add("bytes", progress.bytes(facts))
     line.add("messages", progress.messages)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkDialects
 
 /// What a terminal shows: event lines that scroll, and below them one line for each open stream, redrawn in place.
 /// Events in, characters out; no I/O.

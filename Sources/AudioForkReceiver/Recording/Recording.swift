@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkCore
+internal import AudioForkCore
+package import AudioForkOptions
 internal import Glibc
 package import NIOCore
 internal import Synchronization

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkCore
 internal import CSndfile
 internal import Glibc
 
@@ -95,7 +96,7 @@ package struct WavFile: ~Copyable {
   }
 
   private static func number(_ header: [UInt8], _ offset: Int, _ count: Int) -> Int {
-    header[offset..<(offset + count)].reversed().reduce(0) { $0 << 8 | Int($1) }
+    Int(truncatingIfNeeded: header.number(at: offset, byteCount: count))
   }
 
   /// Sample frames that the header of an existing file names, the file cut to them; nil for a file without a header,

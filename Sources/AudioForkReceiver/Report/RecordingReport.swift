@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkDialects
+internal import AudioForkWebSocket
 
 /// A prompt that a recording should contain.
 package struct PromptMatch: Equatable, Sendable {
@@ -76,7 +78,7 @@ package struct RecordingReport: Equatable, Sendable {
   private static func line(
     _ match: PromptMatch, _ prompt: SampledAudio, _ recording: SampledAudio, _ threshold: Double
   ) -> (String, value: Double) {
-    let name = EventLines.printable(match.name)
+    let name = printable(match.name)
     guard prompt.rateHertz == recording.rateHertz else {
       return ("\(name): no match, the prompt has \(prompt.rateHertz) Hz, the recording \(recording.rateHertz) Hz", 0)
     }

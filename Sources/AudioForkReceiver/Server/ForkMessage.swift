@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkCore
 internal import AudioForkDialects
+package import AudioForkOptions
 
 /// The message `start` of `audiofork.v1`: which fork a connection carries, and what its stream is made of.
 package struct ForkStart: Equatable, Sendable {
@@ -101,13 +101,17 @@ package enum ForkMessage: Equatable, Sendable {
 
   /// `{"type":"resume",…}`: the server has the stream up to `position`.
   package static func resume(position: UInt64) -> String {
-    (["type": "resume", "position": JSONValue(position)] as JSONValue).encoded
+    var message = JSONObject(type: "resume")
+    message.add("position", position)
+    return message.encoded
   }
 
   /// `{"type":"ack",…}`.
   package static func acknowledgement(position: UInt64, isPersisted: Bool) -> String {
-    let level: JSONValue = isPersisted ? "persisted" : "received"
-    return (["type": "ack", "position": JSONValue(position), "level": level] as JSONValue).encoded
+    var message = JSONObject(type: "ack")
+    message.add("position", position)
+    message.add("level", isPersisted ? "persisted" : "received")
+    return message.encoded
   }
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkWebSocket
 internal import Glibc
 package import NIOCore
 internal import NIOHTTP1
@@ -182,7 +183,7 @@ package struct Receiver: Service {
     let meter = NIOLoopBound(ByteMeter(), eventLoop: channel.eventLoop)
     let upgraded = NIOLoopBound(upgraded, eventLoop: channel.eventLoop)
     let upgrader = NIOWebSocketServerUpgrader(
-      maxFrameSize: ClientFrameRules.messageBytesMax, automaticErrorHandling: false,
+      maxFrameSize: FrameRules.messageBytesMax, automaticErrorHandling: false,
       shouldUpgrade: { channel, head in
         var headers: HTTPHeaders?
         if let tokens = shared.tokens, tokens.digest(authorization: head.headers["Authorization"]) == nil {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkCore
+package import AudioForkOptions
 
 /// One stream as its events describe it.
 package struct StreamFacts: Equatable, Sendable {
@@ -100,11 +100,7 @@ extension ReceiverEvent {
 
   private static func cut(_ text: String) -> String {
     guard text.utf8.count > textBytesMax else { return text }
-    var kept = Array(text.utf8.prefix(textBytesMax))
-    // Not inside of a character: its first byte is the one that is no continuation.
-    while let last = kept.last, last & 0xC0 == 0x80 { kept.removeLast() }
-    if let last = kept.last, last >= 0xC0 { kept.removeLast() }
-    return String(decoding: kept, as: UTF8.self) + "…"
+    return String(decoding: AudioForkOptions.cut(Bytes(text.utf8.prefix(textBytesMax + 1)), to: textBytesMax), as: UTF8.self) + "…"
   }
 
   /// About how many bytes it takes while it waits for standard output.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkWebSocket
 internal import NIOCore
 internal import NIOPosix
 internal import NIOWebSocket
@@ -10,17 +11,17 @@ final class StreamHandler: ChannelDuplexHandler {
   typealias OutboundIn = WebSocketFrame
   typealias OutboundOut = WebSocketFrame
 
-  private var facts: StreamFacts
-  private let client: ClientIdentity
+  var facts: StreamFacts
+  let client: ClientIdentity
   private let meter: ByteMeter
-  private let shared: Receiver.Shared
-  private let loop: any EventLoop
-  private var machine: StreamStateMachine
+  let shared: Receiver.Shared
+  let loop: any EventLoop
+  var machine: StreamStateMachine
   /// The fork whose file this connection has claimed.
-  private var claim: String?
-  private var recording: Recording?
-  private var trouble: String?
-  private var context: ChannelHandlerContext?
+  var claim: String?
+  var recording: Recording?
+  var trouble: String?
+  var context: ChannelHandlerContext?
   /// Why nothing is read from the network: the disk is slow, the client does not read what we say, or all connections
   /// together hold too much.
   private var isPaused = false
@@ -34,8 +35,8 @@ final class StreamHandler: ChannelDuplexHandler {
   private var lastWrite: EventLoopFuture<Void>?
   private var isOver = false
   /// Since the start; its level is of the whole stream.
-  private var progress = StreamProgress()
-  private var levelSinceTold = LevelMeter()
+  var progress = StreamProgress()
+  var levelSinceTold = LevelMeter()
   private var told = StreamProgress()
 
   init(facts: StreamFacts, client: ClientIdentity, meter: ByteMeter, shared: Receiver.Shared, loop: any EventLoop) {
@@ -53,15 +54,7 @@ final class StreamHandler: ChannelDuplexHandler {
     guard !facts.request.isForkStream else {
       return after(StreamStateMachine.startDelay) { $0.machine.startDue() }
     }
-    let (folder, request, clock) = (shared.folder, facts.request, shared.unixSeconds)
-    onPool {
-      let stem = RecordingName.stem(path: request.path, forkID: request.forkID, unixSeconds: clock())
-      return try Recording(
-        in: folder, stem: stem, rateHertz: request.rateHertz, channelCount: request.channelCount,
-        encoding: request.encoding)
-    } then: { handler, result in
-      handler.opened(result)
-    }
+    openRaw()
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
@@ -117,8 +110,8 @@ final class StreamHandler: ChannelDuplexHandler {
 
   /// Tells the budget what this connection holds. Where all hold too much and this one more than its share, it waits
   /// for its audio to be written; where it waits for the rest of a long message, it ends.
-  private func weigh() {
-    let unframed = isRefused || context == nil ? 0 : min(meter.unframedBytes, ClientFrameRules.messageBytesMax)
+  func weigh() {
+    let unframed = isRefused || context == nil ? 0 : min(meter.unframedBytes, FrameRules.messageBytesMax)
     let partial = unframed + machine.partialBytes
     // A client may go on sending after its stream is over, until its connection is closed.
     let held = isOver && context == nil ? 0 : unframed + machine.heldBytes
@@ -135,7 +128,7 @@ final class StreamHandler: ChannelDuplexHandler {
     readIfAllowed()
   }
 
-  private func run(_ actions: [StreamStateMachine.Action]) {
+  func run(_ actions: [StreamStateMachine.Action]) {
     for action in actions {
       switch action {
       case .open(let start): open(start)
@@ -146,9 +139,9 @@ final class StreamHandler: ChannelDuplexHandler {
       case .sendPing: send(WebSocketFrame(fin: true, opcode: .ping, data: ByteBuffer()))
       case .sendPong(let payload): send(WebSocketFrame(fin: true, opcode: .pong, data: payload))
       case .sendClose(let code, let reason): send(StreamHandler.closeFrame(code, reason))
-      case .scheduleFlush: after(StreamStateMachine.flushDelay) { $0.machine.flushDue() }
-      case .scheduleSync: after(StreamStateMachine.syncDelay) { $0.machine.syncDue() }
-      case .scheduleClose: after(StreamStateMachine.closeDelay) { $0.machine.closeDue() }
+      case .scheduleFlush: after(FileWriter.flushDelay) { $0.machine.flushDue() }
+      case .scheduleSync: after(FileWriter.syncDelay) { $0.machine.syncDue() }
+      case .scheduleClose: after(CloseHandshake.closeDelay) { $0.machine.closeDue() }
       case .pauseReading: isPaused = true
       case .resumeReading:
         isPaused = false
@@ -159,87 +152,6 @@ final class StreamHandler: ChannelDuplexHandler {
       case .told(let message): shared.emit(.said(facts, message))
       case .ended(let ending): ended(ending)
       }
-    }
-  }
-
-  /// Opens the fork's file once no older connection has it.
-  private func open(_ start: ForkStart) {
-    guard let context else { return }
-    let stem = RecordingName.stem(path: facts.request.path, fork: start, client: client)
-    facts.start = start
-    claim = stem
-    let folder = shared.folder
-    shared.claims.claim(stem, number: facts.number, channel: context.channel).assumeIsolated().whenComplete { [self] result in
-      if case .failure(let error) = result { return opened(.failure(error)) }
-      onPool {
-        try Recording(of: start, in: folder, stem: stem)
-      } then: { handler, result in
-        handler.opened(result)
-      }
-    }
-  }
-
-  private func opened(_ result: Result<Recording, any Error>) {
-    switch result {
-    case .success(let recording):
-      self.recording = recording
-      let position = recording.frameCount
-      progress.frameCount = position
-      shared.emit(.started(facts, file: recording.path))
-      scheduleProgress()
-      run(facts.start == nil ? machine.opened() : machine.opened(at: UInt64(position)))
-    case .failure(let error):
-      trouble = StreamHandler.reason(error)
-      run(machine.openFailed("the recording cannot be made"))
-    }
-  }
-
-  private func sync() {
-    guard let recording else { return }
-    onPool {
-      try recording.sync()
-    } then: { handler, result in
-      switch result {
-      case .success: handler.run(handler.machine.synced())
-      case .failure(let error):
-        handler.trouble = StreamHandler.reason(error)
-        handler.run(handler.machine.writeFailed("the recording cannot be kept"))
-      }
-    }
-  }
-
-  private func write(_ bytes: ByteBuffer, at position: UInt64?) {
-    guard let recording else { return }
-    onPool {
-      if let position { try recording.fill(to: position) }
-      return try recording.append(bytes)
-    } then: { handler, result in
-      switch result {
-      case .success(let appended):
-        handler.progress.frameCount = appended.frameCount
-        handler.progress.level.add(appended.level)
-        handler.levelSinceTold.add(appended.level)
-        handler.run(handler.machine.written())
-        handler.weigh()
-      case .failure(let error):
-        handler.trouble = StreamHandler.reason(error)
-        handler.run(handler.machine.writeFailed("the recording cannot be continued"))
-      }
-    }
-  }
-
-  private func finish() {
-    guard let recording else { return }
-    onPool {
-      recording.finish()
-    } then: { handler, result in
-      if case .success(let (frameCount, bytesLeftOver)) = result {
-        handler.progress.frameCount = frameCount
-        if bytesLeftOver > 0, handler.trouble == nil {
-          handler.trouble = "the stream ended inside a sample; its last \(bytesLeftOver) bytes are not in the file"
-        }
-      }
-      handler.run(handler.machine.finished())
     }
   }
 
@@ -254,7 +166,7 @@ final class StreamHandler: ChannelDuplexHandler {
     shared.registry.remove(facts.number)
   }
 
-  private func scheduleProgress() {
+  func scheduleProgress() {
     loop.assumeIsolated().scheduleTask(in: shared.progressInterval) { [weak self] in
       guard let self, !isOver else { return }
       tellProgress()
@@ -300,18 +212,6 @@ final class StreamHandler: ChannelDuplexHandler {
     loop.assumeIsolated().scheduleTask(in: delay) { [weak self] in
       if let self { run(event(self)) }
     }
-  }
-
-  /// Runs blocking work on the pool and comes back to the loop with its result.
-  private func onPool<Value: Sendable>(
-    _ work: @escaping @Sendable () throws -> Value,
-    then: @escaping (StreamHandler, Result<Value, any Error>) -> Void
-  ) {
-    shared.pool.runIfActive(eventLoop: loop, work).assumeIsolated().whenComplete { then(self, $0) }
-  }
-
-  private static func reason(_ error: any Error) -> String {
-    (error as? RecordingError)?.reason ?? "\(error)"
   }
 
   private static func closeFrame(_ code: UInt16?, _ reason: String) -> WebSocketFrame {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkCore
 internal import AudioForkDialects
+package import AudioForkOptions
 package import NIOHTTP1
 
 /// What the upgrade request says about a stream.

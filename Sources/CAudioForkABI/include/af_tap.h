@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/*! Where one direction stands on the fork's timeline (DESIGN: "Media time is assigned at capture"). */
+/*! Where one direction stands on the fork's timeline (docs/internals/timeline.md). */
 struct af_direction_state {
 	int64_t run_ns;            /*!< media time of the current run's first sample */
 	uint64_t run_samples;      /*!< samples in the run so far: E = run_ns + run_samples / rate_hz */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkTestKit
 import Glibc
 
 /// The executable `audiofork`, built beside these tests, as a process. Ended and reaped with this value.
 final class ServeProcess {
-  private var process: pid_t = 0
+  private let child: ChildProcess
   private let outputPath: String
   private let errorPath: String
   private let folder: TemporaryFolder
@@ -23,19 +24,8 @@ final class ServeProcess {
     guard access(executable, X_OK) == 0 else { throw SystemCallFailed(what: "no \(executable)") }
     let limit =
       (fileBlocksMax.map { "ulimit -f \($0); " } ?? "") + (openFilesMax.map { "ulimit -n \($0); " } ?? "")
-    let command = ["/bin/sh", "-c", limit + "exec \"$@\" >\(outputPath) 2>\(errorPath)", "sh", executable] + arguments
-    var strings: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
-    defer { for string in strings { free(string) } }
-    guard posix_spawn(&process, "/bin/sh", nil, nil, &strings, environ) == 0 else {
-      throw SystemCallFailed(what: "posix_spawn")
-    }
-  }
-
-  deinit {
-    if process > 0 {
-      kill(process, SIGKILL)
-      waitpid(process, nil, 0)
-    }
+    let command = limit + "exec \"$@\" >\(outputPath) 2>\(errorPath)"
+    child = try ChildProcess("/bin/sh", ["-c", command, "sh", executable] + arguments, output: .discarded)
   }
 
   var output: String { String(decoding: contents(outputPath), as: UTF8.self) }
@@ -65,21 +55,18 @@ final class ServeProcess {
 
   /// Its memory in kilobytes.
   var residentKilobytes: Int? {
-    let status = String(decoding: contents("/proc/\(process)/status"), as: UTF8.self)
+    let status = String(decoding: contents("/proc/\(child.identifier)/status"), as: UTF8.self)
     return status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }.flatMap { Int($0.filter(\.isNumber)) }
   }
 
   /// Sends a signal.
-  func signal(_ number: CInt) { kill(process, number) }
+  func signal(_ number: CInt) { child.signal(number) }
 
   /// The exit status; nil if it was ended by a signal or has not ended within ten seconds.
   func exitStatus() -> Int? {
     for _ in 0..<1000 {
-      var status: CInt = 0
-      if waitpid(process, &status, WNOHANG) == process {
-        process = 0
-        return status & 0x7F == 0 ? Int(status >> 8 & 0xFF) : nil
-      }
+      // As a shell says it: 128 and more is a signal.
+      if let status = child.exitStatus { return status < 128 ? Int(status) : nil }
       usleep(10_000)
     }
     return nil

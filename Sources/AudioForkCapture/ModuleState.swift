@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkOptions
+import CAsterisk
+
+/// What the module's threads share: the table's lock, af_table_lock(), guards all of it, and the fields of each fork in
+/// the table. The lock is a leaf: its holder locks no channel and waits for nothing. The audio path never takes it.
+struct ModuleState {
+  var forks = ForkTable()
+  /// What became of the last forks that have ended.
+  var endedForks = EndedForks()
+  /// Work for the jobs thread.
+  var jobs = JobQueue()
+  /// Texts for servers, for the control thread.
+  var outgoingTexts = OutgoingTexts()
+  var engine = EngineStatus()
+  /// The settings in force; nil while the module is not loaded.
+  var settings: Settings?
+  /// Whether the control thread is to end.
+  var isStopping = false
+  /// Whether the control thread is to replace the engine.
+  var mustRestartEngine = false
+}
+
+nonisolated(unsafe) private var moduleState = ModuleState()
+
+/// Runs `body` with the table's lock held. Never from within another `withState`.
+func withState<Result>(_ body: (inout ModuleState) -> Result) -> Result {
+  af_table_lock()
+  let result = body(&moduleState)
+  af_table_unlock()
+  return result
+}

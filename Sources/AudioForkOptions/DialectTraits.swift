@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+
+/// A dialect: the message format that a server expects. `DialectTraits` says the rest about each.
+package enum DialectName: UInt8, Sendable, Equatable, CaseIterable {
+  case raw, audiofork
+}
+
+/// What distinguishes one dialect from another for the user and for the module. The table drives parsing, help,
+/// messages and the rules of options; `ForkFacts.makeDialect` in the engine has the code of each dialect.
+package struct DialectTraits: Sendable {
+  package let dialect: DialectName
+  /// The word in option `w` and in the key `dialect`.
+  package let name: StaticString
+  /// What the server is sent, for the help of option `w`.
+  package let help: StaticString
+  /// The sub-protocol that the dialect is; nil if the user chooses sub-protocols.
+  package var subprotocol: StaticString?
+  /// The formats on the wire that its servers understand.
+  package var formats = WireFormat.all
+  /// Whether the server is told of DTMF digits, unless `digits = no`.
+  package var wantsDigits = false
+  /// The settings that the dialect takes and others refuse.
+  package var ownSettings = [SettingKind]()
+}
+
+extension DialectTraits {
+  /// Every dialect, in the order of the documentation. The first is the default.
+  package static let all: [DialectTraits] = [
+    DialectTraits(
+      dialect: .raw, name: "raw", help: "binary messages of audio and nothing else", ownSettings: [.subprotocol]),
+    DialectTraits(
+      dialect: .audiofork, name: "audiofork",
+      help:
+        "the sub-protocol audiofork.v1, in which the server acknowledges what it has, so that nothing is lost or repeated",
+      subprotocol: "audiofork.v1", wantsDigits: true, ownSettings: [.acknowledge]),
+  ]
+
+  /// The dialect with this name, case ignored; nil for another word.
+  package static func named(_ name: Bytes) -> DialectTraits? { all.first { equal(name, ignoringCase: $0.name) } }
+
+  /// Returns whether the dialect takes a setting, in a value that not every dialect takes.
+  package func takes(_ kind: SettingKind) -> Bool {
+    ownSettings.contains { $0 == kind } || !DialectTraits.all.contains { $0.ownSettings.contains(kind) }
+  }
+
+  /// Returns whether servers of the dialect understand the format.
+  package func takes(_ format: WireFormat) -> Bool { formats.contains { $0 == format } }
+
+  /// `w(raw|audiofork)`.
+  package static var optionForm: Bytes { Bytes(text: "w(") + names(separatedBy: "|", last: "|") + Bytes(text: ")") }
+
+  /// `raw or audiofork`.
+  package static var settingForm: Bytes { names(separatedBy: ", ", last: " or ") }
+
+  /// The help of option `w`.
+  package static var optionHelp: Bytes {
+    var help = Bytes(text: "Dialect: what is said on the wire.")
+    for traits in all {
+      help.append(" ")
+      help.append(traits.name)
+      help.append(": ")
+      help.append(traits.help)
+      help.append(".")
+    }
+    return help + defaultSentence
+  }
+
+  /// The help of the key `dialect`.
+  package static var settingHelp: Bytes { Bytes(text: "What is said on the wire, as option w.") + defaultSentence }
+
+  private static var defaultSentence: Bytes {
+    var sentence = Bytes(text: " Default: ")
+    if let traits = all.first { sentence.append(traits.name) }
+    return sentence + Bytes(text: ".")
+  }
+
+  private static func names(separatedBy separator: StaticString, last: StaticString) -> Bytes {
+    var names = Bytes()
+    for (index, traits) in all.enumerated() {
+      if index > 0 { names.append(index == all.count &- 1 ? last : separator) }
+      names.append(traits.name)
+    }
+    return names
+  }
+}
+
+extension ForkOptions {
+  /// The traits of the fork's dialect.
+  package var dialectTraits: DialectTraits {
+    // Each dialect has an entry; a test sees to it.
+    DialectTraits.all.first { $0.dialect == dialect } ?? DialectTraits(dialect: dialect, name: "", help: "")
+  }
+
+  /// Whether the server is told of DTMF digits.
+  package var tellsDigits: Bool { sendsDigits && dialectTraits.wantsDigits }
+}

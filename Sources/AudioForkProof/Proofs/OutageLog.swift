@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Synchronization
+
+/// Times in which gaps have to be expected.
+final class OutageLog: Sendable {
+  private let spans = Mutex<[ClosedRange<ContinuousClock.Instant>]>([])
+  private let begun = Mutex<ContinuousClock.Instant?>(nil)
+  func begin() { begun.withLock { $0 = .now } }
+  func end() {
+    guard let from = begun.withLock({ instant in defer { instant = nil }; return instant }) else { return }
+    spans.withLock { $0.append(from...ContinuousClock.now) }
+  }
+  func explain(from: ContinuousClock.Instant) -> Bool {
+    begun.withLock { $0 != nil } || spans.withLock { $0.contains { $0.upperBound >= from } }
+  }
+}
