@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkLink
 package import AudioForkCore
 
 /// What of a fork's stream was sent, what of that is confirmed, and which gaps were reported, over all connections and
