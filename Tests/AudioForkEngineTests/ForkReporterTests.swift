@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkLink
+import AudioForkOptions
 import AudioForkCore
 import AudioForkEngine
 import AudioForkTestKit
