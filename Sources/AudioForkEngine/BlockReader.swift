@@ -36,7 +36,8 @@ struct BlockReader: ~Copyable {
 
   /// Begins at the epoch.
   init(
-    ring: RingReader, spool: ForkSpool?, configuration: RenderConfiguration, collectsMarkers: Bool, scratch: RenderScratch
+    ring: RingReader, spool: ForkSpool?, configuration: RenderConfiguration, collectsMarkers: Bool,
+    scratch: RenderScratch
   ) {
     self.ring = ring
     self.configuration = configuration
@@ -132,8 +133,8 @@ struct BlockReader: ~Copyable {
     return true
   }
 
-  /// Tells the renderer that capture has ended, once it has read everything. Returns whether that is so. That the ring is
-  /// closed is read before `published`: only then is what is published everything.
+  /// Tells the renderer that capture has ended, once it has read everything. Returns whether that is so. The ring's end
+  /// is read before `published`: only in this order is the published number the last one.
   private mutating func finishIfClosed() -> Bool {
     guard isCaptureClosed, ring.published <= renderer.nextSequence else { return false }
     isFinished = true
@@ -169,7 +170,8 @@ struct BlockReader: ~Copyable {
 
   /// Takes the fill and muted audio that the server has not been told, once a second of the stream. `all`: at once.
   mutating func takeRanges(all: Bool) -> [StreamMarker] {
-    guard markers.isCollecting, all || markers.areRangesDue(at: position, rate: configuration.wireRate) else { return [] }
+    guard markers.isCollecting, all || markers.areRangesDue(at: position, rate: configuration.wireRate)
+    else { return [] }
     return markers.tell(renderer.takeRanges(), at: position)
   }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkLink
 package import AudioForkCore
 package import AudioForkDialects
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkLink
 package import AudioForkCore
 
 /// What of a fork's stream was sent, what of that is confirmed, and which gaps were reported, over all connections and
@@ -48,7 +49,7 @@ package struct DeliveryLog {
   /// Whether the log continues an earlier engine's.
   package let isResumed: Bool
 
-  /// Continues at the record's checkpoint. Begins at `start` if there is none, or if it is one of another configuration.
+  /// Continues at the record's checkpoint. Begins at `start` if there is none, or one of another configuration.
   package init(_ record: CursorRecord = CursorRecord(), start: Checkpoint) {
     if let checkpoint = record.checkpoint, checkpoint.configuration == start.configuration {
       isResumed = true
@@ -125,8 +126,8 @@ package struct DeliveryLog {
   /// Whether a mark sent now would be far enough from the last one.
   package func wantsMark(now: MonotonicTime) -> Bool { window.wantsMark(now: now) }
 
-  /// Everything before `mark` has been sent: `offset` bytes of this connection. `isWhole`: the server has also been told
-  /// all fill and muted audio before it, so that the mark can be confirmed; otherwise it only serves to resume at.
+  /// Everything before `mark` has been sent: `offset` bytes of this connection. `isWhole`: the server has also been
+  /// told all fill and muted audio before it, so that the mark can be confirmed. Others only serve to resume at.
   package mutating func sent(_ mark: Mark, now: MonotonicTime, offset: UInt64, isWhole: Bool = true) {
     assert(mark.position >= confirmedPosition, "audio was sent that is confirmed already")
     window.record(mark, position: mark.position, now: now, offset: offset, isWhole: isWhole)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What a fork's spool does with its file, and what is under way on a thread. No I/O and no clock: inputs come in, and at
-/// most one action comes out of each. An input that means nothing in a state changes nothing.
+/// What a fork's spool does with its file, and what is under way on a thread. No I/O, no clock: an input gives at most
+/// one action. An input that means nothing in a state changes nothing.
 package struct SpoolStateMachine: Sendable {
   /// How often an earlier engine's file is looked for. Audio waits meanwhile.
   package static let looksMax = 4
@@ -18,7 +18,8 @@ package struct SpoolStateMachine: Sendable {
     case creating
     /// The file is open. One change and one read at a time may be under way. Can transition to: closing, closed.
     case open(Change, Fetch)
-    /// The spool is over and waits for its threads. `keeps`: the file stays for another engine. Can transition to: closed.
+    /// The spool is over and waits for its threads. `keeps`: the file stays for another engine.
+    /// Can transition to: closed.
     case closing(Pending, keeps: Bool)
     /// Can transition to: nothing.
     case closed

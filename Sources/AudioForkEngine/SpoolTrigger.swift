@@ -13,8 +13,8 @@ package struct SpoolTrigger: Sendable {
 
   package init(bufferSeconds: Int) { age = Nanoseconds.seconds(Int64(bufferSeconds)) / 3 }
 
-  /// Returns whether to copy now. `confirmedAt`: when the newest confirmed audio was captured. `isWaiting`: the ring has
-  /// entries that are not confirmed. `isClosed`: capture has ended, so that the ring overwrites nothing any more.
+  /// Returns whether to copy now. `confirmedAt`: when the newest confirmed audio was captured. `isWaiting`: the ring
+  /// has entries that are not confirmed. `isClosed`: capture has ended, so that the ring overwrites nothing any more.
   package mutating func update(
     now: StreamTime, confirmedAt: StreamTime, isWaiting: Bool, isClosed: Bool
   ) -> Bool {

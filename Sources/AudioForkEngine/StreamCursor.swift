@@ -2,7 +2,8 @@
 internal import AudioForkCore
 internal import AudioForkRing
 
-/// Saves a stream's delivery log in the fork's cursor file, so that the next engine continues there. There may be no file.
+/// Saves a stream's delivery log in the fork's cursor file, so that the next engine continues there.
+/// There may be no file.
 struct StreamCursor {
   private let file: CursorFile?
   /// Saving failed once (a full tmpfs), or there is no file.

@@ -17,29 +17,13 @@ struct EngineLoadRealTimeTests {
 
   @Test("Forty-six forks through resets, a stall and three engines: everything arrives, and the accounts agree")
   func load() async throws {
-    // One direction, without fill: a sanitizer makes the callers late, and what the clock decides for them meanwhile (fill,
-    // and one direction without the other) would be in the way.
     let directory = try ScratchFolder()
     let server = try await TestServer.start()
     let proxy = try await FaultProxy.start(to: server.port)
-    var calls: [TestCall] = []
-    for number in 0..<Self.raw {
-      calls.append(
-        try TestCall(
-          in: directory, id: "af-raw-\(number)", url: "ws://127.0.0.1:\(proxy.port)/\(number)",
-          options: "D(in)nR(1)r(1000)", directions: .in,
-          drainSeconds: 120))
-    }
     let stores = (0..<Self.speaking).map { _ in ForkStore() }
     var servers: [TestServer] = []
-    for (number, store) in stores.enumerated() {
-      let own = try await TestServer.start(.fork(store))
-      servers.append(own)
-      calls.append(
-        try TestCall(
-          in: directory, id: "af-v1-\(number)", url: own.url, options: "D(in)nR(1)r(1000)w(audiofork)", directions: .in,
-          drainSeconds: 120))
-    }
+    for store in stores { servers.append(try await TestServer.start(.fork(store))) }
+    let calls = try Self.calls(in: directory, proxy: proxy.port, servers: servers)
     func engine() async throws -> TestEngine {
       let engine = try await TestEngine(directory)
       for call in calls { engine.tell(.fork(id: call.id, isClosed: false)) }
@@ -70,14 +54,38 @@ struct EngineLoadRealTimeTests {
     try await speak(until: 4000)
     for call in calls { call.hangUp() }
 
-    let last = current
     for call in calls {
-      try await eventually(within: 150, "\(call.id) ends") { last.ended(call.id) != nil }
-      let end = try #require(last.ended(call.id))
+      let end = try await current.end(of: call.id, within: 150)
       #expect(end.reason == "done: all audio was delivered", "\(call.id)")
       #expect(end.counters.lost == 0)
     }
-    let connections = server.connections
+    expectArrived(calls, server.connections, stores)
+    #expect(directory.names == [])
+    try await proxy.stop()
+    await server.stop()
+    for own in servers { await own.stop() }
+  }
+
+  /// Calls through the proxy to a plain server, and behind them one to each of `servers`.
+  private static func calls(in directory: ScratchFolder, proxy: Int, servers: [TestServer]) throws -> [TestCall] {
+    // One direction, without fill: a sanitizer makes the callers late, and what the clock decides for them meanwhile
+    // (fill, and one direction without the other) would be in the way.
+    let options = "D(in)nR(1)r(1000)"
+    let plain = try (0..<raw).map { number in
+      try TestCall(
+        in: directory, id: "af-raw-\(number)", url: "ws://127.0.0.1:\(proxy)/\(number)", options: options,
+        directions: .in, drainSeconds: 120)
+    }
+    let others = try servers.enumerated().map { number, server in
+      try TestCall(
+        in: directory, id: "af-v1-\(number)", url: server.url, options: options + "w(audiofork)", directions: .in,
+        drainSeconds: 120)
+    }
+    return plain + others
+  }
+
+  /// Plain servers may have got audio again, the others everything once.
+  private func expectArrived(_ calls: [TestCall], _ connections: [TestServer.Connection], _ stores: [ForkStore]) {
     for (number, call) in calls.prefix(Self.raw).enumerated() {
       let reception = Reception(connections.filter { $0.head?.uri == "/\(number)" }, expected: call.expected)
       #expect(reception.isExact && reception.missing == 0, "\(call.id): \(reception)")
@@ -86,9 +94,5 @@ struct EngineLoadRealTimeTests {
       #expect(store.now.samples == call.expected, "\(call.id)")
       #expect(store.now.duplicates == 0)
     }
-    #expect(directory.names == [])
-    try await proxy.stop()
-    await server.stop()
-    for own in servers { await own.stop() }
   }
 }

@@ -21,7 +21,8 @@ struct EntrySourceTests {
 
   private func read(_ first: SourcedEntry, then second: SourcedEntry?) -> SourcedEntry {
     var samples: [Int16] = []
-    return LayeredSource(FixedSource(answer: first), then: second.map { FixedSource(answer: $0) }).read(7, into: &samples)
+    let source = LayeredSource(FixedSource(answer: first), then: second.map { FixedSource(answer: $0) })
+    return source.read(7, into: &samples)
   }
 
   @Test("The second source is asked only for what the first one has lost")

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkLink
 import AudioForkCore
 import AudioForkEngine
 import AudioForkTestKit
@@ -48,8 +49,8 @@ struct ForkReporterTests {
 
   private func counters(position: UInt64, isLosing: Bool = false) -> ForkCounters {
     var counters = ForkCounters()
-    counters.position = position
-    counters.isLosing = isLosing
+    counters[.position] = position
+    counters[.losing] = isLosing ? 1 : 0
     return counters
   }
 
@@ -121,7 +122,7 @@ struct ForkReporterTests {
   func texts() {
     var reporter = reporter()
     #expect(reporter.textReceived("a", now: 0) == 7)
-    #expect(output.take() == [.text(id: "af-1", text: [UInt8]("a".utf8), length: 1, dropped: 7)])
+    #expect(output.take() == [.text(id: "af-1", text: Array("a".utf8), length: 1, dropped: 7)])
     for _ in 0..<49 { _ = reporter.textReceived("b", now: 0) }
     #expect(output.take().count == 49)
     #expect(reporter.textReceived("c", now: 0) == 8)

@@ -114,7 +114,8 @@ struct SpoolStateMachineTests {
     var rows: [Row] = []
     // From the states in which something is under way.
     for change in Machine.Change.allCases {
-      for fetch in Machine.Fetch.allCases where (change, fetch) != (.none, .none) && (change, fetch) != (.emptying, .underWay) {
+      for fetch in Machine.Fetch.allCases
+      where (change, fetch) != (.none, .none) && (change, fetch) != (.emptying, .underWay) {
         let pending: Machine.Pending = change == .none ? .fetch : fetch == .none ? .change : .changeAndFetch
         rows.append(Row(.open(change, fetch), .close(keeps: keeps), nil, .closing(pending, keeps: keeps)))
       }
@@ -124,8 +125,10 @@ struct SpoolStateMachineTests {
       rows.append(Row(.closing(pending, keeps: !keeps), .close(keeps: keeps), nil, .closing(pending, keeps: keeps)))
     }
     for isTooLarge in [false, true] {
-      rows.append(Row(.closing(.look, keeps: keeps), .opened(isTooLarge: isTooLarge), .close(keeps: keeps), .closed))
-      rows.append(Row(.closing(.creation, keeps: keeps), .opened(isTooLarge: isTooLarge), .close(keeps: keeps), .closed))
+      for pending in [Machine.Pending.look, .creation] {
+        let opened = Input.opened(isTooLarge: isTooLarge)
+        rows.append(Row(.closing(pending, keeps: keeps), opened, .close(keeps: keeps), .closed))
+      }
     }
     return rows + [
       Row(.closing(.look, keeps: keeps), .foundNothing, nil, .closed),
@@ -176,7 +179,8 @@ struct SpoolStateMachineTests {
   private static func owed(_ state: State) -> Input? {
     switch state {
     case .looking, .creating, .closing(.look, _), .closing(.creation, _): .opened(isTooLarge: false)
-    case .open(.writing, _), .open(.writingThenEmptying, _), .closing(.change, _), .closing(.changeAndFetch, _): .written
+    case .open(.writing, _), .open(.writingThenEmptying, _), .closing(.change, _),
+      .closing(.changeAndFetch, _): .written
     case .open(.emptying, _): .emptied
     case .open(.none, .underWay), .open(.none, .outdated), .closing(.fetch, _): .fetched
     case .waitingToLook: .lookTimerFired

@@ -203,37 +203,7 @@ extension IntegrationTests {
     @Test("p and P are heard on the channel, whoever starts and stops the fork", arguments: AsteriskRelease.tested)
     func beeps(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
-      let dialplan = """
-        [test]
-        exten => p,1,Answer()
-         same => n,AudioFork(\(receiver.url("hears-p")),D(out))
-         same => n,AudioFork(\(receiver.url("x")),D(in)p)
-         same => n,Wait(0.5)
-         same => n,Hangup()
-        exten => stop,1,Answer()
-         same => n,AudioFork(\(receiver.url("hears-stop")),D(out))
-         same => n,AudioFork(\(receiver.url("x")),D(in)Pi(ID))
-         same => n,StopAudioFork(${ID})
-         same => n,Wait(0.5)
-         same => n,Hangup()
-        exten => cli,1,Answer()
-         same => n,AudioFork(\(receiver.url("hears-cli")),D(out))
-         same => n,AudioFork(\(receiver.url("x")),D(in)Pi(ID))
-         same => n,Verbose(0,stop ${ID} of ${CHANNEL(name)})
-         same => n,Wait(60)
-        exten => ami,1,Answer()
-         same => n,AudioFork(\(receiver.url("hears-ami")),D(out))
-         same => n,AudioFork(\(receiver.url("x")),D(in)Pi(ID))
-         same => n,Verbose(0,stop ${ID} of ${CHANNEL(name)})
-         same => n,Wait(60)
-        exten => bridged,1,Answer()
-         same => n,AudioFork(\(receiver.url("hears-bridged")),D(out))
-         same => n,AudioFork(\(receiver.url("x")),D(in)Pi(ID))
-         same => n,Verbose(0,stop ${ID} of ${CHANNEL(name)})
-         same => n,Dial(Local/b@test/n)
-        \(Self.waiting)
-        """
-      try await Sandbox.with(release, dialplan: dialplan) { sandbox in
+      try await Sandbox.with(release, dialplan: Self.beeping(receiver)) { sandbox in
         for (number, name) in ["p", "stop", "cli", "ami", "bridged"].enumerated() {
           try await sandbox.call(name, "b")
           #expect(await receiver.started(1, path: "hears-\(name)", within: 5))
@@ -246,18 +216,7 @@ extension IntegrationTests {
               #expect(try await Self.cli(sandbox, "bridge show all") { $0.contains("simple_bridge") })
             }
             if name == "ami" {
-              let headers = [("Channel", String(match.2)), ("AudioForkID", String(match.1))]
-              let (manager, observer) = try await (ManagerConnection(sandbox), ManagerConnection(sandbox))
-              async let stopped = manager.send("StopAudioFork", headers)
-              // Who needs the channel's lock while it beeps has it at once.
-              let deadline = ContinuousClock.now + .seconds(0.4)
-              var answers = 0
-              while ContinuousClock.now < deadline {
-                let name = try await observer.send("Getvar", [("Channel", String(match.2)), ("Variable", "CHANNEL(name)")])
-                if name["Value"] == String(match.2) { answers += 1 }
-              }
-              #expect(answers >= 5, "\(answers) answers while the channel beeped")
-              #expect(try await stopped["Response"] == "Success")
+              try await stopOverAMI(sandbox, channel: String(match.2), fork: String(match.1))
             } else {
               #expect(try await sandbox.cli("audiofork stop \(match.2) \(match.1)").contains("Ended 1 fork"))
             }
@@ -271,6 +230,39 @@ extension IntegrationTests {
         #expect(sandbox.logLines() == [])
       }
       await receiver.remove()
+    }
+
+    /// A call for each way in which a fork with a beep at its start (p) or its end (P) is stopped, and a second fork that
+    /// hears it.
+    private static func beeping(_ receiver: Receiver) -> String {
+      func call(_ name: String, _ options: String, _ end: String) -> String {
+        """
+        exten => \(name),1,Answer()
+         same => n,AudioFork(\(receiver.url("hears-\(name)")),D(out))
+         same => n,AudioFork(\(receiver.url("x")),D(in)\(options))
+        \(end)
+
+        """
+      }
+      let said = " same => n,Verbose(0,stop ${ID} of ${CHANNEL(name)})\n"
+      let soon = " same => n,Wait(0.5)\n same => n,Hangup()"
+      return "[test]\n" + call("p", "p", soon) + call("stop", "Pi(ID)", " same => n,StopAudioFork(${ID})\n" + soon)
+        + call("cli", "Pi(ID)", said + " same => n,Wait(60)") + call("ami", "Pi(ID)", said + " same => n,Wait(60)")
+        + call("bridged", "Pi(ID)", said + " same => n,Dial(Local/b@test/n)") + waiting
+    }
+
+    /// Stops the fork over AMI. Who needs the channel's lock while it beeps has it at once.
+    private func stopOverAMI(_ sandbox: Sandbox, channel: String, fork: String) async throws {
+      let (manager, observer) = try await (ManagerConnection(sandbox), ManagerConnection(sandbox))
+      async let stopped = manager.send("StopAudioFork", [("Channel", channel), ("AudioForkID", fork)])
+      let deadline = ContinuousClock.now + .seconds(0.4)
+      var answers = 0
+      while ContinuousClock.now < deadline {
+        let name = try await observer.send("Getvar", [("Channel", channel), ("Variable", "CHANNEL(name)")])
+        if name["Value"] == channel { answers += 1 }
+      }
+      #expect(answers >= 5, "\(answers) answers while the channel beeped")
+      #expect(try await stopped["Response"] == "Success")
     }
 
     @Test("No beep goes into a prompt that is being played: the prompt is heard to its end", arguments: AsteriskRelease.tested)
