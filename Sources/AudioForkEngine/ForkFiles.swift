@@ -108,7 +108,7 @@ struct ForkFiles {
 }
 
 /// What the ring's header says about a fork, checked and made into what the engine needs.
-struct ForkFacts {
+struct ForkSetup {
   /// In failover order, at least one.
   let endpoints: [EndpointURL]
   let options: ForkOptions
@@ -135,7 +135,7 @@ struct ForkFacts {
     stream.channelCount = options.direction.channelCount
     stream.parameters = options.parameters
     stream.epochMilliseconds = epoch.wall.millisecondsSince1970
-    if secret != (0, 0) { stream.secret = ForkFacts.hexadecimal(secret.0) + ForkFacts.hexadecimal(secret.1) }
+    if secret != (0, 0) { stream.secret = ForkSetup.hexadecimal(secret.0) + ForkSetup.hexadecimal(secret.1) }
     stream.acknowledgement = options.wantsPersisted ? .persisted : .received
     self.stream = stream
     limits = ForkLimits(

@@ -27,7 +27,7 @@ final class ForkSession {
   private static let drainMin = Duration.seconds(1)
 
   let id: String
-  let facts: ForkFacts
+  let facts: ForkSetup
   let loop: any EventLoop
   let context: EngineContext
   let attribution: CrashAttribution
@@ -78,7 +78,7 @@ final class ForkSession {
     self.onEnd = onEnd
     attribution = CrashAttribution(files.crashPath)
     let ring = try files.openRing()
-    let facts = try ForkFacts(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
+    let facts = try ForkSetup(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
     let cursor = try files.openCursor()
     try files.checkRing()
     let news = SpoolNewsBox()

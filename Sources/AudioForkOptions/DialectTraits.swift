@@ -6,7 +6,7 @@ package enum DialectName: UInt8, Sendable, Equatable, CaseIterable {
 }
 
 /// What distinguishes one dialect from another for the user and for the module. The table drives parsing, help,
-/// messages and the rules of options; `ForkFacts.makeDialect` in the engine has the code of each dialect.
+/// messages and the rules of options; `ForkSetup.makeDialect` in the engine has the code of each dialect.
 package struct DialectTraits: Sendable {
   package let dialect: DialectName
   /// The word in option `w` and in the key `dialect`.
