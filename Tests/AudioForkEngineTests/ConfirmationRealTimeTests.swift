@@ -599,7 +599,7 @@ struct ConfirmationRealTimeTests {
       let direction = gap.direction == .in ? "in" : "out"
       #expect(
         texts.contains(
-          #"{"type":"gap","direction":"\#(direction)","position":\#(gap.position),"start":\#(gap.start),"#
+          #"{"type":"gap","direction":"\#(direction)","position":\#(gap.position.frames),"start":\#(gap.start),"#
             + #""samples":\#(gap.count),"reason":"overrun"}"#))
     }
     #expect(texts.contains { $0.hasPrefix(#"{"type":"fill","direction":"out""#) })
