@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkLink
+internal import AudioForkLink
 internal import AudioForkCore
 internal import AudioForkDialects
 internal import AudioForkWebSocket
