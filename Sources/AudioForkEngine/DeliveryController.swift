@@ -3,8 +3,8 @@ package import AudioForkLink
 package import AudioForkCore
 package import AudioForkDialects
 
-/// Decides, on one connection after the other, what may be sent, when the server is asked how far it has come, and when it
-/// is dead. No I/O and no clock: the session tells it what happens and carries out what it says.
+/// Decides, on one connection after the other, what may be sent, when the server is asked how far it has come, and when
+/// it is dead. No I/O and no clock: the session tells it what happens and carries out what it says.
 ///
 /// `level` says on whose word a position is confirmed:
 ///  - `tcp`: the server's kernel has acknowledged the bytes. Can transition to: `pong`.
@@ -110,9 +110,9 @@ package struct DeliveryController: Sendable {
   /// Audio was sent up to this byte of the connection.
   package mutating func audioSent(upTo offset: UInt64) { audioEnd = offset }
 
-  /// Returns what the server has acknowledged, when the last position has to be one that can be confirmed: nothing follows
-  /// it, for good or until more is confirmed. Its acknowledgement may have come before that was known, and does not come
-  /// again. Nil: no such position is needed.
+  /// Returns what the server has acknowledged, when the last position has to be one that can be confirmed: nothing
+  /// follows it, for good or until more is confirmed. Its acknowledgement may have come before that was known, and does
+  /// not come again. Nil: no such position is needed.
   package func acknowledgedAtEnd(_ progress: Progress, now: MonotonicTime) -> Position? {
     guard level == .app, progress.inFlight > 0, progress.isAtEnd || progress.inFlight >= inFlightMax(now: now) else {
       return nil
@@ -122,8 +122,8 @@ package struct DeliveryController: Sendable {
 
   // MARK: - Asking
 
-  /// True when a ping is to be sent behind `progress.position` now. At level `app` the server speaks for itself: there a
-  /// ping only asks a silent one whether it lives.
+  /// True when a ping is to be sent behind `progress.position` now. At level `app` the server speaks for itself: there
+  /// a ping only asks a silent one whether it lives.
   package func wantsPing(_ progress: Progress, now: MonotonicTime) -> Bool {
     let inFlight = progress.inFlight
     let acknowledges = level == .app
@@ -218,8 +218,8 @@ package struct DeliveryController: Sendable {
     case asksKernel
   }
 
-  /// All is sent and has left. It is delivered when the server has confirmed it at the connection's level. A server that
-  /// cannot say so has its kernel asked, at each tick.
+  /// All is sent and has left. It is delivered when the server has confirmed it at the connection's level. A server
+  /// that cannot say so has its kernel asked, at each tick.
   package mutating func finish(_ progress: Progress, now: MonotonicTime) -> Finish {
     let isConfirmed = progress.inFlight == 0
     // What nothing was sent for on this connection nobody will answer for.

@@ -6,8 +6,8 @@ internal import NIOCore
 
 /// One connection of a fork, in the words of its dialect. Lives on one event loop.
 ///
-/// Reports at most one `opened`, which `sendOpening` answers. Then exactly one `failed`, `crowded` or `ended`, and nothing
-/// any more after `drop`. A connection that ends before `begin` has failed.
+/// Reports at most one `opened`, which `sendOpening` answers. Then exactly one `failed`, `crowded` or `ended`, and
+/// nothing any more after `drop`. A connection that ends before `begin` has failed.
 final class DialectConnection {
   enum Event {
     /// The WebSocket connection is open. Call `sendOpening`.
@@ -70,8 +70,8 @@ final class DialectConnection {
 
   // MARK: - Opening
 
-  /// Sends what the dialect says first. `position`: what is before it is delivered. Returns true when audio may follow at
-  /// once; false when the server has to say first how far it has come, within `timeout`, or the connection is gone.
+  /// Sends what the dialect says first. `position`: what is before it is delivered. Returns true when audio may follow
+  /// at once; false when the server has to say first how far it has come, within `timeout`, or the connection is gone.
   func sendOpening(from position: Position, timeout: TimeAmount) -> Bool {
     guard case .connecting = phase else { return false }
     // Armed before anything is sent: sending may find out that the connection is gone, which fails this attempt.
@@ -161,8 +161,8 @@ final class DialectConnection {
 
   // MARK: - The kernel
 
-  /// Asks what the peer has acknowledged since the upgrade, bytes; nil where the kernel does not count. One that did and
-  /// does not answer now has lost the socket: nothing is confirmed by that.
+  /// Asks what the peer has acknowledged since the upgrade, bytes; nil where the kernel does not count. One that did
+  /// and does not answer now has lost the socket: nothing is confirmed by that.
   func acknowledgedBytes(_ answer: @escaping (UInt64?) -> Void) {
     guard let start = acknowledgedAtStart, let connection else { return answer(nil) }
     connection.acknowledgedBytes { total in answer(total.map { $0 >= start ? $0 &- start : 0 } ?? 0) }

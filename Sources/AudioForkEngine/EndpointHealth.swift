@@ -3,11 +3,11 @@ package import AudioForkCore
 
 /// How an endpoint takes pings, as far as its connections have shown. Outlives a connection.
 ///
-/// An endpoint in one of the states `answers`, `silent` and `paused` is *known to answer*. The cursor keeps that for the
-/// next engine.
+/// An endpoint in one of the states `answers`, `silent` and `paused` is *known to answer*. The cursor keeps that for
+/// the next engine.
 package enum PingSupport: Hashable, Sendable {
-  /// No connection has shown anything. `drops` connections in a row were lost, without a Close, right after a ping that had
-  /// no answer yet; that may be chance.
+  /// No connection has shown anything. `drops` connections in a row were lost, without a Close, right after a ping that
+  /// had no answer yet; that may be chance.
   ///
   /// Can transition to: `answers`, `paused`, `ignores`, `unknown` with one more drop or without any, `refuses`.
   case unknown(drops: Int)
@@ -15,12 +15,14 @@ package enum PingSupport: Hashable, Sendable {
   ///
   /// Can transition to: `silent`, `paused`.
   case answers
-  /// Known to answer, but answered none on its last `connections` connections. `spoke`: it sent something else meanwhile,
-  /// on one of them at least.
+  /// Known to answer, but answered none on its last `connections` connections. `spoke`: it sent something else
+  /// meanwhile, on one of them at least.
   ///
-  /// Can transition to: `answers`, `paused`, `silent` with one more connection, and from there to `ignores` or `unknown`.
+  /// Can transition to: `answers`, `paused`, `silent` with one more connection, and from there to `ignores` or
+  /// `unknown`.
   case silent(connections: Int, spoke: Bool)
-  /// Known to answer. It stopped answering on its last connection while it went on sending. It is not pinged on the next one.
+  /// Known to answer. It stopped answering on its last connection while it went on sending. It is not pinged on the
+  /// next one.
   ///
   /// Can transition to: `answers`.
   case paused
@@ -112,8 +114,8 @@ package enum PingOutcome: Hashable, Sendable {
   case ignored
   /// It is known to answer and has left the first ping without an answer for too long. `spoke`: it sent something else.
   case silent(spoke: Bool)
-  /// It ended within a second of a ping, before any answer. `isClose`: with a Close of the server; `hadIgnored`: an earlier
-  /// ping had no answer, although there was time.
+  /// It ended within a second of a ping, before any answer. `isClose`: with a Close of the server; `hadIgnored`: an
+  /// earlier ping had no answer, although there was time.
   case endedAtPing(isClose: Bool, hadIgnored: Bool)
 }
 

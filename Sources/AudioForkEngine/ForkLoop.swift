@@ -7,11 +7,11 @@ internal import NIOCore
 /// The forks of one event loop and the tick that moves them. Confined to that loop.
 ///
 /// A tick has three phases, each for all forks whose turn it is:
-///  1. *Prefetch*: has the processor fetch what the next forks need, a few forks ahead of
-///  2. *render*: makes messages of what each ring has got, and leaves them with the connections.
-///  3. *Flush*: sends them, one system call for each connection, and looks whether servers live and what is confirmed. The
-///     messages of all forks leave one behind the other: the kernel's code stays warm, and a receiver on this machine need
-///     not be woken for each.
+///  1. *Prefetch*: has the processor fetch what a fork needs, a few forks ahead of its turn.
+///  2. *Render*: makes messages of what each ring has got, and leaves them with the connections.
+///  3. *Flush*: sends them, one system call for each connection, and looks whether servers live and what is confirmed.
+///     The messages of all forks leave one behind the other: the kernel's code stays warm, and a receiver on this
+///     machine need not be woken for each.
 ///
 /// A loop without forks has no timer.
 final class ForkLoop {
@@ -22,7 +22,8 @@ final class ForkLoop {
   /// By how much a block may be later than the one before it was, and still be found by the first look for it.
   private static let slack = Nanoseconds(500_000)
   /// Blocks that all forks of the loop may send in one tick, and the least and the most for each: replay is faster than
-  /// real time (up to 200 times; 8 times however many forks have a backlog), and never keeps live forks waiting for long.
+  /// real time (up to 200 times; 8 times however many forks have a backlog), and never keeps live forks waiting for
+  /// long.
   private static let blocksPerTick = 200
   private static let blocksPerForkMin = 2
   private static let blocksPerForkMax = 50
@@ -62,8 +63,8 @@ final class ForkLoop {
   private var ticks = false
   /// When the next tick is due, moved by the loop's share of a tick, so that loops take turns.
   private var nextTick = MonotonicTime(nanoseconds: 0)
-  /// The forks by the tick at which they are looked at next; tick `n` has the place `n` modulo their count. Most forks have
-  /// a block in every fourth tick, and the others need not be touched.
+  /// The forks by the tick at which they are looked at next; tick `n` has the place `n` modulo their count. Most forks
+  /// have a block in every fourth tick, and the others need not be touched.
   private var wheel = [[ForkSession]](repeating: [], count: Int(ForkLoop.restMax) + 1)
   private var turn: Int64 = 0
   private var missedTicks: Int64 = 0
@@ -278,8 +279,9 @@ final class ForkLoop {
     due.removeAll(keepingCapacity: true)
   }
 
-  /// Has the processor fetch what the next forks' turns need: 20 ms after the last one it is in no cache any more, and what
-  /// the ring has got meanwhile is in another processor's. In steps, since each finds in memory where the next one is.
+  /// Has the processor fetch what the next forks' turns need: 20 ms after the last one it is in no cache any more, and
+  /// what the ring has got meanwhile is in another processor's. In steps, since each finds in memory where the next one
+  /// is.
   private func prefetch(behind index: Int) {
     if index + 6 < due.count { due[index + 6].prefetchSelf() }
     if index + 4 < due.count { due[index + 4].prefetchParts() }

@@ -38,8 +38,8 @@ extension ForkSession {
 
   // MARK: - Render
 
-  /// Renders what the ring has, at most `blocksMax` blocks, and hands it to the connection, which keeps it until `flush`.
-  /// Sets `nextLook` to when that is worth it again.
+  /// Renders what the ring has, at most `blocksMax` blocks, and hands it to the connection, which keeps it until
+  /// `flush`. Sets `nextLook` to when that is worth it again.
   func render(now: MonotonicTime, blocksMax: Int) { attribution.during { renderStream(now, blocksMax) } }
 
   private func renderStream(_ now: MonotonicTime, _ blocksMax: Int) {
@@ -118,8 +118,8 @@ extension ForkSession {
     return !markers.isEmpty
   }
 
-  /// Sends what is fill or muted, about once a second of the stream. Earlier at the end, and when half of what may be in
-  /// flight is: only a position at which all is told can be confirmed. Returns true when there was any.
+  /// Sends what is fill or muted, about once a second of the stream. Earlier at the end, and when half of what may be
+  /// in flight is: only a position at which all is told can be confirmed. Returns true when there was any.
   private func sendRanges(over connection: DialectConnection, _ inFlightMax: UInt64) -> Bool {
     guard dialect.sendsMarkers else { return false }
     let isDue = progress.isAtEnd || progress.inFlight >= inFlightMax / 2
@@ -220,8 +220,8 @@ extension ForkSession {
     }
   }
 
-  /// A dead network: nothing is acknowledged although it is sent again and again. (A server that does not read is alive:
-  /// its kernel answers.) Found out while the ring still holds what was sent.
+  /// A dead network: nothing is acknowledged although it is sent again and again. (A server that does not read is
+  /// alive: its kernel answers.) Found out while the ring still holds what was sent.
   private func probe(_ connection: DialectConnection) {
     connection.transport { [self] state in
       guard let state, machine.isStreaming, self.connection === connection,

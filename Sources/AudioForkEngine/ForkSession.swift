@@ -8,8 +8,8 @@ internal import AudioForkWebSocket
 internal import CAudioForkABI
 internal import NIOCore
 
-/// One fork in the engine, from its files to its end. Confined to one event loop: made there, called there, and its timers
-/// and connections run there.
+/// One fork in the engine, from its files to its end. Confined to one event loop: made there, called there, and its
+/// timers and connections run there.
 ///
 /// The parts decide, and the session carries out what they say:
 ///  - `machine` (`ForkStateMachine`): connecting, streaming, waiting, draining, ended; `run` carries its actions out,

@@ -6,8 +6,8 @@ package import AudioForkCore
 ///
 /// There are three cases:
 ///  1. *Off*: the connection is not pinged. The server's kernel confirms.
-///  2. *Asking*: pings are sent and none has been answered. What earlier connections have shown decides how long an answer
-///     is waited for (`Expectation`); until then nothing is confirmed.
+///  2. *Asking*: pings are sent and none has been answered. What earlier connections have shown decides how long an
+///     answer is waited for (`Expectation`); until then nothing is confirmed.
 ///  3. *Answering*: the server has answered a ping. From now on only its pongs confirm.
 ///
 /// One ping is out at a time. A late pong is back-pressure, not a dead connection: see `isDead`.
@@ -87,8 +87,8 @@ package struct PingBarrier: Sendable {
 
   // MARK: - Pinging
 
-  /// True when a ping with this position is to be sent now. `unconfirmed`: audio is in flight. `isUrgent`: delivery waits
-  /// for the answer, so that the interval does not matter.
+  /// True when a ping with this position is to be sent now. `unconfirmed`: audio is in flight. `isUrgent`: delivery
+  /// waits for the answer, so that the interval does not matter.
   package func isDue(position: Position, now: MonotonicTime, unconfirmed: Bool, isUrgent: Bool) -> Bool {
     if case .off = state { return false }
     if let outstanding {
@@ -107,8 +107,8 @@ package struct PingBarrier: Sendable {
     lastAt = now
   }
 
-  /// Takes a pong's payload. Returns the position up to which the server has parsed the stream; nil for a pong that answers
-  /// no ping of ours.
+  /// Takes a pong's payload. Returns the position up to which the server has parsed the stream; nil for a pong that
+  /// answers no ping of ours.
   package mutating func pongReceived(_ payload: some Sequence<UInt8>) -> Position? {
     guard let position = PingBarrier.position(payload), let ping = outstanding, position <= ping.position else { return nil }
     // Servers need answer only the latest ping, and only one is out; an earlier position proves what it says.
@@ -144,8 +144,8 @@ package struct PingBarrier: Sendable {
     }
   }
 
-  /// True when the server answers, was asked a moment ago, and owes no answer for longer than usual: its kernel need not be
-  /// asked. (A connection whose buffers are full is not pinged any more.)
+  /// True when the server answers, was asked a moment ago, and owes no answer for longer than usual: its kernel need
+  /// not be asked. (A connection whose buffers are full is not pinged any more.)
   package func isAnswered(now: MonotonicTime) -> Bool {
     isAnswering && now - (outstanding?.at ?? lastAt) < interval * 2
   }
@@ -155,8 +155,8 @@ package struct PingBarrier: Sendable {
     now - max(heardAt, since) >= silenceMax / 2
   }
 
-  /// True when the server has left the ping that is out without an answer for `limit`, and goes on sending other things.
-  /// `limit` is `silenceMax` or more.
+  /// True when the server has left the ping that is out without an answer for `limit`, and goes on sending other
+  /// things. `limit` is `silenceMax` or more.
   private func hasSentOtherThings(for limit: Nanoseconds? = nil, now: MonotonicTime) -> Bool {
     guard let outstanding, now - outstanding.at >= limit ?? silenceMax else { return false }
     // What a server sends before it reads a ping, and dies, is no sign of life.
@@ -173,8 +173,10 @@ package struct PingBarrier: Sendable {
   /// confirmation; nil: none does. `acknowledges`: the server confirms by messages of its own.
   ///
   /// There are three cases:
-  ///  1. No audio waits. The server has answered on this connection, and nothing was heard for `deadAfter` since the ping.
-  ///  2. Audio waits, and the server acknowledges. It was silent for `silenceMax`, also for half of that behind the ping.
+  ///  1. No audio waits. The server has answered on this connection, and nothing was heard for `deadAfter` since the
+  ///     ping.
+  ///  2. Audio waits, and the server acknowledges. It was silent for `silenceMax`, also for half of that behind the
+  ///     ping.
   ///  3. Audio waits, and the server is known to answer pings. It was silent for `silenceMax` behind the ping.
   ///
   /// A server of which nothing is expected is never dead by this: TCP finds out.
@@ -192,8 +194,8 @@ package struct PingBarrier: Sendable {
     return now >= max(asked, max(heardAt, waitingSince) + silenceMax)
   }
 
-  /// What the connection has shown, when it ends. `hasClosed`: by a Close of the server, not by the network. `wasStable`: it
-  /// lasted as long as a good one. `confirms`: pongs confirm audio on this connection.
+  /// What the connection has shown, when it ends. `hasClosed`: by a Close of the server, not by the network.
+  /// `wasStable`: it lasted as long as a good one. `confirms`: pongs confirm audio on this connection.
   package func outcome(now: MonotonicTime, hasClosed: Bool, wasStable: Bool = true, confirms: Bool = true) -> PingOutcome {
     let expectation: Expectation
     switch state {

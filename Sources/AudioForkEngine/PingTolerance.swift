@@ -4,8 +4,8 @@ package import AudioForkCore
 /// Finds out whether a server that answers pings ends its connections because there are too many: some services count
 /// control frames. Of one endpoint, over all its connections; no I/O and no clock.
 ///
-/// A Close with 1008 (policy violation) twice in a row proves it. Any other end proves it only when three connections in a
-/// row ended at the same count of pings, and not at a small one: chance does not do that.
+/// A Close with 1008 (policy violation) twice in a row proves it. Any other end proves it only when three connections
+/// in a row ended at the same count of pings, and not at a small one: chance does not do that.
 package struct PingTolerance: Sendable {
   /// Between two pings for a server that cannot stand more: less than the two seconds that may be in flight.
   package static let sparseInterval = Nanoseconds.milliseconds(1500)
@@ -32,7 +32,8 @@ package struct PingTolerance: Sendable {
 
   package init() {}
 
-  /// A connection ended on which the server has ponged. `pings`: how many it was sent; `isPolicy`: by the server's Close with
+  /// A connection ended on which the server has ponged. `pings`: how many it was sent; `isPolicy`: by the server's
+  /// Close with
   /// 1008. Returns whether that makes it sparse from now on, which is so once.
   package mutating func connectionEnded(pings: Int, isPolicy: Bool, now: MonotonicTime) -> Bool {
     guard !isSparse else { return false }

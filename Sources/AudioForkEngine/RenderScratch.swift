@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Arrays that the forks of one event loop use one after the other: what is used again at once is still in the processor's
-/// cache. Not Sendable.
+/// Arrays that the forks of one event loop use one after the other: what is used again at once is still in the
+/// processor's cache. Not Sendable.
 package final class RenderScratch {
   /// Samples of the entry that was read last.
   var entry: [Int16] = []

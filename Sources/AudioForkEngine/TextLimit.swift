@@ -2,8 +2,8 @@
 package import AudioForkCore
 internal import NIOConcurrencyHelpers
 
-/// Limits the texts of all servers together: Asterisk's variables and events for them are one thread's work. Servers that
-/// say little go first, so that a hundred that say much do not keep them from being heard.
+/// Limits the texts of all servers together: Asterisk's variables and events for them are one thread's work. Servers
+/// that say little go first, so that a hundred that say much do not keep them from being heard.
 package struct TextLimit: Sendable {
   /// Texts in a second, and at once after a pause.
   package static let perSecond: Int64 = 500
