@@ -8,7 +8,7 @@ import tempfile
 
 from pool import Job
 
-PROGRAM = os.environ.get("OLD_XCTEST", ".build/release/audioforkPackageTests.xctest")
+PROGRAM = ".build/release/audioforkPackageTests.xctest"
 RUN = [PROGRAM, "--testing-library", "swift-testing", "--no-parallel"]
 
 
@@ -83,5 +83,9 @@ def ran(output):
 
 def issues(output):
     """The lines that say what failed; where there are none, the end."""
-    lines = [line[:600] for line in output.splitlines() if re.search(r"recorded an issue|error: |Fatal error|↳", line)]
+    lines = [
+        line[:600] for line in output.splitlines()
+        if re.search(r"recorded an issue|error: |Fatal error|↳", line)
+        and not re.search(r"↳ (Testing Library|Target Platform|//)", line)
+    ]
     return lines[-40:] or output.splitlines()[-40:]
