@@ -108,7 +108,8 @@ void *af_negotiated_format(struct ast_channel *channel, void *format)
 	if (!format || !native || ast_format_cap_iscompatible_format(native, format) != AST_FORMAT_CMP_NOT_EQUAL) {
 		return NULL;
 	}
-	return ast_format_cap_get_format(native, 0);
+	/* Video may come before audio. */
+	return ast_format_cap_get_best_by_type(native, AST_MEDIA_TYPE_AUDIO);
 }
 
 void af_format_release(void *format) { ao2_cleanup(format); }

@@ -149,7 +149,7 @@ func settle(
     guard isOther, fork.pointee.ended == 0 else { return false }
     if isNothing != wasNothing || before != problem {
       state.jobs.add(.raise(ManagerEvent(.state, ForkRow(fork, now: af_now_ns()))))
-      // The jobs thread itself comes here, and would wait for the next look before it takes what it has added.
+      // The jobs thread calls this too. Without the wake it would sleep until the next look before it takes this job.
       Jobs.wake()
     }
     if isNothing {

@@ -3,8 +3,8 @@ import AudioForkLink
 import AudioForkOptions
 import CAsterisk
 
-/// Our end of the control link: the socket, what waits to be sent, and what was received of a message that is not whole
-/// yet. Only the control thread uses it. Never waits.
+/// Our end of the control link: the socket, what waits to be sent, and the received beginning of an incomplete message.
+/// Only the control thread uses it. Never waits.
 struct EngineLink {
   /// -1 while there is no engine.
   private(set) var descriptor: CInt = -1
@@ -85,6 +85,8 @@ struct EngineLink {
       var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
       _ = poll(&waiting, 1, 100)
       if case .closed = receive() { isClosed = true }
+      // Its last words are not read. They must not fill Asterisk's memory either.
+      parser = LinkParser()
     }
   }
 }

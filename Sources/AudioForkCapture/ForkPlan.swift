@@ -132,13 +132,13 @@ struct ForkPlan {
     text("the URL ", .bytes(endpoint.shown), " is not allowed; a line allow in [general] of audiofork.conf would allow it")
   }
 
-  /// Leaves an evaluated size of the buffer out, so that the fork needs less memory. Returns false, and changes nothing,
-  /// if it would not need less.
+  /// Leaves evaluated sizes of the buffer out, the last one first, until the fork needs less memory. Returns false, and
+  /// changes nothing, if it needs as much without all of them.
   mutating func leaveOutEvaluatedBuffer(because reason: Bytes) -> Bool {
     var smaller = given
-    guard smaller.leaveOutEvaluated(.buffer, because: reason), smaller.options.bufferSeconds < options.bufferSeconds else {
-      return false
-    }
+    repeat {
+      guard smaller.leaveOutEvaluated(.buffer, because: reason) else { return false }
+    } while smaller.options.bufferSeconds >= options.bufferSeconds
     given = smaller
     return true
   }

@@ -20,7 +20,7 @@ enum ForkUpdates {
       let isOther = fork.state != state
       fork.state = state
       replace(&fork.pointee.reason, with: reason)
-      // While nothing can be captured the fork's state is that.
+      // While nothing can be captured the state shown is no-codec, so the engine's changes raise no event.
       let isNews = isOther && !capturesNothing(fork)
       if isNews { table.jobs.add(.raise(ManagerEvent(.state, ForkRow(fork, now: af_now_ns())))) }
       return isNews
@@ -81,7 +81,7 @@ enum ForkUpdates {
     if let confirmation = counters.confirmation { fork.pointee.confirmation = confirmation.rawValue }
   }
 
-  /// Fill is counted for each direction, and a sample frame of two directions has two samples.
+  /// Fill is summed over the directions, so with two of them it may exceed the position. The text says which applies.
   private static func summary(_ reason: Bytes, _ counters: ForkCounters, isOneDirection: Bool) -> Bytes {
     func number(_ counter: Counter) -> TextPiece { .number(Int(truncatingIfNeeded: counters[counter])) }
     return text(

@@ -159,7 +159,7 @@ extension ForkFact {
 
   private static let confirmation = ForkFact(
     name: "Confirmation", value: .confirmation,
-    help: "What that stands on: tcp (the kernel of the server's machine), pong (the server's WebSocket stack), app (the server's word, dialect audiofork), or none before the first connection.")
+    help: "What Confirmed is based on: tcp (the kernel of the server's machine), pong (the server's WebSocket stack), app (the server's word, dialect audiofork), or none before the first connection.")
 
   private static let facts: [ForkFact] = [
     ForkFact(name: "Channel", value: .channel, help: "Name of the channel."),

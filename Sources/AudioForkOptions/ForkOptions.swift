@@ -38,7 +38,7 @@ package enum TLSRequest: UInt8, Sendable, Equatable {
 }
 
 /// The settings of one fork: defaults, then `[general]`, then its profile, then its options, each overriding the one
-/// before. Module and engine make them from the same texts (af_link.h: URL, SETTING, OPTIONS, OPTION).
+/// before. Module and engine make them from the same texts (`SettingFields` in AudioForkLink).
 package struct ForkOptions: Sendable, Equatable {
   // MARK: The server
   /// In failover order.

@@ -108,7 +108,9 @@ package struct ForkSources: Sendable {
   package mutating func add(
     options text: Bytes, evaluating evaluate: (ChannelCall) -> Bytes
   ) throws(OptionError) {
-    for option in try options.apply(options: text, evaluating: evaluate) {
+    let accepted = try options.apply(options: text, evaluating: evaluate)
+    evaluatedKinds += try ForkOptions.evaluatedKinds(in: text)
+    for option in accepted {
       append(ForkSource(text: .option(option), isEvaluated: option.isEvaluated, place: []))
     }
   }

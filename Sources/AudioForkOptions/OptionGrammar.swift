@@ -119,7 +119,7 @@ extension ForkOptions {
 // MARK: - Expressions
 
 /// One option of a string whose `^{…}` have been evaluated. The module sends these to the engine, which cannot read
-/// channel variables (af_link.h: OPTION).
+/// channel variables (`LinkField.option`).
 package struct EvaluatedOption: Sendable, Equatable {
   package let letter: UInt8
   /// For H one header, for s one parameter with nothing encoded. Empty for an option without an argument.
@@ -180,6 +180,13 @@ extension ForkOptions {
       }
     }
     return evaluated
+  }
+
+  /// Returns the kinds of the options whose argument has `^{…}`, whether their values are accepted or not.
+  package static func evaluatedKinds(in text: Bytes) throws(OptionError) -> [SettingKind] {
+    try separate(text).compactMap { option in
+      ArgumentTemplate(option.argument ?? []).hasExpressions ? option.definition.argument.kind : nil
+    }
   }
 
   /// Applies one option that `apply(options:evaluating:)` returned. Returns false if it is invalid.

@@ -98,6 +98,10 @@ struct UntrustedTextRealTimeTests {
       cert_file=/cert.pem
       key_file=^{NOTHING}
       buffer=^{BUFFER}
+      [twice]
+      url=ws://h/2
+      buffer=^{BUFFER}
+      buffer=^{BUFFER}
       """)
     let channel = fake_channel("PJSIP/100-1", 8000)
     for (name, value) in [("TLS", "on"), ("DIALECT", "audiofork"), ("PATH", "x"), ("BUFFER", "600")] {
@@ -127,11 +131,15 @@ struct UntrustedTextRealTimeTests {
     }
     #expect(warnings(many).count == 6)
 
+    let twice = try #require(module.start(channel, "twice"))
+    #expect(try texts(module.ring(twice).facts.settings.lines) == ["buffer=1"])
+    #expect(warnings(twice).count == 2)
+
     #expect(module.start(channel, "ws://h/,TH(A: ^{TLS})") == nil)
     #expect(FakedAsterisk.log.contains("write wss:// or leave T out (given: 'ws://h/')"))
     #expect(module.start(channel, "ws://x/^{PATH}") == nil)
     #expect(FakedAsterisk.log.contains("the URL ws://x/x is not allowed"))
-    module.end([channel], [plain, many])
+    module.end([channel], [plain, many, twice])
   }
 
   @Test("Without a dialplan a command is refused and an expression is text; in a bridge a command is refused")

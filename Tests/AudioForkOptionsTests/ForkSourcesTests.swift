@@ -99,6 +99,9 @@ struct ForkSourcesTests {
       says: [
         "profile p: dialect = 'junk' is not accepted", "profile p: acknowledge = 'persisted' is left out: \(confirmation)",
       ]),
+    GivenFork(
+      lines: ["url=ws://h/", "acknowledge=persisted"], options: "w(^{junk})", kept: ["ws://h/"],
+      says: ["option w is left out: its value 'junk'", "profile p: acknowledge = 'persisted' is left out: \(confirmation)"]),
     // A certificate and its key.
     GivenFork(
       lines: ["url=wss://h/", "cert_file=/c", "key_file=^{junk}"], kept: ["wss://h/", ""],
