@@ -242,7 +242,7 @@ let package = Package(
       // These start a program.
       exclude: withoutTLS
         ? [
-          "ForkRecordingRealTimeTests.swift", "ServeCommandRealTimeTests.swift", "ServeSecurelyRealTimeTests.swift",
+          "ForkRecordingRealTimeTests.swift", "ReportCommandRealTimeTests.swift", "ServeCommandRealTimeTests.swift", "ServeSecurelyRealTimeTests.swift",
           "ServeStrangersRealTimeTests.swift",
           "Support/ServeProcess.swift",
         ] : [],

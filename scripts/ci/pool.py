@@ -73,8 +73,10 @@ class Job:
 
     def clean(self):
         """Stops each Asterisk that it has left; removes its folder unless it failed."""
-        for name in os.listdir(self.folder):
-            run = os.path.join(self.folder, name)
+        for run, folders, _ in os.walk(self.folder):
+            # Scripts keep their sandboxes one folder below their own.
+            if run.count("/") >= self.folder.count("/") + 2:
+                folders.clear()
             if os.path.exists(os.path.join(run, "pid")):
                 subprocess.run([SANDBOX, "stop", "--run", run], stdout=subprocess.DEVNULL)
             if os.path.exists(os.path.join(run, "run_dir")):
@@ -86,7 +88,7 @@ class Job:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def end(self):
-        """Ends it, with all that it has started in its session."""
+        """Ends its process group: SIGTERM, and SIGKILL after eight seconds. `clean` stops each Asterisk that it started."""
         for number, patience in ((signal.SIGTERM, 8), (signal.SIGKILL, 5)):
             try:
                 os.killpg(self.process.pid, number)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 
 from pool import Job
@@ -12,9 +13,14 @@ PROGRAM = ".build/release/audioforkPackageTests.xctest"
 RUN = [PROGRAM, "--testing-library", "swift-testing", "--no-parallel"]
 
 
+# As swift test's --skip has it: what the step of unit tests leaves to jobs of their own.
+NO_UNIT_TEST = r"^IntegrationTests\.|RealTimeTests"
+
+
 class Test:
     def __init__(self, identifier, tags):
         # Module.Outer/Inner/function(_:)/File.swift:1:2
+        self.is_skipped_by_unit_tests = re.search(NO_UNIT_TEST, identifier) is not None
         self.name = re.sub(r"/[^/]+\.swift:\d+:\d+$", "", identifier)
         self.suite = self.name.rpartition("/")[0]
         self.tags = tags
@@ -46,7 +52,21 @@ def all_tests():
             if record["id"].startswith(suite + "/"):
                 tags.update(inherited)
         tests.append(Test(record["id"], tags))
+    check(tests)
     return tests
+
+
+def check(tests):
+    """Ends the program where a test would run in no step, or where the list cannot be what it should be."""
+    lost = [test.name for test in tests if test.is_skipped_by_unit_tests == (test.kind == "unit")]
+    if lost:
+        sys.exit(f"test: no step runs {', '.join(lost)}: a suite is named ...RealTimeTests if its file is, and only then")
+    for kind in ("unit", "real time", "asterisk"):
+        if not any(test.kind == kind for test in tests):
+            sys.exit(f"test: the test program lists no test of the kind '{kind}'")
+    for tag in (".alone", ".together"):
+        if not any(tag in test.tags for test in tests):
+            sys.exit(f"test: the test program lists no test with the tag {tag}")
 
 
 def jobs(tests, step):
@@ -79,6 +99,11 @@ def ran(output):
     """How many tests a test program has run."""
     found = re.search(r"Test run with (\d+) tests?", output)
     return int(found.group(1)) if found else 0
+
+
+def is_skipped(output):
+    """Whether a test program with one test skipped it."""
+    return re.search(r"^\S+ +Test .* skipped", output, re.MULTILINE) is not None
 
 
 def issues(output):
