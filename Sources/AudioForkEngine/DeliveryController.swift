@@ -9,7 +9,7 @@ package import AudioForkDialects
 /// `level` says on whose word a position is confirmed:
 ///  - `tcp`: the server's kernel has acknowledged the bytes. Can transition to: `pong`.
 ///  - `pong`: the server has answered a ping that was sent behind them. Stays until the connection ends.
-///  - `app`: the server's application acknowledges. Stays, also over connections: the dialect decides.
+///  - `app`: the server's application acknowledges. Chosen when the connection begins; stays until it ends.
 package struct DeliveryController: Sendable {
   /// Sent and not confirmed, at most: what is on its way dies with the connection. A server that acknowledges only what
   /// its disk has gets more.

@@ -5,7 +5,7 @@ package import AudioForkCore
 /// What of a fork's stream was sent, what of that is confirmed, and which gaps were reported, over all connections and
 /// engines. No I/O and no clock: a `CursorRecord` goes in at the start and comes out when something has to be saved.
 ///
-/// `position >= confirmedPosition` holds for each position that is passed in.
+/// Marks passed in are never before the confirmed position. Positions that a server names may be.
 package struct DeliveryLog {
   /// A place in the stream to which delivery can return.
   package struct Mark: Sendable, Equatable {

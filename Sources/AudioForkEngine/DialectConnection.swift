@@ -164,7 +164,8 @@ final class DialectConnection {
   /// Asks what the peer has acknowledged since the upgrade, bytes; nil where the kernel does not count. One that did
   /// and does not answer now has lost the socket: nothing is confirmed by that.
   func acknowledgedBytes(_ answer: @escaping (UInt64?) -> Void) {
-    guard let start = acknowledgedAtStart, let connection else { return answer(nil) }
+    guard let start = acknowledgedAtStart else { return answer(nil) }
+    guard let connection else { return answer(0) }
     connection.acknowledgedBytes { total in answer(total.map { $0 >= start ? $0 &- start : 0 } ?? 0) }
   }
 

@@ -5,7 +5,7 @@ package import AudioForkOptions
 package struct ForkCounters: Sendable, Equatable {
   package private(set) var values = Counters()
   /// Bit n: the message carries the counter with the raw value n.
-  private var carried: UInt32 = (1 &<< UInt32(Counter.allCases.count)) &- 1
+  private var carried: UInt32 = UInt32.max &>> UInt32(truncatingIfNeeded: Counters.capacity &- Counter.allCases.count)
   /// What `confirmed` is based on; nil before the first connection.
   package var confirmation: ConfirmationLevel?
 

@@ -54,7 +54,7 @@ struct af_ring_header {
 	int64_t epoch_monotonic_ns;   /*!< CLOCK_MONOTONIC when AudioFork ran: media time 0 */
 	int64_t epoch_realtime_ns;    /*!< CLOCK_REALTIME of the same moment */
 	uint32_t facts_offset;        /*!< AF_RING_FACTS_OFFSET */
-	uint32_t facts_bytes;         /*!< length of the facts: fields as in af_link.h */
+	uint32_t facts_bytes;         /*!< length of the facts: fields as on the control link */
 	uint64_t secret[2];           /*!< random, so that a server can tell this fork from who knows its id; 0: none */
 	uint64_t reserved[22];
 	/* From here on words change while the call runs (relaxed or release stores of the single writer). */
