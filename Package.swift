@@ -58,7 +58,7 @@ let targetsOfProgram: [Target] = [
   .executableTarget(
     name: "audiofork",
     dependencies: [
-      "AudioForkLink", "AudioForkOptions", "AudioForkReceiver", "AudioForkReference", "AudioForkRing", "AudioForkTLS",
+      "AudioForkLink", "AudioForkSurface", "AudioForkReceiver", "AudioForkReference", "AudioForkRing", "AudioForkTLS",
       "CAudioForkProcess", arguments, logging, lifecycle, nioCore, signals,
     ], exclude: ["Reference"], swiftSettings: common,
     // The programs carry the Swift runtime inside. Here and not as --static-swift-stdlib, because that would compile
@@ -69,8 +69,8 @@ let targetsOfProgram: [Target] = [
   .testTarget(
     name: "AudioForkTLSTests",
     dependencies: [
-      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkLink", "AudioForkTLS", "AudioForkWebSocket", "AudioForkCore",
-      "AudioForkTestKit", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioSSL,
+      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkLink", "AudioForkTLS", "AudioForkWebSocket", "AudioForkMedia",
+      "AudioForkTestKit", "AudioForkWireTestKit", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioSSL,
     ], swiftSettings: common),
   // What is done for each block, one step after the other, and a malloc that counts: in front of glibc's in the tests'
   // program. The sanitizers have a malloc of their own.
@@ -78,14 +78,14 @@ let targetsOfProgram: [Target] = [
   .target(
     name: "AudioForkSteps",
     dependencies: [
-      "AudioForkCore", "AudioForkDialects", "AudioForkLink", "AudioForkOptions", "AudioForkResampling", "AudioForkRing",
+      "AudioForkMedia", "AudioForkDialects", "AudioForkLink", "AudioForkSurface", "AudioForkResampling", "AudioForkRing",
       "AudioForkTap", "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
     ],
     path: "Benchmarks/Steps", swiftSettings: common),
   .testTarget(name: "AllocationTests", dependencies: ["AudioForkSteps", "CAllocationCount"], swiftSettings: common),
   .testTarget(
     name: "IntegrationTests",
-    dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkCore", "AudioForkOptions", "CAudioForkABI"],
+    dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkMedia", "AudioForkSurface", "CAudioForkABI"],
     exclude: ["Fixtures"], swiftSettings: common),
 ]
 
@@ -96,7 +96,7 @@ let fuzzers: [Target] =
       .executableTarget(
         name: "audiofork-fuzz",
         dependencies: [
-          "CLibFuzzer", "AudioForkCore", "AudioForkDialects", "AudioForkEngine", "AudioForkLink", "AudioForkOptions", "AudioForkReceiver",
+          "CLibFuzzer", "AudioForkMedia", "AudioForkDialects", "AudioForkEngine", "AudioForkLink", "AudioForkSurface", "AudioForkReceiver",
           "AudioForkResampling", "AudioForkRing", "AudioForkTap", "AudioForkWebSocket", "CAudioForkABI", nioCore, nioEmbedded,
           nioHTTP1, nioWebSocket,
         ],
@@ -135,8 +135,8 @@ let package = Package(
     .target(name: "CAudioForkABI"),
     // System calls that Swift cannot make.
     .target(name: "CAudioForkProcess"),
-    .target(name: "AudioForkOptions", swiftSettings: safe),
-    .target(name: "AudioForkLink", dependencies: ["AudioForkOptions"], swiftSettings: safe),
+    .target(name: "AudioForkSurface", swiftSettings: safe),
+    .target(name: "AudioForkLink", dependencies: ["AudioForkSurface"], swiftSettings: safe),
 
     // The capture side. Module/Makefile compiles the same files, as Embedded Swift, into app_audiofork.so.
     .target(name: "AudioForkTap", dependencies: ["CAudioForkABI"], swiftSettings: common),
@@ -144,99 +144,140 @@ let package = Package(
     // The engine side, bottom up.
     .systemLibrary(name: "CSpeexDSP", pkgConfig: "speexdsp", providers: [.apt(["libspeexdsp-dev"])]),
     .systemLibrary(name: "CSndfile", pkgConfig: "sndfile", providers: [.apt(["libsndfile1-dev"])]),
-    .target(name: "AudioForkCore", swiftSettings: safe),
-    .target(name: "AudioForkResampling", dependencies: ["AudioForkCore", "CSpeexDSP"], swiftSettings: common),
+    .target(name: "AudioForkMedia", swiftSettings: safe),
+    .target(name: "AudioForkResampling", dependencies: ["AudioForkMedia", "CSpeexDSP"], swiftSettings: common),
     .target(
-      name: "AudioForkRing", dependencies: ["CAudioForkABI", "AudioForkCore", "AudioForkLink"],
+      name: "AudioForkRing", dependencies: ["CAudioForkABI", "AudioForkMedia", "AudioForkLink"],
       swiftSettings: common + noExclusivityChecks),
-    .target(name: "AudioForkDialects", dependencies: ["AudioForkCore", "AudioForkOptions"], swiftSettings: safe),
+    .target(name: "AudioForkDialects", dependencies: ["AudioForkMedia", "AudioForkSurface"], swiftSettings: safe),
     .target(
       name: "AudioForkWebSocket",
-      dependencies: ["AudioForkCore", "AudioForkOptions", nioCore, nioHTTP1, nioWebSocket],
+      dependencies: ["AudioForkMedia", "AudioForkSurface", nioCore, nioHTTP1, nioWebSocket],
       swiftSettings: safe + noExclusivityChecks),
     .target(
       name: "AudioForkEngine",
       dependencies: [
-        "AudioForkCore", "AudioForkLink", "AudioForkOptions", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
+        "AudioForkMedia", "AudioForkLink", "AudioForkSurface", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
         "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix, signals,
       ], swiftSettings: common + noExclusivityChecks),
     .target(
       name: "AudioForkReceiver",
       dependencies: [
-        "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkWebSocket", "CSndfile", nioCore, nioPosix,
+        "AudioForkMedia", "AudioForkDialects", "AudioForkSurface", "AudioForkWebSocket", "CSndfile", nioCore, nioPosix,
         nioHTTP1, nioWebSocket, lifecycle,
       ], swiftSettings: common),
-    // Part of the program audiofork: prints the tables of AudioForkOptions as Asterisk's XML and as parts of the
+    // Part of the program audiofork: prints the tables of AudioForkSurface as Asterisk's XML and as parts of the
     // reference pages. A target of its own, because tests cannot link a program that contains the Swift runtime.
     .target(
-      name: "AudioForkReference", dependencies: ["AudioForkOptions"], path: "Sources/audiofork/Reference",
+      name: "AudioForkReference", dependencies: ["AudioForkSurface"], path: "Sources/audiofork/Reference",
       swiftSettings: safe),
     // The capture side a second time, compiled against a fake Asterisk. It exists only for tests and sanitizers: the
     // module itself is built by Module/Makefile.
     .target(
-      name: "CAsterisk", dependencies: ["CAudioForkABI"], path: "Tests/CAsterisk",
+      name: "CAsterisk", dependencies: ["CAudioForkABI"], path: "Testing/CAsterisk",
       cSettings: [.define("_GNU_SOURCE")]),
     .target(
-      name: "AudioForkCapture", dependencies: ["CAsterisk", "AudioForkLink", "AudioForkOptions", "AudioForkTap"],
+      name: "AudioForkCapture", dependencies: ["CAsterisk", "AudioForkLink", "AudioForkSurface", "AudioForkTap"],
       swiftSettings: strict),
     .testTarget(
       name: "AudioForkCaptureTests",
       dependencies: [
-        "AudioForkCapture", "AudioForkLink", "AudioForkOptions", "CAsterisk", "AudioForkTap", "AudioForkRing", "AudioForkCore",
+        "AudioForkCapture", "AudioForkLink", "AudioForkSurface", "CAsterisk", "AudioForkTap", "AudioForkRing", "AudioForkMedia",
         "AudioForkTestKit",
       ],
       swiftSettings: common),
 
     // Tests and their tools. Never part of a product.
-    .target(name: "AudioForkTestKit", dependencies: ["AudioForkCore"], swiftSettings: common),
+    .target(
+      name: "AudioForkTestKit", dependencies: ["AudioForkMedia"], path: "Testing/AudioForkTestKit", swiftSettings: common),
     // A TCP proxy that delays, cuts and stalls connections, as networks and servers do.
-    .target(name: "AudioForkFaultKit", dependencies: [nioCore, nioPosix], swiftSettings: common),
+    .target(
+      name: "AudioForkFaultKit", dependencies: [nioCore, nioPosix], path: "Testing/AudioForkFaultKit",
+      swiftSettings: common),
+    // A server of WebSocket's bytes that shares no code with what it judges.
+    .target(
+      name: "AudioForkWireTestKit", dependencies: ["AudioForkTestKit", "CAudioForkABI", nioCore],
+      path: "Testing/AudioForkWireTestKit", swiftSettings: common),
+    // A capture side and a reader that race on a ring.
+    .target(
+      name: "AudioForkRingTestKit",
+      dependencies: [
+        "AudioForkLink", "AudioForkTap", "AudioForkRing", "AudioForkMedia", "AudioForkTestKit", "CAudioForkABI",
+      ], path: "Testing/AudioForkRingTestKit", swiftSettings: common),
     // Runs the engine inside the test's process, with calls and a server.
     .target(
       name: "AudioForkEngineTestKit",
       dependencies: [
-        "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkTap", "AudioForkCore", "AudioForkTestKit",
-        "CAudioForkABI", nioLocks,
-        nioCore, nioPosix, nioHTTP1, nioWebSocket,
-      ], swiftSettings: common),
-    .target(name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], swiftSettings: common),
+        "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkTap", "AudioForkMedia", "AudioForkTestKit",
+        "AudioForkWireTestKit", "CAudioForkABI", nioLocks, nioCore, nioPosix, nioHTTP1, nioWebSocket,
+      ], path: "Testing/AudioForkEngineTestKit", swiftSettings: common),
+    .target(
+      name: "AsteriskTestKit", dependencies: ["AudioForkTestKit"], path: "Testing/AsteriskTestKit",
+      swiftSettings: common),
     // Calls under faults, and an account of their audio: `make chaos`, `make kills`, `make soak`, `make jitter`.
     .target(
       name: "AudioForkProof",
+      dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkMedia"],
+      path: "Proof/AudioForkProof", swiftSettings: common),
+    // What forks cost: `make bench`, `make bench-quick`, `make bench-hostile`.
+    .target(
+      name: "AudioForkBench",
       dependencies: [
-        "AsteriskTestKit", "AudioForkTestKit", "AudioForkFaultKit", "AudioForkLink", "AudioForkTap", "AudioForkCore",
-        "CAudioForkABI",
-      ], swiftSettings: common),
+        "AsteriskTestKit", "AudioForkTestKit", "AudioForkLink", "AudioForkTap", "AudioForkMedia", "CAudioForkABI",
+      ], path: "Benchmarks/AudioForkBench", swiftSettings: common),
     .executableTarget(
-      name: "audiofork-proof", dependencies: ["AudioForkProof", arguments], swiftSettings: common),
+      name: "audiofork-proof", dependencies: ["AudioForkBench", "AudioForkProof", arguments],
+      path: "Proof/audiofork-proof", swiftSettings: common),
     .testTarget(
-      name: "AudioForkProofTests", dependencies: ["AsteriskTestKit", "AudioForkProof", "AudioForkCore"], swiftSettings: common),
+      name: "AudioForkProofTests", dependencies: ["AsteriskTestKit", "AudioForkProof", "AudioForkMedia"],
+      swiftSettings: common),
+    .testTarget(name: "AudioForkBenchTests", dependencies: ["AudioForkBench"], swiftSettings: common),
     .testTarget(
-      name: "AudioForkOptionsTests", dependencies: ["AudioForkOptions", "AudioForkReference"], swiftSettings: common),
+      name: "AudioForkSurfaceTests", dependencies: ["AudioForkSurface", "AudioForkReference"], swiftSettings: common),
     .testTarget(
-      name: "AudioForkLinkTests", dependencies: ["AudioForkLink", "AudioForkOptions", "AudioForkTestKit"],
+      name: "AudioForkLinkTests", dependencies: ["AudioForkLink", "AudioForkSurface", "AudioForkTestKit"],
       swiftSettings: common),
     .testTarget(
       name: "AudioForkTapTests",
-      dependencies: ["AudioForkLink", "AudioForkTap", "AudioForkRing", "AudioForkCore", "CAudioForkABI", "AudioForkTestKit"],
+      dependencies: [
+        "AudioForkTap", "AudioForkRing", "AudioForkRingTestKit", "AudioForkMedia", "CAudioForkABI", "AudioForkTestKit",
+      ], swiftSettings: common),
+    .testTarget(
+      name: "AudioForkRingTests",
+      dependencies: [
+        "AudioForkLink", "AudioForkTap", "AudioForkRing", "AudioForkRingTestKit", "AudioForkMedia", "CAudioForkABI",
+        "AudioForkTestKit",
+      ], swiftSettings: common),
+    .testTarget(
+      name: "AudioForkMediaTests",
+      dependencies: ["AudioForkMedia", "AudioForkResampling", "AudioForkTap", "CAudioForkABI", "AudioForkTestKit"],
       swiftSettings: common),
     .testTarget(
-      name: "AudioForkCoreTests",
-      dependencies: ["AudioForkCore", "AudioForkResampling", "AudioForkTap", "CAudioForkABI", "AudioForkTestKit"],
+      name: "AudioForkDialectsTests",
+      dependencies: ["AudioForkDialects", "AudioForkMedia", "AudioForkSurface", "AudioForkTestKit"],
       swiftSettings: common),
+    .testTarget(
+      name: "AudioForkWebSocketTests",
+      dependencies: [
+        "AudioForkWebSocket", "AudioForkMedia", "AudioForkTestKit", "AudioForkWireTestKit", nioCore, nioEmbedded, nioPosix,
+        nioHTTP1, nioWebSocket,
+      ], swiftSettings: common),
+    .testTarget(
+      name: "AudioForkFaultKitTests",
+      dependencies: ["AudioForkFaultKit", "AudioForkWireTestKit", nioCore, nioPosix], swiftSettings: common),
     .testTarget(
       name: "AudioForkEngineTests",
       dependencies: [
         "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap",
-        "AudioForkCore", "AudioForkOptions", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit",
-        "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
+        "AudioForkMedia", "AudioForkSurface", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit",
+        "AudioForkWireTestKit", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
       ],
       // This one starts a program.
       exclude: withoutTLS ? ["EngineProcessRealTimeTests.swift"] : [], swiftSettings: common),
     .testTarget(
       name: "AudioForkReceiverTests",
       dependencies: [
-        "AudioForkReceiver", "AudioForkCore", "AudioForkDialects", "AudioForkOptions", "AudioForkTestKit",
+        "AudioForkReceiver", "AudioForkMedia", "AudioForkDialects", "AudioForkSurface", "AudioForkTestKit",
         "AudioForkWebSocket", nioCore, nioHTTP1, nioWebSocket,
       ],
       // These start a program.

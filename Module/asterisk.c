@@ -4,7 +4,7 @@
  * \brief What the module needs of Asterisk and Swift cannot express: macros, variadic functions, registration tables.
  *
  * The audio path is not in this file. Asterisk calls the hook of a fork directly: af_hook() in
- * Sources/AudioForkCapture/Hook.swift. What has nothing to do with Asterisk is in process.c.
+ * Sources/AudioForkCapture/Hook/Hook.swift. What has nothing to do with Asterisk is in process.c.
  */
 
 /*** MODULEINFO

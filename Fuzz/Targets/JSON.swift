@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkCore
+internal import AudioForkMedia
 internal import AudioForkDialects
 internal import AudioForkEngine
-internal import AudioForkOptions
+internal import AudioForkSurface
 internal import AudioForkReceiver
 
 /// Text messages, as either side of `audiofork.v1` reads them and writes them.
@@ -11,7 +11,7 @@ func fuzzJSON(_ bytes: [UInt8]) {
   read(text)
   write(text)
   for limit in [0, 1, bytes.count / 2, bytes.count] {
-    let cut = AudioForkOptions.cut(bytes, to: limit)
+    let cut = AudioForkSurface.cut(bytes, to: limit)
     demand(cut.count <= limit && bytes.starts(with: cut), "cut to \(limit): \(cut)")
     if String(validating: bytes, as: UTF8.self) != nil {
       demand(String(validating: cut, as: UTF8.self) != nil && cut.count + 4 > limit, "not cut at a character: \(cut)")

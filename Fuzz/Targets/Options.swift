@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkOptions
+internal import AudioForkSurface
 internal import AudioForkWebSocket
 internal import NIOHTTP1
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkCore
+internal import AudioForkMedia
 internal import AudioForkDialects
 internal import AudioForkEngine
 internal import AudioForkRing

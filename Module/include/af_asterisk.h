@@ -43,7 +43,7 @@
 #include "af_tap.h"
 #include "af_version.h"
 
-/*! Room for a fork's counters, which Swift names (Sources/AudioForkOptions/Counter.swift). */
+/*! Room for a fork's counters, which Swift names (Sources/AudioForkSurface/Counter.swift). */
 enum { AF_COUNTERS_MAX = 32 };
 
 /*!

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import AudioForkOptions
+import AudioForkSurface
 import CAsterisk
 
 /// Loads the module: everything or nothing. Returns 0 for success.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import AudioForkOptions
+import AudioForkSurface
 import CAsterisk
 
 /// What the module's threads share: the table's lock, af_table_lock(), guards all of it, and the fields of each fork in

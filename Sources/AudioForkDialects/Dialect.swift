@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkCore
+package import AudioForkMedia
 
 /// A message as a dialect makes it; the connection makes the frame.
 package enum DialectMessage: Sendable, Equatable {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkCore
+package import AudioForkMedia
 
 /// What a server's text message means.
 package enum ServerMessage: Sendable, Equatable {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkOptions
+package import AudioForkSurface
 
 /// What a server may want to know about the stream that it is offered.
 package struct StreamDescription: Sendable, Equatable {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkCore
+package import AudioForkMedia
 
 /// A note in the stream beside the audio.
 package enum StreamMarker: Sendable, Equatable {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-package import AudioForkOptions
+package import AudioForkSurface
 
 /// Builds the fields of a message or of a ring's facts.
 package struct FieldWriter: Sendable {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-package import AudioForkOptions
+package import AudioForkSurface
 
 /// A fork's counters as STATE and ENDED carry them.
 package struct ForkCounters: Sendable, Equatable {

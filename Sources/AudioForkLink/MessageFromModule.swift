@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-package import AudioForkOptions
+package import AudioForkSurface
 
 /// A message of the capture module.
 package enum MessageFromModule<Text: LinkText>: Sendable, Equatable {

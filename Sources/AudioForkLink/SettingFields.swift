@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-package import AudioForkOptions
+package import AudioForkSurface
 
 /// The texts of a fork's settings as the facts of its ring carry them. They may hold secrets.
 package struct SettingFields: Sendable, Equatable {

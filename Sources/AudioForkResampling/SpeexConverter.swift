@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkCore
+internal import AudioForkMedia
 internal import CSpeexDSP
 
 /// Streaming rate conversion by libspeexdsp: a windowed-sinc FIR of 48 taps at the lower rate.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkCore
+internal import AudioForkMedia
 internal import Glibc
 
 /// A ring as text, for people: header, one line per entry, counters. Works on a ring that is being written.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkCore
+internal import AudioForkMedia
 internal import AudioForkLink
 internal import CAudioForkABI
 internal import Glibc

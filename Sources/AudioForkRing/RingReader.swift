@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkCore
+package import AudioForkMedia
 internal import CAudioForkABI
 internal import Glibc
 

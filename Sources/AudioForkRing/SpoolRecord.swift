@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkCore
+package import AudioForkMedia
 
 /// What stands in a spool file: entries of a ring, each with its number, in order.
 package enum SpooledEntry: Equatable, Sendable {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkCore
+package import AudioForkMedia
 
 /// Notices a server that keeps sending control frames or empty frames much faster than any purpose needs: more than
 /// `framesPerSecond` in each of `seconds` seconds in a row. One for each frame of ours is an answer and not counted: a

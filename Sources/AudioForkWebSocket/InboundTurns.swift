@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkCore
+internal import AudioForkMedia
 
 /// Limits what servers can make one event loop do between two looks at its forks' audio.
 ///

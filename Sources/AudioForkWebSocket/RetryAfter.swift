@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import AudioForkCore
+package import AudioForkMedia
 
 /// When a server that refuses wants to be asked again: the header Retry-After (RFC 9110 section 10.2.3).
 package enum RetryAfter: Equatable, Sendable {

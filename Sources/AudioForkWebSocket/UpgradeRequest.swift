@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkOptions
+internal import AudioForkSurface
 package import NIOHTTP1
 internal import NIOWebSocket
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
 import AudioForkLink
-import AudioForkOptions
+import AudioForkSurface
 import AudioForkRing
 import Glibc
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkWireTestKit
 import Testing
 
 /// One thing that a server does to the client, and what the client has to make of it.

@@ -3,6 +3,7 @@ import AudioForkEngine
 import AudioForkEngineTestKit
 import AudioForkLink
 import AudioForkTestKit
+import AudioForkWireTestKit
 import CAudioForkABI
 import NIOConcurrencyHelpers
 import Testing

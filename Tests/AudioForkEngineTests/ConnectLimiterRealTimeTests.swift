@@ -4,6 +4,7 @@ import AudioForkEngineTestKit
 import AudioForkLink
 import AudioForkTestKit
 import AudioForkWebSocket
+import AudioForkWireTestKit
 import CAudioForkABI
 import NIOCore
 import NIOHTTP1

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkCore
+import AudioForkMedia
 import AudioForkEngine
 import AudioForkEngineTestKit
 import AudioForkLink
+import AudioForkTestKit
 import Testing
 
 @Suite("docs/internals/control-link.md")

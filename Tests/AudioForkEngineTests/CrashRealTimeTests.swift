@@ -3,6 +3,7 @@ import AudioForkEngine
 import AudioForkEngineTestKit
 import AudioForkLink
 import AudioForkTestKit
+import AudioForkWireTestKit
 import CAudioForkProcess
 import Glibc
 import Testing

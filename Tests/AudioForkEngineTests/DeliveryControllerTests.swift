@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkLink
-import AudioForkCore
+import AudioForkMedia
 import AudioForkDialects
 import AudioForkEngine
 import AudioForkTestKit

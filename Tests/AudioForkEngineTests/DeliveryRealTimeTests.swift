@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkCore
+import AudioForkMedia
 import AudioForkEngine
 import AudioForkEngineTestKit
 import AudioForkLink
 import AudioForkRing
 import AudioForkTestKit
+import AudioForkWireTestKit
 import CAudioForkABI
 import Glibc
 import NIOCore

@@ -5,6 +5,7 @@ import AudioForkLink
 import AudioForkRing
 import AudioForkTap
 import AudioForkTestKit
+import AudioForkWireTestKit
 import CAudioForkABI
 import Glibc
 import Testing

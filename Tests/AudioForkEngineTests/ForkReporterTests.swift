@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkLink
-import AudioForkOptions
-import AudioForkCore
+import AudioForkSurface
+import AudioForkMedia
 import AudioForkEngine
 import AudioForkTestKit
 import NIOConcurrencyHelpers

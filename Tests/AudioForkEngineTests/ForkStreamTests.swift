@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkCore
+import AudioForkMedia
 import AudioForkDialects
 import AudioForkEngine
 import AudioForkEngineTestKit

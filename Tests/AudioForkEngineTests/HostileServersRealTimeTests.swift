@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkCore
+import AudioForkMedia
 import AudioForkEngine
 import AudioForkEngineTestKit
 import AudioForkLink
 import AudioForkTestKit
+import AudioForkWireTestKit
 import CAudioForkABI
 import Foundation
 import Glibc

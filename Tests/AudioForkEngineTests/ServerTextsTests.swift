@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkCore
+import AudioForkMedia
 import AudioForkEngine
 import AudioForkLink
-import AudioForkOptions
+import AudioForkSurface
 import AudioForkTestKit
 import Testing
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkCore
+import AudioForkMedia
 import AudioForkEngine
-import AudioForkOptions
+import AudioForkSurface
 import AudioForkRing
 import AudioForkTestKit
 import Glibc

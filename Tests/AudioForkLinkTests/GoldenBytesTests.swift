@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkLink
-import AudioForkOptions
+import AudioForkSurface
 import Testing
 
 /// Module and engine of different releases talk to each other: a message never changes its bytes.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AudioForkLink
-import AudioForkOptions
+import AudioForkSurface
 import AudioForkTestKit
 import Testing
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkCore
-import AudioForkOptions
+import AudioForkMedia
+import AudioForkSurface
 import AudioForkReceiver
 import Glibc
 import NIOCore

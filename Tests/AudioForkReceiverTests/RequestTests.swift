@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkOptions
+import AudioForkSurface
 import AudioForkReceiver
 import NIOHTTP1
 import Testing

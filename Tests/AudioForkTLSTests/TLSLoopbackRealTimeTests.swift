@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkCore
+import AudioForkMedia
 import AudioForkEngine
 import AudioForkEngineTestKit
 import AudioForkLink
 import AudioForkTLS
 import AudioForkTestKit
+import AudioForkWireTestKit
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOHTTP1

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkCore
+import AudioForkMedia
 import AudioForkRing
+import AudioForkRingTestKit
 import AudioForkTap
 import AudioForkTestKit
 import CAudioForkABI

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AsteriskTestKit
-import AudioForkOptions
+import AudioForkSurface
 import Foundation
 import Testing
 

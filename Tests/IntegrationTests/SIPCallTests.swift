@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AsteriskTestKit
-import AudioForkCore
+import AudioForkMedia
 import Foundation
 import Testing
 

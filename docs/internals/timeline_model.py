@@ -6,7 +6,7 @@ Run it: it plays the hard cases and prints, for each, the packets captured and r
 ahead, the skew (media time against arrival) and shift (place in the stream against media time) of the last packets, and
 the latency. Times are nanoseconds since the fork's epoch. The model has no samples, no conversion and no files.
 
-Tests/AudioForkCoreTests/TimelineScenarioTests.swift holds the engine to these figures. Where they differ, one of the
+Tests/AudioForkMediaTests/TimelineScenarioTests.swift holds the engine to these figures. Where they differ, one of the
 two has a fault."""
 import random
 
@@ -57,7 +57,7 @@ class Capture:
 
 
 class Renderer:
-    """Takes entries in the ring's order and decides blocks (Sources/AudioForkCore/BlockDecisions.swift)."""
+    """Takes entries in the ring's order and decides blocks (Sources/AudioForkMedia/Timeline/BlockDecisions.swift)."""
 
     def __init__(self, directions):
         self.frontier = 0                                # everything before it has been decided

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkDialects
-internal import AudioForkOptions
+internal import AudioForkSurface
 internal import AudioForkWebSocket
 
 /// Events as lines of text.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkCore
-package import AudioForkOptions
+internal import AudioForkMedia
+package import AudioForkSurface
 internal import Glibc
 package import NIOCore
 internal import Synchronization

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkDialects
-package import AudioForkOptions
+package import AudioForkSurface
 
 /// The message `start` of `audiofork.v1`: which fork a connection carries, and what its stream is made of.
 package struct ForkStart: Equatable, Sendable {

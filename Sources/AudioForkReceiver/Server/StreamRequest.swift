@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkDialects
-package import AudioForkOptions
+package import AudioForkSurface
 package import NIOHTTP1
 
 /// What the upgrade request says about a stream.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import AudioForkOptions
+import AudioForkSurface
 
 /// The tables as parts of the reference pages. A page has a part between two markers,
 /// `<!-- generated: NAME -->` and `<!-- end of generated -->`, and a test compares.

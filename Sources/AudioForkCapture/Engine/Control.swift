@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkSurface
+import AudioForkTap
+import CAsterisk
+
+/// The module's control thread: spawns and watches the engine, and tells it the rows of the fork table.
+///
+/// `instance` and the wake descriptor are written before the thread starts and after it has ended, while no command is
+/// registered that could read them.
+enum Control {
+  nonisolated(unsafe) private(set) static var instance: Instance?
+  nonisolated(unsafe) private static var wakeDescriptor: CInt = -1
+
+  /// The settings in force; nil while the module is not loaded.
+  static var settings: Settings? { withState { $0.settings } }
+
+  /// Starts the thread, and with it the engine. Returns false, after a line in the log, where that fails.
+  static func start(_ settings: Settings, _ instance: Instance) -> Bool {
+    wakeDescriptor = eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK))
+    guard wakeDescriptor >= 0 else {
+      log(AF_LEVEL_ERROR, "app_audiofork is not loaded: no eventfd: ", .bytes(reason(af_errno())))
+      return false
+    }
+    Control.instance = instance
+    withState { state in
+      state.settings = settings
+      state.isStopping = false
+      state.mustRestartEngine = false
+      state.forks.isClosing = false
+      state.engine = EngineStatus()
+    }
+    engine = EngineSupervisor()
+    var failure = Jobs.start()
+    if failure == 0 {
+      failure = af_control_start()
+      if failure != 0 { Jobs.stop() }
+    }
+    guard failure == 0 else {
+      log(AF_LEVEL_ERROR, "app_audiofork is not loaded: no thread: ", .bytes(reason(failure)))
+      forget()
+      return false
+    }
+    return true
+  }
+
+  /// Ends the engine and both threads; returns when they are gone.
+  static func stop() {
+    withState { $0.isStopping = true }
+    wake()
+    af_control_join()
+    // Second: the control thread may have left it something to do.
+    Jobs.stop()
+    forget()
+  }
+
+  private static func forget() {
+    close(wakeDescriptor)
+    wakeDescriptor = -1
+    instance = nil
+    withState { $0.settings = nil }
+  }
+
+  /// New settings for forks and engines to come; engine-wide ones take effect at once. The run directory of this load
+  /// stays.
+  static func apply(_ settings: Settings) {
+    withState { $0.settings = settings }
+    wake()
+  }
+
+  /// Makes the thread look at the table. Any thread, any lock; never from the audio path.
+  static func wake() {
+    var one: UInt64 = 1
+    _ = write(wakeDescriptor, &one, 8)
+  }
+
+  /// Has the engine replaced: the old one saves where it is, and the new one goes on from there.
+  static func restartEngine() {
+    withState { $0.mustRestartEngine = true }
+    wake()
+  }
+
+  fileprivate static func takeRestart() -> Bool {
+    withState { state in
+      defer { state.mustRestartEngine = false }
+      return state.mustRestartEngine
+    }
+  }
+
+  fileprivate static var mustStop: Bool { withState { $0.isStopping } }
+  fileprivate static var descriptor: CInt { wakeDescriptor }
+}
+
+/// Belongs to the control thread.
+nonisolated(unsafe) private(set) var engine = EngineSupervisor()
+
+@c(af_control_thread)
+func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  while !Control.mustStop {
+    let now = af_now_ns()
+    let settings = Control.settings
+    engine.spawnIfDue(now, path: settings?.engine ?? [])
+    sweepTable(now)
+    engine.send(settings?.engineSettings ?? EngineSettings())
+    // Before the wait as well as after it: where the last fork has gone there is no end to the wait, and the time that it
+    // took must not count against the engine when the next one begins.
+    if !hasForksAtWork() { engine.owesNothing() }
+    waitForWork()
+    engine.receive()
+    engine.checkHeartbeat(af_now_ns(), hasForks: hasForksAtWork())
+    if Control.takeRestart() { engine.restart() }
+  }
+  engine.end()
+  return nil
+}
+
+/// Whether there are forks that the engine has not ended. One that it has, on a channel whose hook is still to leave, is no
+/// work of its.
+private func hasForksAtWork() -> Bool { withState { state in state.forks.first { $0.pointee.ended == 0 } != nil } }
+
+private func waitForWork() {
+  var descriptors = [
+    pollfd(fd: Control.descriptor, events: Int16(POLLIN), revents: 0),
+    pollfd(fd: engine.link.descriptor, events: Int16(POLLIN), revents: 0),
+  ]
+  if engine.link.hasOutput { descriptors[1].events |= Int16(POLLOUT) }
+  var timeout: CInt = withState { $0.forks.count } > 0 ? 1000 : -1
+  if let due = engine.millisecondsToSpawn(af_now_ns()) {
+    timeout = timeout < 0 ? due : min(timeout, due)
+  }
+  _ = descriptors.withUnsafeMutableBufferPointer { poll($0.baseAddress, nfds_t($0.count), timeout) }
+  var count: UInt64 = 0
+  _ = read(Control.descriptor, &count, 8)
+}
+
+/// Looks at every row: notes ends of capture, lets go of forks that have ended or whose time is over.
+private func sweepTable(_ now: Int64) {
+  var gone = [(fork: ForkPointer, isFinished: Bool)]()
+  withState { state in
+    var row = state.forks.head
+    while let fork = row {
+      row = fork.pointee.next
+      // A hook that is off is called by nobody, so that it cannot mark the end of capture.
+      if fork.pointee.ended != 0, fork.pointee.hook_off != 0 { closeTap(&fork.pointee.tap, now: now) }
+      let isClosed = isTapClosed(&fork.pointee.tap)
+      if isClosed, fork.pointee.closed_at_ns == 0 {
+        fork.pointee.closed_at_ns = now
+        fork.pointee.dirty = 1
+      }
+      if fork.pointee.ended != 0, !isClosed {
+        // The engine is through with it and the call goes on: the hook leaves at the channel's next frame.
+        if fork.pointee.hook_alive != 0, fork.pointee.hook_ending == 0 {
+          fork.pointee.hook_ending = 1
+          ast_audiohook_update_status(&fork.pointee.hook, AST_AUDIOHOOK_STATUS_SHUTDOWN)
+        }
+        continue
+      }
+      checkPolicy(fork, now, &state)
+      let limit = Int64(sweepSeconds(fork)) &* 1_000_000_000
+      if isClosed, fork.pointee.ended != 0 || now &- fork.pointee.closed_at_ns > limit {
+        let isFinished = fork.pointee.ended != 0
+        if !isFinished {
+          state.endFork(
+            fork, reason: text("engine: it did not finish the fork within ", .number(sweepSeconds(fork)), " seconds"),
+            isAccounted: false)
+        }
+        state.forks.remove(fork)
+        state.endedForks.append(ForkRow(fork, now: now))
+        gone.append((fork, isFinished))
+      }
+    }
+  }
+  for (fork, isFinished) in gone {
+    if !isFinished {
+      log(
+        AF_LEVEL_WARNING, "AudioFork ", .bytes(bytes(fork.pointee.id)), " to ", .bytes(bytes(fork.pointee.url)),
+        ": the engine did not finish it within ", .number(sweepSeconds(fork)),
+        " seconds of the call's end; what it had not sent is lost")
+    }
+    if let instance = Control.instance {
+      let id = bytes(fork.pointee.id)
+      engine.forget(id)
+      _ = withCString(instance.path(id, ".ring")) { unlink($0) }
+      _ = withCString(instance.path(id, ".cursor")) { unlink($0) }
+      _ = withCString(instance.path(id, ".crashes")) { unlink($0) }
+    }
+    // Now and not with the channel's datastore, which may go hours later.
+    unmap(fork)
+    release(fork)
+  }
+  if !gone.isEmpty { Jobs.wake() }
+}
+
+/// on_failure = hangup where nobody says that audio is lost: no engine has been heard for longer than the ring lasts, or
+/// none has ever begun with the fork. With the table's lock held.
+private func checkPolicy(_ fork: ForkPointer, _ now: Int64, _ state: inout ModuleState) {
+  guard fork.pointee.hangs_up != 0 else { return }
+  let begun = fork.pointee.tap.epoch_ns
+  let heard = bytes(fork.pointee.endpoint).isEmpty ? begun : max(begun, engine.heardAt)
+  guard now &- heard > Int64(fork.pointee.buffer_seconds) &* 1_000_000_000 else { return }
+  state.hangUpIfWanted(
+    fork, reason: text("engine: nothing has been heard of it for ", .number(Int(fork.pointee.buffer_seconds)), " seconds"))
+}
+
+/// How long a fork may take from the end of capture to its own end.
+private func sweepSeconds(_ fork: ForkPointer) -> Int { Int(fork.pointee.drain_seconds) &+ 5 }

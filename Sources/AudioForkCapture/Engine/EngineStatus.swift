@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkSurface
+import CAsterisk
+
+/// What CLI commands may know of the engine. The control thread keeps it up to date.
+struct EngineStatus {
+  /// As the engine says it; empty before it is ready.
+  var version = Bytes()
+  /// 0 while no engine is ready.
+  var process = 0
+  var loops = 0
+  /// CLOCK_MONOTONIC of the moment it was ready.
+  var readyAt: Int64 = 0
+  /// Engines of this load that were ready, this one included.
+  var engines = 0
+
+  /// An engine serves from now on.
+  mutating func ready(version: Bytes, process: UInt64, loops: UInt64, now: Int64) {
+    self.version = version
+    self.process = Int(truncatingIfNeeded: process & 0x7fff_ffff)
+    self.loops = Int(truncatingIfNeeded: loops & 0x7fff_ffff)
+    readyAt = now
+    engines &+= 1
+  }
+
+  /// There is none any more.
+  mutating func gone() { process = 0 }
+}
+
+/// What the system says about a process: CPU time in milliseconds, resident memory in bytes.
+package struct ProcessUse {
+  package let cpuMilliseconds: Int64
+  package let residentBytes: Int64
+
+  /// Nil where there is no such process.
+  package init?(of process: Int) {
+    guard let stat = ProcessUse.read(process, "stat"), let memory = ProcessUse.read(process, "statm"),
+      let use = ProcessUse(
+        stat: stat, memory: memory, ticksPerSecond: Int64(af_clock_ticks()), pageBytes: Int64(af_page_bytes()))
+    else { return nil }
+    self = use
+  }
+
+  /// From the lines of /proc/PID/stat and statm (proc(5)); nil where they are not that.
+  package init?(stat: Bytes, memory: Bytes, ticksPerSecond: Int64, pageBytes: Int64) {
+    // The second field is the program's name in parentheses and may contain anything, parentheses too.
+    guard ticksPerSecond > 0, let end = stat.lastIndex(of: UInt8(ascii: ")")) else { return nil }
+    let fields = parts(of: trimmed(slice(stat, end &+ 1, stat.count)), separatedBy: 32)
+    let pages = parts(of: trimmed(memory), separatedBy: 32)
+    // Behind the name: state is field 3, utime 14, stime 15; resident is the second of statm.
+    guard fields.count > 12, let user = decimal(fields[11]), let system = decimal(fields[12]), pages.count > 1,
+      let resident = decimal(pages[1])
+    else { return nil }
+    cpuMilliseconds = (Int64(user) &+ Int64(system)) &* 1000 / max(ticksPerSecond, 1)
+    residentBytes = Int64(resident) &* pageBytes
+  }
+
+  private static func read(_ process: Int, _ name: StaticString) -> Bytes? {
+    withCString(text("/proc/", .number(process), "/", .literal(name))) { path in
+      withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { buffer in
+        let count = af_read_file(path, buffer.baseAddress, buffer.count)
+        guard count > 0 else { return nil }
+        return Bytes(UnsafeRawBufferPointer(start: buffer.baseAddress, count: min(Int(count), buffer.count)))
+      }
+    }
+  }
+}
+
+/// The lines of `audiofork show engine`.
+func engineLines() -> [Bytes] {
+  let (facts, forks) = withState { ($0.engine, $0.forks.count) }
+  guard facts.process > 0 else {
+    return [
+      text("The engine is not running; ", .number(forks), forks == 1 ? " fork waits for it." : " forks wait for it.")
+    ]
+  }
+  let uptime = max(0, af_now_ns() &- facts.readyAt) / 1_000_000
+  var lines = [
+    text("Version: ", .bytes(escaped(facts.version))),
+    text("Process: ", .number(facts.process)),
+    text("Uptime: ", .bytes(tenths(uptime)), " s"),
+    text("Restarts: ", .number(facts.engines &- 1)),
+    text("Loops: ", .number(facts.loops)),
+    text("Forks: ", .number(forks)),
+  ]
+  if let use = ProcessUse(of: facts.process) {
+    lines.append(
+      text(
+        "CPU: ", .bytes(tenths(use.cpuMilliseconds &* 100_000 / max(uptime, 1))), " % of a core since its start, ",
+        .bytes(milliseconds(use.cpuMilliseconds)), " s"))
+    lines.append(text("Memory: ", .number(Int(truncatingIfNeeded: use.residentBytes / 1024)), " kB"))
+  }
+  return lines
+}

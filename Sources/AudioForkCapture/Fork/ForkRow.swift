@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkLink
+import AudioForkSurface
+import AudioForkTap
+import CAsterisk
+
+/// A copy of what the table knows about one fork: for the CLI, AMI, AUDIOFORK() and events, which must not hold the
+/// table's lock while they write.
+package struct ForkRow {
+  package let id: Bytes
+  /// The first URL, and the one in use, without secrets.
+  let url: Bytes
+  let endpoint: Bytes
+  let direction: Bytes
+  let format: Bytes
+  /// none, verified or insecure: about the server's certificate.
+  let verification: Bytes
+  /// The channel as last seen; `look` brings it up to date.
+  package private(set) var channel: Bytes
+  package private(set) var uniqueID: Bytes
+  private(set) var linkedID: Bytes
+  /// starting, no-codec, or one of the engine's: connecting, streaming, waiting, draining, ended.
+  let state: Bytes
+  let reason: Bytes
+  /// The server's last text, cut.
+  package let response: Bytes
+  let counters: Counters
+  /// What the confirmed position is based on; nil before the first connection.
+  let confirmation: ConfirmationLevel?
+  /// Nanoseconds from the fork's start to now, or to the end of capture.
+  let duration: Int64
+  /// Bit 0: in, bit 1: out.
+  let muted: UInt64
+  /// Milliseconds of audio that the ring holds, in frames of 20 ms at the rate that the channel had at the start.
+  let ringMilliseconds: Int64
+
+  /// With the table's lock held.
+  init(_ fork: ForkPointer, now: Int64) {
+    id = bytes(fork.pointee.id)
+    url = bytes(fork.pointee.url)
+    endpoint = bytes(fork.pointee.endpoint)
+    direction = bytes(fork.pointee.direction)
+    format = bytes(fork.pointee.format)
+    verification = bytes(fork.pointee.verification)
+    channel = bytes(fork.pointee.channel)
+    uniqueID = bytes(fork.pointee.uniqueid)
+    linkedID = bytes(fork.pointee.linkedid)
+    let isIdle = capturesNothing(fork)
+    state = isIdle ? Bytes(text: "no-codec") : Bytes(text: fork.state.word)
+    let said = bytes(fork.pointee.reason)
+    reason = isIdle || said.isEmpty ? codecReason(fork) : said
+    response = bytes(fork.pointee.response)
+    counters = fork.counters.pointee
+    confirmation = ConfirmationLevel(rawValue: fork.pointee.confirmation)
+    let end = fork.pointee.closed_at_ns == 0 ? now : fork.pointee.closed_at_ns
+    duration = max(0, end &- fork.pointee.tap.epoch_ns)
+    muted = af_word_load_relaxed(&fork.pointee.tap.muted)
+    let directions: UInt64 = fork.pointee.tap.directions & 3 == 3 ? 2 : 1
+    let bytesPerSecond = max(UInt64(fork.pointee.rate_hz), 1) &* 2 &* directions
+    ringMilliseconds = Int64(
+      truncatingIfNeeded: min(
+        (fork.pointee.tap.area_mask &+ 1) &* 1000 / max(bytesPerSecond, 1),
+        (fork.pointee.tap.index_mask &+ 1) &* 20 / directions))
+  }
+
+  /// Takes over what the channel, which is not locked, is called now: a rename tells nobody.
+  mutating func look(at live: OpaquePointer) {
+    af_channel_lock(live)
+    channel = bytes(ast_channel_name(live))
+    uniqueID = bytes(ast_channel_uniqueid(live))
+    linkedID = bytes(ast_channel_linkedid(live))
+    af_channel_unlock(live)
+  }
+
+  /// As `look(at:)`, of the channel with the row's unique id while there is one.
+  fileprivate mutating func look() {
+    guard let live = liveChannel(uniqueID, called: channel) else { return }
+    look(at: live)
+    af_channel_unref(live)
+  }
+}
+
+/// Copies of the rows that fulfil the condition, the oldest fork first, with the channels' names of now. No channel
+/// may be locked.
+package func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [ForkRow] {
+  var rows = [ForkRow]()
+  let now = af_now_ns()
+  withState { state in
+    var row = state.forks.head
+    while let fork = row {
+      if matches(fork) { rows.append(ForkRow(fork, now: now)) }
+      row = fork.pointee.next
+    }
+  }
+  // A row is inserted at the head.
+  rows.reverse()
+  var index = 0
+  while index < rows.count {
+    rows[index].look()
+    index &+= 1
+  }
+  return rows
+}
+
+/// The fork with this id as the table has it: a living one, or one of the last that have ended. Takes no lock but the
+/// table's, so that a channel may be locked.
+func forkRow(called id: Bytes) -> ForkRow? {
+  let now = af_now_ns()
+  return withState { state in
+    state.forks.find(id).map { ForkRow($0, now: now) } ?? state.endedForks.rows.first { $0.id == id }
+  }
+}
+
+/// Ids of the channel's forks: the one with this id, or all of them. The channel must not be locked.
+func forkIDs(on channel: OpaquePointer, id: Bytes?) -> [Bytes] {
+  // By the channel's own datastores and not by a name: names change.
+  let known = id.map { [$0] } ?? withState { $0.forks.ids }
+  af_channel_lock(channel)
+  defer { af_channel_unlock(channel) }
+  return known.filter { id in
+    withCString(id) { ast_channel_datastore_find(channel, af_datastore_type(), $0) } != nil
+  }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkSurface
+import CAsterisk
+
+/// Whose thread starts or stops a fork.
+package enum CallingThread {
+  /// The channel's own, in an application: it may play to the channel.
+  case channel
+  /// Another one: of the CLI, of AMI.
+  case other
+}
+
+/// Who starts a fork: whose text its arguments are, and what it may do.
+enum ForkOrigin {
+  /// The application, executed by the channel's dialplan.
+  case dialplan
+  /// The application, executed for the channel while it is in a bridge: a feature code.
+  case feature
+  /// The application on a channel that has no dialplan: Originate with an application.
+  case bare
+  /// AMI's action AudioFork, which needs the privilege `system`.
+  case manager
+  case cli
+
+  /// Of an application that executes on the channel, which must not be locked.
+  init(executingOn channel: OpaquePointer) {
+    af_channel_lock(channel)
+    let isBridged = ast_channel_is_bridged(channel) != 0
+    let hasDialplan = ast_channel_pbx(channel) != nil || af_runs_subroutine(channel) != 0
+    af_channel_unlock(channel)
+    self = isBridged ? .feature : hasDialplan ? .dialplan : .bare
+  }
+
+  var thread: CallingThread {
+    switch self {
+    case .dialplan, .feature, .bare: .channel
+    case .manager, .cli: .other
+    }
+  }
+
+  /// Whether `^{…}` in the first two arguments is evaluated: not in what an AMI account or a CLI user has given to
+  /// Originate, which it could use to read any channel's variables.
+  var evaluatesExpressions: Bool {
+    switch self {
+    case .bare: false
+    case .dialplan, .feature, .manager, .cli: true
+    }
+  }
+
+  /// Whether the third argument may run.
+  func mayRunCommand(_ policy: CommandPolicy) -> Bool {
+    switch (policy, self) {
+    case (.yes, _), (.dialplan, .dialplan), (.dialplan, .manager): true
+    case (.no, _), (.dialplan, _): false
+    }
+  }
+}
+
+/// Plays one beep on the channel, which must not be locked. In the channel's thread it is over when this returns.
+func beep(_ channel: OpaquePointer, from thread: CallingThread) {
+  switch thread {
+  case .channel: _ = ast_stream_and_wait(channel, beepSound.utf8Pointer, noDigits.utf8Pointer)
+  case .other:
+    guard af_beep(channel) != 0 else { return }
+    af_channel_lock(channel)
+    let name = bytes(ast_channel_name(channel))
+    af_channel_unlock(channel)
+    log(
+      AF_LEVEL_NOTICE, "AudioFork: no beep on ", .bytes(name), ", something else is being played to it")
+  }
+}
+
+/// Starts the beeps of option B. Returns their id.
+func startBeeps(_ channel: OpaquePointer, every seconds: Int) throws(CommandError) -> Bytes {
+  guard ast_module_check(beepModule.utf8Pointer) != 0 else {
+    throw CommandError(
+      message: Bytes(text: "option B needs func_periodic_hook.so; load it with 'module load func_periodic_hook.so' or leave B out"))
+  }
+  let id = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer -> Bytes? in
+    guard let base = buffer.baseAddress, af_beeps_start(channel, UInt32(truncatingIfNeeded: seconds), base, buffer.count) == 0
+    else { return nil }
+    return bytes(base)
+  }
+  guard let id else { throw CommandError(message: Bytes(text: "func_periodic_hook.so refused to play the beeps of option B")) }
+  return id
+}
+
+/// Ends the beeps with this id; none where it is empty. The channel must not be locked.
+func endBeeps(_ channel: OpaquePointer, _ id: Bytes) {
+  if !id.isEmpty { withCString(id) { _ = af_beeps_stop(channel, $0) } }
+}
+
+/// Takes the id of the fork's beeps, so that they are ended once. With the table's lock held.
+func takeBeeps(_ fork: ForkPointer) -> Bytes {
+  let id = bytes(fork.pointee.beep_id)
+  free(fork.pointee.beep_id)
+  fork.pointee.beep_id = nil
+  return id
+}
+
+private let beepSound: StaticString = "beep"
+private let noDigits: StaticString = ""
+private let beepModule: StaticString = "func_periodic_hook.so"

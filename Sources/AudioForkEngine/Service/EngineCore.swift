@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AudioForkLink
+package import AudioForkSurface
+internal import AudioForkWebSocket
+package import NIOCore
+
+/// How the engine's work came to an end.
+package enum EngineExit: Equatable, Sendable {
+  /// The module is gone, or asked us to go, and every fork has ended.
+  case finished
+  /// SIGTERM: the next engine goes on from the cursors.
+  case stopped
+  /// The link cannot be followed.
+  case brokenLink(String)
+}
+
+/// Which forks there are and on which loop. Confined to the link's event loop.
+///
+/// Follows the module's table: a row begins a fork, a fork that a whole table does not name is finished, and when
+/// the module is gone all are.
+package final class EngineCore {
+  /// How long the forks may take to save their cursors and to leave when the engine is told to stop.
+  private static let stopWait = TimeAmount.milliseconds(700)
+  /// Between two heartbeats, while there are forks.
+  private static let beatInterval = TimeAmount.seconds(1)
+
+  private let loop: any EventLoop
+  private let loops: [NIOLoopBound<ForkLoop>]
+  private let pulses: [LoopPulse]
+  private var hangs: HangWatch
+  private let output: any EngineOutput
+  private let exit: EventLoopPromise<EngineExit>
+  /// Forks on each loop.
+  private var loads: [Int]
+  /// A loop gets so many forks before the next one gets any: what it sends for in one go keeps its code, the kernel's and
+  /// the receiver awake. Beyond that all are filled evenly. So many of the dearest forks (TLS, two rates to convert: 22 us
+  /// a message, docs/performance.md) take a quarter of a core, which leaves room for a replay of them all at once.
+  private static let forksBeforeNextLoop = 200
+  /// A fork at work.
+  private struct Work {
+    /// Index of its loop.
+    let loop: Int
+    /// The module has no row for it any more and will not name it again.
+    var isForgotten = false
+  }
+
+  private var forks: [String: Work] = [:]
+  /// Forks of a dead Asterisk that are being finished.
+  private struct Adoption {
+    var left: Set<String>
+    let onEnd: () -> Void
+  }
+
+  private var adoptions: [Adoption] = []
+  /// Forks that have ended and that the module may still name. It forgets them with FORGET.
+  private var endedForks: Set<String> = []
+  /// Rows since HELLO, until the table is whole; nil afterwards.
+  private var announced: Set<String>? = []
+  /// The engine-wide settings in force; the module sends them behind its HELLO and after a reload.
+  package private(set) var settings = EngineSettings()
+  private var isModuleGone = false
+  private var stopping: EngineExit?
+  private var beats = false
+  private var hasLeft = false
+
+  private init(
+    loop: any EventLoop, loops: [NIOLoopBound<ForkLoop>], pulses: [LoopPulse], output: any EngineOutput,
+    exit: EventLoopPromise<EngineExit>
+  ) {
+    self.loop = loop
+    self.loops = loops
+    self.pulses = pulses
+    hangs = HangWatch(loops: loops.count)
+    loads = loops.map { _ in 0 }
+    self.output = output
+    self.exit = exit
+  }
+
+  /// Makes the engine's core on `loop`, with forks on `forkLoops`. The future
+  /// tells when and why to leave.
+  package static func make(
+    on loop: any EventLoop, forkLoops: [any EventLoop], directory: String, output: any EngineOutput,
+    context: EngineContext = EngineContext()
+  ) -> EventLoopFuture<(core: NIOLoopBound<EngineCore>, exit: EventLoopFuture<EngineExit>)> {
+    let promise = loop.makePromise(of: EngineExit.self)
+    let box = NIOLoopBoundBox<EngineCore?>.makeEmptyBox(valueType: EngineCore.self, eventLoop: loop)
+    let made = forkLoops.enumerated().map { index, forkLoop in
+      forkLoop.submit {
+        let made = ForkLoop(
+          loop: forkLoop, index: index, of: forkLoops.count, directory: directory, output: output,
+          context: context
+        ) { id in
+          loop.execute { box.value?.forkEnded(id) }
+        }
+        return (NIOLoopBound(made, eventLoop: forkLoop), made.pulse)
+      }
+    }
+    return EventLoopFuture.whenAllSucceed(made, on: loop).map { loops in
+      let core = EngineCore(loop: loop, loops: loops.map(\.0), pulses: loops.map(\.1), output: output, exit: promise)
+      box.value = core
+      return (NIOLoopBound(core, eventLoop: loop), promise.futureResult)
+    }
+  }
+
+  /// Takes a message of the module.
+  package func handle(_ message: ModuleMessage) {
+    guard stopping == nil else { return }
+    switch message {
+    case .hello(let version, let protocolVersion): greeted(version, protocolVersion)
+    case .fork(let id, let isClosed): rowSent(id, isClosed: isClosed)
+    case .tableEnd: tableEnded()
+    case .forget(let id): forget(id)
+    case .sendText(let id, let text): sendText(text, to: id)
+    case .settings(let lines): settings = EngineSettings(lines: lines)
+    case .unknown: break
+    }
+  }
+
+  /// The module closed its end: no more capture, deliver what is left.
+  package func moduleGone() {
+    guard !isModuleGone else { return }
+    isModuleGone = true
+    onLoops { $0.orphanAll() }
+    leaveIfDone()
+  }
+
+  /// The link carries nonsense, or failed.
+  package func linkBroke(_ reason: String) {
+    output.send(.log(.error, id: nil, text: "the AudioFork engine ends: the link carried \(reason)"))
+    stop(.brokenLink(reason))
+  }
+
+  /// Ends all forks' work but not the forks: cursors are saved, connections closed.
+  package func stop(_ why: EngineExit) {
+    guard stopping == nil else { return }
+    stopping = why
+    onLoops { $0.shutdown() }
+    leaveIfDone()
+    // A loop that is stuck keeps nobody: what it has not saved now the next engine does without.
+    loop.assumeIsolated().scheduleTask(in: EngineCore.stopWait) { self.leave(why) }
+  }
+
+  private func greeted(_ version: String, _ protocolVersion: UInt64) {
+    announced = []
+    guard protocolVersion != LinkProtocol.version else { return }
+    output.send(
+      .log(
+        .warning, id: nil,
+        text: "the module (\(version)) speaks version \(protocolVersion) of the link, this engine version \(LinkProtocol.version): "
+          + "install module and engine of the same release"))
+  }
+
+  private func rowSent(_ id: String, isClosed: Bool) {
+    announced?.insert(id)
+    // A row sent again changes nothing here: the end of capture stands in the ring.
+    guard forks[id] == nil, !endedForks.contains(id) else { return }
+    begin(id) { $0.start(id, isClosed: isClosed) }
+  }
+
+  private func begin(_ id: String, _ start: @escaping @Sendable (ForkLoop) -> Void) {
+    let place = emptiest()
+    forks[id] = Work(loop: place)
+    loads[place] += 1
+    loops[place].onLoop(start)
+    startBeating()
+  }
+
+  private func emptiest() -> Int {
+    if let open = loads.firstIndex(where: { $0 < EngineCore.forksBeforeNextLoop }) { return open }
+    return loads.indices.min { loads[$0] < loads[$1] } ?? 0
+  }
+
+  /// Takes over what a dead Asterisk left in a directory: `files` are the forks', whose capture is over. `onEnd` is
+  /// called on this loop when the last of them has ended.
+  package func adopt(_ ids: [String], in directory: String, onEnd: @escaping () -> Void) {
+    let new = ids.filter { forks[$0] == nil }
+    guard stopping == nil, !new.isEmpty else { return onEnd() }
+    adoptions.append(Adoption(left: Set(new), onEnd: onEnd))
+    for id in new { begin(id) { $0.adopt(id, in: directory) } }
+  }
+
+  // MARK: - Heartbeat
+
+  private func startBeating() {
+    guard !beats else { return }
+    beats = true
+    beat()
+  }
+
+  /// Tells the module that no loop hangs in one job, and looks again a second later.
+  private func beat() {
+    guard !forks.isEmpty, stopping == nil else {
+      beats = false
+      return
+    }
+    let (isAlive, ask) = hangs.check(pulses.map(\.jobs))
+    for index in ask {
+      loops[index].eventLoop.submit {}.hop(to: loop).assumeIsolated().whenSuccess { [self] in hangs.answered(index) }
+    }
+    guard isAlive else { return beatLater() }
+    let bound = NIOLoopBound(self, eventLoop: loop)
+    // The next one follows when the link has this one, so that a module that does not read makes no queue of them.
+    output.send(.heartbeat) { bound.eventLoop.execute { bound.value.beatLater() } }
+  }
+
+  private func beatLater() { loop.assumeIsolated().scheduleTask(in: EngineCore.beatInterval) { self.beat() } }
+
+  private func tableEnded() {
+    guard let announced else { return }
+    self.announced = nil
+    for (id, work) in forks where !announced.contains(id) { loops[work.loop].onLoop { $0.orphan(id) } }
+    endedForks.formIntersection(announced)
+  }
+
+  private func forget(_ id: String) {
+    endedForks.remove(id)
+    guard let work = forks[id] else { return }
+    forks[id]?.isForgotten = true
+    loops[work.loop].onLoop { $0.forget(id) }
+  }
+
+  private func sendText(_ text: [UInt8], to id: String) {
+    guard let work = forks[id] else { return }
+    loops[work.loop].onLoop { $0.sendText(text, to: id) }
+  }
+
+  private func forkEnded(_ id: String) {
+    guard let work = forks.removeValue(forKey: id) else { return }
+    loads[work.loop] -= 1
+    let isAdopted = adoptions.contains { $0.left.contains(id) }
+    if !work.isForgotten, !isAdopted { endedForks.insert(id) }
+    for index in adoptions.indices.reversed() where adoptions[index].left.remove(id) != nil && adoptions[index].left.isEmpty {
+      adoptions.remove(at: index).onEnd()
+    }
+    leaveIfDone()
+  }
+
+  private func leaveIfDone() {
+    guard forks.isEmpty, let why = stopping ?? (isModuleGone ? .finished : nil) else { return }
+    leave(why)
+  }
+
+  private func leave(_ why: EngineExit) {
+    guard !hasLeft else { return }
+    hasLeft = true
+    exit.succeed(why)
+  }
+
+  private func onLoops(_ work: @escaping @Sendable (ForkLoop) -> Void) {
+    for loop in loops { loop.onLoop(work) }
+  }
+}
+
+extension NIOLoopBound where Value: AnyObject {
+  /// Does work with the value where it lives.
+  package func onLoop(_ work: @escaping @Sendable (Value) -> Void) {
+    eventLoop.execute { work(value) }
+  }
+}

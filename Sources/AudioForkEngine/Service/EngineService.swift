@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AudioForkMedia
+internal import AudioForkLink
+package import AudioForkWebSocket
+internal import CAudioForkABI
+internal import CAudioForkProcess
+internal import Glibc
+internal import NIOCore
+internal import NIOPosix
+internal import UnixSignals
+
+/// Why the engine cannot begin. The text is for the person who started it.
+package struct EngineStartError: Error, Sendable, CustomStringConvertible {
+  package let description: String
+}
+
+/// The engine as a process: what `audiofork-engine` runs.
+package struct EngineService {
+  private let link: CInt
+  private let directory: String
+  private let tls: (any TLSProvider)?
+
+  /// Call `prepareProcess` first. Throws when the descriptor is no link, that is, when a person and not the module
+  /// started the engine, or when the directory does not exist.
+  package init(link: CInt, directory: String, tls: (any TLSProvider)?) throws(EngineStartError) {
+    guard af_is_link(link) == 1 else {
+      throw EngineStartError(
+        description: "descriptor \(link) is not a link to Asterisk: the engine is started by app_audiofork, not by "
+          + "hand. Load the module with 'module load app_audiofork.so' in Asterisk's CLI")
+    }
+    var status = stat()
+    guard stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+      throw EngineStartError(description: "'\(directory)' is not a directory: give the one that holds the rings")
+    }
+    self.link = link
+    self.directory = directory
+    self.tls = tls
+  }
+
+  /// Prepares the process before its first line of Swift concurrency (af_process.h).
+  ///
+  /// It leaves no core file, closes every descriptor above the link, and leads a session of its own. Without a link
+  /// it changes nothing else: a person then reads the error on the terminal.
+  package static func prepareProcess(link: CInt) {
+    af_process_keep_secrets()
+    if af_is_link(link) == 1 {
+      af_process_prepare(link)
+      af_crash_watch()
+    }
+  }
+
+  /// Serves until the module is gone and every fork has ended, or until SIGTERM. Returns the exit status.
+  package func run() async throws -> Int32 {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, min(System.coreCount, 4)))
+    let loops = Array(group.makeIterator())
+    // The link has a loop of its own: the module hears of the engine however much its forks' loops have to do.
+    let first = MultiThreadedEventLoopGroup(numberOfThreads: 1).next()
+    let channel = try await ClientBootstrap(group: first)
+      .channelOption(.allowRemoteHalfClosure, value: true)
+      .channelOption(.autoRead, value: false)
+      .channelOption(.writeBufferWaterMark, value: .init(low: 65_536, high: 262_144))
+      .withConnectedSocket(link).get()
+    let output = LinkOutput(channel)
+    let context = EngineContext(tls: tls)
+    let made = try await EngineCore.make(
+      on: first, forkLoops: loops, directory: directory, output: output, context: context
+    ).get()
+    output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
+    do {
+      try await first.submit {
+        try channel.pipeline.syncOperations.addHandler(
+          LinkHandler(made.core.value))
+      }.get()
+      try await channel.setOption(.autoRead, value: true).get()
+      channel.read()
+    } catch {
+      // The module was gone again before we had begun to listen: the same end as later.
+      made.core.onLoop { $0.moduleGone() }
+    }
+
+    let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+    let stopper = Task {
+      for await _ in signals { made.core.onLoop { $0.stop(.stopped) } }
+    }
+    let adopter = Task { await adoptOrphans(made.core, context.spools, output) }
+    let exit = try await made.exit.get()
+    stopper.cancel()
+    adopter.cancel()
+    // Close frames and last messages are on their way; they get a moment, not more.
+    try? await first.scheduleTask(in: .milliseconds(50)) {}.futureResult.get()
+    switch exit {
+    case .finished:
+      await EngineService.empty(channel)
+      try? await channel.close().get()
+      removeDirectory()
+      return 0
+    // Not closed: what the link has not taken stays untaken, and its forks' files stay for the next engine.
+    case .stopped: return 0
+    case .brokenLink: return 1
+    }
+  }
+
+  /// Waits until the module has taken what it was told; one that unloads still listens. Not for ever.
+  private static func empty(_ channel: any Channel) async {
+    let promise = channel.eventLoop.makePromise(of: Void.self)
+    // Behind all that is waiting; fails at once where nobody is there any more.
+    channel.writeAndFlush(ByteBuffer()).whenComplete { _ in promise.succeed(()) }
+    channel.eventLoop.scheduleTask(in: .seconds(1)) { promise.succeed(()) }
+    try? await promise.futureResult.get()
+  }
+
+  /// Takes the instance's directory away where Asterisk has died and cannot do it. A living module holds the lock
+  /// and removes it itself; whose lock it is shows only once Asterisk's process is entirely gone.
+  private func removeDirectory() {
+    let lock = "\(directory)/lock"
+    for _ in 0..<50 {
+      let descriptor = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+      if descriptor < 0 {
+        rmdir(directory)
+        return
+      }
+      defer { close(descriptor) }
+      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
+        // Only an empty directory goes; rings that are left belong to somebody.
+        if isEmptyButForLock() {
+          unlink(lock)
+          rmdir(directory)
+        }
+        return
+      }
+      usleep(10_000)
+    }
+  }
+
+  private func isEmptyButForLock() -> Bool { DirectoryContents.names(directory).allSatisfy { $0 == "lock" } }
+
+  /// Takes over what dead Asterisks have left, and removes spool files that no fork can use any more.
+  private func adoptOrphans(_ core: NIOLoopBound<EngineCore>, _ spools: SpoolStore, _ output: LinkOutput) async {
+    let adoption = ForkAdoption(beside: directory)
+    await AdoptionRounds.run(sleep: { try await Task.sleep(for: $0) }) { isEarly in
+      for orphan in adoption.take() {
+        core.onLoop { core in
+          core.adopt(orphan.forks, in: orphan.path) {
+            NIOThreadPool.singleton.submit { _ in orphan.release() }
+          }
+        }
+      }
+      guard !isEarly else { return }
+      let leftovers = try? await NIOThreadPool.singleton.runIfActive {
+        let rings = adoption.rings()
+        return spools.removeLeftovers(now: Int(WallTime.now.secondsSince1970)) { rings.contains($0) }
+      }
+      for found in leftovers ?? [] { output.send(.log(.warning, id: nil, text: found.message)) }
+    }
+  }
+}
+
+/// The end of the link's pipeline: hands the core the module's messages, and the end of the link.
+final class LinkHandler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+
+  private let core: EngineCore
+  private var parser = LinkParser()
+  /// The stream cannot be followed any more.
+  private var isBroken = false
+
+  init(_ core: EngineCore) { self.core = core }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !isBroken else { return }
+    parser.append(Self.unwrapInboundIn(data).readableBytesView)
+    do throws(LinkError) {
+      while let message = try parser.next() { core.handle(try ModuleMessage(message)) }
+    } catch {
+      isBroken = true
+      core.linkBroke(error.description)
+    }
+  }
+
+  /// The module shut its side down but may still listen: it is not kept waiting for longer than the drain takes.
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case ChannelEvent.inputClosed? = event as? ChannelEvent { core.moduleGone() }
+    context.fireUserInboundEventTriggered(event)
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    core.moduleGone()
+    context.fireChannelInactive()
+  }
+
+  /// A socket that fails is a module that is gone.
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { core.moduleGone() }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+package import AudioForkMedia
+package import AudioForkLink
+internal import AudioForkSurface
+
+/// What Asterisk's log gets to read about one fork. Holds to its promises: nothing in a fork's normal life is a
+/// warning, an outage is two lines however many attempts it takes, and gaps are summed up.
+package struct ForkLog {
+  /// Gaps are reported at once and then at most so often.
+  package static let gapSpacing = Nanoseconds.seconds(5)
+
+  private let id: String
+  private let channel: String
+  /// The URL that lines are about, without secrets.
+  package var endpoint: String
+  private var gapsDue = 0
+  private var samplesDue: UInt64 = 0
+  private var reasonsDue: Set<Gap.Reason> = []
+  private var gapsReportedAt: MonotonicTime?
+
+  /// `endpoint` is the URL without user information.
+  package init(id: String, channel: String, endpoint: String) {
+    self.id = id
+    self.channel = channel
+    self.endpoint = endpoint
+  }
+
+  private var subject: String {
+    channel.isEmpty ? "AudioFork \(id) to \(endpoint)" : "AudioFork \(id) on \(channel) to \(endpoint)"
+  }
+
+  /// `attemptsMax`: at each of `endpointCount` URLs.
+  package func outageBegan(_ reason: String, attemptsMax: Int, endpointCount: Int = 1) -> EngineMessage {
+    let times = attemptsMax == 1 ? "once" : "at most \(attemptsMax) times"
+    return line(
+      .warning,
+      "\(reason)\(ForkLog.advice(reason)); trying again, \(times)\(endpointCount > 1 ? " at each of \(endpointCount) URLs" : ""). "
+        + "The audio waits in the ring meanwhile")
+  }
+
+  /// `isFirst`: there was no connection before. A warning as the line before it: the log of one who reads warnings only would
+  /// show outages without an end.
+  package func outageOver(attempts: Int, lagMilliseconds: UInt64, isFirst: Bool) -> EngineMessage {
+    let isBehind = lagMilliseconds >= ForkLog.lagWorthTelling
+    return line(
+      .warning,
+      "connected \(isFirst ? "" : "again ")after \(ForkLog.count(attempts, "attempt"))"
+        + (isBehind ? ", \(lagMilliseconds) ms behind; catching up" : ""))
+  }
+
+  /// Less is sent within a few ticks, milliseconds.
+  private static let lagWorthTelling: UInt64 = 100
+
+  private static func count(_ number: Int, _ thing: String) -> String { "\(number) \(thing)\(number == 1 ? "" : "s")" }
+
+  /// The last line; nil where the end is the usual one and ENDED says it all.
+  package func ended(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> EngineMessage? {
+    let reason = ForkLog.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)
+    switch ending {
+    case .delivered, .shutdown, .forgotten: return nil
+    case .closedByServer: return line(.notice, "\(reason); the fork ends")
+    case .unreachable(_, let cause), .refused(let cause), .broken(let cause):
+      return line(.error, "\(reason)\(ForkLog.advice(cause)); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
+    case .drainExpired:
+      return line(undeliveredMilliseconds > 0 ? .warning : .notice, "\(reason); the time for draining is over, the fork ends")
+    }
+  }
+
+  /// How a fork of a dead Asterisk ended; of others the module says it.
+  package func adoptedEnded(
+    _ ending: ForkEnding, undeliveredMilliseconds: Int64, _ counters: ForkCounters
+  ) -> EngineMessage {
+    line(
+      .notice,
+      "what an Asterisk that died left of it is finished: "
+        + "\(ForkLog.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)); \(counters.position) sample frames sent, "
+        + "\(counters.lost) samples lost in \(counters.gaps) \(counters.gaps == 1 ? "gap" : "gaps")")
+  }
+
+  /// Notes gaps and returns a line when it is time for one.
+  package mutating func gaps(_ gaps: [Gap], now: MonotonicTime) -> EngineMessage? {
+    for gap in gaps {
+      gapsDue += 1
+      samplesDue &+= gap.count
+      reasonsDue.insert(gap.reason)
+    }
+    return gapsDueNow(now: now, isLast: false)
+  }
+
+  /// Gaps that were noted and not yet told.
+  package mutating func gapsDueNow(now: MonotonicTime, isLast: Bool) -> EngineMessage? {
+    guard gapsDue > 0 else { return nil }
+    if let last = gapsReportedAt, now - last < ForkLog.gapSpacing, !isLast { return nil }
+    defer {
+      gapsDue = 0
+      samplesDue = 0
+      reasonsDue = []
+      gapsReportedAt = now
+    }
+    let causes = [
+      reasonsDue.contains(.overrun) ? "overwritten in the ring before they could be sent (raise buffer)" : nil,
+      reasonsDue.contains(.unconfirmed) ? "sent before a break and not confirmed, perhaps there all the same (replay = none)" : nil,
+      reasonsDue.contains(.ahead) ? "more than two seconds ahead of the clock" : nil,
+    ].compactMap { $0 }.joined(separator: ", or ")
+    return line(
+      .warning, "\(samplesDue) captured samples lost in \(gapsDue) \(gapsDue == 1 ? "gap" : "gaps"): \(causes)")
+  }
+
+  package func notVerified() -> EngineMessage {
+    line(
+      .notice, "the server's certificate is not verified (T(insecure) or verify = no): the audio goes to whoever answers")
+  }
+
+  package func pingRefused() -> EngineMessage {
+    line(
+      .notice, "the server closed when it was pinged; it is not pinged again. Delivery is confirmed by its kernel alone "
+        + "(ping = no in a profile says so from the beginning)")
+  }
+
+  /// `interval`: between two pings from now on.
+  package func pingsSlowed(interval: Nanoseconds) -> EngineMessage {
+    line(
+      .notice, "the server has closed again after many pings; it is pinged every \(interval.wholeMilliseconds) ms from now on. "
+        + "More may come twice after a break (ping = no in a profile sends none)")
+  }
+
+  package func losing() -> EngineMessage {
+    line(
+      .warning,
+      "the buffer is full: from now on audio is lost, the oldest first, until the server takes it (raise buffer for longer "
+        + "outages)")
+  }
+
+  package func spool(_ news: SpoolNews) -> EngineMessage {
+    switch news {
+    case .failed(let reason):
+      line(.error, "\(reason). Until then only the buffer keeps what the server does not take")
+    case .evicted:
+      line(
+        .warning,
+        "what its spool held is gone: spool_limit was reached, and the oldest stream goes first (raise spool_limit, or "
+          + "lower spool_time)")
+    case .full:
+      line(
+        .warning, "spool_limit is reached, and no other stream is older: what the buffer cannot keep is lost (raise spool_limit)")
+    }
+  }
+
+  package func textsDropped() -> EngineMessage {
+    line(
+      .warning,
+      "the server sends more than \(ServerTexts.perSecond) texts in a second, all servers together send more than "
+        + "\(TextLimit.perSecond), or Asterisk does not take them; what is too much is dropped and counted")
+  }
+
+  package func cursorFailed() -> EngineMessage {
+    line(
+      .error, "the cursor cannot be saved; after a crash of the engine audio would be repeated. Make room in run_dir")
+  }
+
+  /// A line about the fork.
+  package func line(_ level: LogLevel, _ text: String) -> EngineMessage {
+    .log(level, id: id, text: "\(subject): \(text)")
+  }
+
+  /// The reason in ENDED: a word, a colon and text.
+  package static func reason(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> String {
+    switch ending {
+    case .delivered: "done: all audio was delivered"
+    case .closedByServer where undeliveredMilliseconds > 0:
+      "server: closed with 1000; \(undeliveredMilliseconds) ms unconfirmed"
+    case .closedByServer: "server: closed with 1000"
+    case .unreachable(0, let reason): "unreachable: \(reason); no attempts to reconnect are allowed"
+    case .unreachable(let attempts, let reason): "unreachable: \(count(attempts, "attempt")) failed, the last one: \(reason)"
+    case .refused(let reason): reason
+    case .drainExpired(let reason) where undeliveredMilliseconds == 0:
+      "done: all audio was delivered; there was no connection to say so\(reason.map { ": \($0)" } ?? "")"
+    case .drainExpired(nil): "drain: \(undeliveredMilliseconds) ms undelivered"
+    case .drainExpired(let reason?): "drain: \(undeliveredMilliseconds) ms undelivered; \(reason)"
+    case .broken(let reason): "ring: \(reason)"
+    case .shutdown: "engine: stopping"
+    case .forgotten: "forgotten: the module does not know the fork any more"
+    }
+  }
+
+  /// What an administrator can do about a reason, where it is not in the reason itself.
+  private static func advice(_ reason: String) -> String {
+    let advices = [
+      ("http: 401", " (give credentials: a header in a profile, or user:password@ in the URL)"),
+      ("http: 403", " (the server knows the request and refuses it: check the credentials and what they allow)"),
+      ("http: 404", " (check the URL's path)"), ("http: 426", " (the server wants another WebSocket version or TLS)"),
+      ("http: 3", " (redirects are not followed: give the URL that it leads to)"),
+      ("connection: refused", " (check host and port, and that the server runs)"),
+      ("dns: ", " (check the name, or give an address)"),
+    ]
+    return advices.first { reason.hasPrefix($0.0) }?.1 ?? ""
+  }
+
+  private func undelivered(_ milliseconds: Int64) -> String {
+    milliseconds > 0 ? "\(milliseconds) ms of audio were not delivered" : "Nothing captured was left undelivered"
+  }
+}

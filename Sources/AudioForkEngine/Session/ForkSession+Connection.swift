@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AudioForkMedia
+internal import AudioForkDialects
+internal import AudioForkSurface
+internal import AudioForkWebSocket
+internal import NIOCore
+
+/// What a fork does with a connection, and with what the connection reports.
+extension ForkSession {
+  /// A connection that ends sooner, without a frame of the server, was not wanted.
+  private static let freshMax = Nanoseconds.seconds(1)
+
+  /// Starts an attempt to connect to the endpoint whose turn it is.
+  func connect() {
+    let connection = DialectConnection(loop: loop, dialect: dialect, stream: facts.stream, scratch: scratch) {
+      [self] event in received(event)  // until it has ended, or is dropped
+    }
+    self.connection = connection
+    connection.start { [attribution] onEvent in
+      EndpointConnection(
+        loop: loop, url: endpoint, request: facts.request(to: endpoint, dialect), timeout: facts.attemptTimeout,
+        security: context.tls.map { EndpointConnection.Security($0, facts.options) }, names: context.resolver,
+        limiter: context.limiter, turns: turns, hasAlternative: facts.endpoints.count > 1
+      ) { event in attribution.during { onEvent(event) } }
+    }
+  }
+
+  private func received(_ event: DialectConnection.Event) {
+    switch event {
+    case .opened: opened()
+    case .resumed(let position): resumed(at: position)
+    case .failed(let failure): attemptFailed(failure)
+    case .crowded:
+      // We yielded to other forks connecting to this host; don't count it as an attempt.
+      rotation.passOver(now: .now)
+      connect()
+    case .text(let text): stream.textsDropped = reporter.textReceived(text, now: .now)
+    case .pong(let payload): pongReceived(payload)
+    case .acknowledged(let position, let level): acknowledgementReceived(position, level)
+    case .ended(let ending, let wasHeard): sessionEnded(ending, wasHeard: wasHeard)
+    }
+  }
+
+  // MARK: - Opening
+
+  private func opened() {
+    reporter.log.endpoint = endpoint.shownText
+    guard let connection else { return }
+    if connection.sendOpening(from: stream.confirmedPosition, timeout: facts.attemptTimeout) { begin(at: nil) }
+  }
+
+  /// The server's answer to the opening.
+  private func resumed(at position: Position) {
+    guard stream.canHaveReached(position, now: epoch.streamTime(at: .now)) else {
+      connection?.refuse("a resume at a position that the stream has not reached")
+      return
+    }
+    begin(at: position)
+  }
+
+  /// The connection can be used. `position`: how far the server has come, where it says so.
+  private func begin(at position: Position?) {
+    connection?.begin()
+    let now = MonotonicTime.now
+    connectedAt = now
+    rotation.connected()
+    stream.connectionOpened()
+    stream.resume(at: position)
+    logIfNotVerified()
+    let health = self.health[endpointIndex]
+    delivery.connectionBegan(
+      acknowledges: position != nil, expecting: facts.options.pings ? health.pings.expectation : nil,
+      isSparse: health.isSparse, now: now)
+    handle(.connected)
+  }
+
+  /// Once in a fork's life, whatever number of connections and engines it takes; where only some endpoints have TLS,
+  /// once in an engine's.
+  private func logIfNotVerified() {
+    guard endpoint.isSecure, !facts.options.verifies, !hasLoggedNotVerified else { return }
+    hasLoggedNotVerified = true
+    if stream.isFirstConnection || !facts.endpoints.allSatisfy(\.isSecure) {
+      reporter.write(reporter.log.notVerified())
+    }
+  }
+
+  // MARK: - Answers
+
+  private func pongReceived(_ payload: ByteBuffer) {
+    guard let position = delivery.pongReceived(payload.readableBytesView) else { return }
+    stream.ponged(rotation.index)
+    stream.confirm(position: position)
+  }
+
+  private func acknowledgementReceived(_ position: Position, _ said: AcknowledgementLevel) {
+    guard machine.isStreaming else { return }
+    switch delivery.acknowledgementReceived(position, said, sent: stream.sentPosition) {
+    case .confirms(let position): stream.confirm(position: position)
+    case .nothing: break
+    case .violation(let what): connection?.refuse(what)
+    }
+  }
+
+  // MARK: - The end of a connection
+
+  private func sessionEnded(_ ending: SessionEnd, wasHeard: Bool) {
+    let isFresh = connectedAt.map { MonotonicTime.now - $0 < ForkSession.freshMax } ?? false
+    connection = nil
+    switch ending {
+    case .closedByServer(code: CloseCode.normal, _): handle(.closedByServer)
+    // An answer repeats our code, or has none. Another one crossed our Close: that server has not read to the end.
+    case .closedByUs(code: let code?) where code != CloseCode.normal && machine.awaitsAnswer:
+      connectionLost(closeReason(code), hasClosed: true)
+    case .closedByUs: handle(.closeCompleted)
+    case .closedByServer(let code, let reason): connectionLost(closeReason(code, reason), hasClosed: true, code: code)
+    case .lost(let reason):
+      connectionLost(wasHeard || !isFresh ? reason : "\(reason), right after it had accepted the connection")
+    }
+  }
+
+  private func attemptFailed(_ failure: ConnectionFailure) {
+    lastReason = failure.reason
+    connection = nil
+    reporter.log.endpoint = endpoint.shownText
+    let now = MonotonicTime.now
+    let retryAt = failure.retryAfter.map { now + $0.wait(now: .now) }
+    let isHopeless = rotation.attemptFailed(isPermanent: failure.isPermanent, retryAt: retryAt, now: now)
+    handle(
+      .attemptFailed(failure.reason, isPermanent: isHopeless, wait: rotation.wait(now: now).duration))
+  }
+
+  /// Leaves a connection whose server is gone.
+  func leave(_ reason: String) {
+    dropConnection()
+    connectionLost(reason)
+  }
+
+  /// `hasClosed`: by a Close of the server's, and not by the network; `code`: that Close's.
+  private func connectionLost(_ reason: String, hasClosed: Bool = false, code: UInt16? = nil) {
+    lastReason = reason
+    // Not while we wait for an answer to our Close and know that all has arrived.
+    if machine.isStreaming || machine.awaitsAnswer {
+      let now = MonotonicTime.now
+      leaveUnconfirmed()
+      reportGaps(now: now)
+      let wasStable = connectedAt.map { (now - $0).duration >= facts.limits.stableAfter } ?? true
+      learnFromPings(hasClosed: hasClosed, wasStable: wasStable, code, now)
+      rotation.connectionLost(wasStable: wasStable)
+    }
+    handle(.disconnected(reason))
+  }
+
+  /// The connection is gone with what was on its way: that is sent again, or not.
+  func leaveUnconfirmed() {
+    if facts.options.replays || dialect.awaitsResume { stream.rewind() } else { stream.skipUnconfirmed() }
+  }
+
+  /// Remembers how the endpoint took its pings.
+  private func learnFromPings(hasClosed: Bool, wasStable: Bool, _ code: UInt16?, _ now: MonotonicTime) {
+    let outcome = delivery.pingOutcome(hasClosed: hasClosed, wasStable: wasStable, now: now)
+    let change = health[endpointIndex].connectionEnded(
+      outcome, pings: delivery.pingCount, isPolicy: code == PingTolerance.policyViolation, now: now)
+    switch change {
+    case .refusesPings: reporter.write(reporter.log.pingRefused())
+    case .isSparse: reporter.write(reporter.log.pingsSlowed(interval: facts.sparsePingInterval))
+    case .noLongerAnswers: stream.forgetPonged(rotation.index)
+    case nil: break
+    }
+  }
+}

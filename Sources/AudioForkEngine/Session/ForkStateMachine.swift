@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+package import AudioForkMedia
+package import AudioForkLink
+
+/// Limits of one fork's delivery.
+package struct ForkLimits: Sendable, Equatable {
+  /// `r(n)`: attempts to connect in one outage, not counting a fork's very first one; at each of several endpoints.
+  package var attemptsMax: Int
+  /// `R(s)`: longest wait between two attempts.
+  package var waitMax: Duration
+  /// What may pass between the end of capture and the end of delivery.
+  package var drain: Duration
+  /// Servers that are tried in turn: all of them before there is a wait.
+  package let endpointCount: Int
+  /// A connection that held for so long was a good one: the next break is a new outage.
+  package var stableAfter: Duration = .seconds(10)
+
+  package init(attemptsMax: Int, waitMax: Duration, drain: Duration, endpointCount: Int = 1) {
+    self.attemptsMax = attemptsMax
+    self.endpointCount = max(endpointCount, 1)
+    self.waitMax = waitMax
+    self.drain = drain
+  }
+}
+
+/// Why a fork ended.
+package enum ForkEnding: Hashable, Sendable {
+  /// All that was captured arrived: the peer acknowledged its last byte, or answered our Close behind it.
+  case delivered
+  /// The server closed with 1000: it wants no more.
+  case closedByServer
+  /// The last of `r(n)` attempts failed, for this reason.
+  case unreachable(attempts: Int, reason: String)
+  /// The server's answer will not change: 401, 403, 404 and the like.
+  case refused(String)
+  /// The time for draining was over; the last outage's reason where there was one.
+  case drainExpired(String?)
+  /// The ring cannot be read any more.
+  case broken(String)
+  /// The engine stops; the next one goes on.
+  case shutdown
+  /// The module does not know the fork any more.
+  case forgotten
+}
+
+/// What happens to a fork.
+package enum ForkEvent: Equatable, Sendable {
+  case started
+  case connected
+  /// `wait`: what the server asked for before the next one.
+  case attemptFailed(String, isPermanent: Bool, wait: Duration = .zero)
+  /// The connection broke, or the server closed it with anything but 1000.
+  case disconnected(String)
+  case closedByServer
+  case retryTimerFired
+  case captureClosed
+  /// Capture has ended and everything was sent. The peer has acknowledged it; or nobody knows, where our kernel does
+  /// not count: then the answer to our Close has to tell.
+  case drained(isAcknowledged: Bool)
+  case drainDeadlinePassed
+  /// Our Close has been answered.
+  case closeCompleted
+  case broken(String)
+  case shutdown
+  case forgotten
+}
+
+/// What the owner of the machine is to do, in this order.
+package enum ForkAction: Equatable, Sendable {
+  case connect
+  case scheduleRetry(after: Duration)
+  case cancelRetry
+  case scheduleDrainDeadline(after: Duration)
+  /// The connection stands: send from the confirmed position on.
+  case stream
+  /// The dialect's end, Close 1000 and waiting for its answer: `closeCompleted` or `disconnected` follows.
+  case close
+  /// Leave the connection or give the attempt up; nothing follows.
+  case drop
+  case outageBegan(reason: String)
+  case outageOver(attempts: Int)
+  /// The state has another name now.
+  case report(ForkStateName)
+  /// Nothing follows.
+  case end(ForkEnding)
+}
+
+/// What a fork does next: without I/O, clock and randomness are arguments.
+package struct ForkStateMachine: Sendable {
+  /// A time without a good connection.
+  package struct Outage: Hashable, Sendable {
+    /// Attempts that were begun in it.
+    package var attempts = 0
+    package var reason: String
+    /// It has been reported as over; a connection that breaks again soon belongs to the same outage.
+    package var wasReportedOver = false
+  }
+
+  /// What there is of a connection.
+  package enum Link: Hashable, Sendable {
+    /// An attempt is under way; no outage: the fork's first. Goes to: streaming, waiting, ended.
+    case connecting(Outage?)
+    /// Goes to: waiting, closing, ended.
+    case streaming(Outage?, since: MonotonicTime)
+    /// The retry timer runs. Goes to: connecting, ended.
+    case waiting(Outage)
+
+    var outage: Outage? {
+      switch self {
+      case .connecting(let outage), .streaming(let outage, _): outage
+      case .waiting(let outage): outage
+      }
+    }
+  }
+
+  package enum State: Hashable, Sendable {
+    /// Goes to: active, ended.
+    case created
+    /// Capture goes on, or it has ended and the rest is being delivered. Goes to: closing, ended.
+    case active(Link, isDraining: Bool)
+    /// All is sent, our Close frame too. Goes to: ended; where nothing was acknowledged and the connection breaks
+    /// before our Close is answered, to active (waiting).
+    case closing(Outage?, since: MonotonicTime, isAcknowledged: Bool)
+    case ended(ForkEnding)
+  }
+
+  package private(set) var state = State.created
+  private let limits: ForkLimits
+  private let backoff: Backoff
+
+  package init(_ limits: ForkLimits) {
+    self.limits = limits
+    backoff = Backoff(cap: limits.waitMax)
+  }
+
+  /// The state as the outside knows it.
+  package var name: ForkStateName {
+    switch state {
+    case .created: .connecting
+    case .active(_, isDraining: true), .closing: .draining
+    case .active(.connecting, isDraining: false): .connecting
+    case .active(.streaming, isDraining: false): .streaming
+    case .active(.waiting, isDraining: false): .waiting
+    case .ended: .ended
+    }
+  }
+
+  /// Whether audio may be sent.
+  package var isStreaming: Bool {
+    if case .active(.streaming, _) = state { return true }
+    return false
+  }
+
+  /// Whether our Close is out and only its answer can tell that the audio before it arrived.
+  package var awaitsAnswer: Bool {
+    if case .closing(_, _, isAcknowledged: false) = state { return true }
+    return false
+  }
+
+  /// Whether the fork has ended.
+  package var isEnded: Bool {
+    if case .ended = state { return true }
+    return false
+  }
+
+  /// Takes an event.
+  package mutating func handle(
+    _ event: ForkEvent, now: MonotonicTime, using random: inout some RandomNumberGenerator
+  ) -> [ForkAction] {
+    let before = name
+    var actions =
+      switch event {
+      case .started: started()
+      case .connected: connected(now)
+      case .attemptFailed(let reason, let isPermanent, let wait): attemptFailed(reason, isPermanent, wait, &random)
+      case .disconnected(let reason): disconnected(reason, now, &random)
+      case .closedByServer: closedByServer()
+      case .retryTimerFired: retryTimerFired()
+      case .captureClosed: captureClosed()
+      case .drained(let isAcknowledged): drained(isAcknowledged)
+      case .drainDeadlinePassed: drainDeadlinePassed()
+      case .closeCompleted: closeCompleted()
+      case .broken(let reason): end(.broken(reason))
+      case .shutdown: end(.shutdown)
+      case .forgotten: end(.forgotten)
+      }
+    // First of all: what follows may lead to the next event at once.
+    if name != before, name != .ended { actions.insert(.report(name), at: 0) }
+    return actions
+  }
+
+  // MARK: - Events
+
+  private mutating func started() -> [ForkAction] {
+    guard case .created = state else { return [] }
+    state = .active(.connecting(nil), isDraining: false)
+    return [.report(.connecting), .connect]
+  }
+
+  private mutating func connected(_ now: MonotonicTime) -> [ForkAction] {
+    guard case .active(.connecting(var outage), let isDraining) = state else { return [] }
+    var actions = [ForkAction.stream]
+    if let over = outage, !over.wasReportedOver {
+      outage?.wasReportedOver = true
+      actions.append(.outageOver(attempts: over.attempts))
+    }
+    state = .active(.streaming(outage, since: now), isDraining: isDraining)
+    return actions
+  }
+
+  private mutating func attemptFailed(
+    _ reason: String, _ isPermanent: Bool, _ wait: Duration, _ random: inout some RandomNumberGenerator
+  ) -> [ForkAction] {
+    guard case .active(.connecting(let outage), let isDraining) = state else { return [] }
+    if isPermanent { return end(.refused(reason)) }
+    return retry(outage, reason, isDraining, wait, &random)
+  }
+
+  private mutating func disconnected(
+    _ reason: String, _ now: MonotonicTime, _ random: inout some RandomNumberGenerator
+  ) -> [ForkAction] {
+    switch state {
+    case .active(.streaming(let outage, let since), let isDraining):
+      return broke(outage, since, reason, now, isDraining, &random)
+    case .active(.connecting, _): return attemptFailed(reason, false, .zero, &random)
+    // Servers that drop the connection on our Close frame instead of answering it have all they wanted.
+    case .closing(_, _, isAcknowledged: true): return end(.delivered)
+    case .closing(let outage, let since, isAcknowledged: false):
+      return broke(outage, since, reason, now, true, &random)
+    case .created, .active(.waiting, _), .ended: return []
+    }
+  }
+
+  private mutating func closedByServer() -> [ForkAction] {
+    switch state {
+    case .active(.streaming, _): return end(.closedByServer)
+    case .closing: return end(.delivered)
+    case .created, .active(.connecting, _), .active(.waiting, _), .ended: return []
+    }
+  }
+
+  private mutating func retryTimerFired() -> [ForkAction] {
+    guard case .active(.waiting(let outage), let isDraining) = state else { return [] }
+    state = .active(.connecting(outage), isDraining: isDraining)
+    return [.connect]
+  }
+
+  private mutating func captureClosed() -> [ForkAction] {
+    guard case .active(let link, isDraining: false) = state else { return [] }
+    state = .active(link, isDraining: true)
+    return [.scheduleDrainDeadline(after: limits.drain)]
+  }
+
+  private mutating func drained(_ isAcknowledged: Bool) -> [ForkAction] {
+    guard case .active(.streaming(let outage, let since), isDraining: true) = state else { return [] }
+    state = .closing(outage, since: since, isAcknowledged: isAcknowledged)
+    return [.close]
+  }
+
+  private mutating func drainDeadlinePassed() -> [ForkAction] {
+    switch state {
+    case .active(let link, isDraining: true): return end(.drainExpired(link.outage?.reason))
+    case .closing(let outage, _, isAcknowledged: false): return end(.drainExpired(outage?.reason))
+    // The wait for an answer to our Close is short and ends by itself.
+    case .closing(_, _, isAcknowledged: true), .created, .active, .ended: return []
+    }
+  }
+
+  private mutating func closeCompleted() -> [ForkAction] {
+    guard case .closing = state else { return [] }
+    return end(.delivered)
+  }
+
+  // MARK: - What they lead to
+
+  private mutating func broke(
+    _ outage: Outage?, _ since: MonotonicTime, _ reason: String, _ now: MonotonicTime, _ isDraining: Bool,
+    _ random: inout some RandomNumberGenerator
+  ) -> [ForkAction] {
+    let wasStable = (now - since).duration >= limits.stableAfter
+    return retry(wasStable ? nil : outage, reason, isDraining, .zero, &random)
+  }
+
+  private mutating func retry(
+    _ outage: Outage?, _ reason: String, _ isDraining: Bool, _ wait: Duration,
+    _ random: inout some RandomNumberGenerator
+  ) -> [ForkAction] {
+    var next = outage ?? Outage(reason: reason)
+    next.reason = reason
+    guard next.attempts / limits.endpointCount < limits.attemptsMax else {
+      return end(.unreachable(attempts: next.attempts, reason: reason))
+    }
+    let (round, place) = next.attempts.quotientAndRemainder(dividingBy: limits.endpointCount)
+    let own = place == 0 ? backoff.delay(attempt: round, using: &random) : .zero
+    let delay = max(own, backoff.delay(asked: wait, using: &random))
+    next.attempts += 1
+    state = .active(.waiting(next), isDraining: isDraining)
+    let began: [ForkAction] = outage == nil ? [.outageBegan(reason: reason)] : []
+    return began + [.scheduleRetry(after: delay)]
+  }
+
+  private mutating func end(_ ending: ForkEnding) -> [ForkAction] {
+    let leaving: [ForkAction]
+    switch state {
+    case .ended: return []
+    case .created: leaving = []
+    case .active(.waiting, _): leaving = [.cancelRetry]
+    case .active(.connecting, _), .active(.streaming, _), .closing: leaving = [.drop]
+    }
+    state = .ended(ending)
+    return leaving + [.end(ending)]
+  }
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+package import AudioForkLink
+package import AudioForkMedia
+
+/// What of a fork's stream was sent, what of that is confirmed, and which gaps were reported, over all connections and
+/// engines. No I/O and no clock: a `CursorRecord` goes in at the start and comes out when something has to be saved.
+///
+/// Marks passed in are never before the confirmed position. Positions that a server names may be.
+package struct DeliveryLog {
+  /// A place in the stream to which delivery can return.
+  package struct Mark: Sendable, Equatable {
+    package var checkpoint: Checkpoint
+    /// When the last block before it became decidable.
+    package var completedAt: StreamTime
+    /// Fill and muted audio before it that the server may not have been told.
+    package var ranges: [StreamRange]
+
+    package init(checkpoint: Checkpoint, completedAt: StreamTime, ranges: [StreamRange] = []) {
+      self.checkpoint = checkpoint
+      self.completedAt = completedAt
+      self.ranges = ranges
+    }
+
+    package var position: Position { checkpoint.position }
+  }
+
+  /// Totals that only ever grow, over all engines.
+  package struct Totals: Sendable, Equatable {
+    /// Connections that were opened.
+    package var connections: UInt64 = 0
+    /// Audio bytes written to sockets, repeats included.
+    package var bytes: UInt64 = 0
+    /// Text messages of the server that were dropped.
+    package var textsDropped: UInt64 = 0
+
+    package init(connections: UInt64 = 0, bytes: UInt64 = 0, textsDropped: UInt64 = 0) {
+      self.connections = connections
+      self.bytes = bytes
+      self.textsDropped = textsDropped
+    }
+
+    package var reconnects: UInt64 { connections > 0 ? connections &- 1 : 0 }
+  }
+
+  private var window: DeliveryWindow<Mark>
+  package var gaps: GapLedger
+  package var totals: Totals
+  package var ponged: PongedEndpoints
+  /// Whether the log continues an earlier engine's.
+  package let isResumed: Bool
+
+  /// Continues at the record's checkpoint. Begins at `start` if there is none, or one of another configuration.
+  package init(_ record: CursorRecord = CursorRecord(), start: Checkpoint) {
+    if let checkpoint = record.checkpoint, checkpoint.configuration == start.configuration {
+      isResumed = true
+      window = DeliveryWindow(
+        confirmed: Mark(checkpoint: checkpoint, completedAt: record.completedAt), position: checkpoint.position)
+    } else {
+      isResumed = false
+      window = DeliveryWindow(confirmed: Mark(checkpoint: start, completedAt: .zero), position: start.position)
+    }
+    gaps = GapLedger(record, keepsSkipped: isResumed)
+    ponged = PongedEndpoints(bits: record.ponged)
+    totals = Totals(connections: record.connections, bytes: record.bytes, textsDropped: record.textsDropped)
+  }
+
+  /// For the cursor file. `decisions`: what the clock has decided since the confirmed mark.
+  package func record(_ decisions: [ClockDecision]) -> CursorRecord {
+    var record = CursorRecord()
+    record.checkpoint = confirmed.checkpoint.withClockDecisions(decisions)
+    record.completedAt = confirmed.completedAt
+    record.connections = totals.connections
+    record.bytes = totals.bytes
+    record.textsDropped = totals.textsDropped
+    record.gaps = gaps.count
+    record.reportedIn = gaps.reportedIn
+    record.reportedOut = gaps.reportedOut
+    record.skipped = gaps.skipped
+    record.ponged = ponged.bits
+    return record
+  }
+
+  // MARK: - What is confirmed
+
+  /// The newest mark that counts as delivered. A replay begins there.
+  package var confirmed: Mark { window.confirmed }
+
+  /// Position of the confirmed mark. Cheaper than `confirmed`, which is large.
+  package var confirmedPosition: Position { window.confirmedPosition }
+
+  /// Confirms the marks that are old enough and that the peer's kernel has acknowledged: `acknowledged` bytes of this
+  /// connection, nil if unknown. Returns whether there were any.
+  package mutating func confirm(now: MonotonicTime, acknowledged: UInt64?) -> Bool {
+    guard window.confirm(now: now, acknowledged: acknowledged) else { return false }
+    forgetConfirmed()
+    return true
+  }
+
+  /// Confirms the marks up to `position`, which the server says it has reached. Returns whether there were any.
+  package mutating func confirm(position: Position) -> Bool {
+    guard window.confirm(position: position) else { return false }
+    forgetConfirmed()
+    return true
+  }
+
+  /// Confirms everything up to `mark`, which is where the stream is now.
+  package mutating func confirmAll(at mark: Mark) {
+    pass(to: mark)
+    forgetConfirmed()
+  }
+
+  /// The stream has passed audio that the server had already: a replay begins at `mark` from now on. Saving can wait,
+  /// since the server says again what it has.
+  package mutating func pass(to mark: Mark) {
+    assert(mark.position >= confirmedPosition, "the stream is behind its confirmed position")
+    window = DeliveryWindow(confirmed: mark, position: mark.position)
+  }
+
+  /// Whether `confirm(now:acknowledged:)` could do something.
+  package func isConfirmationDue(now: MonotonicTime) -> Bool { window.isDue(now: now) }
+
+  private mutating func forgetConfirmed() { gaps.forget(before: window.confirmed.checkpoint.counters) }
+
+  // MARK: - What is sent
+
+  /// Whether a mark sent now would be far enough from the last one.
+  package func wantsMark(now: MonotonicTime) -> Bool { window.wantsMark(now: now) }
+
+  /// Everything before `mark` has been sent: `offset` bytes of this connection. `isWhole`: the server has also been
+  /// told all fill and muted audio before it, so that the mark can be confirmed. Others only serve to resume at.
+  package mutating func sent(_ mark: Mark, now: MonotonicTime, offset: UInt64, isWhole: Bool = true) {
+    assert(mark.position >= confirmedPosition, "audio was sent that is confirmed already")
+    window.record(mark, position: mark.position, now: now, offset: offset, isWhole: isWhole)
+  }
+
+  // MARK: - Connections
+
+  /// The connection is lost. Its marks stay until the next one begins, in case its server says how far it came.
+  package mutating func connectionLost() { window.reset() }
+
+  /// A connection begins, and its server says that it has everything before `position`; nil: it cannot say. Returns
+  /// whether that confirmed something: then the stream has to go to the confirmed mark.
+  package mutating func resume(at position: Position?) -> Bool {
+    guard window.resume(at: position) else { return false }
+    forgetConfirmed()
+    return true
+  }
+
+  /// Counts what was sent and is not confirmed as lost, and confirms everything up to `mark`, where the stream is now.
+  /// The audio between will not be sent again.
+  package mutating func skipUnconfirmed(to mark: Mark) {
+    gaps.reportMet()
+    for gap in unconfirmed(until: mark.checkpoint.counters, reason: .unconfirmed) { gaps.skip(gap) }
+    confirmAll(at: mark)
+  }
+
+  /// The fork ends here: counts everything that was captured and is not confirmed as lost. `captured`: samples of each
+  /// direction that the fork carries.
+  package mutating func abandon(captured: [(direction: Direction, samples: UInt64)]) {
+    let from = confirmed.checkpoint
+    for (direction, samples) in captured where samples > from.counters[direction].accounted {
+      let start = from.counters[direction].accounted
+      gaps.meet([
+        Gap(
+          direction: direction, start: start, count: samples &- start, reason: .undelivered, position: from.position)
+      ])
+    }
+    gaps.reportMet()
+  }
+
+  private func unconfirmed(until sent: RenderCounters, reason: Gap.Reason) -> [Gap] {
+    let from = confirmed.checkpoint
+    return [Direction.in, .out].compactMap { direction in
+      let start = from.counters[direction].accounted
+      guard sent[direction].accounted > start else { return nil }
+      return Gap(
+        direction: direction, start: start, count: sent[direction].accounted &- start, reason: reason,
+        position: from.position)
+    }
+  }
+
+  // MARK: - Totals
+
+  /// The totals that the log knows. `rendered`: those of the stream where it is now.
+  package func counters(rendered: RenderCounters) -> ForkCounters {
+    var counters = ForkCounters()
+    counters.position = rendered.position.frames
+    counters.fill = rendered.fill
+    counters.lost = gaps.lost(rendered: rendered)
+    counters.gaps = gaps.count
+    counters.reconnects = totals.reconnects
+    counters.bytes = totals.bytes
+    counters.dropped = totals.textsDropped
+    counters.confirmed = confirmedPosition.frames
+    let confirmed = window.confirmed.checkpoint.counters
+    counters.delivered = confirmed.rendered &- gaps.skipped
+    counters.accountedIn = confirmed.in.accounted
+    counters.accountedOut = confirmed.out.accounted
+    return counters
+  }
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+package import AudioForkMedia
+package import AudioForkRing
+package import NIOCore
+
+/// What a spool reports.
+package enum SpoolNews: Equatable, Sendable {
+  /// It cannot be used now and is tried again later; the reason is for the log.
+  case failed(String)
+  /// What was in it was removed: another fork's spool needed the room.
+  case evicted
+  /// There is no room for more, and no older spool to take it from.
+  case full
+}
+
+/// One fork's spool: keeps what the ring is about to overwrite, and gives it back when the stream comes to it.
+///
+/// Confined to the fork's event loop. The file's blocking calls run on the store's threads. Entries are copied from the
+/// ring while the server is away for longer than a part of the buffer. The stream reads the ring where it can, and the
+/// spool where the ring has been overwritten. Once everything in the file is confirmed, the file is emptied.
+///
+/// `SpoolStateMachine` says what may be done with the file, `SpoolContents` what is in it.
+package final class ForkSpool {
+  /// Where it is and how much it may take.
+  package struct Settings: Equatable, Sendable {
+    package var folder: String
+    /// Maximum bytes of all forks' spools in the folder together.
+    package var limit: Int
+    /// Whether each write waits for the disk.
+    package var isSynced: Bool
+
+    package init(folder: String, limit: Int, isSynced: Bool) {
+      self.folder = folder
+      self.limit = limit
+      self.isSynced = isSynced
+    }
+  }
+
+  /// How long to wait after the disk has failed, or is full.
+  private static let retryWait = Nanoseconds.seconds(5)
+
+  private let id: String
+  private let path: String
+  private let epoch: StreamEpoch
+  private let settings: Settings
+  private let store: SpoolStore
+  private let loop: any EventLoop
+  private let tell: (SpoolNews) -> Void
+  private var machine = SpoolStateMachine()
+  private var contents = SpoolContents()
+  /// From the moment it is open until it is closed.
+  private var file: SpoolFile?
+  /// The next entry to copy.
+  private var next: UInt64 = 0
+  private var samples: [Int16] = []
+  private var retryAt = StreamTime(nanoseconds: .min)
+  private var lastNews: SpoolNews?
+
+  /// Looks for what an earlier engine of the fork left.
+  package init(
+    id: String, settings: Settings, epoch: StreamEpoch, store: SpoolStore, loop: any EventLoop,
+    tell: @escaping (SpoolNews) -> Void
+  ) {
+    self.id = id
+    self.settings = settings
+    self.epoch = epoch
+    self.store = store
+    self.loop = loop
+    self.tell = tell
+    path = "\(settings.folder)/\(id).spool"
+    store.uses(settings.folder)
+    open(creates: false, now: .zero)
+  }
+
+  /// Whether the entry is here, or may be.
+  package func holds(_ sequence: UInt64) -> Bool {
+    machine.isLooking || contents.newest.map { sequence <= $0 } ?? false
+  }
+
+  private func report(_ news: SpoolNews) {
+    guard news != lastNews else { return }
+    lastNews = news
+    tell(news)
+  }
+
+  private func failed(_ error: any Error, _ now: StreamTime) {
+    retryAt = now + ForkSpool.retryWait
+    report(.failed((error as? RingError)?.message ?? "\(error)"))
+  }
+
+  // MARK: - The file
+
+  private func handle(_ input: SpoolStateMachine.Input) {
+    if let action = machine.handle(input) { perform(action) }
+  }
+
+  private func perform(_ action: SpoolStateMachine.Action) {
+    switch action {
+    case .look: open(creates: false, now: .zero)
+    case .scheduleLook: scheduleLook()
+    case .empty: empty()
+    case .close(let keeps): closeFile(keeps: keeps)
+    case .remove:
+      let path = path
+      _ = store.perform(on: loop) { SpoolFile.remove(path) }
+    // `copy`, `tick`, `fetch` and `fetched` do these themselves.
+    case .create, .write, .fetch, .usePage: break
+    }
+  }
+
+  private func open(creates: Bool, now: StreamTime) {
+    let (path, epoch) = (path, epoch)
+    store.perform(on: loop) { try SpoolFile.open(path: path, epoch, creates: creates) }
+      .assumeIsolated().whenComplete { [self] result in
+        switch result {
+        case .success(let found?):
+          file = found.file
+          contents = SpoolContents(found.content)
+          let isTooLarge = contents.recordBytes > 0 && !reserve(contents.recordBytes)
+          handle(.opened(isTooLarge: isTooLarge))
+        case .success(nil): handle(.foundNothing)
+        case .failure(let error):
+          failed(error, now)
+          handle(.openFailed)
+        }
+      }
+  }
+
+  private func scheduleLook() {
+    let spool = NIOLoopBound(self, eventLoop: loop)
+    loop.scheduleTask(in: .nanoseconds(ForkSpool.retryWait.count)) { spool.value.handle(.lookTimerFired) }
+  }
+
+  private func reserve(_ bytes: Int) -> Bool {
+    let spool = NIOLoopBound(self, eventLoop: loop)
+    return store.reserve(bytes, for: id, in: settings.folder, limit: settings.limit) {
+      spool.eventLoop.execute { spool.value.evicted() }
+    }
+  }
+
+  private func evicted() {
+    report(.evicted)
+    handle(.empty)
+  }
+
+  private func empty() {
+    contents.clearFile()
+    store.release(id, isOver: false)
+    guard let file else { return }
+    store.perform(on: loop) { try file.empty() }.assumeIsolated().whenComplete { [self] _ in handle(.emptied) }
+  }
+
+  /// The fork ends, and its spool with it. `keeps`: it continues in another engine, which finds the spool.
+  package func close(keeps: Bool) { handle(.close(keeps: keeps)) }
+
+  private func closeFile(keeps: Bool) {
+    guard let file else { return }
+    self.file = nil
+    store.release(id, isOver: true)
+    _ = store.perform(on: loop) {
+      if !keeps { file.unlink() }
+      file.close()
+    }
+  }
+
+  // MARK: - Writing
+
+  /// Copies from the ring what is not here yet, from entry `oldest` on.
+  package func copy(from ring: RingReader, oldest: UInt64, now: StreamTime) {
+    guard now >= retryAt else { return }
+    if machine.handle(.create) == .create { return open(creates: true, now: now) }
+    guard machine.isOpen else { return }
+    next = max(next, oldest, contents.newest.map { $0 &+ 1 } ?? 0)
+    fill(from: ring, now)
+  }
+
+  private func fill(from ring: RingReader, _ now: StreamTime) {
+    while !contents.waiting.isFull {
+      switch ring.read(next, into: &samples) {
+      case .entry(let entry): contents.waiting.append(entry, samples: samples, now: now)
+      case .digit(let digit): contents.waiting.append(digit, sequence: next, now: now)
+      case .notAudio: break
+      case .lapped(let oldest):
+        next = max(oldest, next &+ 1)
+        continue
+      case .notYet, .broken: return
+      }
+      next &+= 1
+    }
+  }
+
+  /// Writes the entries that wait, once there are enough or they are old enough.
+  package func tick(now: StreamTime) {
+    guard machine.isIdle, let file, now >= retryAt, contents.waiting.isDue(now: now) else { return }
+    guard reserve(contents.waiting.bytes.count) else {
+      report(.full)
+      return giveUpWaiting(now)
+    }
+    guard machine.handle(.write) == .write else { return }
+    let bytes = contents.beginWriting().bytes
+    let (offset, isSynced) = (contents.end, settings.isSynced)
+    store.perform(on: loop) { try file.write(bytes, at: offset, isSynced: isSynced) }
+      .assumeIsolated().whenComplete { [self] result in
+        landed(result, now)
+        handle(.written)
+      }
+  }
+
+  private func landed(_ result: Result<Void, any Error>, _ now: StreamTime) {
+    switch result {
+    case .success:
+      contents.wrote()
+      if case .failed? = lastNews { lastNews = nil }
+    case .failure(let error):
+      store.giveBack(contents.failedToWrite(), of: id)
+      failed(error, now)
+      giveUpWaiting(now)
+    }
+  }
+
+  /// The entries that wait are copied again later, if the ring still has them.
+  private func giveUpWaiting(_ now: StreamTime) {
+    retryAt = now + ForkSpool.retryWait
+    contents.waiting = SpoolBatch()
+    next = contents.written.map { $0 &+ 1 } ?? 0
+  }
+
+  /// No entry before this one is read any more: empties the file if it has no later one.
+  package func release(before sequence: UInt64) {
+    if let newest = contents.waiting.newest, newest < sequence { contents.waiting = SpoolBatch() }
+    guard let newest = contents.newest, newest < sequence, contents.isAllWritten, machine.isIdle else { return }
+    lastNews = nil
+    handle(.empty)
+  }
+
+  // MARK: - Reading
+
+  /// The entry with this number. Samples of audio go to the front of `samples`, which only grows.
+  package func read(_ sequence: UInt64, into samples: inout [Int16]) -> SourcedEntry {
+    if machine.isLooking { return .loading }
+    guard machine.isReadable else { return .missing(next: nil) }
+    switch contents.find(sequence, into: &samples) {
+    case .entry(.audio(let entry)): return .audio(entry)
+    case .entry(.digit(let digit)): return .digit(digit)
+    case .onItsWay: return .loading
+    case .inFile(let offset):
+      fetch(offset)
+      return .loading
+    case .missing(let next): return .missing(next: next)
+    case .damaged:
+      damaged()
+      return .missing(next: nil)
+    }
+  }
+
+  private func fetch(_ offset: Int) {
+    guard let file, machine.handle(.fetch) == .fetch else { return }
+    store.perform(on: loop) { try file.read(at: offset, count: SpoolContents.pageBytes) }
+      .assumeIsolated().whenComplete { [self] result in fetched((try? result.get()) ?? [], at: offset) }
+  }
+
+  /// An empty page could not be read, or lies behind the end of a file that was cut.
+  private func fetched(_ page: [UInt8], at offset: Int) {
+    guard let action = machine.handle(.fetched) else { return }
+    guard action == .usePage else { return perform(action) }
+    contents.take(page: page, at: offset)
+    if page.isEmpty { damaged() }
+  }
+
+  /// The file does not hold what was written: what it should have held is lost.
+  private func damaged() {
+    report(.failed("the spool file '\(path)' has changed on the disk: what was in it is lost"))
+    handle(.empty)
+  }
+}

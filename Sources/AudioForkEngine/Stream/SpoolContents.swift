@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AudioForkMedia
+package import AudioForkRing
+
+/// Which entries a spool holds: in its file, on their way there, and in the page of the file that is in memory. No I/O:
+/// the owner writes batches and fetches pages.
+package struct SpoolContents: Sendable {
+  /// What a look for an entry gives.
+  package enum Lookup: Equatable, Sendable {
+    case entry(SpooledEntry)
+    /// It waits to be written, or is being written.
+    case onItsWay
+    /// It is in the file. Fetch a page from this offset and look again.
+    case inFile(offset: Int)
+    /// It is not here. `next`: the first later one that is; nil if there is none.
+    case missing(next: UInt64?)
+    /// The file does not hold what was written.
+    case damaged
+  }
+
+  /// Bytes of a page: at least one whole record.
+  package static let pageBytes = 2 * SpoolRecord.bytesMax
+
+  /// One place in each 64 KiB or so of the file.
+  private var places: [SpoolFile.Place] = []
+  /// Where the next batch is written.
+  package private(set) var end = SpoolFile.headerBytes
+  /// The last entry in the file.
+  package private(set) var written: UInt64?
+  /// The batch that is being written at `end`.
+  private var flying: SpoolBatch?
+  /// Entries that wait to be written behind it.
+  package var waiting = SpoolBatch()
+  /// A piece of the file, and its offset there.
+  private var page: [UInt8] = []
+  private var pageStart = 0
+  /// A place at or before the entry that is probably looked for next.
+  private var expected: SpoolFile.Place?
+
+  package init() {}
+
+  /// What is in a file that was just opened.
+  package init(_ content: SpoolFile.Content) {
+    places = content.places
+    end = content.end
+    written = content.lastSequence
+  }
+
+  /// The newest entry that is in the file or on its way there.
+  package var newest: UInt64? { waiting.newest ?? flying?.newest ?? written }
+
+  /// Whether everything is in the file.
+  package var isAllWritten: Bool { flying == nil && waiting.isEmpty }
+
+  /// Bytes of the file's records.
+  package var recordBytes: Int { end - SpoolFile.headerBytes }
+
+  // MARK: - Changes
+
+  /// Returns the batch that waits. It is on its way to `end` from now on.
+  package mutating func beginWriting() -> SpoolBatch {
+    assert(flying == nil, "one batch is written at a time")
+    let batch = waiting
+    waiting = SpoolBatch()
+    flying = batch
+    return batch
+  }
+
+  /// The batch has been written.
+  package mutating func wrote() {
+    guard let batch = flying else { return }
+    flying = nil
+    for place in batch.places {
+      let offset = end + place.offset
+      guard places.last.map({ offset - $0.offset >= SpoolFile.placeSpacing }) ?? true else { continue }
+      places.append(SpoolFile.Place(sequence: place.sequence, offset: offset))
+    }
+    end += batch.bytes.count
+    written = batch.newest ?? written
+  }
+
+  /// The batch could not be written. Returns its bytes.
+  package mutating func failedToWrite() -> Int {
+    defer { flying = nil }
+    return flying?.bytes.count ?? 0
+  }
+
+  /// Forgets what is in the file. What is on its way there stays.
+  package mutating func clearFile() {
+    places = []
+    end = SpoolFile.headerBytes
+    written = nil
+    page = []
+    expected = nil
+  }
+
+  /// The page at this offset, as it is in the file; empty if it could not be read.
+  package mutating func take(page bytes: [UInt8], at offset: Int) {
+    page = bytes
+    pageStart = offset
+  }
+
+  // MARK: - Looking for an entry
+
+  /// Looks for an entry. Samples of audio go to the front of `samples`, which only grows.
+  package mutating func find(_ sequence: UInt64, into samples: inout [Int16]) -> Lookup {
+    guard let newest, sequence <= newest else { return .missing(next: nil) }
+    guard let written, sequence <= written else {
+      let later = ((flying?.places ?? []) + waiting.places).first { $0.sequence >= sequence }
+      guard let later else { return .missing(next: nil) }
+      return later.sequence == sequence ? .onItsWay : .missing(next: later.sequence)
+    }
+    guard let first = places.first else { return .missing(next: nil) }
+    guard sequence >= first.sequence else { return .missing(next: first.sequence) }
+    return find(sequence, from: place(before: sequence), into: &samples)
+  }
+
+  /// The last known place at or before an entry, which is not before the first one.
+  private func place(before sequence: UInt64) -> SpoolFile.Place {
+    var low = 0
+    var high = places.count
+    while low + 1 < high {
+      let middle = (low + high) / 2
+      if places[middle].sequence <= sequence { low = middle } else { high = middle }
+    }
+    if let expected, expected.sequence <= sequence, expected.offset > places[low].offset { return expected }
+    return places[low]
+  }
+
+  private mutating func find(_ sequence: UInt64, from place: SpoolFile.Place, into samples: inout [Int16]) -> Lookup {
+    var offset = place.offset
+    while offset < end {
+      guard offset >= pageStart, offset < pageStart + page.count,
+        let found = SpoolRecord.find(in: page, at: offset - pageStart)
+      else {
+        // A page that begins here holds the whole record, if the file does.
+        return offset == pageStart && !page.isEmpty ? .damaged : .inFile(offset: offset)
+      }
+      guard found.sequence >= sequence else {
+        offset += found.length
+        continue
+      }
+      guard found.sequence == sequence else { return .missing(next: found.sequence) }
+      expected = SpoolFile.Place(sequence: sequence &+ 1, offset: offset + found.length)
+      guard let entry = SpoolRecord.decode(found, in: page, at: offset - pageStart, into: &samples) else {
+        return .missing(next: sequence &+ 1)
+      }
+      return .entry(entry)
+    }
+    return .missing(next: nil)
+  }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AudioForkSurface
+internal import AudioForkRing
+internal import NIOConcurrencyHelpers
+internal import NIOCore
+internal import NIOPosix
+
+/// The spools of all forks: threads for their files, and what they take of the disk together. Shared by all loops.
+///
+/// The limit holds for all forks' spools of one folder. Beyond it the fork that began to spool first loses what it has
+/// there: the oldest stream goes first.
+package final class SpoolStore: Sendable {
+  private static let threads = 2
+  /// Seconds after which a spool file that no fork uses is removed: twice what a fork may take after the end of its call.
+  package static let leftoverAge = 2 * ForkOptions.spoolSecondsMax
+
+  private struct Stream {
+    let folder: String
+    /// In the order in which they began to spool.
+    let number: UInt64
+    var bytes = 0
+    let evict: @Sendable () -> Void
+  }
+
+  private struct State {
+    var streams: [String: Stream] = [:]
+    /// Where forks have had spools since the engine's start.
+    var folders: Set<String> = []
+    var numbers: UInt64 = 0
+    var isStarted = false
+  }
+
+  private let state = NIOLockedValueBox(State())
+  private let pool = NIOThreadPool(numberOfThreads: SpoolStore.threads)
+
+  package init() {}
+
+  /// Notes a folder whose leftovers `removeLeftovers` removes.
+  package func uses(_ folder: String) { state.withLockedValue { _ = $0.folders.insert(folder) } }
+
+  /// What `removeLeftovers` removed from a folder.
+  package struct Leftovers: Equatable, Sendable {
+    package var folder: String
+    package var files = 0
+    package var bytes = 0
+
+    /// For Asterisk's log.
+    package var message: String {
+      "\(files) spool \(files == 1 ? "file" : "files") of \((bytes + 999) / 1000) kB in '\(folder)' belonged to forks that "
+        + "no longer exist (the machine was restarted, or Asterisk was gone for too long): their audio was not delivered, "
+        + "and is now removed"
+    }
+  }
+
+  /// Returns what was removed of each folder in which a fork of this engine had a spool: the spool files that no engine
+  /// has open, that were not written for `leftoverAge`, and whose fork has no ring. `now`: CLOCK_REALTIME, seconds. Blocks;
+  /// never call it on an event loop.
+  package func removeLeftovers(now: Int, hasRing: (String) -> Bool) -> [Leftovers] {
+    let suffix = ".spool"
+    return state.withLockedValue { $0.folders }.sorted().compactMap { folder in
+      var found = Leftovers(folder: folder)
+      for name in DirectoryContents.names(folder) where name.hasSuffix(suffix) {
+        let id = String(name.dropLast(suffix.count))
+        guard ForkAdoption.isForkID(id), !hasRing(id),
+          let bytes = SpoolFile.removeLeftover("\(folder)/\(name)", writtenBefore: now - Self.leftoverAge)
+        else { continue }
+        found.files += 1
+        found.bytes += bytes
+      }
+      return found.files > 0 ? found : nil
+    }
+  }
+
+  /// Does blocking work on one of the threads; the answer comes on `loop`.
+  func perform<Value: Sendable>(
+    on loop: any EventLoop, _ work: @escaping @Sendable () throws -> Value
+  ) -> EventLoopFuture<Value> {
+    // Under the lock: another loop's work would meet a pool that does not run yet.
+    state.withLockedValue { state in
+      if !state.isStarted { pool.start() }
+      state.isStarted = true
+    }
+    return pool.runIfActive(eventLoop: loop, work)
+  }
+
+  /// Whether the fork may have so many bytes more. Where that needs another fork's, `evict` of that one is called, on
+  /// any thread. False: it would be this fork itself that has to go.
+  func reserve(
+    _ bytes: Int, for id: String, in folder: String, limit: Int, evict: @escaping @Sendable () -> Void
+  ) -> Bool {
+    let (isGranted, victims) = state.withLockedValue { state -> (Bool, [@Sendable () -> Void]) in
+      if state.streams[id] == nil {
+        state.numbers &+= 1
+        state.streams[id] = Stream(folder: folder, number: state.numbers, evict: evict)
+      }
+      var total = bytes + state.streams.values.reduce(0) { $1.folder == folder ? $0 + $1.bytes : $0 }
+      var victims: [@Sendable () -> Void] = []
+      while total > limit {
+        let full = state.streams.filter { $0.value.folder == folder && $0.value.bytes > 0 }
+        guard let oldest = full.min(by: { $0.value.number < $1.value.number }), oldest.key != id else {
+          return (false, victims)
+        }
+        total -= oldest.value.bytes
+        state.streams[oldest.key]?.bytes = 0
+        victims.append(oldest.value.evict)
+      }
+      state.streams[id]?.bytes += bytes
+      return (true, victims)
+    }
+    for evict in victims { evict() }
+    return isGranted
+  }
+
+  /// What was reserved was not written after all.
+  func giveBack(_ bytes: Int, of id: String) {
+    state.withLockedValue { state in
+      guard let had = state.streams[id]?.bytes else { return }
+      state.streams[id]?.bytes = max(0, had - bytes)
+    }
+  }
+
+  /// The fork has nothing in its spool any more. `isOver`: it will not have again.
+  func release(_ id: String, isOver: Bool) {
+    state.withLockedValue { state in
+      state.streams[id]?.bytes = 0
+      if isOver { state.streams[id] = nil }
+    }
+  }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkMedia
+import AudioForkResampling
+import Testing
+
+@Suite("The bytes of a checkpoint")
+struct CheckpointCodingTests {
+  /// A checkpoint of a call of both directions in which one of them is converted.
+  private static let bytes: [UInt8] = {
+    var call = RenderedCall<SpeexConverter>(.both)
+    for index in 0..<5 {
+      let samples = [Int16](repeating: Int16(index), count: 320)
+      call.capture(.in, samples, rate: 16_000)
+      call.capture(.out, samples, rate: 16_000)
+    }
+    return call.renderer.checkpoint.encode()
+  }()
+
+  private static func error(_ bytes: [UInt8]) -> CheckpointError? {
+    do throws(CheckpointError) {
+      _ = try Checkpoint(decoding: bytes)
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  @Test(
+    "A damaged byte is found in its field",
+    arguments: [
+      (0, 0, CheckpointError.Field.magic), (4, 99, .version), (5, 0, .directions), (5, 4, .directions), (6, 4, .layout),
+      (7, 100, .gainIn), (8, 100, .gainOut), (12, 1, .wireRate), (20, 0x80, .sequence), (28, 0xFF, .block),
+      (36, 0xFF, .newestArrival), (44, 0x7F, .resumedArrival), (52, 1, .position), (68, 0x7F, .rendered),
+      (76, 0x7F, .overrun), (84, 0x7F, .ahead), (100, 1, .firstSequence), (104, 0xFF, .renderedOfFirst),
+      (112, 0x7F, .lastArrival), (116, 0xFF, .historyRate), (132, 0xFF, .historyIndex), (134, 0xFF, .historyCount),
+    ])
+  func damaged(place: Int, value: UInt8, field: CheckpointError.Field) throws {
+    var bytes = Self.bytes
+    #expect(Self.error(bytes) == nil)
+    bytes[place] = value
+    #expect(Self.error(bytes) == CheckpointError(field, .isOutOfRange))
+  }
+
+  @Test("Bytes that end too early lack a field, and one more than there should be is found")
+  func length() {
+    for count in 0..<Self.bytes.count {
+      #expect(Self.error(Array(Self.bytes.prefix(count)))?.problem == .isMissing, "\(count) bytes")
+    }
+    #expect(Self.error(Self.bytes + [0]) == CheckpointError(.end, .isOutOfRange))
+  }
+}

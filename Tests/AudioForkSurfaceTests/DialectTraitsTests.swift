@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkSurface
+import Testing
+
+private func bytes(_ text: String) -> Bytes { Bytes(text.utf8) }
+private func string(_ bytes: Bytes) -> String { String(decoding: bytes, as: UTF8.self) }
+
+@Suite("Traits of dialects")
+struct DialectTraitsTests {
+  @Test("Each dialect has one entry, and its name is taken in option w and in a profile")
+  func names() throws {
+    #expect(DialectTraits.all.map(\.dialect) == DialectName.allCases)
+    #expect(DialectTraits.all.first?.dialect == ForkOptions().dialect, "the default comes first")
+    for traits in DialectTraits.all {
+      #expect(try ForkOptions.parse(bytes("w(\(traits.name))")).dialect == traits.dialect)
+      var options = ForkOptions()
+      try options.apply(#require(ProfileKey.named(bytes("dialect"))), bytes("\(traits.name)".uppercased()))
+      #expect(options.dialect == traits.dialect && options.dialectTraits.dialect == traits.dialect)
+      #expect(!traits.formats.isEmpty)
+    }
+    #expect(DialectTraits.named(bytes("twilio")) == nil)
+  }
+
+  @Test("Help and messages name every dialect")
+  func texts() throws {
+    let option = try #require(OptionDefinition.all.first { $0.letter == UInt8(ascii: "w") })
+    #expect(string(option.form) == "w(raw|audiofork)")
+    #expect(string(option.help).hasPrefix("Dialect: what is said on the wire. raw: binary messages of audio"))
+    #expect(string(option.help).hasSuffix(". Default: raw."))
+    let key = try #require(ProfileKey.named(bytes("dialect")))
+    #expect(string(key.form) == "raw or audiofork")
+    #expect(string(key.help) == "What is said on the wire, as option w. Default: raw.")
+    for traits in DialectTraits.all { #expect(string(option.help).contains(" \(traits.name): \(traits.help).")) }
+  }
+
+  @Test("Digits are told by a dialect that can, unless a profile says no")
+  func digits() throws {
+    #expect(try !ForkOptions.parse(bytes("w(raw)")).tellsDigits)
+    var options = try ForkOptions.parse(bytes("w(audiofork)"))
+    #expect(options.tellsDigits)
+    options.sendsDigits = false
+    #expect(!options.tellsDigits)
+  }
+
+  @Test("A dialect refuses what only others take, and formats that its servers don't understand")
+  func rules() throws {
+    let raw = try #require(DialectTraits.named(bytes("raw")))
+    let framed = try #require(DialectTraits.named(bytes("audiofork")))
+    #expect(raw.takes(.subprotocol) && !raw.takes(.acknowledge) && raw.takes(.buffer))
+    #expect(!framed.takes(.subprotocol) && framed.takes(.acknowledge) && framed.takes(.buffer))
+    var telephony = raw
+    telephony.formats = WireFormat.all.filter { $0.encoding == .muLaw }
+    for (format, isRefused) in [("ulaw", false), ("slin", true), ("alaw", true)] {
+      let options = try ForkOptions.parse(bytes("f(\(format))"))
+      #expect(OptionRule.format.isBroken(by: options, telephony) == isRefused, "\(format)")
+      #expect(!OptionRule.format.isBroken(by: options, raw) && !OptionRule.format.isBroken(by: options, framed))
+      #expect(string(OptionRule.format.reason(options, telephony)) == "dialect raw does not take format \(format)")
+    }
+  }
+}
