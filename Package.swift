@@ -21,8 +21,10 @@ let measures = Context.environment["AUDIOFORK_BENCHMARKS"] != nil
 let strict: [SwiftSetting] = isCI ? [.treatAllWarnings(as: .error)] : []
 let counted: [SwiftSetting] = fuzzer != nil ? [.unsafeFlags(["-sanitize=fuzzer"])] : []
 let common: [SwiftSetting] =
-  [.enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
-   .enableUpcomingFeature("MemberImportVisibility")] + strict + counted
+  [
+    .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+  ] + strict + counted
 /// For the engine's hot path in release builds: without the runtime's checks for overlapping access to a property. Each
 /// costs a look-up, for each property of thousands of forks, 50 times a second. Debug and sanitized builds check.
 let noExclusivityChecks: [SwiftSetting] =
@@ -69,7 +71,8 @@ let targetsOfProgram: [Target] = [
   .testTarget(
     name: "AudioForkTLSTests",
     dependencies: [
-      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkLink", "AudioForkTLS", "AudioForkWebSocket", "AudioForkMedia",
+      "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkLink", "AudioForkTLS", "AudioForkWebSocket",
+      "AudioForkMedia",
       "AudioForkTestKit", "AudioForkWireTestKit", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioSSL,
     ], swiftSettings: common),
   // What is done for each block, one step after the other, and a malloc that counts: in front of glibc's in the tests'
@@ -78,7 +81,8 @@ let targetsOfProgram: [Target] = [
   .target(
     name: "AudioForkSteps",
     dependencies: [
-      "AudioForkMedia", "AudioForkDialects", "AudioForkLink", "AudioForkSurface", "AudioForkResampling", "AudioForkRing",
+      "AudioForkMedia", "AudioForkDialects", "AudioForkLink", "AudioForkSurface", "AudioForkResampling",
+      "AudioForkRing",
       "AudioForkTap", "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
     ],
     path: "Benchmarks/Steps", swiftSettings: common),
@@ -96,8 +100,10 @@ let fuzzers: [Target] =
       .executableTarget(
         name: "audiofork-fuzz",
         dependencies: [
-          "CLibFuzzer", "AudioForkMedia", "AudioForkDialects", "AudioForkEngine", "AudioForkLink", "AudioForkSurface", "AudioForkReceiver",
-          "AudioForkResampling", "AudioForkRing", "AudioForkTap", "AudioForkWebSocket", "CAudioForkABI", nioCore, nioEmbedded,
+          "CLibFuzzer", "AudioForkMedia", "AudioForkDialects", "AudioForkEngine", "AudioForkLink", "AudioForkSurface",
+          "AudioForkReceiver",
+          "AudioForkResampling", "AudioForkRing", "AudioForkTap", "AudioForkWebSocket", "CAudioForkABI", nioCore,
+          nioEmbedded,
           nioHTTP1, nioWebSocket,
         ],
         path: "Fuzz/Targets", swiftSettings: common,
@@ -110,8 +116,10 @@ let benchmarks: [Target] =
   measures
   ? [
     .executableTarget(
-      name: "audiofork-benchmarks", dependencies: ["AudioForkSteps", .product(name: "Benchmark", package: "benchmark")],
-      path: "Benchmarks/Micro", swiftSettings: common, plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
+      name: "audiofork-benchmarks",
+      dependencies: ["AudioForkSteps", .product(name: "Benchmark", package: "benchmark")],
+      path: "Benchmarks/Micro", swiftSettings: common, plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]
+    )
   ] : []
 
 let package = Package(
@@ -157,7 +165,8 @@ let package = Package(
     .target(
       name: "AudioForkEngine",
       dependencies: [
-        "AudioForkMedia", "AudioForkLink", "AudioForkSurface", "AudioForkRing", "AudioForkResampling", "AudioForkDialects",
+        "AudioForkMedia", "AudioForkLink", "AudioForkSurface", "AudioForkRing", "AudioForkResampling",
+        "AudioForkDialects",
         "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix, signals,
       ], swiftSettings: common + noExclusivityChecks),
     .target(
@@ -182,14 +191,16 @@ let package = Package(
     .testTarget(
       name: "AudioForkCaptureTests",
       dependencies: [
-        "AudioForkCapture", "AudioForkLink", "AudioForkSurface", "CAsterisk", "AudioForkTap", "AudioForkRing", "AudioForkMedia",
+        "AudioForkCapture", "AudioForkLink", "AudioForkSurface", "CAsterisk", "AudioForkTap", "AudioForkRing",
+        "AudioForkMedia",
         "AudioForkTestKit",
       ],
       swiftSettings: common),
 
     // Tests and their tools. Never part of a product.
     .target(
-      name: "AudioForkTestKit", dependencies: ["AudioForkMedia"], path: "Testing/AudioForkTestKit", swiftSettings: common),
+      name: "AudioForkTestKit", dependencies: ["AudioForkMedia"], path: "Testing/AudioForkTestKit",
+      swiftSettings: common),
     // A TCP proxy that delays, cuts and stalls connections, as networks and servers do.
     .target(
       name: "AudioForkFaultKit", dependencies: [nioCore, nioPosix], path: "Testing/AudioForkFaultKit",
@@ -259,7 +270,8 @@ let package = Package(
     .testTarget(
       name: "AudioForkWebSocketTests",
       dependencies: [
-        "AudioForkWebSocket", "AudioForkMedia", "AudioForkTestKit", "AudioForkWireTestKit", nioCore, nioEmbedded, nioPosix,
+        "AudioForkWebSocket", "AudioForkMedia", "AudioForkTestKit", "AudioForkWireTestKit", nioCore, nioEmbedded,
+        nioPosix,
         nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
     .testTarget(
@@ -270,7 +282,8 @@ let package = Package(
       dependencies: [
         "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap",
         "AudioForkMedia", "AudioForkSurface", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit",
-        "AudioForkWireTestKit", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
+        "AudioForkWireTestKit", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix,
+        nioHTTP1, nioWebSocket,
       ],
       // This one starts a program.
       exclude: withoutTLS ? ["EngineProcessRealTimeTests.swift"] : [], swiftSettings: common),
@@ -283,7 +296,8 @@ let package = Package(
       // These start a program.
       exclude: withoutTLS
         ? [
-          "ForkRecordingRealTimeTests.swift", "ReportCommandRealTimeTests.swift", "ServeCommandRealTimeTests.swift", "ServeSecurelyRealTimeTests.swift",
+          "ForkRecordingRealTimeTests.swift", "ReportCommandRealTimeTests.swift", "ServeCommandRealTimeTests.swift",
+          "ServeSecurelyRealTimeTests.swift",
           "ServeStrangersRealTimeTests.swift",
           "Support/ServeProcess.swift",
         ] : [],

@@ -44,8 +44,8 @@ __asm__(".symver dlclose,dlclose@GLIBC_2.2.5");
 #endif
 
 /*
- * The log names the module; a line of this file would tell nobody anything. ast_verb() and ast_debug() name the file, which
- * is why they are spelled out below: one grep for app_audiofork finds every line.
+ * The log names the module; a line of this file would tell nobody anything. ast_verb() and ast_debug() name the file,
+ * which is why they are spelled out below: one grep for app_audiofork finds every line.
  */
 #define LOG_SOURCE AST_MODULE, 0, "AudioFork"
 

@@ -5,8 +5,8 @@ internal import AudioForkTestKit
 internal import CAudioForkABI
 internal import Foundation
 
-/// What a call costs a real Asterisk 22 with nothing beside it, recorded by MixMonitor, sent by AudioSocket, and forked: on
-/// the same machine, in turns.
+/// What a call costs a real Asterisk 22 with nothing beside it, recorded by MixMonitor, sent by AudioSocket, and
+/// forked: on the same machine, in turns.
 ///
 /// Somebody speaks on both sides of each call.
 package struct AsteriskBench: Sendable {
@@ -27,8 +27,8 @@ package struct AsteriskBench: Sendable {
     case forkBoth = "AudioFork D(both)"
     case forkStereo = "AudioFork D(stereo)"
     case forkSecure = "AudioFork D(both), wss"
-    /// The calls are captured and nothing is sent, so that no sender and no receiver takes turns and caches from Asterisk; what
-    /// the engine costs then are its attempts to connect.
+    /// The calls are captured and nothing is sent, so that no sender and no receiver takes turns and caches from
+    /// Asterisk; what the engine costs then are its attempts to connect.
     case forkAlone = "AudioFork D(both), nobody listens"
 
     fileprivate var exten: String { "\(self)" }
@@ -41,8 +41,8 @@ package struct AsteriskBench: Sendable {
     package var asterisk = ProcessCost()
     package var engine = ProcessCost()
     package var seconds = 0.0
-    /// Percent of the audio that was due and arrived within 100 ms of its time (of MixMonitor: is in its files); nil where
-    /// nothing is sent.
+    /// Percent of the audio that was due and arrived within 100 ms of its time (of MixMonitor: is in its files); nil
+    /// where nothing is sent.
     package var arrived: Double?
     /// How late messages were against the earliest of their connection, milliseconds; nil where nothing is sent.
     package var latenessP99: Double?
@@ -52,7 +52,9 @@ package struct AsteriskBench: Sendable {
     /// What lies between two measurements of the same, as one of `seconds`.
     package func mean(with other: Sample) -> Sample {
       var mean = self
-      func between(_ value: (Sample) -> Double) -> Double { (value(self) / seconds + value(other) / other.seconds) / 2 * seconds }
+      func between(_ value: (Sample) -> Double) -> Double {
+        (value(self) / seconds + value(other) / other.seconds) / 2 * seconds
+      }
       mean.asterisk.processorNanoseconds = UInt64(between { Double($0.asterisk.processorNanoseconds) })
       mean.asterisk.contextSwitches = UInt64(between { Double($0.asterisk.contextSwitches) })
       mean.asterisk.residentKilobytes = (asterisk.residentKilobytes + other.asterisk.residentKilobytes) / 2
@@ -99,7 +101,9 @@ package struct AsteriskBench: Sendable {
       let squares = found.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
       return (mean, (squares / (count - 1) / count).squareRoot())
     }
-    package var enginePercent: Double { median { Double($0.engine.processorNanoseconds) / 1e7 / $0.seconds } / Double(calls) }
+    package var enginePercent: Double {
+      median { Double($0.engine.processorNanoseconds) / 1e7 / $0.seconds } / Double(calls)
+    }
     package var togetherPercent: Double { asteriskPercent + enginePercent }
     package var switches: Double {
       marginal { Double($0.asterisk.contextSwitches) / $0.seconds }
@@ -107,7 +111,8 @@ package struct AsteriskBench: Sendable {
     }
     /// kB for each call, in both processes.
     package var memory: Double {
-      marginal { Double($0.asterisk.residentKilobytes) } + median { Double($0.engine.residentKilobytes) } / Double(calls)
+      marginal { Double($0.asterisk.residentKilobytes) } + median { Double($0.engine.residentKilobytes) }
+        / Double(calls)
     }
     package var threads: Double { marginal { Double($0.asterisk.threads) } }
     package var lateness: Double? {
@@ -128,31 +133,32 @@ package struct AsteriskBench: Sendable {
     self.say = say
   }
 
-  /// Before they speak, all wait for a time that chance decides within a frame. Where both sides of a call speak at the same
-  /// moment, Asterisk has less to do, because a thread that is awake takes the other side's frame along: an application that
-  /// takes a few milliseconds before one side speaks would seem to cost that, and did.
+  /// Before they speak, all wait for a time that chance decides within a frame. Where both sides of a call speak at the
+  /// same moment, Asterisk has less to do, because a thread that is awake takes the other side's frame along: an
+  /// application that takes a few milliseconds before one side speaks would seem to cost that, and did.
   private static func dialplan(_ sink: Int, _ secure: Int) -> String {
     func fork(_ row: Row, _ target: String, _ options: String) -> String {
       "exten => \(row.exten),1,Answer()\n same => n,AudioFork(\(target),\(options))\n same => n,Goto(talk,1)\n"
     }
     let plain = "ws://127.0.0.1:\(sink)/b"
-    return "[phones]\ninclude => test\n[test]\n" + fork(.forkIn, plain, "D(in)R(1)") + fork(.forkBoth, plain, "D(both)R(1)")
+    return "[phones]\ninclude => test\n[test]\n" + fork(.forkIn, plain, "D(in)R(1)")
+      + fork(.forkBoth, plain, "D(both)R(1)")
       + fork(.forkStereo, plain, "D(stereo)R(1)")
       + fork(.forkSecure, "wss://127.0.0.1:\(secure)/b", "D(both)T(insecure)R(1)")
       + fork(.forkAlone, "alone", "D(both)r(100000)R(60)") + """
-      exten => nothing,1,Answer()
-       same => n,Goto(talk,1)
-      exten => mixMonitor,1,Answer()
-       same => n,MixMonitor(${FILES}/${UNIQUEID}.sln)
-       same => n,Goto(talk,1)
-      exten => audioSocket,1,Answer()
-       same => n,AudioSocket(${UUID()},127.0.0.1:\(sink))
-       same => n,Hangup()
-      exten => talk,1,Wait(0.1${RAND(10,29)})
-       same => n(on),Playback(${SOUND})
-       same => n,Goto(on)
+        exten => nothing,1,Answer()
+         same => n,Goto(talk,1)
+        exten => mixMonitor,1,Answer()
+         same => n,MixMonitor(${FILES}/${UNIQUEID}.sln)
+         same => n,Goto(talk,1)
+        exten => audioSocket,1,Answer()
+         same => n,AudioSocket(${UUID()},127.0.0.1:\(sink))
+         same => n,Hangup()
+        exten => talk,1,Wait(0.1${RAND(10,29)})
+         same => n(on),Playback(${SOUND})
+         same => n,Goto(on)
 
-      """
+        """
   }
 
   /// Where nobody listens (tcpmux: no machine has it), with a buffer that does not lap before a measurement ends.
@@ -187,7 +193,8 @@ package struct AsteriskBench: Sendable {
       for count in calls {
         var found = rows.map { Result(row: $0.rawValue, kind: kind.rawValue, calls: count) }
         for turn in 1...max(turns, 1) {
-          // Before and behind each row: a call alone costs more than most of what is done with it, and the machine drifts.
+          // Before and behind each row: a call alone costs more than most of what is done with it, and the machine
+          // drifts.
           var before = try await measure(.nothing, count, scene, seconds: seconds)
           for (index, row) in rows.enumerated() {
             let sample = try await measure(row, count, scene, seconds: seconds)
@@ -241,7 +248,11 @@ package struct AsteriskBench: Sendable {
     let channels = load == nil ? 2 * count : count
     guard try await holds(within: 60, { try await sandbox.channels().count >= channels }) else {
       throw BenchError(
-        "\(row.rawValue): \(try await sandbox.channels().count) channels for \(count) calls; \(load?.lines.suffix(8) ?? [])")
+        """
+        \(row.rawValue): \(try await sandbox.channels().count) channels for \(count) calls; \
+        \(load?.lines.suffix(8) ?? [])
+        """
+      )
     }
     let receiver = row == .forkSecure ? scene.secure : scene.sink
     if row.isSent, await !receiver.has(count, within: 30) {
@@ -272,7 +283,9 @@ package struct AsteriskBench: Sendable {
     // Files are written in blocks of seconds: how long they should be shows at the end.
     let whole = (ContinuousClock.now - up) / .seconds(1) * 50 * Double(count)
     try await sandbox.cli("channel request hangup all")
-    guard try await holds(within: 30, { try await sandbox.channels().isEmpty }) else { throw BenchError("channels are left") }
+    guard try await holds(within: 30, { try await sandbox.channels().isEmpty }) else {
+      throw BenchError("channels are left")
+    }
     guard try await holds(within: 60, { try await sandbox.forks().isEmpty }) else { throw BenchError("forks are left") }
     await load?.end()
     sample.arrived =
@@ -307,8 +320,10 @@ package struct AsteriskBench: Sendable {
   /// What a run is shown as.
   package static func table(_ results: [Result]) -> String {
     var lines = [
-      "| calls | row | number | Asterisk, % of a core a call | engine, % | together, % | switches/s a call | memory, kB a call "
-        + "| threads a call | late p99, ms | arrived % |",
+      """
+      | calls | row | number | Asterisk, % of a core a call | engine, % | together, % | switches/s a call | memory, kB \
+      a call | threads a call | late p99, ms | arrived % |
+      """,
       "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results {

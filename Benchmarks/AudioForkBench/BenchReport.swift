@@ -18,7 +18,8 @@ package struct BenchReport<Row: Codable & Sendable>: Codable, Sendable {
   package func write(to file: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-    encoder.nonConformingFloatEncodingStrategy = .convertToString(positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     try FileManager.default.createDirectory(
       atPath: URL(fileURLWithPath: file).deletingLastPathComponent().path, withIntermediateDirectories: true)
     try (encoder.encode(self) + Data("\n".utf8)).write(to: URL(fileURLWithPath: file))
@@ -36,7 +37,8 @@ package struct Machine: Codable, Sendable {
     let model = lines.first { $0.hasPrefix("model name") }?.split(separator: ":").last
     processor = model.map { $0.trimmingCharacters(in: .whitespaces) } ?? "unknown"
     cores = ProcessInfo.processInfo.activeProcessorCount
-    kernel = (try? String(contentsOfFile: "/proc/sys/kernel/osrelease", encoding: .utf8))?
+    kernel =
+      (try? String(contentsOfFile: "/proc/sys/kernel/osrelease", encoding: .utf8))?
       .trimmingCharacters(in: .whitespacesAndNewlines) ?? "unknown"
   }
 }

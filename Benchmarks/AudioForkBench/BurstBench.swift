@@ -17,8 +17,8 @@ package struct BurstBench: Sendable {
   package struct Sample: Codable, Sendable {
     /// From the first start to the last connection, seconds.
     package var connectedAfter = 0.0
-    /// Of the streams that run: from the capture of a block's last frame to the sink, milliseconds; in the seconds before
-    /// the burst, and in as many from its beginning on.
+    /// Of the streams that run: from the capture of a block's last frame to the sink, milliseconds; in the seconds
+    /// before the burst, and in as many from its beginning on.
     package var p50Before = 0.0
     package var p99Before = 0.0
     package var p50 = 0.0
@@ -51,9 +51,11 @@ package struct BurstBench: Sendable {
         let sample = try await measure(row, running, starts)
         result.samples.append(sample)
         say(
-          "turn \(turn), \(row.name): \(starts) connected after \(sample.connectedAfter.rounded(2)) s; of \(running) others "
-            + "p99 \(sample.p99) ms (\(sample.p99Before) before), \(sample.onTime.rounded(2)) % on time, "
-            + "generator \(sample.generatorLate.rounded(1)) ms late at worst")
+          """
+          turn \(turn), \(row.name): \(starts) connected after \(sample.connectedAfter.rounded(2)) s; of \(running) \
+          others p99 \(sample.p99) ms (\(sample.p99Before) before), \(sample.onTime.rounded(2)) % on time, generator \
+          \(sample.generatorLate.rounded(1)) ms late at worst
+          """)
       }
       results.append(result)
     }
@@ -62,8 +64,10 @@ package struct BurstBench: Sendable {
 
   package static func table(_ results: [Result]) -> String {
     var lines = [
-      "| starts in 1 s | transport | connected after, s | running forks | their p50 ms, before | p99 ms, before | longest ms "
-        + "| on time % |",
+      """
+      | starts in 1 s | transport | connected after, s | running forks | their p50 ms, before | p99 ms, before | \
+      longest ms | on time % |
+      """,
       "|---|---|---|---|---|---|---|---|",
     ]
     for result in results {
@@ -86,7 +90,8 @@ package struct BurstBench: Sendable {
     let folder = try ScratchFolder()
     let settings = ["reconnect_max_wait=1"]
     let calls = try SyntheticCalls(
-      running, in: folder.path, url: "ws://127.0.0.1:\(sink.port)", options: "D(both)", settings: settings, delay: 300_000_000)
+      running, in: folder.path, url: "ws://127.0.0.1:\(sink.port)", options: "D(both)", settings: settings,
+      delay: 300_000_000)
     calls.start()
     defer { calls.stop() }
     let engine = try LinkedEngine(in: folder)
@@ -121,7 +126,9 @@ package struct BurstBench: Sendable {
     let took = Double(af_now_ns() - began) / 1e9
     let report = try await sink.report()
     sample.connectedAfter = Double(end - began) / 1e9
-    (sample.p50, sample.p99, sample.longest) = (Double(report.p50) / 1000, Double(report.p99) / 1000, Double(report.longest) / 1000)
+    (sample.p50, sample.p99, sample.longest) = (
+      Double(report.p50) / 1000, Double(report.p99) / 1000, Double(report.longest) / 1000
+    )
     sample.onTime = report.onTime(seconds: took, streams: running)
     sample.generatorLate = calls.latestMilliseconds
     await engine.end()

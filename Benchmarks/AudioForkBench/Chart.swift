@@ -45,7 +45,8 @@ package struct Chart: Sendable {
       let shareX = point.x / max(endX, 1e-9)
       let shareY = max(point.y, 0) / endY
       return (
-        (Self.left + shareX * (Self.right - Self.left)).rounded(1), (Self.bottom - shareY * (Self.bottom - Self.top)).rounded(1)
+        (Self.left + shareX * (Self.right - Self.left)).rounded(1),
+        (Self.bottom - shareY * (Self.bottom - Self.top)).rounded(1)
       )
     }
     var text = """
@@ -59,11 +60,13 @@ package struct Chart: Sendable {
       """
     for tick in stride(from: 0, through: endY * 1.0001, by: stepY) {
       let (_, y) = place((0, tick))
-      text += "<path d=\"M70 \(y)H690\" stroke=\"#dddddd\"/><text x=\"64\" y=\"\(y + 4)\" text-anchor=\"end\">\(shown(tick))</text>\n"
+      text +=
+        "<path d=\"M70 \(y)H690\" stroke=\"#dddddd\"/><text x=\"64\" y=\"\(y + 4)\" text-anchor=\"end\">\(shown(tick))</text>\n"
     }
     for tick in stride(from: 0, through: endX * 1.0001, by: stepX) {
       let (x, _) = place((tick, 0))
-      text += "<path d=\"M\(x) 360v5\" stroke=\"#333333\"/><text x=\"\(x)\" y=\"380\" text-anchor=\"middle\">\(shown(tick))</text>\n"
+      text +=
+        "<path d=\"M\(x) 360v5\" stroke=\"#333333\"/><text x=\"\(x)\" y=\"380\" text-anchor=\"middle\">\(shown(tick))</text>\n"
     }
     text += "<path d=\"M70 40V360H690\" fill=\"none\" stroke=\"#333333\"/>\n"
     for (index, line) in lines.enumerated() {
@@ -73,7 +76,8 @@ package struct Chart: Sendable {
       text += "<polyline points=\"\(path)\" fill=\"none\" stroke=\"\(color)\" stroke-width=\"2\"/>\n"
       for place in places { text += "<circle cx=\"\(place.x)\" cy=\"\(place.y)\" r=\"3\" fill=\"\(color)\"/>\n" }
       let y = 424 + 18 * index
-      text += "<rect x=\"70\" y=\"\(y - 9)\" width=\"14\" height=\"4\" fill=\"\(color)\"/><text x=\"92\" y=\"\(y)\">\(escaped(line.name))</text>\n"
+      text +=
+        "<rect x=\"70\" y=\"\(y - 9)\" width=\"14\" height=\"4\" fill=\"\(color)\"/><text x=\"92\" y=\"\(y)\">\(escaped(line.name))</text>\n"
     }
     return text + "</svg>\n"
   }

@@ -4,8 +4,8 @@ internal import AudioForkTestKit
 internal import CAudioForkABI
 internal import Foundation
 
-/// The engine alone on synthetic calls, beside the least that a sender can do (Benchmarks/wire/floor.c): the same bytes, to
-/// the same sink, in turns.
+/// The engine alone on synthetic calls, beside the least that a sender can do (Benchmarks/wire/floor.c): the same
+/// bytes, to the same sink, in turns.
 package struct EngineBench: Sendable {
   /// What is sent, and how.
   package struct Row: Sendable {
@@ -13,8 +13,8 @@ package struct EngineBench: Sendable {
     package let forks: Int
     let options: String
     var isSecure = false
-    /// Whether the sink's figures say how long messages took: not where the format changes the samples, with the stamp that the
-    /// calls put in, and not where the sink lets them wait.
+    /// Whether the sink's figures say how long messages took: not where the format changes the samples, with the stamp
+    /// that the calls put in, and not where the sink lets them wait.
     var showsLatency = true
     /// Milliseconds from one look of the sink at its connections to the next; nil: it looks whenever something comes.
     var sinkEvery: Int?
@@ -23,7 +23,9 @@ package struct EngineBench: Sendable {
     /// A sink that takes several messages at a time leaves the machine to more forks. What was written in time is still
     /// within the 100 ms that count.
     package static func growth(_ forks: Int) -> Row {
-      Row(name: "slin, both (the sink looks every 50 ms)", forks: forks, options: "D(both)", showsLatency: false, sinkEvery: 50)
+      Row(
+        name: "slin, both (the sink looks every 50 ms)", forks: forks, options: "D(both)", showsLatency: false,
+        sinkEvery: 50)
     }
     /// What the field uses beside plain 8 kHz.
     package static func others(_ forks: Int) -> [Row] {
@@ -90,9 +92,11 @@ package struct EngineBench: Sendable {
         let floor = row.forks > 0 ? try await measureFloor(row) : nil
         if let floor { results[index].floor.append(floor) }
         say(
-          "turn \(turn), \(row.name), \(row.forks) forks: engine \(engine.microsecondsPerMessage.rounded(2)) us, floor "
-            + "\((floor?.microsecondsPerMessage ?? 0).rounded(2)) us a message; p50 \(engine.p50) ms, p99 \(engine.p99) ms, "
-            + "on time \(engine.onTime.rounded(2)) %, generator \(engine.generatorLate.rounded(1)) ms late at worst")
+          """
+          turn \(turn), \(row.name), \(row.forks) forks: engine \(engine.microsecondsPerMessage.rounded(2)) us, floor \
+          \((floor?.microsecondsPerMessage ?? 0).rounded(2)) us a message; p50 \(engine.p50) ms, p99 \(engine.p99) ms, \
+          on time \(engine.onTime.rounded(2)) %, generator \(engine.generatorLate.rounded(1)) ms late at worst
+          """)
       }
     }
     return results
@@ -118,8 +122,10 @@ package struct EngineBench: Sendable {
   /// What a run is shown as. A row counts where at least 99.9 % of the audio was on time.
   package static func table(_ results: [Result]) -> String {
     var lines = [
-      "| row | forks | engine, us a message | floor, us | ratio | % of a core a fork | p50 ms | p99 ms | p99.9 ms | on time % "
-        + "| switches/s | memory MB | threads |",
+      """
+      | row | forks | engine, us a message | floor, us | ratio | % of a core a fork | p50 ms | p99 ms | p99.9 ms | on \
+      time % | switches/s | memory MB | threads |
+      """,
       "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results {
@@ -130,7 +136,8 @@ package struct EngineBench: Sendable {
       let cells = [
         result.name, "\(result.forks)", shown(middle { $0.microsecondsPerMessage }),
         shown(middle({ $0.microsecondsPerMessage }, of: result.floor)), result.ratio.map { shown($0) } ?? "-",
-        shown(middle { $0.percentPerFork }, 4), shown(middle { $0.p50 }), shown(middle { $0.p99 }), shown(middle { $0.p999 }),
+        shown(middle { $0.percentPerFork }, 4), shown(middle { $0.p50 }), shown(middle { $0.p99 }),
+        shown(middle { $0.p999 }),
         shown(middle { $0.onTime }), shown(middle { $0.switchesPerSecond }, 0),
         shown(middle { Double($0.residentKilobytes) / 1024 }, 1), "\(result.engine.map(\.threads).max() ?? 0)",
       ]

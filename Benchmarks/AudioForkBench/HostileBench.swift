@@ -200,7 +200,8 @@ package struct HostileBench: Sendable {
       [SyntheticCalls.Fork(url: "ws://127.0.0.1:\(sink.port)/", options: "D(both)")], in: folder.path, name: "honest",
       settings: ["reconnect_max_wait=1"], delay: 300_000_000, bufferSeconds: Self.bufferSeconds)
     let hostile = try SyntheticCalls(
-      servers.forks, in: folder.path, name: "hostile", settings: ["reconnect_max_wait=1", "reconnect_attempts=1000000"],
+      servers.forks, in: folder.path, name: "hostile",
+      settings: ["reconnect_max_wait=1", "reconnect_attempts=1000000"],
       delay: 2_500_000_000, bufferSeconds: Self.bufferSeconds)
     honest.start()
     defer { honest.stop() }

@@ -19,7 +19,8 @@ final class LinkedEngine {
     descriptor = ends[0]
     defer { close(ends[1]) }
     do {
-      process = try ChildProcess(Checkout.engine, ["engine", "--link", "3", "--directory", folder.path], descriptors: [3: ends[1]])
+      process = try ChildProcess(
+        Checkout.engine, ["engine", "--link", "3", "--directory", folder.path], descriptors: [3: ends[1]])
     } catch {
       close(ends[0])
       throw error

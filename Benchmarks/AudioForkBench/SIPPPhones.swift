@@ -22,7 +22,9 @@ struct SIPPPhones {
       """
     try endpoint.write(to: sandbox.folder.appending(path: "etc/pjsip-test.conf"), atomically: true, encoding: .utf8)
     try await sandbox.cli("module reload res_pjsip.so")
-    guard let port = sandbox.facts["sip_port"].flatMap({ Int($0) }) else { throw BenchError("the sandbox has no SIP port") }
+    guard let port = sandbox.facts["sip_port"].flatMap({ Int($0) }) else {
+      throw BenchError("the sandbox has no SIP port")
+    }
     self.port = port
     let file = sandbox.folder.appending(path: "said.ulaw")
     try Data(codes).write(to: file)
@@ -38,7 +40,8 @@ struct SIPPPhones {
     try ChildProcess(
       "/usr/bin/sipp",
       [
-        "127.0.0.1:\(port)", "-sf", scenario, "-s", exten, "-m", "\(count)", "-l", "\(count)", "-r", "50", "-i", "127.0.0.1",
+        "127.0.0.1:\(port)", "-sf", scenario, "-s", exten, "-m", "\(count)", "-l", "\(count)", "-r", "50", "-i",
+        "127.0.0.1",
         "-mi", "127.0.0.1", "-p", "\(try freeUDPPort())", "-nostdin", "-timeout", "300",
       ])
   }

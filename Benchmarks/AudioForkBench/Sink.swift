@@ -13,7 +13,8 @@ package final class Sink {
     var p999 = 0
     var longest = 0
     var late = 0
-    /// Microseconds between two messages of a connection: the median, of 99.9 %, and the longest one, which may not have ended.
+    /// Microseconds between two messages of a connection: the median, of 99.9 %, and the longest one, which may not
+    /// have ended.
     var gap50 = 0
     var gap999 = 0
     var longestGap = 0
@@ -29,8 +30,8 @@ package final class Sink {
       self.late = late
     }
 
-    /// Percent of the messages that were due on so many streams in so many seconds and arrived within 100 ms of their time.
-    /// One of each stream may fall to the other side of either end of that time, and is not missing for that.
+    /// Percent of the messages that were due on so many streams in so many seconds and arrived within 100 ms of their
+    /// time. One of each stream may fall to the other side of either end of that time, and is not missing for that.
     package func onTime(seconds: Double, streams: Int) -> Double {
       let due = max((seconds * 50 - 1) * Double(streams), 1)
       let missing = max(due - Double(messages), 0)

@@ -9,8 +9,8 @@ internal import Synchronization
 /// both directions. Each frame that the party says carries the time at which it was written and its number
 /// (Benchmarks/wire/wire.h); the other direction is silent, so that the sum of both still does.
 ///
-/// @unchecked Sendable: `taps` are made in `init`, written to by the one thread that `start` starts, and let go in `stop`
-/// after that thread has ended.
+/// @unchecked Sendable: `taps` are made in `init`, written to by the one thread that `start` starts, and let go in
+/// `stop` after that thread has ended.
 final class SyntheticCalls: @unchecked Sendable {
   static let frameNanoseconds: Int64 = 20_000_000
   private static let frameSamples = 160
@@ -33,10 +33,11 @@ final class SyntheticCalls: @unchecked Sendable {
     let options: String
   }
 
-  /// Makes `count` rings in `folder`, whose calls begin in `delay` nanoseconds. `settings`: lines of a profile. `name`: what
-  /// their identifiers begin with.
+  /// Makes `count` rings in `folder`, whose calls begin in `delay` nanoseconds. `settings`: lines of a profile. `name`:
+  /// what their identifiers begin with.
   convenience init(
-    _ count: Int, in folder: String, name: String = "bench", url: String, options: String, settings: [String], delay: Int64
+    _ count: Int, in folder: String, name: String = "bench", url: String, options: String, settings: [String],
+    delay: Int64
   ) throws {
     let forks = (0..<count).map { Fork(url: "\(url)/\($0)", options: options) }
     try self.init(forks, in: folder, name: name, settings: settings, delay: delay)
@@ -83,17 +84,23 @@ final class SyntheticCalls: @unchecked Sendable {
   func start() {
     var made = pthread_t()
     let box = Unmanaged.passRetained(self)
-    let failure = pthread_create(&made, nil, { box in
-      if let box { Unmanaged<SyntheticCalls>.fromOpaque(box).takeRetainedValue().speak() }
-      return nil
-    }, box.toOpaque())
+    let failure = pthread_create(
+      &made, nil,
+      { box in
+        if let box { Unmanaged<SyntheticCalls>.fromOpaque(box).takeRetainedValue().speak() }
+        return nil
+      }, box.toOpaque())
     if failure == 0 { thread.withLock { $0 = made } } else { box.release() }
   }
 
   /// Ends the thread.
   func stop() {
     isOver.store(true, ordering: .relaxed)
-    if let made = thread.withLock({ thread in defer { thread = nil }; return thread }) { pthread_join(made, nil) }
+    if let made = thread.withLock({ thread in
+      defer { thread = nil }; return thread
+    }) {
+      pthread_join(made, nil)
+    }
   }
 
   /// How late a frame was written at worst, milliseconds: what is more than a few makes the figures worth nothing.

@@ -12,8 +12,8 @@ extension Checkout {
 }
 
 extension ChildProcess {
-  /// Sends a signal and waits for the line that answers it, which is the `number`th that begins so: the value behind each
-  /// name in it, 0 for a name that is not there. Nil where none comes within 5 s.
+  /// Sends a signal and waits for the line that answers it, which is the `number`th that begins so: the value behind
+  /// each name in it, 0 for a name that is not there. Nil where none comes within 5 s.
   func answer(to signal: Int32, number: Int, beginning: String) async -> ((String) -> Int)? {
     self.signal(signal)
     let lines = await eventually(within: 5) {

@@ -11,8 +11,8 @@ import AudioForkWebSocket
 import CAudioForkABI
 import NIOCore
 
-/// One of the things that are done for each block of a fork's audio. None may allocate (Tests/AllocationTests); what each
-/// costs shows scripts/lab/bench-micro.
+/// One of the things that are done for each block of a fork's audio. None may allocate (Tests/AllocationTests); what
+/// each costs shows scripts/lab/bench-micro.
 package struct Step {
   /// Without spaces: the benchmark's files are named so.
   package let name: String
@@ -25,8 +25,11 @@ package func makeSteps() throws -> [Step] {
   for (name, directions, isStereo) in [
     ("mono", DirectionSet.in, false), ("mix", .both, false), ("stereo", .both, true),
   ] {
-    steps.append(renderingStep("render-\(name)", RenderConfiguration(
-      directions: directions, wireRateHertz: 8000, fill: true, isStereo: isStereo)))
+    steps.append(
+      renderingStep(
+        "render-\(name)",
+        RenderConfiguration(
+          directions: directions, wireRateHertz: 8000, fill: true, isStereo: isStereo)))
   }
   steps.append(
     renderingStep("render-mix-8-to-16-kHz", RenderConfiguration(directions: .both, wireRateHertz: 16_000, fill: true)))
@@ -122,7 +125,8 @@ private final class BenchRing {
     tap.initialize(to: af_tap())
     now = af_now_ns()
     let failure = createRing(
-      tap, path: Array(path.utf8CString), size: RingSize(seconds: 10, rate: 8000), facts: FieldWriter().bytes, directions: 3,
+      tap, path: Array(path.utf8CString), size: RingSize(seconds: 10, rate: 8000), facts: FieldWriter().bytes,
+      directions: 3,
       now: now, wall: af_wall_ns())
     guard failure == 0 else {
       tap.deallocate()
@@ -140,7 +144,8 @@ private final class BenchRing {
     samples.withUnsafeBytes { bytes in
       guard let base = bytes.baseAddress else { return }
       captureFrame(
-        tap, CapturedFrame(direction: 0, samples: base, count: UInt32(samples.count), rate: 8000), channel: nil, now: now)
+        tap, CapturedFrame(direction: 0, samples: base, count: UInt32(samples.count), rate: 8000), channel: nil,
+        now: now)
     }
   }
 }

@@ -3,8 +3,8 @@
  * Usage: bench-discard CONNECTIONS:PORT...
  *
  * The least that a receiver can do: opens so many WebSocket connections to each of these ports of 127.0.0.1, reads what
- * comes and drops it, in one thread, 64 KiB at a time, in a session of its own like the engine. A connection that ends is
- * opened again after 100 ms. Runs until it is killed.
+ * comes and drops it, in one thread, 64 KiB at a time, in a session of its own like the engine. A connection that ends
+ * is opened again after 100 ms. Runs until it is killed.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -2,8 +2,8 @@
 /*
  * Usage: bench-hostile texts|pings|json|bytes|handshakes
  *
- * A WebSocket server on a free port of 127.0.0.1 that does harm to its clients. It runs at nice 19, in a session of its own:
- * what harms them is what it sends, and not the processor time that it takes.
+ * A WebSocket server on a free port of 127.0.0.1 that does harm to its clients. It runs at nice 19, in a session of its
+ * own: what harms them is what it sends, and not the processor time that it takes.
  *
  *   texts       empty text messages, as fast as they are taken
  *   pings       empty pings, likewise

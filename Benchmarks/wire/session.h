@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A session of its own. Where the kernel groups processes by session (autogroup, sched(7)), nice values count inside of a
- * session only, and each session gets the same share: so the priority has to be the session's, and the engine has one too.
+ * A session of its own. Where the kernel groups processes by session (autogroup, sched(7)), nice values count inside of
+ * a session only, and each session gets the same share: so the priority has to be the session's, and the engine has one
+ * too.
  */
 #ifndef AUDIOFORK_BENCH_SESSION_H
 #define AUDIOFORK_BENCH_SESSION_H

@@ -3,19 +3,19 @@
  * Usage: bench-sink [--every MS] [CERTIFICATE KEY]
  *
  * A WebSocket server on a free port of 127.0.0.1 that takes what comes, answers pings and counts: messages of audio
- * (AudioSocket's too: which of the two a client speaks shows in its first byte), and how long after its capture (wire.h)
- * each was here; where the audio carries no stamp, by how much it was later than the message of its connection that came
- * earliest for its number, one being due each 20 ms. With a certificate it takes TLS. Prints "port N". SIGUSR1 begins to
- * count anew; SIGUSR2 prints one line:
+ * (AudioSocket's too: which of the two a client speaks shows in its first byte), and how long after its capture
+ * (wire.h) each was here; where the audio carries no stamp, by how much it was later than the message of its connection
+ * that came earliest for its number, one being due each 20 ms. With a certificate it takes TLS. Prints "port N".
+ * SIGUSR1 begins to count anew; SIGUSR2 prints one line:
  *
  *   connections N messages N bytes N p50 US p99 US p999 US max US late N gap50 US gap999 US gapmax US
  *     missing N repeated N unstamped N opened N
  *
  * late: messages that took longer than 100 ms. gap: the time between two messages of a connection, gapmax also of a gap
  * that has not ended yet. missing, repeated: messages whose numbers (wire.h) were left out, or came again. unstamped:
- * messages without a number. opened: all connections since the sink began. --every has it look at its connections once in so many
- * milliseconds, and not whenever something comes: several messages are then taken at once, which leaves more of the machine
- * to the sender, and each counts as arrived when it was looked at.
+ * messages without a number. opened: all connections since the sink began. --every has it look at its connections once
+ * in so many milliseconds, and not whenever something comes: several messages are then taken at once, which leaves more
+ * of the machine to the sender, and each counts as arrived when it was looked at.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -19,8 +19,8 @@ static inline const char *upgrade_header(const char *request, const char *end, c
 }
 
 /*
- * Returns the length of the answer, written to `answer`, which has `room` bytes; 0 if the request has no key. `end`: where
- * the empty line of the request begins. `takes_protocol`: whether the first sub-protocol offered is accepted.
+ * Returns the length of the answer, written to `answer`, which has `room` bytes; 0 if the request has no key. `end`:
+ * where the empty line of the request begins. `takes_protocol`: whether the first sub-protocol offered is accepted.
  */
 static inline int upgrade_answer(const char *request, const char *end, int takes_protocol, char *answer, size_t room)
 {

@@ -20,7 +20,9 @@ func fuzzCursor(_ bytes: [UInt8]) {
       input.damage(&file, records: 4096, recordBytes: 65_536)
       store(file, at: cursorPath)
       cursor = try CursorFile(path: cursorPath)
-      if let found = cursor.load() { demand(found == goodRecord || found == [1, 2, 3], "a wrong payload passes: \(found)") }
+      if let found = cursor.load() {
+        demand(found == goodRecord || found == [1, 2, 3], "a wrong payload passes: \(found)")
+      }
     } else {
       let steps = input.piece(Int(what >> 2))
       let payload = what & 3 == 0 ? merged(&input) : input.remainder()

@@ -34,14 +34,17 @@ func load(_ path: String) -> [UInt8] {
 let goodRing: [UInt8] = {
   let path = path("good.ring")
   var facts = FieldWriter()
-  for (key, value) in [(1, "af-1"), (2, "ws://example.org/"), (3, "D(both)"), (4, "PJSIP/a-1"), (9, "buffer=10")] as [(UInt16, String)] {
+  for (key, value) in [(1, "af-1"), (2, "ws://example.org/"), (3, "D(both)"), (4, "PJSIP/a-1"), (9, "buffer=10")]
+    as [(UInt16, String)]
+  {
     facts.append(key: key, Array(value.utf8))
   }
   facts.append(.rate, number: 8000)
   facts.append(.drain, number: 10)
   var tap = af_tap()
   let failure = createRing(
-    &tap, path: Array(path.utf8CString), size: RingSize(indexEntries: 64, areaBytes: 16_384), facts: facts.bytes, directions: 3,
+    &tap, path: Array(path.utf8CString), size: RingSize(indexEntries: 64, areaBytes: 16_384), facts: facts.bytes,
+    directions: 3,
     now: 1_000_000_000, wall: 1_700_000_000_000_000_000)
   demand(failure == 0, "the ring cannot be made: \(failure)")
   let samples = (0..<160).map { Int16($0 * 100) }

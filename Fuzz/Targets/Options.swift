@@ -40,16 +40,22 @@ private func options(_ text: [UInt8]) {
   }
   for warning in options.warnings { demand(!warning.contains { $0.isControl }, "the warning \(warning)") }
   demand((1...3600).contains(options.reconnectWaitSeconds), "\(options.reconnectWaitSeconds) seconds")
-  demand((-4...4).contains(options.gainIn) && (-4...4).contains(options.gainOut), "\(options.gainIn), \(options.gainOut)")
+  demand(
+    (-4...4).contains(options.gainIn) && (-4...4).contains(options.gainOut), "\(options.gainIn), \(options.gainOut)")
   demand(options.beepSeconds.map { (5...3600).contains($0) } ?? true, "\(String(describing: options.beepSeconds))")
-  // Given twice they say the same, unless the second text closes a ^{ of the first; and no secret stands in what is shown.
-  if !contains(text, Array("^{".utf8)), let once = try? ForkOptions.parse(text), let twice = try? ForkOptions.parse(text + [32] + text) {
+  // Given twice they say the same, unless the second text closes a ^{ of the first; and no secret stands in what is
+  // shown.
+  if !contains(text, Array("^{".utf8)), let once = try? ForkOptions.parse(text),
+    let twice = try? ForkOptions.parse(text + [32] + text)
+  {
     demand(once.headers == twice.headers && once.parameters == twice.parameters, "given twice")
-    demand(once.direction == twice.direction && once.format == twice.format && once.dialect == twice.dialect, "given twice")
+    demand(
+      once.direction == twice.direction && once.format == twice.format && once.dialect == twice.dialect, "given twice")
   }
   let shown = ForkOptions.shown(options: text)
   // A value that was given a second time, where no secret stands, is none.
-  for field in options.headers + options.parameters where field.value.count > 8 && occurrences(of: field.value, in: text) < 2 {
+  for field in options.headers + options.parameters
+  where field.value.count > 8 && occurrences(of: field.value, in: text) < 2 {
     demand(!contains(shown, field.value), "\(field) stands in \(shown)")
   }
   request(options)
@@ -87,7 +93,8 @@ private func url(_ text: [UInt8]) {
     demand(!url.shown.contains { $0.isControl } && !url.hostHeader.contains { $0.isControl }, "\(url)")
     // What is shown names the same server.
     if let shown = try? EndpointURL.parse(url.shown) {
-      demand(shown.host == url.host && shown.port == url.port && shown.isSecure == url.isSecure, "\(url), shown \(shown)")
+      demand(
+        shown.host == url.host && shown.port == url.port && shown.isSecure == url.isSecure, "\(url), shown \(shown)")
       demand(shown.userInformation.isEmpty, "\(url.shown) has a user")
     } else {
       demand(false, "\(url.shown) is shown and no URL")
@@ -96,7 +103,8 @@ private func url(_ text: [UInt8]) {
     request.userInformation = url.userInformation
     check(request)
     // A pattern that is the URL's own host and port allows it, whatever its path.
-    var exact = Array((url.isSecure ? "wss://" : "ws://").utf8) + (url.isIPv6Literal ? [91] + url.host + [93] : url.host)
+    var exact =
+      Array((url.isSecure ? "wss://" : "ws://").utf8) + (url.isIPv6Literal ? [91] + url.host + [93] : url.host)
     exact += Array(":\(url.port)".utf8)
     if exact.count <= AllowPattern.lengthMax {
       demand(AllowPattern(exact)?.allows(url) == true, "\(exact) does not allow \(url)")

@@ -160,8 +160,10 @@ private struct Connection {
         demand(isFinished || work == nil, "ended while \(String(describing: work))")
         hasEnded = true
       case .sendPing: demand(!isClosed, "a ping behind a Close")
-      case .scheduleFlush, .scheduleSync, .scheduleClose, .pauseReading, .resumeReading, .closeAfterWrites, .abort, .text,
-        .told: break
+      case .scheduleFlush, .scheduleSync, .scheduleClose, .pauseReading, .resumeReading, .closeAfterWrites, .abort,
+        .text,
+        .told:
+        break
       }
     }
   }

@@ -69,7 +69,8 @@ private func dump(_ reader: RingReader, showsSamples: Bool) {
 func stream(_ reader: RingReader, cursor: CursorFile?, _ input: inout Decisions) {
   let what = input.byte()
   let configuration = RenderConfiguration(
-    directions: DirectionSet(rawValue: max(1, what & 3)), wireRateHertz: what & 4 == 0 ? 8000 : 16_000, fill: what & 8 == 0,
+    directions: DirectionSet(rawValue: max(1, what & 3)), wireRateHertz: what & 4 == 0 ? 8000 : 16_000,
+    fill: what & 8 == 0,
     isStereo: what & 16 != 0)
   let stream = ForkStream(ring: reader, cursor: cursor, configuration: configuration, collectsMarkers: what & 32 == 0)
   var now = MonotonicTime(nanoseconds: 500_000_000)
@@ -104,7 +105,9 @@ func stream(_ reader: RingReader, cursor: CursorFile?, _ input: inout Decisions)
     case 5:
       stream.rewind()
       let position = Position(input.number(bytes: step & 8 == 0 ? 2 : 8))
-      if stream.canHaveReached(position, now: epoch.streamTime(at: now)) { stream.resume(at: step & 16 == 0 ? position : nil) }
+      if stream.canHaveReached(position, now: epoch.streamTime(at: now)) {
+        stream.resume(at: step & 16 == 0 ? position : nil)
+      }
     case 6: stream.confirmAll()
     default: stream.save()
     }

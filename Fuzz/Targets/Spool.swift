@@ -54,7 +54,8 @@ private let good: [UInt8] = {
   for number in 0..<10 as Range<UInt64> {
     let entry = CapturedEntry(
       sequence: number, direction: number % 2 == 0 ? .in : .out, rateHertz: 8000, count: 160, runStart: .zero,
-      runIndex: number / 2 * 160, arrival: StreamTime(nanoseconds: Int64(number / 2 + 1) * 20_000_000), captured: number / 2 * 160)
+      runIndex: number / 2 * 160, arrival: StreamTime(nanoseconds: Int64(number / 2 + 1) * 20_000_000),
+      captured: number / 2 * 160)
     SpoolRecord.append(entry, samples: [Int16](repeating: 9, count: 160), to: &batch)
   }
   SpoolRecord.append(CapturedDigit(direction: .in, digit: 49, milliseconds: 80), sequence: 10, to: &batch)
@@ -67,7 +68,8 @@ private func appendRecord(_ input: inout Decisions, to file: inout [UInt8]) {
   let samples = Int(input.byte() & 31)
   var entry = CapturedEntry(
     sequence: input.number(bytes: 2), direction: samples & 1 == 0 ? .in : .out, rateHertz: Int(input.number(bytes: 4)),
-    count: samples, runStart: StreamTime(nanoseconds: Int64(bitPattern: input.number(bytes: 8))), runIndex: input.number(bytes: 8),
+    count: samples, runStart: StreamTime(nanoseconds: Int64(bitPattern: input.number(bytes: 8))),
+    runIndex: input.number(bytes: 8),
     arrival: StreamTime(nanoseconds: Int64(bitPattern: input.number(bytes: 8))), captured: input.number(bytes: 8))
   entry.isAhead = input.byte() & 1 != 0
   SpoolRecord.append(entry, samples: [Int16](repeating: 3, count: samples), to: &file)

@@ -49,8 +49,8 @@ enum { AF_COUNTERS_MAX = 32 };
 /*!
  * \brief One fork. Two owners: the channel's datastore and the fork table; the last one frees it.
  *
- * The callback touches `hook`, `tap` and `only_bridged`. Everything behind them is guarded by the table's lock, but for the
- * strings, which never change while the fork lives.
+ * The callback touches `hook`, `tap` and `only_bridged`. Everything behind them is guarded by the table's lock, but for
+ * the strings, which never change while the fork lives.
  */
 struct af_fork {
 	struct ast_audiohook hook;   /*!< first: the callback's hook is the fork */

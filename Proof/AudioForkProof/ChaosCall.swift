@@ -14,11 +14,12 @@ struct ChaosCall: Sendable {
     case spool
 
     init(slot: Int) {
-      self = switch slot % 8 {
-      case 2, 3: .list
-      case 6, 7: .spool
-      default: .plain
-      }
+      self =
+        switch slot % 8 {
+        case 2, 3: .list
+        case 6, 7: .spool
+        default: .plain
+        }
     }
   }
 

@@ -31,7 +31,8 @@ package struct ChaosRun: Sendable {
   static let signalSeconds = 60
 
   package init(
-    seed: UInt64, plan: Plan, slots: Int = 20, isSecure: Bool = false, only: String = "", say: @escaping @Sendable (String) -> Void,
+    seed: UInt64, plan: Plan, slots: Int = 20, isSecure: Bool = false, only: String = "",
+    say: @escaping @Sendable (String) -> Void,
     trace: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     self.seed = seed
@@ -57,16 +58,17 @@ package struct ChaosRun: Sendable {
     }
     return "[test]\n" + fork("raw", "\(url)/${PLACE},\(options)")
       + fork("v1", "\(url)/${PLACE},\(options)w(audiofork)") + fork("profile", "${PLACE}") + """
-      exten => party,1,Answer()
-       same => n,Wait(0.5)
-       same => n,Playback(${SOUNDS}/in-${SLOT})
-       same => n,Wait(600)
-      exten => elsewhere,1,Wait(600)
+        exten => party,1,Answer()
+         same => n,Wait(0.5)
+         same => n,Playback(${SOUNDS}/in-${SLOT})
+         same => n,Wait(600)
+        exten => elsewhere,1,Wait(600)
 
-      """
+        """
   }
 
-  /// A profile for each slot whose forks need one; the others' stand in the dialplan. `dead`: a port where nobody listens.
+  /// A profile for each slot whose forks need one; the others' stand in the dialplan. `dead`: a port where nobody
+  /// listens.
   private func profiles(_ url: String, dead: Int, spool: String, authority: String?) -> String {
     (0..<slots).map { slot in
       let way = ChaosCall.Way(slot: slot)
@@ -173,8 +175,8 @@ package struct ChaosRun: Sendable {
     if let before, await !becomesTrue(within: 10, { descriptors() <= before.descriptors }) {
       scene.tally.wrong("Asterisk has \(descriptors()) descriptors, had \(before.descriptors)")
     }
-    // An engine that hangs is an error that an administrator has to hear of; anything else at this level is none of ours.
-    // Nor is one that has no descriptor for a new fork's files: it tries again.
+    // An engine that hangs is an error that an administrator has to hear of; anything else at this level is none of
+    // ours. Nor is one that has no descriptor for a new fork's files: it tries again.
     let errors = scene.sandbox.logLines(["ERROR"]).filter {
       // Nor is an engine that was killed before it was ready anything but what this run has done.
       !$0.contains("has not given a sign of life") && !$0.hasSuffix("it is tried again")
@@ -182,7 +184,8 @@ package struct ChaosRun: Sendable {
     }
     .filter {
       // Only where we have taken its descriptors.
-      !($0.contains("Until then only the buffer keeps") && scene.tally.now.faults[ChaosFault.noDescriptors.rawValue] != nil)
+      !($0.contains("Until then only the buffer keeps")
+        && scene.tally.now.faults[ChaosFault.noDescriptors.rawValue] != nil)
     }
     for line in errors.prefix(5) { scene.tally.wrong("Asterisk's log: \(line)") }
   }

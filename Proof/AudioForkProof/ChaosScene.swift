@@ -112,7 +112,9 @@ struct ChaosScene: Sendable {
       if let strike { try await proxy.strike(strike) }
       if plan != nil {
         let long = Int(ChaosRun.buffer * 1000)
-        let milliseconds = fault == .longOutage ? Int.random(in: (long + 2000)...(long + 8000), using: &random)
+        let milliseconds =
+          fault == .longOutage
+          ? Int.random(in: (long + 2000)...(long + 8000), using: &random)
           : Int.random(in: 200...3500, using: &random)
         try await Task.sleep(for: .milliseconds(milliseconds))
         try await proxy.plan(.none)

@@ -20,8 +20,8 @@ package struct JitterRun: Sendable {
   /// The beginning of each run does not count: Asterisk learns its peers' addresses for five seconds, and the server's
   /// side has to fill up.
   private static let settlingSeconds = 8
-  /// Milliseconds of processor time that the machine's host may keep for others in each second of a run. A pair in which it
-  /// keeps more is measured again, as often as there are pairs; then it counts as it is.
+  /// Milliseconds of processor time that the machine's host may keep for others in each second of a run. A pair in
+  /// which it keeps more is measured again, as often as there are pairs; then it counts as it is.
   package static let stolenMax = 5
   /// Milliseconds that a fork is behind when its server has stalled.
   private static let stalledMin = 2000
@@ -64,8 +64,8 @@ package struct JitterRun: Sendable {
     package let strangers: Int
     /// From just before a peer sends to the moment at which the other peer's kernel has the packet.
     package let delay: Times
-    /// By how much a packet was longer or shorter under way than the one before it: the difference D of RFC 3550, section
-    /// 6.4.1. Where a peer sends unevenly, Asterisk forwards that and does not count for it.
+    /// By how much a packet was longer or shorter under way than the one before it: the difference D of RFC 3550,
+    /// section 6.4.1. Where a peer sends unevenly, Asterisk forwards that and does not count for it.
     package let jitter: Times
     /// By how much the time between two packets differs from 20 ms, as our side sent them: no work of Asterisk's.
     package let ownJitter: Times
@@ -117,7 +117,8 @@ package struct JitterRun: Sendable {
 
     package init() {}
 
-    /// Takes a pair of runs of `seconds`; false where it is to be measured again. What was found wrong in it counts either way.
+    /// Takes a pair of runs of `seconds`; false where it is to be measured again. What was found wrong in it counts
+    /// either way.
     package mutating func keep(_ pair: [Row], seconds: Int, pairs: Int) -> Bool {
       for row in pair { violations += row.wrong.map { "\(row.label): \($0)" } }
       guard pair.contains(where: { $0.isDisturbed(seconds) }), disturbed.count < 2 * pairs else {
@@ -156,7 +157,9 @@ package struct JitterRun: Sendable {
       for (index, difference) in differences.enumerated() {
         lines.append("| \(index + 1) | \(difference.delay) | \(difference.jitter) |")
       }
-      for difference in Self.differences(disturbed) { lines.append("| again | \(difference.delay) | \(difference.jitter) |") }
+      for difference in Self.differences(disturbed) {
+        lines.append("| again | \(difference.delay) | \(difference.jitter) |")
+      }
       return lines.joined(separator: "\n")
     }
   }

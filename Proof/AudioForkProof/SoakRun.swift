@@ -127,6 +127,8 @@ package struct SoakRun: Sendable {
       let growth = after.residentKilobytes - before.residentKilobytes
       if growth > Self.growthMaxKilobytes { result.violations.append("\(name) has grown by \(growth) kB") }
     }
-    if last.files > first.files { result.violations.append("the run directory has \(last.files) files, had \(first.files)") }
+    if last.files > first.files {
+      result.violations.append("the run directory has \(last.files) files, had \(first.files)")
+    }
   }
 }

@@ -49,11 +49,13 @@ package struct Findings: Sendable {
       ("samples captured", "\(captured)"), ("samples delivered", "\(delivered)"),
       ("samples reported as gap", "\(inGaps)"), ("gaps", "\(gaps)"),
       ("gaps without an outage longer than the buffer", "\(unexplainedGaps)"),
-      ("samples that never came to the hook", "\(notCaptured)"), ("samples unaccounted", "\(unaccounted)"), ("samples twice, audiofork.v1", "\(repeatedV1)"),
+      ("samples that never came to the hook", "\(notCaptured)"), ("samples unaccounted", "\(unaccounted)"),
+      ("samples twice, audiofork.v1", "\(repeatedV1)"),
       ("samples twice, raw", "\(repeatedRaw)"), ("longest repeat, raw", "\(longestRepeat)"),
     ]
     let width = rows.map(\.0.count).max() ?? 0
-    return rows.map { "| \($0.0)\(String(repeating: " ", count: width - $0.0.count)) | \($0.1) |" }.joined(separator: "\n")
+    return rows.map { "| \($0.0)\(String(repeating: " ", count: width - $0.0.count)) | \($0.1) |" }.joined(
+      separator: "\n")
   }
 }
 

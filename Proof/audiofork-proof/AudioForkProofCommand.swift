@@ -9,7 +9,8 @@ struct AudioForkProofCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audiofork-proof", abstract: "Proves on a real Asterisk what delivery promises.",
     subcommands: [
-      Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self, BurstCost.self, HostileCost.self, AsteriskCost.self,
+      Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self, BurstCost.self, HostileCost.self,
+      AsteriskCost.self,
       QuickCost.self,
     ])
 

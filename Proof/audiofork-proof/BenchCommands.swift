@@ -54,7 +54,8 @@ struct BurstCost: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let results = try await BurstBench(say: Progress.say).run(BurstBench.Row.all, running: running, starts: starts, turns: turns)
+    let results = try await BurstBench(say: Progress.say).run(
+      BurstBench.Row.all, running: running, starts: starts, turns: turns)
     print(BurstBench.table(results))
     try output.write(results, secondsEach: 3, as: "burst")
   }
@@ -134,7 +135,8 @@ struct AsteriskCost: AsyncParsableCommand {
 /// The ratios of both, with limits.
 struct QuickCost: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "quick", abstract: "The benchmarks' ratios from short measurements; exit status 1 where one is too high.")
+    commandName: "quick",
+    abstract: "The benchmarks' ratios from short measurements; exit status 1 where one is too high.")
 
   func run() async throws {
     try report(await QuickBench(say: Progress.say).run())

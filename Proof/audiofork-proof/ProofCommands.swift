@@ -45,7 +45,8 @@ struct Kills: AsyncParsableCommand {
 
 /// Many forks, one after the other.
 struct Soak: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Many forks: nothing may be left of them in either process.")
+  static let configuration = CommandConfiguration(
+    abstract: "Many forks: nothing may be left of them in either process.")
   @Option(help: "Short forks, started and ended by dialplans.") var forks = 10_000
   @Option(help: "Forks started and ended over AMI, on one channel.") var cycles = 100_000
 

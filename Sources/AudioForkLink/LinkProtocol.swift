@@ -2,8 +2,8 @@
 
 /// The control link between capture module and engine: a stream socketpair.
 ///
-/// It carries state, not commands. The module's fork table is the truth: the module sends a row when it changes, and all
-/// rows to every new engine. A message is
+/// It carries state, not commands. The module's fork table is the truth: the module sends a row when it changes, and
+/// all rows to every new engine. A message is
 ///
 ///     u32 length of what follows | u16 kind | u16 zero | fields
 ///
@@ -11,8 +11,8 @@
 ///
 ///     u16 key | u16 zero | u32 length | bytes
 ///
-/// little-endian, unpadded. Numbers have 8 bytes; text is UTF-8 without a terminator. Unknown keys and kinds are skipped,
-/// so that the two sides may be one release apart. docs/internals/control-link.md describes the messages.
+/// little-endian, unpadded. Numbers have 8 bytes; text is UTF-8 without a terminator. Unknown keys and kinds are
+/// skipped, so that the two sides may be one release apart. docs/internals/control-link.md describes the messages.
 package enum LinkProtocol {
   /// Both sides report it; it changes only when an older peer could not follow any more.
   package static let version: UInt64 = 1
@@ -57,8 +57,8 @@ package enum LinkField: UInt16, CaseIterable, Sendable {
   case rate = 7
   /// Number: seconds allowed for delivery after the end of capture.
   case drain = 8
-  /// "key=value", variables evaluated; repeated. In a ring's facts of `[general]` and of the fork's profile, in SETTINGS
-  /// the engine-wide ones.
+  /// "key=value", variables evaluated; repeated. In a ring's facts of `[general]` and of the fork's profile, in
+  /// SETTINGS the engine-wide ones.
   case setting = 9
   /// A letter and its argument, evaluated: instead of OPTIONS, repeated in order. Of H one header, of s one parameter
   /// whose value is verbatim.

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 
-/// Little-endian integers in bytes, as every file and stream of audiofork has them. Nothing here traps: bytes beyond the
-/// end read as 0.
+/// Little-endian integers in bytes, as every file and stream of audiofork has them. Nothing here traps: bytes beyond
+/// the end read as 0.
 package enum LittleEndian {
   /// The 2 bytes at `index`.
-  package static func read16(_ bytes: [UInt8], at index: Int) -> UInt16 { UInt16(truncatingIfNeeded: read(2, bytes, index)) }
+  package static func read16(_ bytes: [UInt8], at index: Int) -> UInt16 {
+    UInt16(truncatingIfNeeded: read(2, bytes, index))
+  }
 
   /// The 4 bytes at `index`.
-  package static func read32(_ bytes: [UInt8], at index: Int) -> UInt32 { UInt32(truncatingIfNeeded: read(4, bytes, index)) }
+  package static func read32(_ bytes: [UInt8], at index: Int) -> UInt32 {
+    UInt32(truncatingIfNeeded: read(4, bytes, index))
+  }
 
   /// The 8 bytes at `index`.
   package static func read64(_ bytes: [UInt8], at index: Int) -> UInt64 { read(8, bytes, index) }

@@ -23,7 +23,9 @@ package enum MessageFromModule<Text: LinkText>: Sendable, Equatable {
     let fields = message.fields
     guard fields.isWellFormed else { throw .fields(kind: message.type) }
     switch message.kind {
-    case .hello: self = .hello(version: fields.text(.version) ?? Text(linkBytes: []), protocolVersion: fields.number(.protocolVersion) ?? 0)
+    case .hello:
+      self = .hello(
+        version: fields.text(.version) ?? Text(linkBytes: []), protocolVersion: fields.number(.protocolVersion) ?? 0)
     case .settings: self = .settings(fields.all(.setting))
     case .fork: self = .fork(id: try Self.id(fields), isClosed: fields.bytes(.state) == Bytes(text: "closed"))
     case .tableEnd: self = .tableEnd
@@ -42,7 +44,8 @@ package enum MessageFromModule<Text: LinkText>: Sendable, Equatable {
   }
 
   private static func isAllowedInID(_ byte: UInt8) -> Bool {
-    byte.isDigit || (byte.lowercased >= UInt8(ascii: "a") && byte.lowercased <= UInt8(ascii: "z")) || byte == UInt8(ascii: "-")
+    byte.isDigit || (byte.lowercased >= UInt8(ascii: "a") && byte.lowercased <= UInt8(ascii: "z"))
+      || byte == UInt8(ascii: "-")
   }
 
   /// The message as it travels.

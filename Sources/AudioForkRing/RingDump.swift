@@ -63,7 +63,8 @@ package struct RingDump {
       sequence = number &+ 1
       let direction = digit.direction == .in ? "in " : "out"
       return .lines([
-        aligned("\(number)", 8) + " \(direction) digit \(Character(Unicode.Scalar(digit.digit))), \(digit.milliseconds) ms"
+        aligned("\(number)", 8)
+          + " \(direction) digit \(Character(Unicode.Scalar(digit.digit))), \(digit.milliseconds) ms"
       ])
     case .notAudio:
       sequence = number &+ 1
@@ -100,7 +101,8 @@ package struct RingDump {
     if entry.isMuted { flags.append("muted") }
     if entry.isAhead { flags.append("ahead") }
     let media = entry.runStart + SampleRate(hertz: entry.rateHertz).duration(ofFrames: entry.runIndex)
-    let text = aligned("\(entry.sequence)", 8) + " " + padded("\(entry.direction)", 4)
+    let text =
+      aligned("\(entry.sequence)", 8) + " " + padded("\(entry.direction)", 4)
       + aligned(entry.isAhead ? "-" : seconds(media), 11) + " " + aligned(seconds(entry.arrival), 11)
       + " " + aligned("\(entry.rateHertz)", 7) + " " + aligned("\(entry.count)", 7)
       + " " + aligned(peak(count: entry.count), 9) + " " + flags.joined(separator: ",")

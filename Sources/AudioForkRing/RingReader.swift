@@ -44,7 +44,8 @@ package final class RingReader {
   private let ownsMapping: Bool
   /// The answer to the last read, where that was `lapped`: asked for and lapped again, it was too close to the writer.
   private var lastOldest: UInt64?
-  /// Where the samples of the last entry began, bytes in the area as the writer counts them, and how many bytes they take.
+  /// Where the samples of the last entry began, bytes in the area as the writer counts them, and how many bytes they
+  /// take.
   private var lastStart: UInt64 = 0
   private var lastSpan: UInt64 = 0
 
@@ -151,8 +152,8 @@ package final class RingReader {
     return lapped(sequence, end: end, in: mapping)
   }
 
-  /// Begins to fetch what the next two reads will look at, which the writer's processor has: to be called a little before.
-  /// Entries that are no longer than the last one are found where this expects them.
+  /// Begins to fetch what the next two reads will look at, which the writer's processor has: to be called a little
+  /// before. Entries that are no longer than the last one are found where this expects them.
   package func prefetch(_ sequence: UInt64) {
     guard let mapping else { return }
     af_prefetch(af_ring_published(mapping), 64)

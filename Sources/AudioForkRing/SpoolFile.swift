@@ -3,8 +3,8 @@ package import AudioForkMedia
 internal import CAudioForkABI
 internal import Glibc
 
-/// A fork's spool file: a header, then records (`SpoolRecord`). Everything here may block: it is called on threads of its
-/// own, one call at a time for each file.
+/// A fork's spool file: a header, then records (`SpoolRecord`). Everything here may block: it is called on threads of
+/// its own, one call at a time for each file.
 package struct SpoolFile: Sendable {
   /// Where a record stands.
   package struct Place: Equatable, Sendable {
@@ -39,8 +39,9 @@ package struct SpoolFile: Sendable {
   private let descriptor: CInt
   private let path: String
 
-  /// Opens the spool at `path` of the fork that began at `epoch`, by which it is known. Without `creates` one that an earlier engine left, or nil. What is another fork's,
-  /// or stands behind a record that is not whole, is cut off. Until `close` the file is locked against `removeLeftover`.
+  /// Opens the spool at `path` of the fork that began at `epoch`, by which it is known. Without `creates` one that an
+  /// earlier engine left, or nil. What is another fork's, or stands behind a record that is not whole, is cut off.
+  /// Until `close` the file is locked against `removeLeftover`.
   ///
   /// Throws `.notPermitted` where the folder or the file is another user's, others may write into the folder, or others
   /// may open the file: a local user who knows the fork's id could read the call or change it.
@@ -60,8 +61,8 @@ package struct SpoolFile: Sendable {
     }
   }
 
-  /// Opens the file, or creates it with mode 0600, in a folder that has been checked. Returns nil where there is none and
-  /// none is to be created.
+  /// Opens the file, or creates it with mode 0600, in a folder that has been checked. Returns nil where there is none
+  /// and none is to be created.
   private static func openPrivately(_ path: String, creates: Bool) throws(RingError) -> CInt? {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
     let folder = parts.dropLast().joined(separator: "/") + "/"
@@ -131,7 +132,9 @@ package struct SpoolFile: Sendable {
     while true {
       let bytes = try read(at: content.end, count: SpoolFile.readBytes)
       var offset = 0
-      while let found = SpoolRecord.find(in: bytes, at: offset), content.lastSequence.map({ $0 < found.sequence }) ?? true {
+      while let found = SpoolRecord.find(in: bytes, at: offset),
+        content.lastSequence.map({ $0 < found.sequence }) ?? true
+      {
         let place = content.end + offset
         if content.places.last.map({ place - $0.offset >= SpoolFile.placeSpacing }) ?? true {
           content.places.append(Place(sequence: found.sequence, offset: place))

@@ -7,8 +7,8 @@ package enum SpooledEntry: Equatable, Sendable {
   case digit(CapturedDigit)
 }
 
-/// Entries of a ring as bytes of a spool file (docs/internals/spool.md): little-endian, a checksum over each, so that what
-/// a crash left half written ends the file and does no harm.
+/// Entries of a ring as bytes of a spool file (docs/internals/spool.md): little-endian, a checksum over each, so that
+/// what a crash left half written ends the file and does no harm.
 package enum SpoolRecord {
   /// Of a record, before its samples.
   package static let headerBytes = 64
@@ -26,8 +26,9 @@ package enum SpoolRecord {
     bytes.append(number: entry.runIndex)
     bytes.append(number: UInt64(bitPattern: entry.arrival.nanoseconds))
     bytes.append(number: entry.captured)
-    bytes.append(number: UInt64(UInt32(clamping: entry.rateHertz)) | UInt64(count) << 32 | UInt64(audio) << 48
-      | UInt64(entry.direction.rawValue) << 56)
+    bytes.append(
+      number: UInt64(UInt32(clamping: entry.rateHertz)) | UInt64(count) << 32 | UInt64(audio) << 48
+        | UInt64(entry.direction.rawValue) << 56)
     let flags: UInt8 =
       (entry.startsRun ? 1 : 0) | (entry.isMuted ? 2 : 0) | (entry.isAhead ? 4 : 0) | (entry.hasMore ? 8 : 0)
     bytes.append(number: UInt64(flags))
@@ -85,7 +86,9 @@ package enum SpoolRecord {
   }
 
   /// What a found record says; its samples go into `samples`, which only grows. Nil for one that no spool writes.
-  package static func decode(_ found: Found, in bytes: [UInt8], at offset: Int, into samples: inout [Int16]) -> SpooledEntry? {
+  package static func decode(_ found: Found, in bytes: [UInt8], at offset: Int, into samples: inout [Int16])
+    -> SpooledEntry?
+  {
     let facts = bytes.number(at: offset + 48)
     guard let direction = Direction(rawValue: UInt8(truncatingIfNeeded: facts &>> 56)) else { return nil }
     let flags = bytes.number(at: offset + 56)

@@ -2,9 +2,9 @@
 
 /// A number that the engine keeps for one fork.
 ///
-/// This file is the only declaration of a counter. To add one, append a case with its `definition`, and set it where the
-/// engine counts. The control link, AMI, the CLI, AUDIOFORK() and the documentation follow. A case's raw value is its
-/// index in `Counters`; counters travel on the control link in this order.
+/// This file is the only declaration of a counter. To add one, append a case with its `definition`, and set it where
+/// the engine counts. The control link, AMI, the CLI, AUDIOFORK() and the documentation follow. A case's raw value is
+/// its index in `Counters`; counters travel on the control link in this order.
 package enum Counter: UInt8, CaseIterable, Sendable {
   case position, fill, lost, gaps, reconnects, bytes, lag, confirmed, captured, delivered
   case accountedIn, accountedOut, undelivered, skew, dropped, losing
@@ -76,7 +76,8 @@ extension Counter {
       CounterDefinition(
         name: "Fill", field: 33, unit: .frames, kind: .total, listPlace: 5, events: [.state, .stop], eventPlace: 4,
         functionKey: "fill",
-        help: "Samples of fill in the position, summed over the directions: with two directions up to twice the position.")
+        help:
+          "Samples of fill in the position, summed over the directions: with two directions up to twice the position.")
     case .lost:
       CounterDefinition(
         name: "Lost", field: 34, unit: .samples, kind: .total, listPlace: 7, events: [.state, .stop], eventPlace: 6,
@@ -97,7 +98,12 @@ extension Counter {
       CounterDefinition(
         name: "Lag", field: 38, unit: .milliseconds, kind: .gauge, listPlace: 9, events: .state, eventPlace: 10,
         functionKey: "lag",
-        help: "Milliseconds of captured audio not yet sent. It may exceed the buffer without a loss: where one direction is silent the ring holds more seconds. Lost tells what was lost.")
+        help:
+          """
+          Milliseconds of captured audio not yet sent. It may exceed the buffer without a loss: where one direction is \
+          silent the ring holds more seconds. Lost tells what was lost.
+          """
+      )
     case .confirmed:
       CounterDefinition(
         name: "Confirmed", field: 39, unit: .frames, kind: .total, listPlace: 1, events: [.state, .stop], eventPlace: 1,
@@ -108,12 +114,23 @@ extension Counter {
         help: "Captured samples, summed over the directions.")
     case .delivered:
       CounterDefinition(
-        name: "Delivered", field: 50, unit: .samples, kind: .total, listPlace: 3, events: [.state, .stop], eventPlace: 3,
-        help: "Of these, the samples whose delivery is confirmed. When the fork has ended, Delivered and Lost together are Captured.")
+        name: "Delivered", field: 50, unit: .samples, kind: .total, listPlace: 3, events: [.state, .stop],
+        eventPlace: 3,
+        help:
+          """
+          Of these, the samples whose delivery is confirmed. When the fork has ended, Delivered and Lost together are \
+          Captured.
+          """
+      )
     case .accountedIn:
       CounterDefinition(
         name: "AccountedIn", field: 52, unit: .samples, kind: .total,
-        help: "Captured samples of in that the confirmed part of the stream has passed, gaps included. If the module has to end a fork itself, it reports what was captured beyond them as a gap, reason undelivered.")
+        help:
+          """
+          Captured samples of in that the confirmed part of the stream has passed, gaps included. If the module has to \
+          end a fork itself, it reports what was captured beyond them as a gap, reason undelivered.
+          """
+      )
     case .accountedOut:
       CounterDefinition(
         name: "AccountedOut", field: 53, unit: .samples, kind: .total, help: "As ACCOUNTED_IN, of out.")
@@ -128,11 +145,17 @@ extension Counter {
     case .dropped:
       CounterDefinition(
         name: "Dropped", field: 43, unit: .count, kind: .total, listPlace: 12, events: .response,
-        help: "Text messages of the server that were dropped: more than 50 in a second, or more than 500 from all servers together.")
+        help:
+          """
+          Text messages of the server that were dropped: more than 50 in a second, or more than 500 from all servers \
+          together.
+          """
+      )
     case .losing:
       CounterDefinition(
         name: "Losing", field: 51, unit: .truth, kind: .gauge,
-        help: "1 while audio that was not sent is being overwritten in the ring. The gap follows when its extent is known.")
+        help:
+          "1 while audio that was not sent is being overwritten in the ring. The gap follows when its extent is known.")
     }
   }
 

@@ -31,7 +31,10 @@ extension DialectTraits {
     DialectTraits(
       dialect: .audiofork, name: "audiofork",
       help:
-        "the sub-protocol audiofork.v1, in which the server acknowledges what it has, so that nothing is lost or repeated",
+        """
+        the sub-protocol audiofork.v1, in which the server acknowledges what it has, so that nothing is lost or \
+        repeated
+        """,
       subprotocol: "audiofork.v1", wantsDigits: true, ownSettings: [.acknowledge]),
   ]
 

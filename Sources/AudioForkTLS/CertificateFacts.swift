@@ -106,7 +106,8 @@ package struct CertificateFacts {
   }
 
   /// Whether a DNS name among the alternative names is this host, or a wildcard for its first label (RFC 9525 section
-  /// 6.3). The common name is not looked at (RFC 9525 section 2), although NIOSSL takes it where there is no other name.
+  /// 6.3). The common name is not looked at (RFC 9525 section 2), although NIOSSL takes it where there is no other
+  /// name.
   package func isFor(host: String) -> Bool {
     let host = CertificateFacts.comparable(host)
     let rest = host.firstIndex(of: ".").map { host[$0...] }

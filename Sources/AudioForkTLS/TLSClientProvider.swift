@@ -75,10 +75,11 @@ struct PreparedClient: PreparedTLS {
   /// How long the peer may take to answer our close_notify.
   private static let closeWait = TimeAmount.seconds(1)
 
-  /// All that BoringSSL can verify: what it offers by itself, and Ed25519 and P-521, which it does not. SHA-1 comes last and
-  /// for TLS 1.2 only. There is no Ed448 in it.
+  /// All that BoringSSL can verify: what it offers by itself, and Ed25519 and P-521, which it does not. SHA-1 comes
+  /// last and for TLS 1.2 only. There is no Ed448 in it.
   private static let signatures: [SignatureAlgorithm] = [
-    .ecdsaSecp256R1Sha256, .rsaPssRsaeSha256, .rsaPkcs1Sha256, .ecdsaSecp384R1Sha384, .rsaPssRsaeSha384, .rsaPkcs1Sha384,
+    .ecdsaSecp256R1Sha256, .rsaPssRsaeSha256, .rsaPkcs1Sha256, .ecdsaSecp384R1Sha384, .rsaPssRsaeSha384,
+    .rsaPkcs1Sha384,
     .ed25519, .ecdsaSecp521R1Sha512, .rsaPssRsaeSha512, .rsaPkcs1Sha512, .rsaPkcs1Sha1,
   ]
   /// NIOSSL's own, and P-521. There is no X448 in BoringSSL.
@@ -149,8 +150,8 @@ struct TLSClientFacts: Sendable {
 final class CertificateWitness {
   private(set) var refused: NIOSSLCertificate?
 
-  /// Called for each certificate of the chain, the authority's first. Refuses short RSA keys, which BoringSSL takes, and
-  /// what cannot be read. Otherwise leaves the verdict as it is.
+  /// Called for each certificate of the chain, the authority's first. Refuses short RSA keys, which BoringSSL takes,
+  /// and what cannot be read. Otherwise leaves the verdict as it is.
   func see(_ verdict: NIOSSLVerificationResult, _ certificate: NIOSSLCertificate) -> NIOSSLVerificationResult {
     let isStrong = CertificateFacts(certificate).map { !$0.isWeak } ?? false
     let isGood = verdict != .failed && isStrong

@@ -31,9 +31,11 @@ final class TLSVerdictHandler: ChannelInboundHandler {
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    guard case .handshakeCompleted? = event as? TLSUserEvent else { return context.fireUserInboundEventTriggered(event) }
-    // NIOSSL also takes a common name, and a certificate for the address that the name led to. Whoever answers for a name
-    // in DNS could have one.
+    guard case .handshakeCompleted? = event as? TLSUserEvent else {
+      return context.fireUserInboundEventTriggered(event)
+    }
+    // NIOSSL also takes a common name, and a certificate for the address that the name led to. Whoever answers for a
+    // name in DNS could have one.
     if facts.verifies, !isAddress, tls.peerCertificate.flatMap(CertificateFacts.init)?.isFor(host: host) != true {
       context.fireErrorCaught(wrongHost())
       return context.close(promise: nil)
@@ -69,8 +71,10 @@ final class TLSVerdictHandler: ChannelInboundHandler {
   private func wrongHost() -> ConnectionFailure {
     let certificate = tls.peerCertificate.flatMap(CertificateFacts.init)
     return ConnectionFailure(
-      "tls: wrong host name: the certificate is for \(certificate?.purpose ?? "somebody else"), not for '\(shown(host))'; "
-        + "use a name that it is for in the URL, or give the server a certificate for this one")
+      """
+      tls: wrong host name: the certificate is for \(certificate?.purpose ?? "somebody else"), not for \
+      '\(shown(host))'; use a name that it is for in the URL, or give the server a certificate for this one
+      """)
   }
 
   /// With TLS 1.3 a server refuses our missing certificate after our handshake is over, and its alert may be overtaken.
@@ -79,7 +83,11 @@ final class TLSVerdictHandler: ChannelInboundHandler {
       return ConnectionFailure("tls: the server reset the connection during the handshake; \(TLSVerdictHandler.notTLS)")
     }
     return ConnectionFailure(
-      "tls: the server reset the connection right after the handshake; it may want a client certificate: \(ownCertificate)")
+      """
+      tls: the server reset the connection right after the handshake; it may want a client certificate: \
+      \(ownCertificate)
+      """
+    )
   }
 
   private static let notTLS = "is it a server with TLS? One without takes ws://"
@@ -96,7 +104,8 @@ final class TLSVerdictHandler: ChannelInboundHandler {
       default: [] as NIOBoringSSLErrorStack
       }
     if stack.contains(.eofDuringHandshake) {
-      return ConnectionFailure("tls: the server closed the connection during the handshake; \(TLSVerdictHandler.notTLS)")
+      return ConnectionFailure(
+        "tls: the server closed the connection during the handshake; \(TLSVerdictHandler.notTLS)")
     }
     return ConnectionFailure("tls: \(words(TLSVerdictHandler.name(stack)))")
   }
@@ -106,8 +115,10 @@ final class TLSVerdictHandler: ChannelInboundHandler {
     case "CERTIFICATE_VERIFY_FAILED": refusal()
     case "TLSV1_ALERT_CERTIFICATE_REQUIRED": "the server wants a client certificate: \(ownCertificate)"
     case "SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_ACCESS_DENIED":
-      "the server refused the handshake; either it wants a client certificate (\(ownCertificate)), or it has no version, "
-        + "cipher, curve or signature algorithm in common with us (docs/sending/tls.md lists ours)"
+      """
+      the server refused the handshake; either it wants a client certificate (\(ownCertificate)), or it has no \
+      version, cipher, curve or signature algorithm in common with us (docs/sending/tls.md lists ours)
+      """
     case "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", "SSLV3_ALERT_CERTIFICATE_REVOKED",
       "SSLV3_ALERT_CERTIFICATE_EXPIRED", "SSLV3_ALERT_CERTIFICATE_UNKNOWN", "TLSV1_ALERT_UNKNOWN_CA":
       "the server refused our certificate (\(name)): \(ownCertificate)"
@@ -115,7 +126,8 @@ final class TLSVerdictHandler: ChannelInboundHandler {
       "the server speaks neither TLS 1.2 nor TLS 1.3; it needs an update or another configuration"
     case "TLSV1_ALERT_UNRECOGNIZED_NAME": "the server does not know the name '\(shown(host))'; correct the URL's host"
     case "WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "UNEXPECTED_MESSAGE", "UNEXPECTED_RECORD",
-      "DECODE_ERROR", "RECORD_TOO_LARGE", "ENCRYPTED_LENGTH_TOO_LONG", "EXCESSIVE_MESSAGE_SIZE", "INVALID_OUTER_RECORD_TYPE":
+      "DECODE_ERROR", "RECORD_TOO_LARGE", "ENCRYPTED_LENGTH_TOO_LONG", "EXCESSIVE_MESSAGE_SIZE",
+      "INVALID_OUTER_RECORD_TYPE":
       isEstablished
         ? "the server broke the protocol (\(name))"
         : "what the server answered is not TLS (\(name)); a server without TLS takes ws://"
@@ -130,28 +142,37 @@ final class TLSVerdictHandler: ChannelInboundHandler {
     }
     let subject = "'\(refused.subjectName)'"
     if refused.isWeak, let bits = refused.rsaBits {
-      return "the RSA key of \(subject) in the server's chain has \(bits) bits, which is too short to be trusted; the server needs "
-        + "a certificate whose RSA keys have \(CertificateFacts.rsaBitsMin) bits or more, or ECDSA"
+      return
+        """
+        the RSA key of \(subject) in the server's chain has \(bits) bits, which is too short to be trusted; the server \
+        needs a certificate whose RSA keys have \(CertificateFacts.rsaBitsMin) bits or more, or ECDSA
+        """
     }
     if let trouble = refused.validity(at: time(nil)) {
-      return "the server's certificate \(subject) \(trouble); the server needs a valid one, if this machine's clock is right"
+      return
+        "the server's certificate \(subject) \(trouble); the server needs a valid one, if this machine's clock is right"
     }
     if refused.isSelfSigned, !facts.knownAuthorities.contains(refused.subject) {
       return "unknown issuer: the server's certificate comes from \(subject), which is self-signed and not in "
         + "\(facts.store); name a file that holds it with ca_file"
     }
     if !facts.knownAuthorities.contains(refused.issuer) {
-      return "unknown issuer: \(subject) was issued by '\(refused.issuerName)', which is not in \(facts.store); name a file "
+      return
+        "unknown issuer: \(subject) was issued by '\(refused.issuerName)', which is not in \(facts.store); name a file "
         + "that holds that authority with ca_file, or let the server send the whole chain"
     }
-    return "\(subject) was refused although its issuer '\(refused.issuerName)' is in \(facts.store): its signature is wrong, "
-      + "or it is not made for servers"
+    return
+      """
+      \(subject) was refused although its issuer '\(refused.issuerName)' is in \(facts.store): its signature is wrong, \
+      or it is not made for servers
+      """
   }
 
   /// BoringSSL's name for the first error of a stack: "… :SSL routines:OPENSSL_internal:NAME at file:line".
   private static func name(_ stack: NIOBoringSSLErrorStack) -> String {
     guard let text = stack.first.map({ "\($0)" }) else { return "no reason given" }
-    let behind = text.split(separator: ":", omittingEmptySubsequences: false).first { $0.contains(" at ") } ?? Substring(text)
+    let behind =
+      text.split(separator: ":", omittingEmptySubsequences: false).first { $0.contains(" at ") } ?? Substring(text)
     let name = behind.prefix { $0 != " " }
     return name.isEmpty ? shown(text) : String(name)
   }

@@ -17,7 +17,8 @@ package struct RingSize: Equatable, Sendable {
 
   /// For tests that want a ring to be lapped soon. Both are rounded up to powers of two.
   package init(indexEntries: UInt64, areaBytes: UInt64) {
-    self.indexEntries = RingSize.powerOfTwo(atLeast: indexEntries, lowest: 64, highest: UInt64(AF_RING_INDEX_ENTRIES_MAX))
+    self.indexEntries = RingSize.powerOfTwo(
+      atLeast: indexEntries, lowest: 64, highest: UInt64(AF_RING_INDEX_ENTRIES_MAX))
     self.areaBytes = RingSize.powerOfTwo(
       atLeast: areaBytes, lowest: UInt64(AF_RING_PAGE), highest: UInt64(AF_RING_AREA_BYTES_MAX))
   }
@@ -59,7 +60,9 @@ package func createRing(
   // Early in the system's start there may be no random numbers; a fork without a secret works.
   if getentropy(&header.pointee.secret, 16) != 0 { header.pointee.secret = (0, 0) }
   facts.withUnsafeBytes { bytes in
-    if let base = bytes.baseAddress { (mapping + Int(AF_RING_FACTS_OFFSET)).copyMemory(from: base, byteCount: bytes.count) }
+    if let base = bytes.baseAddress {
+      (mapping + Int(AF_RING_FACTS_OFFSET)).copyMemory(from: base, byteCount: bytes.count)
+    }
   }
   // Last: a file without its magic is one that its writer never finished.
   header.pointee.magic = UInt64(AF_RING_MAGIC)

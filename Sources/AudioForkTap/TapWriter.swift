@@ -34,7 +34,9 @@ private let frameMillisecondsMax: UInt32 = 10_000
 ///
 /// The caller holds the channel's lock, so calls for one tap never overlap. `now` is CLOCK_MONOTONIC.
 @inline(__always)
-package func captureFrame(_ tap: UnsafeMutablePointer<af_tap>, _ frame: CapturedFrame, channel: UnsafeRawPointer?, now: Int64) {
+package func captureFrame(
+  _ tap: UnsafeMutablePointer<af_tap>, _ frame: CapturedFrame, channel: UnsafeRawPointer?, now: Int64
+) {
   guard af_word_load_relaxed(&tap.pointee.closed) == 0, tap.pointee.ring != nil else { return }
   guard frame.rate >= UInt32(AF_RATE_HZ_MIN), frame.rate <= UInt32(AF_RATE_HZ_MAX), frame.count > 0,
     frame.count <= frame.rate / 1000 &* frameMillisecondsMax

@@ -5,8 +5,8 @@ package import NIOHTTP1
 /// Reads the server's answer to the upgrade request out of its bytes (RFC 9112 sections 4 to 7). Without I/O or clock;
 /// one byte after the other, so that it does not matter how the network cuts them.
 ///
-/// Of a refusal it also keeps the beginning of the body, because servers say there what is wrong. It never asks for more
-/// than `headBytesMax` and `bodyBytesMax` together.
+/// Of a refusal it also keeps the beginning of the body, because servers say there what is wrong. It never asks for
+/// more than `headBytesMax` and `bodyBytesMax` together.
 package struct AnswerReader {
   /// Longest head, answers 1xx before it included: ample for cookies and policies that proxies add.
   package static let headBytesMax = 16_384
@@ -48,8 +48,8 @@ package struct AnswerReader {
     return .refusal(head, body: body.content)
   }
 
-  /// Takes bytes and returns the answer once there is no more to read of it. What belongs to it is taken out of the buffer.
-  /// Throws with the reason when the bytes are no answer.
+  /// Takes bytes and returns the answer once there is no more to read of it. What belongs to it is taken out of the
+  /// buffer. Throws with the reason when the bytes are no answer.
   package mutating func take(_ buffer: inout ByteBuffer) throws(ConnectionFailure) -> Answer? {
     while let byte = buffer.readInteger(as: UInt8.self) {
       if let answer = try take(byte) {
@@ -64,7 +64,8 @@ package struct AnswerReader {
   package func ended() throws(ConnectionFailure) -> Answer {
     if let refusalSoFar { return refusalSoFar }
     throw ConnectionFailure(
-      isUntouched ? "http: the connection closed without an answer" : "http: the connection closed in the middle of the answer")
+      isUntouched
+        ? "http: the connection closed without an answer" : "http: the connection closed in the middle of the answer")
   }
 
   private mutating func take(_ byte: UInt8) throws(ConnectionFailure) -> Answer? {
@@ -87,7 +88,11 @@ package struct AnswerReader {
     guard line.last == UInt8(ascii: "\r") else {
       if case .statusLine = phase, line.count < AnswerReader.protocolName.count { throw AnswerReader.notHTTP }
       throw ConnectionFailure(
-        "http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed (RFC 9112 2.2)")
+        """
+        http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed (RFC 9112 \
+        2.2)
+        """
+      )
     }
     line.removeLast()
     defer { line.removeAll(keepingCapacity: true) }
@@ -125,7 +130,8 @@ package struct AnswerReader {
   /// `HTTP/1.1 101 Switching Protocols`; the phrase may be missing, and its blank too.
   private mutating func readStatusLine() throws(ConnectionFailure) {
     let rest = Array(line.dropFirst(AnswerReader.protocolName.count))
-    guard line.starts(with: AnswerReader.protocolName), rest.count >= 7, let major = digit(rest[0]), rest[1] == UInt8(ascii: "."),
+    guard line.starts(with: AnswerReader.protocolName), rest.count >= 7, let major = digit(rest[0]),
+      rest[1] == UInt8(ascii: "."),
       let minor = digit(rest[2]), rest[3] == UInt8(ascii: " "), let hundreds = digit(rest[4]), hundreds > 0,
       let tens = digit(rest[5]), let ones = digit(rest[6]), rest.count == 7 || rest[7] == UInt8(ascii: " ")
     else { throw AnswerReader.notHTTP }
@@ -152,7 +158,8 @@ package struct AnswerReader {
       if !more.isEmpty { values[last] += (values[last].isEmpty ? [] : [UInt8(ascii: " ")]) + more }
       return
     }
-    guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > 0, line[..<colon].allSatisfy(isTokenCharacter) else {
+    guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > 0, line[..<colon].allSatisfy(isTokenCharacter)
+    else {
       throw noHeader()
     }
     guard names.count < AnswerReader.fieldsMax else {
@@ -163,7 +170,8 @@ package struct AnswerReader {
   }
 
   private func noHeader() -> ConnectionFailure {
-    ConnectionFailure("http: the answer has a line that is no header: '\(shown(String(decoding: line, as: UTF8.self)))'")
+    ConnectionFailure(
+      "http: the answer has a line that is no header: '\(shown(String(decoding: line, as: UTF8.self)))'")
   }
 
   /// Without the blanks around it (RFC 9110 section 5.5).
@@ -204,8 +212,8 @@ package struct AnswerReader {
   }
 }
 
-/// Reads the beginning of a body: by Content-Length, in chunks (RFC 9112 section 7.1), or until the connection closes. What
-/// is wrong with a length or a chunk ends it there.
+/// Reads the beginning of a body: by Content-Length, in chunks (RFC 9112 section 7.1), or until the connection closes.
+/// What is wrong with a length or a chunk ends it there.
 private struct BodyReader {
   private enum Part {
     case content(left: Int)
@@ -226,7 +234,9 @@ private struct BodyReader {
     let codings = headers["Transfer-Encoding"].joined(separator: ",").lowercased().split(separator: ",")
     if let last = codings.last?.filter({ $0 != " " && $0 != "\t" }) {
       part = last == "chunked" ? .chunkSize(line: []) : .content(left: .max)
-    } else if let text = headers.first(name: "Content-Length"), text.utf8.count <= 18, let length = Int(text), length >= 0 {
+    } else if let text = headers.first(name: "Content-Length"), text.utf8.count <= 18, let length = Int(text),
+      length >= 0
+    {
       part = .content(left: length)
     } else {
       part = .content(left: .max)

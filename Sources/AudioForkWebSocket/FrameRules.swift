@@ -194,7 +194,8 @@ extension FrameHeader {
     let reserved: UInt8 = (frame.rsv1 ? 0x40 : 0) | (frame.rsv2 ? 0x20 : 0) | (frame.rsv3 ? 0x10 : 0)
     let length = UInt64(frame.length)
     self.init(
-      first: (frame.fin ? 0x80 : 0) | reserved | UInt8(webSocketOpcode: frame.opcode), isMasked: frame.maskKey != nil, length: length,
+      first: (frame.fin ? 0x80 : 0) | reserved | UInt8(webSocketOpcode: frame.opcode), isMasked: frame.maskKey != nil,
+      length: length,
       extendedBytes: length < 126 ? 0 : length <= UInt64(UInt16.max) ? 2 : 8)
   }
 }

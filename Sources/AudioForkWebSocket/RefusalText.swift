@@ -3,8 +3,8 @@ internal import NIOHTTP1
 
 /// What a server says about its refusal, in a form for one line of a log.
 ///
-/// All of it is a stranger's text: control characters are replaced, it is cut, and what the request held that could be a
-/// secret is taken out, because pages for debugging repeat a request's headers.
+/// All of it is a stranger's text: control characters are replaced, it is cut, and what the request held that could be
+/// a secret is taken out, because pages for debugging repeat a request's headers.
 struct RefusalText {
   /// Longest piece of a body in a log, bytes.
   static let bytesMax = 200
@@ -58,8 +58,11 @@ struct RefusalText {
   private func hint(offered: [String]?, isPlain: Bool) -> String? {
     let text = body.lowercased()
     func says(_ words: String...) -> Bool { words.contains { text.contains($0) } }
-    if isPlain, head.status.code == 497
-      || says("plain http request was sent to https", "plain http to an ssl", "http request to an https", "http request was sent to https")
+    if isPlain,
+      head.status.code == 497
+        || says(
+          "plain http request was sent to https", "plain http to an ssl", "http request to an https",
+          "http request was sent to https")
     {
       return RefusalText.needsTLS
     }
@@ -67,7 +70,8 @@ struct RefusalText {
       return "the server wants a client certificate: set cert_file and key_file in a profile"
     }
     if !isPlain, head.status.code == 495 || says("ssl certificate error", "client certificate") {
-      return "the server wants another client certificate: cert_file in a profile has to be from an authority that it trusts"
+      return
+        "the server wants another client certificate: cert_file in a profile has to be from an authority that it trusts"
     }
     if let offered, says("subprotocol", "sub-protocol", "sec-websocket-protocol") {
       let ours = offered.isEmpty ? "none was" : "'\(offered.joined(separator: ", "))' was"
@@ -124,7 +128,9 @@ struct RefusalText {
       if !inlineTags.contains(name) { text += "\n" }
     }
     text += rest
-    for (entity, character) in [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")] {
+    for (entity, character) in [
+      ("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&"),
+    ] {
       text = text.replacing(entity, with: character)
     }
     return text

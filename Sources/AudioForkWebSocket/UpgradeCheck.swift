@@ -31,7 +31,8 @@ package struct UpgradeCheck: Sendable {
   private let secrets: [String]
 
   package init(
-    key: String, subprotocolsOffered: [String], needsSubprotocol: Bool = false, isPlain: Bool = false, secrets: [String] = []
+    key: String, subprotocolsOffered: [String], needsSubprotocol: Bool = false, isPlain: Bool = false,
+    secrets: [String] = []
   ) {
     self.key = key
     self.subprotocolsOffered = subprotocolsOffered
@@ -71,12 +72,16 @@ package struct UpgradeCheck: Sendable {
     guard let subprotocol = chosen.first else {
       guard needsSubprotocol else { return nil }
       throw ConnectionFailure(
-        "upgrade: the server did not select the sub-protocol \(subprotocolsOffered.joined(separator: " or ")) and does not speak it",
+        """
+        upgrade: the server did not select the sub-protocol \(subprotocolsOffered.joined(separator: " or ")) and does \
+        not speak it
+        """,
         isPermanent: true)
     }
     guard subprotocolsOffered.contains(subprotocol) else {
       let remedy = needsSubprotocol ? "" : "; where that is the right one, set subprotocol in a profile"
-      throw ConnectionFailure("upgrade: the server chose the sub-protocol '\(shown(subprotocol))', not offered\(remedy)")
+      throw ConnectionFailure(
+        "upgrade: the server chose the sub-protocol '\(shown(subprotocol))', not offered\(remedy)")
     }
     return subprotocol
   }

@@ -158,8 +158,8 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
     context.fireChannelInactive()
   }
 
-  /// Says where it looks as if the URL had to begin with wss://: the server has said something in TLS; or nothing, since
-  /// many with TLS close a connection on which they hear HTTP.
+  /// Says where it looks as if the URL had to begin with wss://: the server has said something in TLS; or nothing,
+  /// since many with TLS close a connection on which they hear HTTP.
   private func hinted(_ failure: ConnectionFailure) -> ConnectionFailure {
     guard isPlain, reader.isTLS || reader.isUntouched else { return failure }
     let hint = reader.isTLS ? RefusalText.needsTLS : "if this port speaks TLS, use wss://"

@@ -63,7 +63,9 @@ package struct UpgradeRequest: Sendable, Equatable {
     if !subprotocols.isEmpty {
       fields.add(name: "Sec-WebSocket-Protocol", value: subprotocols.joined(separator: ", "))
     }
-    if !userInformation.isEmpty, !isGiven("authorization") { fields.add(name: "Authorization", value: basicAuthorization) }
+    if !userInformation.isEmpty, !isGiven("authorization") {
+      fields.add(name: "Authorization", value: basicAuthorization)
+    }
     if !isGiven("user-agent") { fields.add(name: "User-Agent", value: agent) }
     for header in headers {
       let value =
@@ -72,15 +74,16 @@ package struct UpgradeRequest: Sendable, Equatable {
     }
     for header in givenHeaders {
       let isUTF8 = String(validating: header.value, as: UTF8.self) != nil
-      fields.add(name: escaped(Array(header.name.utf8)) { $0 > 32 && $0 < 127 && $0 != UInt8(ascii: ":") },
+      fields.add(
+        name: escaped(Array(header.name.utf8)) { $0 > 32 && $0 < 127 && $0 != UInt8(ascii: ":") },
         value: escaped(header.value) { $0 >= 32 && $0 != 127 && ($0 < 128 || isUTF8) })
     }
     return HTTPRequestHead(
       version: .http1_1, method: .GET, uri: escaped(target, keeping: { $0 > 32 && $0 < 127 }), headers: fields)
   }
 
-  /// Texts of the request that must not be shown in a log, should the server repeat them. A text of less than four bytes
-  /// is no secret and would garble what is shown.
+  /// Texts of the request that must not be shown in a log, should the server repeat them. A text of less than four
+  /// bytes is no secret and would garble what is shown.
   var secretTexts: [String] {
     var texts = secrets + [userInformation, percentDecoded(userInformation)] + secrets.map(percentDecoded)
     if !userInformation.isEmpty {

@@ -14,7 +14,8 @@ package enum SessionEnd: Equatable, Sendable {
 }
 
 /// An open WebSocket connection, client side. Lives on one event loop and is called there only:
-///  1. sends binary messages, each in one masked frame; nothing leaves before `flush`, and then all of it with one call,
+///  1. sends binary messages, each in one masked frame; nothing leaves before `flush`, and then all of it with one
+///     call,
 ///  2. answers every ping, also while idle; while the server does not read, only the latest one,
 ///  3. hands on what the server says, also while our Close is out: last words come then,
 ///  4. answers the server's Close and reports it,
@@ -147,8 +148,8 @@ package final class WebSocketSession: ChannelInboundHandler {
     }
   }
 
-  /// Ends the session because the server said what it may not: a Close with 1002, then `lost`. `what` follows "the server
-  /// sent ".
+  /// Ends the session because the server said what it may not: a Close with 1002, then `lost`. `what` follows "the
+  /// server sent ".
   package func refuse(_ what: String) {
     guard case .open = phase else { return }
     refuse(FrameViolation(code: CloseCode.protocolError, reason: what))

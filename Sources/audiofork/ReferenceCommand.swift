@@ -24,7 +24,8 @@ struct ReferenceCommand: ParsableCommand {
 
     func run() throws {
       guard let block = ReferenceMarkdown.block(part) else {
-        throw ValidationError("there is no part '\(part)'; known are \(ReferenceMarkdown.parts.joined(separator: ", "))")
+        throw ValidationError(
+          "there is no part '\(part)'; known are \(ReferenceMarkdown.parts.joined(separator: ", "))")
       }
       print(block, terminator: "")
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
 
-/// Runs a CLI command over Asterisk's control socket, and returns what it prints, without the last line's end; nil where no
-/// Asterisk listens there.
+/// Runs a CLI command over Asterisk's control socket, and returns what it prints, without the last line's end; nil
+/// where no Asterisk listens there.
 ///
-/// It says what `asterisk -rx` says (main/asterisk.c, `ast_remotecontrol`), which takes a process with all of Asterisk's
-/// libraries for each command. Fails after a minute of silence, as that does.
+/// It says what `asterisk -rx` says (main/asterisk.c, `ast_remotecontrol`), which takes a process with all of
+/// Asterisk's libraries for each command. Fails after a minute of silence, as that does.
 func controlCommand(_ command: String, at path: String) async -> String? {
   await onThread {
     guard let descriptor = connectedSocket(path) else { return nil }
@@ -42,11 +42,13 @@ private func connectedSocket(_ path: String) -> Int32? {
     bytes.withUnsafeBytes { room.copyMemory(from: $0) }
     return true
   }
-  let connected = fits && withUnsafePointer(to: &address) { pointer in
-    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-      connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+  let connected =
+    fits
+    && withUnsafePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+      }
     }
-  }
   var patience = timeval(tv_sec: 60, tv_usec: 0)
   setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
   if connected { return descriptor }

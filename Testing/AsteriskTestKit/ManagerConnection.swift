@@ -31,9 +31,9 @@ package struct ManagerMessage: Sendable {
 /// A client of Asterisk's manager interface, logged in: actions and their replies, and the events since the login.
 ///
 /// It sends a Ping after each second without a message. Asterisk up to 22 can lose the signal that an event is waiting:
-/// `get_input` in main/manager.c announces the thread that waits, unlocks, and polls without a limit; a SIGURG that comes
-/// between the two interrupts nothing. The event then stays in Asterisk until the next one, or until the client sends
-/// something. Asterisk's commit 2158dff4b5 replaces the signal with a pipe.
+/// `get_input` in main/manager.c announces the thread that waits, unlocks, and polls without a limit; a SIGURG that
+/// comes between the two interrupts nothing. The event then stays in Asterisk until the next one, or until the client
+/// sends something. Asterisk's commit 2158dff4b5 replaces the signal with a pipe.
 package final class ManagerConnection: Sendable {
   private struct State {
     /// Bytes that are no whole message yet.
@@ -131,7 +131,12 @@ package final class ManagerConnection: Sendable {
     let inbox = Inbox(descriptor)
     self.inbox = inbox
     Thread { inbox.read() }.start()
-    let reply = try await send("Login", [("Username", account?.name ?? "audiofork"), ("Secret", account?.secret ?? secret), ("Events", hearsEvents ? "on" : "off")])
+    let reply = try await send(
+      "Login",
+      [
+        ("Username", account?.name ?? "audiofork"), ("Secret", account?.secret ?? secret),
+        ("Events", hearsEvents ? "on" : "off"),
+      ])
     guard reply["Response"] == "Success" else { throw TestKitError("the manager interface refuses us: \(reply)") }
     inbox.state.withLock { $0.isLoggedIn = true }
   }
@@ -186,7 +191,10 @@ package final class ManagerConnection: Sendable {
     _ action: String, _ headers: [(String, String)] = [], within seconds: Double = 10
   ) async throws -> (reply: [String: String], items: [[String: String]], end: [String: String]) {
     let answer = try await answer(to: post(action, headers), within: seconds)
-    return (answer[0].fields, answer.dropFirst().dropLast().map(\.fields), answer.count > 1 ? answer[answer.count - 1].fields : [:])
+    return (
+      answer[0].fields, answer.dropFirst().dropLast().map(\.fields),
+      answer.count > 1 ? answer[answer.count - 1].fields : [:]
+    )
   }
 
   /// Sends an action as it is written, "Name: value" lines, and returns what answers it: the reply, and behind it the
@@ -210,7 +218,8 @@ package final class ManagerConnection: Sendable {
         // Without a list there is nothing to wait for.
         guard reply["EventList"] != nil else { return [reply] }
         let items = state.items[identifier] ?? []
-        let isComplete = items.last.map { $0["EventList"] == "Complete" || $0["Event"]?.hasSuffix("Complete") == true } ?? false
+        let isComplete =
+          items.last.map { $0["EventList"] == "Complete" || $0["Event"]?.hasSuffix("Complete") == true } ?? false
         return isComplete ? [reply] + items : nil
       }
     }

@@ -4,8 +4,8 @@ import Foundation
 
 /// Ports of the loopback for this process: below the ephemeral ones, so that no connection takes one by chance.
 ///
-/// `scripts/test` gives each process 1000 ports of its own, from AUDIOFORK_PORTS on. Asterisk's ports are in the first half
-/// (scripts/asterisk-sandbox), the test's in the second.
+/// `scripts/test` gives each process 1000 ports of its own, from AUDIOFORK_PORTS on. Asterisk's ports are in the first
+/// half (scripts/asterisk-sandbox), the test's in the second.
 private let ports: Range<Int> = {
   let given = ProcessInfo.processInfo.environment["AUDIOFORK_PORTS"].flatMap { Int($0) }
   let first = (given ?? 10_000 + Int.random(in: 0..<10) * 1000) + 500

@@ -3,8 +3,8 @@ internal import AudioForkTestKit
 import Foundation
 import Synchronization
 
-/// What a phone can say over RTP with a payload type of its own (RFC 3551). Twenty milliseconds are 160 bytes, but 20 of
-/// G.729. The clock of each counts 8000 a second; that of G.722 too, by an old mistake of the standard.
+/// What a phone can say over RTP with a payload type of its own (RFC 3551). Twenty milliseconds are 160 bytes, but 20
+/// of G.729. The clock of each counts 8000 a second; that of G.722 too, by an old mistake of the standard.
 package enum RTPCodec: UInt8, Sendable {
   case muLaw = 0
   case aLaw = 8
@@ -64,7 +64,7 @@ package final class RTPSender: Sendable {
   private let state = Mutex(State())
 
   private static let packetNanoseconds: Int64 = 20_000_000
-  private static let firstTimestamp: UInt32 = 0xFFFF_8000  // it goes over the end within four seconds
+  private static let firstTimestamp: UInt32 = 0xFFFF_8000 // it goes over the end within four seconds
   private static let eventPayload: UInt8 = 101
 
   package init() throws {
@@ -194,7 +194,9 @@ package final class RTPSender: Sendable {
 
   private static func due(_ state: State, _ place: Int64) -> Int64 { (state.origin ?? 0) + place * packetNanoseconds }
 
-  private static func bytes(_ state: inout State, type: UInt8, place: Int64, marker: Bool, _ payload: [UInt8]) -> [UInt8] {
+  private static func bytes(_ state: inout State, type: UInt8, place: Int64, marker: Bool, _ payload: [UInt8])
+    -> [UInt8]
+  {
     let timestamp = firstTimestamp &+ UInt32(truncatingIfNeeded: place * 160)
     defer { state.sequence &+= 1 }
     let head: [UInt8] = [0x80, (marker ? 0x80 : 0) | type, UInt8(state.sequence >> 8), UInt8(state.sequence & 255)]
@@ -216,7 +218,8 @@ package final class RTPSender: Sendable {
           guard var destination else { continue }
           withUnsafePointer(to: &destination) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-              _ = sendto(self.socket, packet.bytes, packet.bytes.count, 0, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+              _ = sendto(
+                self.socket, packet.bytes, packet.bytes.count, 0, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
           }
         }

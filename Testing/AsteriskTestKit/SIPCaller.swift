@@ -3,8 +3,8 @@ internal import AudioForkTestKit
 package import Foundation
 import Synchronization
 
-/// A phone whose call is led by the test step by step: sipp for the signalling, an RTPSender for the audio. Where a test
-/// goes wrong, sipp ends with it.
+/// A phone whose call is led by the test step by step: sipp for the signalling, an RTPSender for the audio. Where a
+/// test goes wrong, sipp ends with it.
 package final class SIPCaller: Sendable {
   /// What Asterisk has agreed to.
   package struct Agreement: Sendable {
@@ -83,7 +83,8 @@ package final class SIPCaller: Sendable {
   }
 
   private var failure: String {
-    let errors = (try? String(contentsOf: log.deletingPathExtension().appendingPathExtension("err"), encoding: .utf8)) ?? ""
+    let errors =
+      (try? String(contentsOf: log.deletingPathExtension().appendingPathExtension("err"), encoding: .utf8)) ?? ""
     return errors + child.lines.suffix(40).joined(separator: "\n")
   }
 
@@ -94,7 +95,8 @@ package final class SIPCaller: Sendable {
     let lines =
       [
         "\(method) sip:phone@127.0.0.1:\(port) SIP/2.0", "Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK\(call)-\(step)",
-        "From: <sip:test@127.0.0.1>;tag=test", "To: <sip:phone@127.0.0.1>", "Call-ID: \(call)", "CSeq: \(step) \(method)",
+        "From: <sip:test@127.0.0.1>;tag=test", "To: <sip:phone@127.0.0.1>", "Call-ID: \(call)",
+        "CSeq: \(step) \(method)",
       ] + headers + ["Content-Length: 0", "", ""]
     let bytes = Array(lines.joined(separator: "\r\n").utf8)
     var address = loopback(port)

@@ -104,7 +104,8 @@ package final class Sandbox: Sendable {
   /// The log so far.
   package var log: String {
     // Asterisk cuts what it logs anywhere, inside of a character too.
-    String(decoding: FileManager.default.contents(atPath: folder.appending(path: "log/full").path) ?? Data(), as: UTF8.self)
+    String(
+      decoding: FileManager.default.contents(atPath: folder.appending(path: "log/full").path) ?? Data(), as: UTF8.self)
   }
 
   /// Lines of the log at these levels, by default those that an administrator must look at.

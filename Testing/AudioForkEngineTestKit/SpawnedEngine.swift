@@ -38,7 +38,8 @@ package final class SpawnedEngine {
     // "exec -a" keeps the name under which the module starts it.
     let executable = SpawnedEngine.executable(program)
     let wrapped = user.map {
-      ["--reuid", "\($0)", "--clear-groups", "bash", "-c", #"exec -a "$0" "$@""#, words[0], executable] + words.dropFirst()
+      ["--reuid", "\($0)", "--clear-groups", "bash", "-c", #"exec -a "$0" "$@""#, words[0], executable]
+        + words.dropFirst()
     }
     var environment = ["PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"]
     if let libraries { environment["LD_LIBRARY_PATH"] = libraries }

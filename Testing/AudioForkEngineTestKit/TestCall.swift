@@ -25,7 +25,8 @@ package final class TestCall {
   package init(
     in directory: ScratchFolder, id: String = "af-test-1", url: String, furtherURLs: [String] = [],
     options: String = "D(both)", settings: [String] = [],
-    directions: DirectionSet = .both, drainSeconds: UInt64 = 5, age: Int64 = 0, phase: Int64 = 0, bufferSeconds: UInt32 = 10
+    directions: DirectionSet = .both, drainSeconds: UInt64 = 5, age: Int64 = 0, phase: Int64 = 0,
+    bufferSeconds: UInt32 = 10
   ) throws {
     self.id = id
     self.directions = directions

@@ -85,7 +85,8 @@ package final class TestServer: Sendable {
   /// handler that does TLS.
   package static func start(
     port: Int = 0, _ behaviour: Behaviour = .record, pingEvery: TimeAmount? = nil, answersPings: Bool = true,
-    selectsSubprotocol: Bool = true, keeping: TestServer? = nil, receiveBufferBytes: Int? = nil, security: (@Sendable () -> any ChannelHandler)? = nil
+    selectsSubprotocol: Bool = true, keeping: TestServer? = nil, receiveBufferBytes: Int? = nil,
+    security: (@Sendable () -> any ChannelHandler)? = nil
   ) async throws -> TestServer {
     let log = keeping?.log ?? NIOLockedValueBox([])
     let channels = NIOLockedValueBox<[any Channel]>([])
@@ -95,7 +96,8 @@ package final class TestServer: Sendable {
     if let receiveBufferBytes {
       bootstrap = bootstrap.serverChannelOption(.socketOption(.so_rcvbuf), value: receiveBufferBytes)
     }
-    let listener = try await bootstrap
+    let listener =
+      try await bootstrap
       .childChannelInitializer { channel in
         channels.withLockedValue { $0.append(channel) }
         let index = log.withLockedValue { log in
@@ -137,7 +139,8 @@ package final class TestServer: Sendable {
     switch behaviour {
     case .silent: return
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
-    case .record, .closeAfter, .closeOnPing, .closeAfterPings, .pongLate, .pongOnce, .fork, .forks, .dropOnClose, .ignoreClose, .stall, .talk:
+    case .record, .closeAfter, .closeOnPing, .closeAfterPings, .pongLate, .pongOnce, .fork, .forks, .dropOnClose,
+      .ignoreClose, .stall, .talk:
       let upgrader = NIOWebSocketServerUpgrader(
         shouldUpgrade: { channel, head in
           log.withLockedValue { $0[index].head = head }
@@ -272,7 +275,8 @@ private final class RecordingHandler: ChannelInboundHandler {
   private var store: ForkStore?
 
   init(
-    _ behaviour: TestServer.Behaviour, _ pingEvery: TimeAmount?, _ answersPings: Bool, _ log: NIOLockedValueBox<[TestServer.Connection]>,
+    _ behaviour: TestServer.Behaviour, _ pingEvery: TimeAmount?, _ answersPings: Bool,
+    _ log: NIOLockedValueBox<[TestServer.Connection]>,
     _ index: Int
   ) {
     self.behaviour = behaviour
@@ -338,7 +342,8 @@ private final class RecordingHandler: ChannelInboundHandler {
     if let store {
       for answer in store.received(frame.opcode, payload) {
         context.writeAndFlush(
-          Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: answer))), promise: nil)
+          Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: answer))), promise: nil
+        )
       }
     }
     if frame.opcode == .ping, let code = closeCodeForPing {
@@ -346,7 +351,9 @@ private final class RecordingHandler: ChannelInboundHandler {
       payload.write(webSocketErrorCode: code)
       context.writeAndFlush(
         Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
-    } else if frame.opcode == .ping, case .pongLate(let delay) = behaviour, log.withLockedValue({ $0[index].pings.count > 1 }) {
+    } else if frame.opcode == .ping, case .pongLate(let delay) = behaviour,
+      log.withLockedValue({ $0[index].pings.count > 1 })
+    {
       let channel = context.channel
       context.eventLoop.scheduleTask(in: delay) {
         channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .pong, data: ByteBuffer(bytes: payload)), promise: nil)

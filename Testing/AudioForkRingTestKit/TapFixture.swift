@@ -77,7 +77,9 @@ package final class TestTap {
   }
 
   /// Captures a frame; `at` is its arrival in nanoseconds since the epoch, `ts` its RTP time in milliseconds.
-  package func capture(_ direction: Direction, _ samples: [Int16], rate: UInt32 = 8000, at arrival: Int64, ts: Int64? = nil) {
+  package func capture(
+    _ direction: Direction, _ samples: [Int16], rate: UInt32 = 8000, at arrival: Int64, ts: Int64? = nil
+  ) {
     samples.withUnsafeBytes { bytes in
       guard let base = bytes.baseAddress else { return }
       let frame = CapturedFrame(
@@ -95,7 +97,8 @@ package final class TestTap {
     muteTap(tap, bits, isOn: isOn, now: TestTap.epoch + moment)
   }
 
-  /// Captures a digit that ends at `end`, in nanoseconds since the epoch, and that Asterisk says was `milliseconds` long.
+  /// Captures a digit that ends at `end`, in nanoseconds since the epoch, and that Asterisk says was `milliseconds`
+  /// long.
   package func press(_ direction: Direction, _ digit: Character, milliseconds: UInt32, end: Int64) {
     captureDigit(
       tap, direction: UInt32(direction.rawValue), digit: digit.asciiValue ?? 0, milliseconds: milliseconds,

@@ -79,16 +79,20 @@ package final class TestCertificates: Sendable {
     return identity(name)
   }
 
-  /// One from the authority, or from another one, for these names and in this time: `YYYYMMDDHHMMSSZ`. `names` nil: for the
-  /// common name alone, which is the first argument.
+  /// One from the authority, or from another one, for these names and in this time: `YYYYMMDDHHMMSSZ`. `names` nil: for
+  /// the common name alone, which is the first argument.
   package func issued(
-    _ name: String, names: String? = here, key: Key = .p256, by issuer: Identity? = nil, from: String = "20200101000000Z",
+    _ name: String, names: String? = here, key: Key = .p256, by issuer: Identity? = nil,
+    from: String = "20200101000000Z",
     until: String = "20491231235959Z"
   ) throws -> Identity {
     let (identity, authority) = (identity(name), issuer ?? self.authority)
     try write(names.map { "subjectAltName=\($0)\n" } ?? "basicConstraints=CA:FALSE\n", "\(name).ext")
     try openssl(
-      ["req", "-new", "-config", folder.file("openssl.cnf"), "-subj", "/CN=\(name)", "-out", folder.file("\(name).csr")]
+      [
+        "req", "-new", "-config", folder.file("openssl.cnf"), "-subj", "/CN=\(name)", "-out",
+        folder.file("\(name).csr"),
+      ]
         + newKey(name, key))
     try openssl([
       "ca", "-batch", "-notext", "-config", folder.file("openssl.cnf"), "-cert", authority.certificate, "-keyfile",
@@ -124,8 +128,10 @@ package final class TestCertificates: Sendable {
 
   private func selfSigned(_ name: String, subject: String, _ key: Key = .p256, extensions: [String]) throws {
     try openssl(
-      ["req", "-x509", "-config", folder.file("openssl.cnf"), "-days", "30", "-subj", subject, "-out",
-       folder.file("\(name).pem")] + newKey(name, key) + extensions)
+      [
+        "req", "-x509", "-config", folder.file("openssl.cnf"), "-days", "30", "-subj", subject, "-out",
+        folder.file("\(name).pem"),
+      ] + newKey(name, key) + extensions)
   }
 
   private func openssl(_ arguments: [String]) throws {

@@ -123,7 +123,9 @@ package final class ConformancePeer {
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
       + "Sec-WebSocket-Accept: \(acceptValue(String(key)))\r\nSec-WebSocket-Protocol: audiofork.v1\r\n\r\n"
     let bytes = Array(answer.utf8)
-    guard Glibc.send(socket, bytes, bytes.count, CInt(MSG_NOSIGNAL)) == bytes.count else { throw Failure(what: "no answer") }
+    guard Glibc.send(socket, bytes, bytes.count, CInt(MSG_NOSIGNAL)) == bytes.count else {
+      throw Failure(what: "no answer")
+    }
     let end = af_now_ns() + nanoseconds
     while af_now_ns() < end {}
     closeSocket(resets: true)
@@ -160,7 +162,9 @@ package final class ConformancePeer {
   }
 
   /// The same of frames.
-  package func waitForFrames(_ what: String, milliseconds: Int64 = 5000, _ condition: (StrictReader) -> Bool) async throws {
+  package func waitForFrames(_ what: String, milliseconds: Int64 = 5000, _ condition: (StrictReader) -> Bool)
+    async throws
+  {
     try await wait(what, milliseconds: milliseconds) {
       poll()
       return condition(reader)

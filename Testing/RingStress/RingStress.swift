@@ -5,8 +5,8 @@ import AudioForkTap
 import CAudioForkABI
 import Glibc
 
-/// The race of AudioForkRingTestKit/RingRace.swift as a program, for scripts/lab/test-ring-tsan: no test library, whose own
-/// threads would be watched too, and nothing of SwiftNIO to compile.
+/// The race of AudioForkRingTestKit/RingRace.swift as a program, for scripts/lab/test-ring-tsan: no test library, whose
+/// own threads would be watched too, and nothing of SwiftNIO to compile.
 ///
 ///     ring-stress SECONDS SEED FOLDER
 ///

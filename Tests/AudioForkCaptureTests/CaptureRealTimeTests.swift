@@ -24,14 +24,21 @@ struct CaptureRealTimeTests {
     return (asterisk, engine)
   }
 
-  @Test("Loading registers two applications, a function, the CLI and five AMI actions; unloading takes them back and ends the engine")
+  @Test(
+    """
+    Loading registers two applications, a function, the CLI and five AMI actions; unloading takes them back and ends \
+    the engine
+    """
+  )
   func loadAndUnload() throws {
     for _ in 0..<20 {
       let (asterisk, engine) = try loaded()
       #expect(fake_registrations() == 9)
       // An engine that goes as it is told, on a thread that has it to itself.
       nonisolated(unsafe) let leaving = engine
-      Thread { _ = leaving.isClosed(); leaving.die() }.start()
+      Thread {
+        _ = leaving.isClosed(); leaving.die()
+      }.start()
       #expect(asterisk.unload())
       #expect(fake_registrations() == 0)
     }
@@ -159,10 +166,11 @@ struct CaptureRealTimeTests {
     _ = engine.next()
     engine.sayEnded(id)
     let silence = [Int16](repeating: 0, count: 160)
-    #expect(soon {
-      fake_frame(channel, AST_AUDIOHOOK_DIRECTION_READ, silence, 160)
-      return fake_hooks(channel) == 0
-    })
+    #expect(
+      soon {
+        fake_frame(channel, AST_AUDIOHOOK_DIRECTION_READ, silence, 160)
+        return fake_hooks(channel) == 0
+      })
     // The control thread looks at its rows once a second while there are some.
     #expect(soon { asterisk.forkFiles.isEmpty })
     #expect(soon { fake_module_references() == 1 }, "the channel's datastore holds the last one")
@@ -197,7 +205,8 @@ struct CaptureRealTimeTests {
   /// What this process has mapped, as the system lists it.
   private var mappings: String { processFile("/proc/self/maps") }
 
-  @Test("A reload that names an engine that cannot be run, or a bad value, changes nothing; a good one says what it does")
+  @Test(
+    "A reload that names an engine that cannot be run, or a bad value, changes nothing; a good one says what it does")
   func reload() throws {
     let (asterisk, engine) = try loaded()
     let channel = fake_channel("PJSIP/100-1", 8000)
@@ -277,10 +286,13 @@ struct CaptureRealTimeTests {
     var generator = SystemRandomNumberGenerator()
     for round in 0..<60 {
       if round % 2 == 0 {
-        engine.send((0..<Int.random(in: 1...300, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) })
+        engine.send(
+          (0..<Int.random(in: 1...300, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) })
       } else {
         // Well framed, badly filled: every type, lengths that point behind the end.
-        var message: [UInt8] = [UInt8.random(in: 0...80, using: &generator), 0, 0, 0, UInt8.random(in: 60...70, using: &generator), 0, 0, 0]
+        var message: [UInt8] = [
+          UInt8.random(in: 0...80, using: &generator), 0, 0, 0, UInt8.random(in: 60...70, using: &generator), 0, 0, 0,
+        ]
         message[0] = UInt8.random(in: 4...60, using: &generator)
         message += (0..<(Int(message[0]) - 4)).map { _ in UInt8.random(in: 0...30, using: &generator) }
         engine.send(message)

@@ -61,7 +61,10 @@ struct LoadedModule {
   /// The ring that was made last.
   var forkFile: String? {
     asterisk.forkFiles.filter { $0.hasSuffix(".ring") }
-      .max { (Int($0.split(separator: "-").last?.dropLast(5) ?? "") ?? 0) < (Int($1.split(separator: "-").last?.dropLast(5) ?? "") ?? 0) }
+      .max {
+        (Int($0.split(separator: "-").last?.dropLast(5) ?? "") ?? 0)
+          < (Int($1.split(separator: "-").last?.dropLast(5) ?? "") ?? 0)
+      }
       .map { String($0.split(separator: "/").last ?? "") }
   }
 
@@ -134,8 +137,17 @@ struct ConfigurationRealTimeTests {
       """)
     let channel = fake_channel("PJSIP/100-1", 8000)
     for (arguments, line) in [
-      ("nobody", "'nobody' is neither a URL nor a profile: the URL must begin with ws:// or wss://, and audiofork.conf has the profiles recorder, other, tls"),
-      ("ws://u:pw@bad.example/x?token=1", "the URL ws://bad.example/x?token=*** is not allowed; a line allow in [general]"),
+      (
+        "nobody",
+        """
+        'nobody' is neither a URL nor a profile: the URL must begin with ws:// or wss://, and audiofork.conf has the \
+        profiles recorder, other, tls
+        """
+      ),
+      (
+        "ws://u:pw@bad.example/x?token=1",
+        "the URL ws://bad.example/x?token=*** is not allowed; a line allow in [general]"
+      ),
       ("ws://a.good.example/out/x", "the URL ws://a.good.example/out/x is not allowed"),
       ("other", "the URL ws://bad.example/ is not allowed"),
       ("tls", "the URL wss://good.example/ is not allowed"),
@@ -154,7 +166,10 @@ struct ConfigurationRealTimeTests {
   @Test(
     "A file with a mistake is refused by file, section, key and accepted form",
     arguments: [
-      ("buffer=0", "audiofork.conf, [general]: buffer = '0' is not accepted; it takes a whole number of seconds from 1 to 600"),
+      (
+        "buffer=0",
+        "audiofork.conf, [general]: buffer = '0' is not accepted; it takes a whole number of seconds from 1 to 600"
+      ),
       ("drain=x", "[general]: drain = 'x' is not accepted"),
       ("buffer_total=-1", "[general]: buffer_total = '-1' is not accepted; it takes a whole number of megabytes"),
       ("stasis=maybe", "[general]: stasis = 'maybe' is not accepted; it takes yes or no"),
@@ -168,7 +183,10 @@ struct ConfigurationRealTimeTests {
       ("[ws://x]\nurl=ws://x", "[ws://x]: a profile's name contains no '://'"),
       ("[a]\nurl=ws://x/${PATH}\ndrain=0", "[a]: drain = '0' is not accepted"),
       ("[a]\nurl=ws://^{HOST}/", "[a]: url: ^{...} may stand in the path and the query of a URL only"),
-      ("functions=CRM_NAME,SHELL", "[general]: functions = 'CRM_NAME,SHELL' is not accepted; it takes names of dialplan functions"),
+      (
+        "functions=CRM_NAME,SHELL",
+        "[general]: functions = 'CRM_NAME,SHELL' is not accepted; it takes names of dialplan functions"
+      ),
       ("commands=maybe", "[general]: commands = 'maybe' is not accepted; it takes dialplan, yes or no"),
     ])
   func mistakes(settings: String, line: String) throws {
@@ -187,7 +205,13 @@ struct ConfigurationRealTimeTests {
   @Test("Unknown keys are named together with the known ones, and a good reload counts for new forks")
   func reload() throws {
     let module = try LoadedModule("nonsense=1\n[a]\nurl=ws://a.example/\ncolour=blue")
-    #expect(FakedAsterisk.log.contains("[general]: unknown key 'nonsense' is ignored; known are engine, run_dir, allow, buffer_total, stasis, commands, functions, ping, replay, digits, reconnect_attempts"))
+    #expect(
+      FakedAsterisk.log.contains(
+        """
+        [general]: unknown key 'nonsense' is ignored; known are engine, run_dir, allow, buffer_total, stasis, \
+        commands, functions, ping, replay, digits, reconnect_attempts
+        """
+      ))
     #expect(FakedAsterisk.log.contains("[a]: unknown key 'colour' is ignored; known are url, header, ca_file"))
     let channel = fake_channel("PJSIP/100-1", 8000)
     let before = try #require(module.start(channel, "a"))
@@ -206,7 +230,9 @@ struct ConfigurationRealTimeTests {
     let channel = fake_channel("PJSIP/100-1", 8000)
     let first = try #require(module.start(channel, "ws://host/"))
     #expect(module.start(channel, "ws://host/") == nil)
-    #expect(FakedAsterisk.log.contains("all buffers together may take buffer_total = 1 MB, and this one's 768 KB are too many"))
+    #expect(
+      FakedAsterisk.log.contains(
+        "all buffers together may take buffer_total = 1 MB, and this one's 768 KB are too many"))
     _ = af_exec_stop(channel, "")
     module.engine.sayEnded(first)
     #expect(soon { fake_module_references() == 0 })
@@ -267,14 +293,17 @@ struct JobsRealTimeTests {
     }
     #expect(
       told.map(\.name) == [
-        "Event: AudioForkStart", "Event: AudioForkState", "Event: AudioForkState", "Event: AudioForkState", "Event: AudioForkGap",
+        "Event: AudioForkStart", "Event: AudioForkState", "Event: AudioForkState", "Event: AudioForkState",
+        "Event: AudioForkGap",
         "Event: AudioForkResponse", "Event: AudioForkMute", "Event without channel: AudioForkStop",
       ])
     for event in told {
       let definition = try #require(EventDefinition.all.first { event.name.hasSuffix("\($0.name)") })
       #expect(event.fields.map { $0[0] } == definition.fields.map { "\($0.name)" }, "\(event)")
     }
-    func value(_ event: Int, _ name: String) -> String? { told[event].fields.first { $0[0] == name }?.dropFirst().joined(separator: ": ") }
+    func value(_ event: Int, _ name: String) -> String? {
+      told[event].fields.first { $0[0] == name }?.dropFirst().joined(separator: ": ")
+    }
     #expect(value(0, "WsServer") == "ws://host/x")
     #expect(value(0, "Channel") == "PJSIP/100-1")
     #expect(value(0, "Direction") == "in")
@@ -304,7 +333,8 @@ struct JobsRealTimeTests {
     #expect(FakedAsterisk.variable(channel, "AUDIOFORK_RESPONSE") == "{\"a\":  1}")
     module.engine.tell(.text, id, .text(.text, long))
     #expect(soon { FakedAsterisk.variable(channel, "ANSWER") == String(repeating: "x", count: 3999) })
-    #expect(forkRows().first.map { String(decoding: $0.response, as: UTF8.self) } == String(repeating: "x", count: 3999))
+    #expect(
+      forkRows().first.map { String(decoding: $0.response, as: UTF8.self) } == String(repeating: "x", count: 3999))
     #expect(soon { events.contains(long) }, "the event has it whole")
     // After StopAudioFork the server's last words still come.
     _ = af_exec_stop(channel, "")
@@ -328,13 +358,20 @@ struct JobsRealTimeTests {
   @Test("The command is evaluated at the start and run once at the end; unloading waits for it")
   func command() throws {
     let module = try LoadedModule()
-    let place = FileManager.default.temporaryDirectory.appending(path: "af-command-\(UInt32.random(in: 0...UInt32.max))")
+    let place = FileManager.default.temporaryDirectory.appending(
+      path: "af-command-\(UInt32.random(in: 0...UInt32.max))")
     defer { try? FileManager.default.removeItem(at: place) }
     let channel = fake_channel("PJSIP/100-1", 8000)
     pbx_builtin_setvar_helper(channel, "WHO", "then")
     pbx_builtin_setvar_helper(channel, "TEXT", "${WHO}")
     let id = try #require(
-      module.start(channel, "ws://host/,D(in),echo ^{WHO} '${WHO} ^{TEXT}' >> \(place.path); while [ ! -e \(place.path).go ]; do sleep 0.02; done"))
+      module.start(
+        channel,
+        """
+        ws://host/,D(in),echo ^{WHO} '${WHO} ^{TEXT}' >> \(place.path); while [ ! -e \(place.path).go ]; do sleep \
+        0.02; done
+        """
+      ))
     pbx_builtin_setvar_helper(channel, "WHO", "later")
     fake_hangup(channel)
     usleep(100_000)
@@ -368,7 +405,8 @@ struct JobsRealTimeTests {
 struct ChannelRealTimeTests {
   static let samples = [Int16](repeating: 7, count: 160)
 
-  @Test("Where the engine cannot read a ring, what it had not confirmed is a gap with its place, and the accounts agree")
+  @Test(
+    "Where the engine cannot read a ring, what it had not confirmed is a gap with its place, and the accounts agree")
   func lastGap() throws {
     let module = try LoadedModule()
     let channel = fake_channel("PJSIP/100-1", 8000)

@@ -60,7 +60,8 @@ extension CaptureRealTimeTests {
   func actions() throws {
     try with { channel, engine in
       let reply = Self.blocks(
-        Self.action("Action: AudioFork\nActionID: 7\nChannel: PJSIP/100-1\nWsServer: ws://u:p@host/x\nOptions: D(in)H(X-A: 1,2)"))
+        Self.action(
+          "Action: AudioFork\nActionID: 7\nChannel: PJSIP/100-1\nWsServer: ws://u:p@host/x\nOptions: D(in)H(X-A: 1,2)"))
       let id = try #require(reply.first?["AudioForkID"])
       #expect(reply == [["Response": "Success", "ActionID": "7", "AudioForkID": id]])
       #expect(FakedAsterisk.variable(channel, "AUDIOFORK_WSSERVER") == "ws://host/x")
@@ -72,16 +73,25 @@ extension CaptureRealTimeTests {
       #expect(list[1]["Event"] == "AudioForkList" && list[1]["ActionID"] == "8" && list[1]["AudioForkID"] == id)
       #expect(list[1]["WsServer"] == "ws://host/x" && list[1]["Direction"] == "in" && list[1]["Muted"] == "no")
       #expect(Set(list[1].keys) == Set(ForkFact.all.map { "\($0.name)" } + ["Event", "ActionID"]))
-      #expect(list.last?["Event"] == "AudioForksComplete" && list.last?["ListItems"] == "1" && list.last?["EventList"] == "Complete")
+      #expect(
+        list.last?["Event"] == "AudioForksComplete" && list.last?["ListItems"] == "1"
+          && list.last?["EventList"] == "Complete")
       #expect(Self.blocks(Self.action("Action: AudioForks\nChannel: PJSIP/100-1")).count == 3)
-      #expect(Self.blocks(Self.action("Action: AudioForks\nChannel: PJSIP/999-1")) == [["Response": "Error", "Message": "No such channel"]])
+      #expect(
+        Self.blocks(Self.action("Action: AudioForks\nChannel: PJSIP/999-1")) == [
+          ["Response": "Error", "Message": "No such channel"]
+        ])
 
-      for (state, direction, muted) in [("on", "read", "read"), ("1", "write", "both"), ("off", "READ", "write"), ("0", "both", "no")] {
-        let answer = Self.action("Action: AudioForkMute\nChannel: PJSIP/100-1\nDirection: \(direction)\nState: \(state)")
+      for (state, direction, muted) in [
+        ("on", "read", "read"), ("1", "write", "both"), ("off", "READ", "write"), ("0", "both", "no"),
+      ] {
+        let answer = Self.action(
+          "Action: AudioForkMute\nChannel: PJSIP/100-1\nDirection: \(direction)\nState: \(state)")
         #expect(answer == "Response: Success\r\n\r\n")
         #expect(Self.blocks(Self.action("Action: AudioForks"))[1]["Muted"] == muted)
       }
-      #expect(Self.action("Action: StopAudioFork\nChannel: PJSIP/100-1\nAudioForkID: \(id)") == "Response: Success\r\n\r\n")
+      #expect(
+        Self.action("Action: StopAudioFork\nChannel: PJSIP/100-1\nAudioForkID: \(id)") == "Response: Success\r\n\r\n")
       #expect(fake_hooks(channel) == 0)
     }
   }
@@ -92,29 +102,52 @@ extension CaptureRealTimeTests {
       for (request, message) in [
         ("Action: AudioFork", "No channel specified"),
         ("Action: AudioFork\nChannel: PJSIP/999-1", "No such channel"),
-        ("Action: AudioFork\nChannel: PJSIP/100-1", "No WsServer specified. Must be a ws:// or wss:// URL, or a profile of audiofork.conf"),
-        ("Action: AudioFork\nChannel: PJSIP/100-1\nWsServer: ws://host/\nOptions: D(up)",
-          "Could not start monitoring channel: option D does not accept 'up'; the form is D(in|out|both|stereo)"),
+        (
+          "Action: AudioFork\nChannel: PJSIP/100-1",
+          "No WsServer specified. Must be a ws:// or wss:// URL, or a profile of audiofork.conf"
+        ),
+        (
+          "Action: AudioFork\nChannel: PJSIP/100-1\nWsServer: ws://host/\nOptions: D(up)",
+          "Could not start monitoring channel: option D does not accept 'up'; the form is D(in|out|both|stereo)"
+        ),
         ("Action: StopAudioFork", "No channel specified"),
         ("Action: StopAudioFork\nChannel: PJSIP/999-1", "No such channel"),
         ("Action: StopAudioFork\nChannel: PJSIP/100-1", "Could not stop monitoring channel: the channel has no fork"),
-        ("Action: StopAudioFork\nChannel: PJSIP/100-1\nAudioForkID: x",
-          "Could not stop monitoring channel: the channel has no fork with the id x"),
-        ("Action: AudioForkMute\nChannel: PJSIP/100-1\nState: 1", "No direction specified. Must be read, write or both"),
-        ("Action: AudioForkMute\nChannel: PJSIP/100-1\nDirection: in\nState: 1", "Invalid direction specified. Must be read, write or both"),
+        (
+          "Action: StopAudioFork\nChannel: PJSIP/100-1\nAudioForkID: x",
+          "Could not stop monitoring channel: the channel has no fork with the id x"
+        ),
+        (
+          "Action: AudioForkMute\nChannel: PJSIP/100-1\nState: 1", "No direction specified. Must be read, write or both"
+        ),
+        (
+          "Action: AudioForkMute\nChannel: PJSIP/100-1\nDirection: in\nState: 1",
+          "Invalid direction specified. Must be read, write or both"
+        ),
         ("Action: AudioForkMute\nDirection: both\nState: 1", "No channel specified"),
         ("Action: AudioForkMute\nChannel: PJSIP/100-1\nDirection: both", "No state specified. Must be on or off"),
-        ("Action: AudioForkMute\nChannel: PJSIP/100-1\nDirection: both\nState: 2", "Invalid state specified. Must be on or off"),
+        (
+          "Action: AudioForkMute\nChannel: PJSIP/100-1\nDirection: both\nState: 2",
+          "Invalid state specified. Must be on or off"
+        ),
         ("Action: AudioForkMute\nChannel: PJSIP/999-1\nDirection: both\nState: 1", "No such channel"),
-        ("Action: AudioForkMute\nChannel: PJSIP/100-1\nDirection: both\nState: 1", "Cannot set mute flag: the channel has no fork"),
+        (
+          "Action: AudioForkMute\nChannel: PJSIP/100-1\nDirection: both\nState: 1",
+          "Cannot set mute flag: the channel has no fork"
+        ),
         ("Action: AudioForkSendText", "No AudioForkID specified"),
         ("Action: AudioForkSendText\nAudioForkID: x", "No text specified"),
         ("Action: AudioForkSendText\nAudioForkID: x\nText: y", "Could not send text: there is no fork with the id x"),
         ("Action: AudioForkSendText\nAudioForkID: x\nText: y\nChannel: z", "No such channel"),
-        ("Action: AudioForkSendText\nAudioForkID: x\nText: y\nChannel: PJSIP/100-1",
-          "Could not send text: the channel has no fork with the id x"),
+        (
+          "Action: AudioForkSendText\nAudioForkID: x\nText: y\nChannel: PJSIP/100-1",
+          "Could not send text: the channel has no fork with the id x"
+        ),
       ] {
-        #expect(Self.blocks(Self.action(request + "\nActionID: 1")) == [["Response": "Error", "ActionID": "1", "Message": message]])
+        #expect(
+          Self.blocks(Self.action(request + "\nActionID: 1")) == [
+            ["Response": "Error", "ActionID": "1", "Message": message]
+          ])
       }
       #expect(fake_hooks(channel) == 0)
     }
@@ -143,16 +176,23 @@ extension CaptureRealTimeTests {
       let long = String(repeating: "x", count: 10_240)
       let odd = "\u{1}\u{7f}\t\u{1b}[31m\\%s%n"
       for text in [long, odd, long + "(", "((((" + long, "ws://" + long, "ws://h/" + long] {
-        for (url, options) in [("ws://host/", "D(\(text))"), ("ws://host/", text), (text, ""), ("ws://host/", "H(\(text)")] {
+        for (url, options) in [
+          ("ws://host/", "D(\(text))"), ("ws://host/", text), (text, ""), ("ws://host/", "H(\(text)"),
+        ] {
           let answer = Self.action("Action: AudioFork\nChannel: PJSIP/100-1\nWsServer: \(url)\nOptions: \(options)")
           #expect(answer.hasPrefix("Response: Error\r\nMessage: Could not start monitoring channel: "))
           #expect(answer.utf8.count < 700 && answer.components(separatedBy: "\r\n").count == 4, "\(answer)")
           #expect(af_exec_start(channel, "\(url),\(options)") == 0)
           #expect(FakedAsterisk.variable(channel, "AUDIOFORKSTATUS") == "FAILED")
           let line = Self.cli("audiofork start PJSIP/100-1 \(url),\(options)")
-          #expect(line.hasPrefix("Not started: ") && line.utf8.count < 700 && line.split(separator: "\n").count == 1, "\(line)")
+          #expect(
+            line.hasPrefix("Not started: ") && line.utf8.count < 700 && line.split(separator: "\n").count == 1,
+            "\(line)")
         }
-        for action in ["AudioForkMute\nDirection: \(text)", "AudioForkMute\nDirection: both\nState: \(text)", "AudioForkSendText\nText: x"] {
+        for action in [
+          "AudioForkMute\nDirection: \(text)", "AudioForkMute\nDirection: both\nState: \(text)",
+          "AudioForkSendText\nText: x",
+        ] {
           let answer = Self.action("Action: \(action)\nChannel: PJSIP/100-1\nAudioForkID: \(text)")
           #expect(answer.hasPrefix("Response: Error\r\nMessage: "))
         }
@@ -171,16 +211,20 @@ extension CaptureRealTimeTests {
     try with { channel, _ in
       let id = try started(channel)
       for line in [
-        "start PJSIP/100-1 ws://host/", "start PJSIP/100-1 x", "mute PJSIP/100-1 read on", "mute PJSIP/100-1 read on nobody",
+        "start PJSIP/100-1 ws://host/", "start PJSIP/100-1 x", "mute PJSIP/100-1 read on",
+        "mute PJSIP/100-1 read on nobody",
         "stop PJSIP/100-1 nobody", "list PJSIP/100-1", "show forks", "show fork \(id)", "stop PJSIP/100-1",
       ] {
         _ = Self.cli("audiofork " + line)
         #expect(soon { fake_references(channel) == 1 }, "\(line)")
       }
       for action in [
-        "AudioFork\nWsServer: ws://host/", "AudioFork\nWsServer: x", "AudioFork", "AudioForkMute\nDirection: read\nState: 1",
-        "AudioForkMute\nDirection: read\nState: 1\nAudioForkID: nobody", "AudioForkSendText\nText: x\nAudioForkID: \(id)",
-        "AudioForks", "AudioForks\nAudioForkID: x", "StopAudioFork\nAudioForkID: nobody", "StopAudioFork", "StopAudioFork",
+        "AudioFork\nWsServer: ws://host/", "AudioFork\nWsServer: x", "AudioFork",
+        "AudioForkMute\nDirection: read\nState: 1",
+        "AudioForkMute\nDirection: read\nState: 1\nAudioForkID: nobody",
+        "AudioForkSendText\nText: x\nAudioForkID: \(id)",
+        "AudioForks", "AudioForks\nAudioForkID: x", "StopAudioFork\nAudioForkID: nobody", "StopAudioFork",
+        "StopAudioFork",
       ] {
         _ = Self.action("Action: \(action)\nChannel: PJSIP/100-1")
         #expect(soon { fake_references(channel) == 1 }, "\(action)")
@@ -219,7 +263,9 @@ extension CaptureRealTimeTests {
   func function() throws {
     try with { channel, engine in
       let id = try started(channel, "ws://u:p@host/x,i(FORK)D(out)f(ulaw)")
-      func value(_ key: String, _ length: Int = 256) -> String? { Self.taken(fake_function(channel, "\(id),\(key)", length)) }
+      func value(_ key: String, _ length: Int = 256) -> String? {
+        Self.taken(fake_function(channel, "\(id),\(key)", length))
+      }
       #expect(value("filename") == "ws://host/x")
       #expect(value("url") == "ws://host/x")
       #expect(value("URL", 6) == "ws://")
@@ -234,7 +280,8 @@ extension CaptureRealTimeTests {
       #expect(value("duration")?.wholeMatch(of: /[0-9]+\.[0-9]{3}/) != nil)
 
       #expect(value("colour") == nil)
-      #expect(FakedAsterisk.log.contains("'colour' is no key; keys are url, filename, state, direction, format, duration"))
+      #expect(
+        FakedAsterisk.log.contains("'colour' is no key; keys are url, filename, state, direction, format, duration"))
       #expect(fake_function(channel, "nobody,url", 64) == nil)
       #expect(FakedAsterisk.log.contains("there is no fork with the id 'nobody'"))
       #expect(fake_function(channel, "", 64) == nil)
@@ -243,11 +290,12 @@ extension CaptureRealTimeTests {
       // The engine ends it in mid-call: its row goes, the channel still knows.
       engine.sayState(id, "streaming", position: 4242)
       engine.sayEnded(id)
-      #expect(soon {
-        let silence = [Int16](repeating: 0, count: 160)
-        fake_frame(channel, AST_AUDIOHOOK_DIRECTION_WRITE, silence, 160)
-        return Self.cli("audiofork list").hasSuffix("\n0 forks\n")
-      })
+      #expect(
+        soon {
+          let silence = [Int16](repeating: 0, count: 160)
+          fake_frame(channel, AST_AUDIOHOOK_DIRECTION_WRITE, silence, 160)
+          return Self.cli("audiofork list").hasSuffix("\n0 forks\n")
+        })
       #expect(value("state") == "ended")
       #expect(value("position") == "4242")
     }
@@ -294,13 +342,19 @@ extension CaptureRealTimeTests {
       #expect(Self.cli("audiofork start PJSIP/100-1 ws://host/a,H(X-Name: a b)i(FORK)").hasPrefix("Started fork af-"))
       let id = try #require(FakedAsterisk.variable(channel, "FORK"))
       #expect(Self.cli("audiofork start PJSIP/100-1 ws://bob:s3cret@host/b").hasPrefix("Started fork af-"))
-      #expect(Self.cli("audiofork start PJSIP/100-1 http://host/") == "Not started: the URL must begin with ws:// or wss:// (given: 'http://host/')\n")
-      #expect(Self.cli("audiofork start PJSIP/9 ws://host/") == "No channel is called PJSIP/9; 'core show channels' lists them.\n")
+      #expect(
+        Self.cli("audiofork start PJSIP/100-1 http://host/")
+          == "Not started: the URL must begin with ws:// or wss:// (given: 'http://host/')\n")
+      #expect(
+        Self.cli("audiofork start PJSIP/9 ws://host/")
+          == "No channel is called PJSIP/9; 'core show channels' lists them.\n")
 
       let list = Self.cli("audiofork list")
       #expect(list.contains("ws://host/a\n") && list.contains("ws://host/b\n") && list.hasSuffix("2 forks\n"))
       #expect(Self.cli("audiofork list PJSIP/9").hasSuffix("0 forks\n"))
-      let forks = Self.cli("audiofork show forks").split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+      let forks = Self.cli("audiofork show forks").split(separator: "\n").map {
+        $0.split(separator: " ").map(String.init)
+      }
       #expect(forks.first == ["Id", "Channel", "URL", "State", "Duration", "Lag", "Reconnects", "Lost"])
       #expect(forks.count == 4)
       #expect(forks[1].prefix(4) == [id, "PJSIP/100-1", "ws://host/a", "starting"])
@@ -324,8 +378,10 @@ extension CaptureRealTimeTests {
       #expect(!list.contains("s3cret") && !FakedAsterisk.log.contains("s3cret"))
 
       for line in [
-        "audiofork start", "audiofork start PJSIP/100-1", "audiofork stop", "audiofork stop a b c", "audiofork list a b",
-        "audiofork mute PJSIP/100-1 read", "audiofork mute a read on b c", "audiofork show fork", "audiofork show forks x",
+        "audiofork start", "audiofork start PJSIP/100-1", "audiofork stop", "audiofork stop a b c",
+        "audiofork list a b",
+        "audiofork mute PJSIP/100-1 read", "audiofork mute a read on b c", "audiofork show fork",
+        "audiofork show forks x",
         "audiofork show engine x",
       ] {
         #expect(Self.cli(line).hasPrefix("Usage: audiofork "), "\(line)")
@@ -362,7 +418,8 @@ extension CaptureRealTimeTests {
     let lines = Self.cli("audiofork show engine").split(separator: "\n").map(String.init)
     #expect(lines.prefix(2) == ["Version: 0.1", "Process: \(getpid())"])
     #expect(lines.contains("Loops: 2"))
-    #expect(lines.contains { $0.wholeMatch(of: /CPU: [0-9]+\.[0-9] % of a core since its start, [0-9]+\.[0-9]{3} s/) != nil })
+    #expect(
+      lines.contains { $0.wholeMatch(of: /CPU: [0-9]+\.[0-9] % of a core since its start, [0-9]+\.[0-9]{3} s/) != nil })
     let memory = try #require(lines.compactMap { $0.wholeMatch(of: /Memory: ([0-9]+) kB/).map { String($0.1) } }.first)
     #expect((1000...4_000_000).contains(Int(memory) ?? 0))
     engine.die()
@@ -381,7 +438,8 @@ extension CaptureRealTimeTests {
     #expect(use.cpuMilliseconds == 2000)
     #expect(use.residentBytes == 25 * 4096)
     for (stat, memory) in [("", "1 2"), ("1 (x", "1 2"), ("1 (x) S 1", "1 2"), (stat, ""), (stat, "1 x")] {
-      #expect(ProcessUse(stat: Array(stat.utf8), memory: Array(memory.utf8), ticksPerSecond: 100, pageBytes: 4096) == nil)
+      #expect(
+        ProcessUse(stat: Array(stat.utf8), memory: Array(memory.utf8), ticksPerSecond: 100, pageBytes: 4096) == nil)
     }
     #expect(ProcessUse(of: 0) == nil)
   }

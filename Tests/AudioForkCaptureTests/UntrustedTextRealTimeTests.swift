@@ -17,7 +17,12 @@ struct UntrustedTextRealTimeTests {
     pbx_builtin_setvar_helper(channel, "TWICE", "^{SHELL(id)}")
     let id = try #require(
       module.start(
-        channel, "wss://h/^{CALLERID(num)}?x=^{TWICE:0:3},D(in)H(X-Name: ^{CALLERID(name)}&X-Twice: ^{TWICE})s(n=^{CALLERID(name)})r(2)"))
+        channel,
+        """
+        wss://h/^{CALLERID(num)}?x=^{TWICE:0:3},D(in)H(X-Name: ^{CALLERID(name)}&X-Twice: \
+        ^{TWICE})s(n=^{CALLERID(name)})r(2)
+        """
+      ))
     let facts = try module.ring(id).facts
     #expect(facts.settings.urls.map { String(decoding: $0, as: UTF8.self) } == ["wss://h/1%2Cr%280%29%2Cid?x=%5E%7BS"])
     #expect(facts.settings.options.isEmpty)
@@ -35,9 +40,14 @@ struct UntrustedTextRealTimeTests {
     let channel = fake_channel("PJSIP/100-1", 8000)
     let id = try #require(
       module.start(channel, "ws://h/,H(A: ^{SHELL(id)}^{DB(a/b)}^{FILE(/etc/passwd)}&B: ^{CALLERID(num)})"))
-    #expect(try module.ring(id).facts.settings.evaluatedOptions.map { String(decoding: $0, as: UTF8.self) } == ["HA: ", "HB: "])
+    #expect(
+      try module.ring(id).facts.settings.evaluatedOptions.map { String(decoding: $0, as: UTF8.self) } == [
+        "HA: ", "HB: ",
+      ])
     let lines = FakedAsterisk.log.split(separator: "\n").filter { $0.contains("count as empty") }
-    #expect(lines.count == 1 && lines.first?.contains("PJSIP/100-1: 3 expressions count as empty, the first is '^{SHELL(id)}'") == true)
+    #expect(
+      lines.count == 1
+        && lines.first?.contains("PJSIP/100-1: 3 expressions count as empty, the first is '^{SHELL(id)}'") == true)
     module.end([channel], [id])
   }
 
@@ -66,8 +76,13 @@ struct UntrustedTextRealTimeTests {
       facts.settings.lines.map { String(decoding: $0, as: UTF8.self) } == [
         "header=X-Name: a%0D%0AEvil: ^{NUMBER}", "header=X-Other: a%0D%0AEvil: ^{NUMBER}", "format=alaw",
       ])
-    for line in ["[general]: buffer = ''", "profile recorder: a URL is needed", "profile recorder: drain = '1 /2#3'", "profile recorder: header does not"] {
-      #expect(FakedAsterisk.log.split(separator: "\n").count { $0.contains(line) && $0.contains("the line is left out") } == 1, "\(line)")
+    for line in [
+      "[general]: buffer = ''", "profile recorder: a URL is needed", "profile recorder: drain = '1 /2#3'",
+      "profile recorder: header does not",
+    ] {
+      #expect(
+        FakedAsterisk.log.split(separator: "\n").count { $0.contains(line) && $0.contains("the line is left out") }
+          == 1, "\(line)")
     }
     module.end([channel], [id])
   }
@@ -81,7 +96,8 @@ struct UntrustedTextRealTimeTests {
     module.end([channel], [])
   }
 
-  @Test("An evaluated value that contradicts another option is left out with one warning, and written options are refused")
+  @Test(
+    "An evaluated value that contradicts another option is left out with one warning, and written options are refused")
   func contradictions() throws {
     let module = try LoadedModule(
       """
@@ -108,14 +124,18 @@ struct UntrustedTextRealTimeTests {
       pbx_builtin_setvar_helper(channel, name, value)
     }
     func warnings(_ id: String) -> [String] {
-      FakedAsterisk.log.split(separator: "\n").filter { $0.contains(id) && $0.contains(" is left out") }.map { String($0) }
+      FakedAsterisk.log.split(separator: "\n").filter { $0.contains(id) && $0.contains(" is left out") }.map {
+        String($0)
+      }
     }
     func texts(_ bytes: [[UInt8]]) -> [String] { bytes.map { String(decoding: $0, as: UTF8.self) } }
 
     let plain = try #require(module.start(channel, "ws://h/,T(^{TLS})r(2)"))
     #expect(try texts(module.ring(plain).facts.settings.evaluatedOptions) == ["r2"])
     #expect(warnings(plain).count == 1)
-    #expect(warnings(plain).first?.hasSuffix("option T(on) is left out: option T asks for TLS, but the URL begins with ws://") == true)
+    #expect(
+      warnings(plain).first?.hasSuffix("option T(on) is left out: option T asks for TLS, but the URL begins with ws://")
+        == true)
 
     let many = try #require(module.start(channel, "recorder,Tw(^{DIALECT})"))
     let facts = try module.ring(many).facts
@@ -124,7 +144,8 @@ struct UntrustedTextRealTimeTests {
     #expect(texts(facts.settings.evaluatedOptions) == ["T"])
     for line in [
       "profile recorder: key_file = '' is not accepted", "url = 'ws://x/' is left out: the URL ws://x/ is not allowed",
-      "url = 'ws://h/x' is left out: option T", "option w(audiofork) is left out: subprotocol", "cert_file = '/cert.pem' is left out",
+      "url = 'ws://h/x' is left out: option T", "option w(audiofork) is left out: subprotocol",
+      "cert_file = '/cert.pem' is left out",
       "buffer = '600' is left out: all buffers together",
     ] {
       #expect(warnings(many).count { $0.contains(line) } == 1, "\(line)")
@@ -148,7 +169,9 @@ struct UntrustedTextRealTimeTests {
     let channel = fake_channel("PJSIP/100-1", 8000)
     fake_caller(channel, "100", nil)
     func refusals() -> Int {
-      FakedAsterisk.log.split(separator: "\n").count { $0.contains("a command, the third argument, runs only for a dialplan") }
+      FakedAsterisk.log.split(separator: "\n").count {
+        $0.contains("a command, the third argument, runs only for a dialplan")
+      }
     }
     fake_dialplan(channel, 0)
     #expect(module.start(channel, "ws://h/,r(0),id") == nil)
@@ -169,7 +192,8 @@ struct UntrustedTextRealTimeTests {
   @Test("A command finds what the fork was in its environment, on one line each")
   func environment() throws {
     let module = try LoadedModule()
-    let place = FileManager.default.temporaryDirectory.appending(path: "af-environment-\(UInt32.random(in: 0...UInt32.max))")
+    let place = FileManager.default.temporaryDirectory.appending(
+      path: "af-environment-\(UInt32.random(in: 0...UInt32.max))")
     defer { try? FileManager.default.removeItem(at: place) }
     let channel = fake_channel("PJSIP/100-1", 8000)
     fake_caller(channel, "$(id)", "A\nB'\"; id")

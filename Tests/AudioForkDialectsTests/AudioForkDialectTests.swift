@@ -45,22 +45,26 @@ struct AudioForkDialectTests {
     #expect(message == [0, 0, 0, 0, 0, 0, 0, 1, 0xFF])
   }
 
-  @Test("What the server says is understood", arguments: [
-    (#"{"type":"resume","position":48000}"#, ServerMessage.resume(48_000)),
-    (#"{"type":"ack","position":1,"level":"received"}"#, .acknowledged(1, .received)),
-    (#"{"type":"ack","position":1,"level":"persisted"}"#, .acknowledged(1, .persisted)),
-    (#"{"type":"ack","position":1}"#, .acknowledged(1, .received)),
-    (#"{"type":"ack","position":1,"level":"engraved"}"#, .acknowledged(1, .received)),
-    (#"{"type":"text","text":"hello"}"#, .text("hello")), (#"{"type":"weather"}"#, .ignored),
-  ])
+  @Test(
+    "What the server says is understood",
+    arguments: [
+      (#"{"type":"resume","position":48000}"#, ServerMessage.resume(48_000)),
+      (#"{"type":"ack","position":1,"level":"received"}"#, .acknowledged(1, .received)),
+      (#"{"type":"ack","position":1,"level":"persisted"}"#, .acknowledged(1, .persisted)),
+      (#"{"type":"ack","position":1}"#, .acknowledged(1, .received)),
+      (#"{"type":"ack","position":1,"level":"engraved"}"#, .acknowledged(1, .received)),
+      (#"{"type":"text","text":"hello"}"#, .text("hello")), (#"{"type":"weather"}"#, .ignored),
+    ])
   func understood(text: String, word: ServerMessage) {
     #expect(dialect.understand(text) == word)
   }
 
-  @Test("What it may not say is named", arguments: [
-    "hello", "[]", "{}", #"{"type":1}"#, #"{"type":"resume"}"#, #"{"type":"resume","position":-1}"#,
-    #"{"type":"ack","position":1.5}"#, #"{"type":"text"}"#,
-  ])
+  @Test(
+    "What it may not say is named",
+    arguments: [
+      "hello", "[]", "{}", #"{"type":1}"#, #"{"type":"resume"}"#, #"{"type":"resume","position":-1}"#,
+      #"{"type":"ack","position":1.5}"#, #"{"type":"text"}"#,
+    ])
   func nonsense(text: String) throws {
     guard case .violation(let what) = dialect.understand(text) else { throw Unexpected() }
     #expect(!what.isEmpty)
@@ -80,7 +84,9 @@ struct AudioForkDialectTests {
     ]
     for (note, text) in expected { #expect(dialect.message(for: note) == .text(text)) }
     #expect(dialect.message(text: "a\"b") == .text(#"{"type":"text","text":"a\"b"}"#))
-    #expect(dialect.ending(stream, position: 9, reason: "ended") == [.text(#"{"type":"stop","position":9,"reason":"ended"}"#)])
+    #expect(
+      dialect.ending(stream, position: 9, reason: "ended") == [.text(#"{"type":"stop","position":9,"reason":"ended"}"#)]
+    )
   }
 
   private struct Unexpected: Error {}

@@ -5,10 +5,12 @@ import Testing
 
 @Suite("JSON")
 struct JSONValueTests {
-  @Test("What RFC 8259 allows is read, and written back the same", arguments: [
-    "null", "true", "false", "0", "-0", "12", "-1.5e+10", "0.25", "1E5", "\"\"", "\"a b\"", "[]", "{}", "[1,[2,[3]]]",
-    #"{"a":1,"b":{"c":[true,null]}}"#, #""\"\\\n\r\t""#, "\"é日😀\"",
-  ])
+  @Test(
+    "What RFC 8259 allows is read, and written back the same",
+    arguments: [
+      "null", "true", "false", "0", "-0", "12", "-1.5e+10", "0.25", "1E5", "\"\"", "\"a b\"", "[]", "{}", "[1,[2,[3]]]",
+      #"{"a":1,"b":{"c":[true,null]}}"#, #""\"\\\n\r\t""#, "\"é日😀\"",
+    ])
   func roundTrip(text: String) throws {
     #expect(try JSONValue(parsing: text).encoded == text)
   }
@@ -20,12 +22,17 @@ struct JSONValueTests {
     #expect(try JSONValue(parsing: #"{"a":1,"a":2}"#)["a"]?.wholeNumber == 2, "the last counts")
   }
 
-  @Test("Everything else is refused", arguments: [
-    "", " ", "nul", "nulll", "True", "01", "-", "+1", "1.", ".5", "1e", "1e+", "0x10", "NaN", "\"", "\"\\\"", "\"\\x\"",
-    "\"\\u12\"", "\"\\u12g4\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"a\nb\"", "[", "[1", "[1,", "[1,]",
-    "[,]", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{a:1}", "{1:1}", "{}{}", "[]]", "1 2", "'a'",
-    "\u{FEFF}{}",
-  ])
+  @Test(
+    "Everything else is refused",
+    arguments: [
+      "", " ", "nul", "nulll", "True", "01", "-", "+1", "1.", ".5", "1e", "1e+", "0x10", "NaN", "\"", "\"\\\"",
+      "\"\\x\"",
+      "\"\\u12\"", "\"\\u12g4\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"a\nb\"", "[", "[1", "[1,",
+      "[1,]",
+      "[,]", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{a:1}", "{1:1}", "{}{}", "[]]", "1 2",
+      "'a'",
+      "\u{FEFF}{}",
+    ])
   func refused(text: String) {
     #expect(throws: JSONError.self) { try JSONValue(parsing: text) }
   }
@@ -73,7 +80,8 @@ struct JSONValueTests {
   func sameRules(seed: UInt64) throws {
     var random = SeededRandom(seed: seed)
     let parts = [
-      "{", "}", "[", "]", ",", ":", "\"a\"", "\"type\"", "\"\\u0041\"", "\"\\ud800\"", "\"\\ud83d\\ude00\"", "\"\\x\"", "\"\n\"",
+      "{", "}", "[", "]", ",", ":", "\"a\"", "\"type\"", "\"\\u0041\"", "\"\\ud800\"", "\"\\ud83d\\ude00\"", "\"\\x\"",
+      "\"\n\"",
       "1", "-0.5e3", "01", "true", "nul", " ", "\"", "\\",
     ]
     var wholes = 0
@@ -87,7 +95,8 @@ struct JSONValueTests {
           text.replaceSubrange(at..<at, with: parts.randomElement(using: &random) ?? "")
         }
       } else {
-        text = (0..<Int.random(in: 1...9, using: &random)).map { _ in parts.randomElement(using: &random) ?? "" }.joined()
+        text = (0..<Int.random(in: 1...9, using: &random)).map { _ in parts.randomElement(using: &random) ?? "" }
+          .joined()
       }
       let whole = try? JSONValue(parsing: text)
       let found = Result { () throws -> JSONValue? in try JSONValue.members(of: text, named: ["type", "position"]) }

@@ -18,7 +18,12 @@ import Testing
 struct ConfirmationRealTimeTests {
   // MARK: - Pings
 
-  @Test("Two seconds are sent to a server of which it is not known yet whether it pongs; the rest follows when that has shown")
+  @Test(
+    """
+    Two seconds are sent to a server of which it is not known yet whether it pongs; the rest follows when that has \
+    shown
+    """
+  )
   func firstPong() async throws {
     let directory = try ScratchFolder()
     let server = try await TestServer.start(answersPings: false)
@@ -121,7 +126,8 @@ struct ConfirmationRealTimeTests {
     await server.stop()
   }
 
-  @Test("A server that counts pings gets fewer after its second Close with 1008, which is said once, and misses nothing")
+  @Test(
+    "A server that counts pings gets fewer after its second Close with 1008, which is said once, and misses nothing")
   func countsPings() async throws {
     let directory = try ScratchFolder()
     let server = try await TestServer.start(.closeAfterPings(6, .policyViolation))
@@ -229,7 +235,8 @@ struct ConfirmationRealTimeTests {
     let call = try TestCall(in: directory, url: first.url, settings: ["buffer=5"], bufferSeconds: 20)
     engine.tell(.fork(id: call.id, isClosed: false))
     try await call.speak(untilMilliseconds: 800)
-    #expect(engine.reports(call.id).last?.counters.confirmation == .pong || first.connections.first?.pings.isEmpty == false)
+    #expect(
+      engine.reports(call.id).last?.counters.confirmation == .pong || first.connections.first?.pings.isEmpty == false)
     await first.stop()
     let second = try await TestServer.start(port: first.port, answersPings: false)
     try await call.speak(untilMilliseconds: 9500)
@@ -265,7 +272,9 @@ struct ConfirmationRealTimeTests {
     await server.stop()
   }
 
-  @Test("A server that is gone behind something that keeps TCP alive is left while the ring still has its audio", arguments: [true, false])
+  @Test(
+    "A server that is gone behind something that keeps TCP alive is left while the ring still has its audio",
+    arguments: [true, false])
   func halfOpen(speaks: Bool) async throws {
     let directory = try ScratchFolder()
     let store = ForkStore()
@@ -329,7 +338,8 @@ struct ConfirmationRealTimeTests {
     first.tell(.fork(id: call.id, isClosed: false))
     try await call.speak(untilMilliseconds: 600)
     try await eventually("all is confirmed") {
-      first.reports(call.id).last.map { $0.counters.delivered == $0.counters.captured && $0.counters.delivered > 0 } ?? false
+      first.reports(call.id).last.map { $0.counters.delivered == $0.counters.captured && $0.counters.delivered > 0 }
+        ?? false
     }
     #expect(try await first.stop() == .stopped)
     call.hangUp()
@@ -372,8 +382,8 @@ struct ConfirmationRealTimeTests {
     #expect(got.duplicates == 0)
     #expect(got.holes == 0)
     #expect(got.texts.last == #"{"type":"stop","position":\#(call.expected.count),"reason":"ended"}"#)
-    // All of its connections, also those of another engine, prove that they are the same fork's. One that was dropped at
-    // once may not have said so; more did than there were engines.
+    // All of its connections, also those of another engine, prove that they are the same fork's. One that was dropped
+    // at once may not have said so; more did than there were engines.
     let secrets = got.texts.filter { $0.hasPrefix(#"{"type":"start""#) }.map { $0.suffix(44) }
     #expect(secrets.count > 3)
     #expect(Set(secrets).count == 1)
@@ -509,7 +519,9 @@ struct ConfirmationRealTimeTests {
     await plain.stop()
   }
 
-  @Test("A server that never says where to go on, or names a place that the stream has not reached, is left", arguments: [true, false])
+  @Test(
+    "A server that never says where to go on, or names a place that the stream has not reached, is left",
+    arguments: [true, false])
   func badResume(answers: Bool) async throws {
     let directory = try ScratchFolder()
     let store = ForkStore {
@@ -518,13 +530,15 @@ struct ConfirmationRealTimeTests {
     }
     let server = try await TestServer.start(.fork(store))
     let engine = try await TestEngine(directory)
-    let call = try TestCall(in: directory, url: server.url, options: "D(both)w(audiofork)r(1)R(1)", age: 1000 * millisecond)
+    let call = try TestCall(
+      in: directory, url: server.url, options: "D(both)w(audiofork)r(1)R(1)", age: 1000 * millisecond)
     call.speak(frames: 50)
     engine.tell(.fork(id: call.id, isClosed: false))
     let end = try await engine.end()
     #expect(
       end.reason.contains(
-        answers ? "the server sent a resume at a position that the stream has not reached" : "no answer to start within 1 s"),
+        answers
+          ? "the server sent a resume at a position that the stream has not reached" : "no answer to start within 1 s"),
       "\(end.reason)")
     #expect(end.counters.position == 0)
     #expect(store.now.samples.isEmpty, "no audio comes before the resume")

@@ -495,7 +495,10 @@ private var handshakeCases: [ConformanceCase] {
       right + ["Sec-WebSocket-Extensions: permessage-deflate"]),
     refuses(
       "a sub-protocol that was not offered",
-      "upgrade: the server chose the sub-protocol 'chat', not offered; where that is the right one, set subprotocol in a profile",
+      """
+      upgrade: the server chose the sub-protocol 'chat', not offered; where that is the right one, set subprotocol in \
+      a profile
+      """,
       right + ["Sec-WebSocket-Protocol: chat"]),
     refuses(
       "two sub-protocols", "upgrade: the server chose more than one sub-protocol",
@@ -510,7 +513,10 @@ private var handshakeCases: [ConformanceCase] {
     refuses("no HTTP", "http: the answer is not HTTP", ["SSH-2.0-OpenSSH_9.2"]),
     opens(
       "blanks and tabs around the values of the right answer", "4.1",
-      [right[0], "Upgrade: \twebsocket\t ", "Connection:Upgrade ", "Sec-WebSocket-Accept:   {accept} \t", "Sec-WebSocket-Protocol: echo "]),
+      [
+        right[0], "Upgrade: \twebsocket\t ", "Connection:Upgrade ", "Sec-WebSocket-Accept:   {accept} \t",
+        "Sec-WebSocket-Protocol: echo ",
+      ]),
     opens("a folded header line, which RFC 9112 5.2 lets a client take", "4.1", right + ["X-A: b", " c", "\td"]),
     opens("100 header lines", "4.1", right + (4...100).map { "X-\($0): v" }),
     refuses(

@@ -63,7 +63,9 @@ private final class FakeTLS: TLSProvider, PreparedTLS {
     loop.makeSucceededFuture(self)
   }
 
-  func makeHandlers(host: String, isAddress: Bool) throws(ConnectionFailure) -> [any ChannelHandler] { [Handshake(self)] }
+  func makeHandlers(host: String, isAddress: Bool) throws(ConnectionFailure) -> [any ChannelHandler] {
+    [Handshake(self)]
+  }
 }
 
 /// How many attempts to one host connect together, through the engine: forks that wait for each other.
@@ -135,9 +137,11 @@ struct ConnectLimiterRealTimeTests {
     let server = try await PathServer.start(silent: "/bad")
     let engine = try await SurroundedEngine(directory, EngineContext())
     let bad = try begin(
-      engine, in: directory, (0..<200).map { "bad-\($0)" }, to: "ws://127.0.0.1:\(server.port)/bad", options: "r(0)R(30)")
+      engine, in: directory, (0..<200).map { "bad-\($0)" }, to: "ws://127.0.0.1:\(server.port)/bad",
+      options: "r(0)R(30)")
     let began = af_now_ns()
-    let good = try begin(engine, in: directory, ["good"], to: "ws://127.0.0.1:\(server.port)/good", options: "r(0)R(30)")
+    let good = try begin(
+      engine, in: directory, ["good"], to: "ws://127.0.0.1:\(server.port)/good", options: "r(0)R(30)")
     try await eventually("it streams") { engine.states("good").last == .streaming }
     #expect(af_now_ns() - began < 3000 * millisecond)
     #expect(bad.allSatisfy { engine.ended($0.id) == nil && engine.states($0.id).last == .connecting })
@@ -146,7 +150,12 @@ struct ConnectLimiterRealTimeTests {
     await server.stop()
   }
 
-  @Test("A host that does not finish its handshake holds up no other one, and its next attempt begins when the first is over")
+  @Test(
+    """
+    A host that does not finish its handshake holds up no other one, and its next attempt begins when the first is \
+    over
+    """
+  )
   func hosts() async throws {
     let directory = try ScratchFolder()
     let silent = try await TestServer.start(.silent)

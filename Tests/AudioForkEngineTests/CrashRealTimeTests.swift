@@ -22,7 +22,9 @@ struct CrashRealTimeTests {
     return stat(path, &status) == 0 ? Int(status.st_size) : nil
   }
 
-  @Test("A fork over which three engines have crashed is given up, and nothing of it is left; two it survives", arguments: [2, 3])
+  @Test(
+    "A fork over which three engines have crashed is given up, and nothing of it is left; two it survives",
+    arguments: [2, 3])
   func givenUp(crashes: Int) async throws {
     let directory = try ScratchFolder()
     let server = try await TestServer.start()

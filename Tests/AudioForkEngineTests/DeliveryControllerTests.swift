@@ -63,7 +63,8 @@ struct DeliveryControllerTests {
     #expect(controller(persisted: true).inFlightMax(now: now(0)) == 16_000)
   }
 
-  @Test("A ping goes out four times a second, at once where delivery waits for it, and rarely where nothing is in flight")
+  @Test(
+    "A ping goes out four times a second, at once where delivery waits for it, and rarely where nothing is in flight")
   func pings() {
     var delivery = controller()
     #expect(delivery.wantsPing(sent(160), now: now(0)))
@@ -98,7 +99,8 @@ struct DeliveryControllerTests {
     #expect(delivery.acknowledgementReceived(320, .received, sent: 640) == .confirms(320))
     #expect(delivery.acknowledgementReceived(640, .persisted, sent: 640) == .confirms(640), "more than was asked for")
     #expect(
-      delivery.acknowledgementReceived(641, .received, sent: 640) == .violation("an ack for audio that it was not sent"))
+      delivery.acknowledgementReceived(641, .received, sent: 640) == .violation("an ack for audio that it was not sent")
+    )
     var persisted = controller(acknowledges: true, persisted: true)
     #expect(persisted.acknowledgementReceived(320, .received, sent: 640) == .nothing)
     #expect(persisted.acknowledgementReceived(320, .persisted, sent: 640) == .confirms(320))
@@ -135,7 +137,8 @@ struct DeliveryControllerTests {
     #expect(idle.check(sent(160, confirmed: 160), framesHeard: 1, now: now(21)) == .isDead(after: .seconds(20)))
     var silent = controller(expecting: .unknown)
     _ = silent.sendPing(at: 160, framesHeard: 0, now: now(0))
-    #expect(silent.check(sent(160), framesHeard: 0, now: now(100)) == .probe, "nothing is expected of it: TCP finds out")
+    #expect(
+      silent.check(sent(160), framesHeard: 0, now: now(100)) == .probe, "nothing is expected of it: TCP finds out")
   }
 
   @Test("A server that goes on sending and stops answering is left, and remembered for that")
@@ -150,7 +153,8 @@ struct DeliveryControllerTests {
     }
     #expect(delivery.pingOutcome(hasClosed: false, wasStable: true, now: now(9)) == .answered(confirms: true))
     #expect(
-      delivery.check(sent(320, confirmed: 160), framesHeard: 10, now: now(10)) == .hasStoppedAnswering(after: .seconds(9)))
+      delivery.check(sent(320, confirmed: 160), framesHeard: 10, now: now(10))
+        == .hasStoppedAnswering(after: .seconds(9)))
     #expect(delivery.pingOutcome(hasClosed: false, wasStable: true, now: now(10)) == .stoppedAnswering)
     delivery.connectionBegan(acknowledges: false, expecting: nil, isSparse: false, now: now(11))
     #expect(delivery.pingOutcome(hasClosed: true, wasStable: false, now: now(12)) == .notPinged(wasStable: false))
@@ -190,7 +194,8 @@ struct DeliveryControllerTests {
     #expect(pong.finish(sent(320, confirmed: 160, isAtEnd: true), now: now(1)) == .waits)
     #expect(pong.finish(sent(320, confirmed: 320, isAtEnd: true), now: now(1)) == .isDelivered)
     var kernel = controller()
-    #expect(kernel.finish(sent(320, confirmed: 320, isAtEnd: true), now: now(2)) == .isDelivered, "nothing was sent here")
+    #expect(
+      kernel.finish(sent(320, confirmed: 320, isAtEnd: true), now: now(2)) == .isDelivered, "nothing was sent here")
     kernel.audioSent(upTo: 700)
     #expect(kernel.finish(sent(320, isAtEnd: true), now: now(0.5)) == .waits, "it may still pong")
     #expect(kernel.finish(sent(320, isAtEnd: true), now: now(2)) == .asksKernel)

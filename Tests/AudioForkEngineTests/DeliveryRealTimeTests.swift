@@ -89,7 +89,9 @@ struct DeliveryRealTimeTests {
     await server.stop()
   }
 
-  @Test("A server that has all of it and drops the connection, or never answers our Close, got it delivered", arguments: [true, false])
+  @Test(
+    "A server that has all of it and drops the connection, or never answers our Close, got it delivered",
+    arguments: [true, false])
   func noAnswer(drops: Bool) async throws {
     let directory = try ScratchFolder()
     let server = try await TestServer.start(drops ? .dropOnClose : .ignoreClose)
@@ -182,7 +184,9 @@ struct DeliveryRealTimeTests {
     await server.stop()
   }
 
-  @Test("The files of a fork stay until the module's end of the link has its end, so that an engine may die before that", arguments: [true, false])
+  @Test(
+    "The files of a fork stay until the module's end of the link has its end, so that an engine may die before that",
+    arguments: [true, false])
   func endIsTaken(isWhole: Bool) async throws {
     let directory = try ScratchFolder()
     let server = try await TestServer.start()
@@ -213,7 +217,8 @@ struct DeliveryRealTimeTests {
     defer { close(ends[1]) }
     var size: CInt = 4096
     setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<CInt>.size))
-    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).withConnectedSocket(ends[0]).get()
+    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).withConnectedSocket(ends[0])
+      .get()
     let output = LinkOutput(channel)
     let done = Mutex(0)
     let end = EngineMessage.ended(id: "af-test-1", reason: String(repeating: "x", count: 1000), ForkCounters())

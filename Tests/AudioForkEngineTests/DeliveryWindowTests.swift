@@ -14,7 +14,8 @@ struct DeliveryWindowTests {
   private func sent(marks: Int) -> DeliveryWindow<Int> {
     var window = DeliveryWindow(confirmed: 0)
     for mark in 1...marks {
-      window.record(mark, position: Position(UInt64(mark) * 400), now: at(Int64(mark) * spacing), offset: UInt64(mark) * 100)
+      window.record(
+        mark, position: Position(UInt64(mark) * 400), now: at(Int64(mark) * spacing), offset: UInt64(mark) * 100)
     }
     return window
   }

@@ -30,7 +30,9 @@ struct EndpointHealthTests {
   }
 
   /// Takes outcomes one after the other; returns the last change.
-  private func after(_ outcomes: PingOutcome..., from state: PingSupport = .unknown(drops: 0)) -> (PingSupport, EndpointHealth.Change?) {
+  private func after(_ outcomes: PingOutcome..., from state: PingSupport = .unknown(drops: 0)) -> (
+    PingSupport, EndpointHealth.Change?
+  ) {
     var state = state
     var change: EndpointHealth.Change?
     for outcome in outcomes { change = state.connectionEnded(outcome) }
@@ -57,7 +59,10 @@ struct EndpointHealthTests {
       }
     }
     let names = Set(found.keys.map { name($0) })
-    #expect(names == (confirms ? ["unknown", "answers", "silent", "paused", "ignores", "refuses"] : ["unknown", "ignores", "refuses"]))
+    #expect(
+      names
+        == (confirms
+          ? ["unknown", "answers", "silent", "paused", "ignores", "refuses"] : ["unknown", "ignores", "refuses"]))
     for (state, next) in found {
       let expected: Set<String> =
         switch state {
@@ -111,10 +116,13 @@ struct EndpointHealthTests {
   func silence() {
     #expect(after(.answered(confirms: true), .silent(spoke: false)).0 == .silent(connections: 1, spoke: false))
     #expect(PingSupport.silent(connections: 1, spoke: true).expectation == .answers)
-    #expect(after(.silent(spoke: false), .silent(spoke: false), from: .answers) == (.unknown(drops: 0), .noLongerAnswers))
-    #expect(after(.silent(spoke: true), .silent(spoke: false), from: .answers) == (.ignores(drops: 0), .noLongerAnswers))
+    #expect(
+      after(.silent(spoke: false), .silent(spoke: false), from: .answers) == (.unknown(drops: 0), .noLongerAnswers))
+    #expect(
+      after(.silent(spoke: true), .silent(spoke: false), from: .answers) == (.ignores(drops: 0), .noLongerAnswers))
     #expect(after(.silent(spoke: false), .nothing, .silent(spoke: true), from: .answers).0 == .ignores(drops: 0))
-    #expect(after(.silent(spoke: true), .answered(confirms: true), .silent(spoke: true), from: .answers).0.isKnownToAnswer)
+    #expect(
+      after(.silent(spoke: true), .answered(confirms: true), .silent(spoke: true), from: .answers).0.isKnownToAnswer)
   }
 
   @Test("One that stopped answering is left without pings for one connection, and pinged on the next")
@@ -135,7 +143,9 @@ struct EndpointHealthTests {
     var health = EndpointHealth(isKnownToAnswer: true)
     #expect(health.pings == .answers && !health.isSparse)
     #expect(health.connectionEnded(.answered(confirms: true), pings: 61, isPolicy: true, now: 0) == nil)
-    #expect(health.connectionEnded(.silent(spoke: true), pings: 1, isPolicy: true, now: 1) == nil, "no pong, no word about them")
+    #expect(
+      health.connectionEnded(.silent(spoke: true), pings: 1, isPolicy: true, now: 1) == nil,
+      "no pong, no word about them")
     #expect(health.connectionEnded(.stoppedAnswering, pings: 58, isPolicy: true, now: 2) == .isSparse)
     #expect(health.connectionEnded(.answered(confirms: true), pings: 58, isPolicy: true, now: 3) == nil)
     #expect(health.isSparse && EndpointHealth().pings == .unknown(drops: 0))

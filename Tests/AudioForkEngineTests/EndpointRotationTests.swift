@@ -66,9 +66,11 @@ struct EndpointPauseTests {
     #expect(choice.wait(now: at(Self.start + 30 * Self.second)) == 0)
   }
 
-  @Test("Where all want to be left alone it is the one whose time comes first, and that is waited for", arguments: [
-    ([60, 20, 40], 1), ([20, 60, 40], 0), ([60, 40, 20], 2), ([30, 30, 30], 0),
-  ] as [([Int64], Int)])
+  @Test(
+    "Where all want to be left alone it is the one whose time comes first, and that is waited for",
+    arguments: [
+      ([60, 20, 40], 1), ([20, 60, 40], 0), ([60, 40, 20], 2), ([30, 30, 30], 0),
+    ] as [([Int64], Int)])
   func all(pauses: [Int64], expected: Int) {
     var choice = EndpointRotation(count: 3)
     for pause in pauses { _ = Self.fail(&choice, at: 0, pause: pause) }

@@ -29,9 +29,11 @@ struct EngineArgumentsTests {
   @Test("What cannot work is refused, with the word that is wrong")
   func refused() {
     for (words, part) in [
-      ([], "--directory is missing"), (["engine"], "--directory is missing"), (["--directory"], "--directory needs a value"),
+      ([], "--directory is missing"), (["engine"], "--directory is missing"),
+      (["--directory"], "--directory needs a value"),
       (["--directory", ""], "--directory is missing"), (["--link", "x", "--directory", "/"], "not 'x'"),
-      (["--link", "-1", "--directory", "/"], "not '-1'"), (["--link", "99999999999", "--directory", "/"], "descriptor"),
+      (["--link", "-1", "--directory", "/"], "not '-1'"),
+      (["--link", "99999999999", "--directory", "/"], "descriptor"),
       (["--directory", "/", "engine"], "unknown argument 'engine'"), (["--what"], "unknown argument '--what'"),
     ] {
       let error = #expect(throws: EngineStartError.self) { try EngineArguments(words) }

@@ -45,7 +45,7 @@ struct EngineProcessRealTimeTests {
     try await eventually("the engine is ready") { engine.has(.ready) }
     #expect(engine.messages.first?.fields.number(.processID) == UInt64(engine.process))
     let name = String(decoding: engine.file("comm"), as: UTF8.self)
-    #expect(name == "audiofork-engin\n")  // The kernel keeps 15 bytes.
+    #expect(name == "audiofork-engin\n") // The kernel keeps 15 bytes.
     engine.closeLink()
     try await eventually("it leaves without forks") { engine.exitStatus != nil }
     #expect(engine.exitStatus == 0)
@@ -189,7 +189,9 @@ struct EngineProcessRealTimeTests {
     let engine = try await spawn(directory)
     for call in calls { engine.send(ModuleWriter.fork(call.id)) }
     engine.send(ModuleWriter.tableEnd())
-    try await eventually("two get audio") { deaf.connections.first?.audio.isEmpty == false && stalled.connections.count == 1 }
+    try await eventually("two get audio") {
+      deaf.connections.first?.audio.isEmpty == false && stalled.connections.count == 1
+    }
     calls[2].hangUp()
     try await eventually("its Close waits for an answer") { deaf.connections.first?.closeCode == 1000 }
     let asked = af_now_ns()
@@ -203,7 +205,8 @@ struct EngineProcessRealTimeTests {
     for server in [stalled, silent, deaf] { await server.stop() }
   }
 
-  @Test("When the module is gone, servers that never acknowledge are given their drain and no more, and the end says so")
+  @Test(
+    "When the module is gone, servers that never acknowledge are given their drain and no more, and the end says so")
   func drainedAmongBadServers() async throws {
     let directory = try ScratchFolder()
     let stalled = try await TestServer.start(.stall, receiveBufferBytes: 4096)

@@ -17,7 +17,8 @@ struct ForkLogTests {
   @Test(
     "A refusal comes with what to do about it, which is no part of the reason",
     arguments: [
-      ("http: 401 Unauthorized", "credentials"), ("http: 403 Forbidden", "credentials"), ("http: 404 Not Found", "path"),
+      ("http: 401 Unauthorized", "credentials"), ("http: 403 Forbidden", "credentials"),
+      ("http: 404 Not Found", "path"),
       ("http: 302 Found", "redirects are not followed"), ("http: 426 Upgrade Required", "TLS"),
       ("connection: refused; nothing listens there", "that the server runs"),
       ("dns: the host name 'x' is not known", "check the name"),
@@ -43,7 +44,8 @@ struct ForkLogTests {
     for ending in [ForkEnding.delivered, .shutdown, .forgotten] {
       #expect(journal.ended(ending, undeliveredMilliseconds: 0) == nil)
     }
-    #expect(ForkLog.reason(.closedByServer, undeliveredMilliseconds: 120) == "server: closed with 1000; 120 ms unconfirmed")
+    #expect(
+      ForkLog.reason(.closedByServer, undeliveredMilliseconds: 120) == "server: closed with 1000; 120 ms unconfirmed")
     #expect(ForkLog.reason(.closedByServer, undeliveredMilliseconds: 0) == "server: closed with 1000")
   }
 
@@ -53,7 +55,9 @@ struct ForkLogTests {
     journal.endpoint = "ws://y/"
     let first = text(journal.outageOver(attempts: 2, lagMilliseconds: 100, isFirst: true))
     #expect(first == "AudioFork af-1 on PJSIP/a-1 to ws://y/: connected after 2 attempts, 100 ms behind; catching up")
-    #expect(text(journal.outageOver(attempts: 1, lagMilliseconds: 100, isFirst: false)).contains("connected again after 1 attempt,"))
+    #expect(
+      text(journal.outageOver(attempts: 1, lagMilliseconds: 100, isFirst: false)).contains(
+        "connected again after 1 attempt,"))
     let level = text(journal.outageOver(attempts: 1, lagMilliseconds: 99, isFirst: false))
     #expect(level.hasSuffix(": connected again after 1 attempt"), "there is nothing to catch up")
   }

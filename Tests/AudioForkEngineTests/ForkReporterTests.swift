@@ -44,7 +44,8 @@ struct ForkReporterTests {
 
   private func reporter() -> ForkReporter {
     ForkReporter(
-      id: "af-1", output: output, textLimit: ModuleTexts(), log: ForkLog(id: "af-1", channel: "x/1", endpoint: "ws://x/"),
+      id: "af-1", output: output, textLimit: ModuleTexts(),
+      log: ForkLog(id: "af-1", channel: "x/1", endpoint: "ws://x/"),
       textsDropped: 7)
   }
 
@@ -68,14 +69,22 @@ struct ForkReporterTests {
     var reporter = reporter()
     #expect(reporter.isDue(now: 0) == .no, "nothing was told yet")
     reporter.report(.waiting, reason: "dns: no", endpoint: "ws://x/", counters(position: 1), now: 0)
-    #expect(output.take() == [.state(id: "af-1", state: .waiting, reason: "dns: no", endpoint: "ws://x/", counters(position: 1))])
+    #expect(
+      output.take() == [
+        .state(id: "af-1", state: .waiting, reason: "dns: no", endpoint: "ws://x/", counters(position: 1))
+      ])
     #expect(reporter.isDue(now: at(Self.second - 1)) == .no)
     #expect(reporter.isDue(now: at(Self.second)) == .ifMoved)
-    reporter.report(.streaming, reason: "dns: no", endpoint: "ws://x/", counters(position: 1), now: at(Self.second), onlyIfMoved: true)
+    reporter.report(
+      .streaming, reason: "dns: no", endpoint: "ws://x/", counters(position: 1), now: at(Self.second), onlyIfMoved: true
+    )
     #expect(output.take().isEmpty)
     #expect(reporter.isDue(now: at(Self.second)) == .no)
-    reporter.report(.streaming, reason: "dns: no", endpoint: "ws://x/", counters(position: 2), now: at(2 * Self.second), onlyIfMoved: true)
-    #expect(output.take() == [.state(id: "af-1", state: .streaming, reason: "", endpoint: "ws://x/", counters(position: 2))])
+    reporter.report(
+      .streaming, reason: "dns: no", endpoint: "ws://x/", counters(position: 2), now: at(2 * Self.second),
+      onlyIfMoved: true)
+    #expect(
+      output.take() == [.state(id: "af-1", state: .streaming, reason: "", endpoint: "ws://x/", counters(position: 2))])
   }
 
   @Test("Totals that the module did not take are told again, moved or not")
@@ -94,7 +103,9 @@ struct ForkReporterTests {
   func losing() {
     var reporter = reporter()
     for isLosing in [true, true, false, true] {
-      reporter.report(.streaming, reason: "", endpoint: "ws://x/", counters(position: 1, isLosing: isLosing), now: 0, onlyIfMoved: true)
+      reporter.report(
+        .streaming, reason: "", endpoint: "ws://x/", counters(position: 1, isLosing: isLosing), now: 0,
+        onlyIfMoved: true)
     }
     #expect(warnings(output.take()) == 2)
   }

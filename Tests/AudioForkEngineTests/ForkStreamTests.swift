@@ -258,7 +258,9 @@ struct ForkStreamTests {
     #expect(fixture.stream.counters(now: 0).lost == all)
   }
 
-  @Test("Events of gaps add up to the total, whenever connections break and however far the writer has gone", arguments: 0..<20)
+  @Test(
+    "Events of gaps add up to the total, whenever connections break and however far the writer has gone",
+    arguments: 0..<20)
   func gapsAddUp(seed: UInt64) throws {
     var random = SeededRandom(seed: seed)
     let fixture = try StreamFixture(bufferSeconds: 1)
@@ -313,7 +315,8 @@ struct ForkStreamTests {
     #expect(fixture.stream.undeliveredMilliseconds(now: at(660 * millisecond)) > 0)
   }
 
-  @Test("With and without fill the last words before a silence are sent, while the call goes on", arguments: [true, false])
+  @Test(
+    "With and without fill the last words before a silence are sent, while the call goes on", arguments: [true, false])
   func lastWords(fill: Bool) throws {
     let fixture = try StreamFixture(fill: fill)
     fixture.call.speak(frames: 50)
@@ -351,7 +354,8 @@ struct ForkStreamTests {
     #expect(fixture.taken == Array(fixture.call.expected.dropFirst(Int(end))))
   }
 
-  @Test("What a server says it has is not missing, to the block, although the ring has lost it", arguments: [61, 62, 63])
+  @Test(
+    "What a server says it has is not missing, to the block, although the ring has lost it", arguments: [61, 62, 63])
   func resumesAtAnyBlock(count: Int) throws {
     let fixture = try StreamFixture(bufferSeconds: 2)
     fixture.call.speak(frames: 100)

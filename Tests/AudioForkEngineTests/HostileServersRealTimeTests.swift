@@ -164,7 +164,8 @@ struct HostileServersRealTimeTests {
       for number in 0..<30 {
         calls.append(
           try TestCall(
-            in: directory, id: "\(kind.rawValue)-\(number)", url: "ws://127.0.0.1:\(server.port)/", options: "D(in)r(3)",
+            in: directory, id: "\(kind.rawValue)-\(number)", url: "ws://127.0.0.1:\(server.port)/",
+            options: "D(in)r(3)",
             directions: .in))
       }
     }

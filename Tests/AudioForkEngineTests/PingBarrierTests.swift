@@ -25,7 +25,8 @@ struct PingBarrierTests {
     #expect(barrier.pongReceived(PingBarrier.payload(160)) == 160)
     #expect(barrier.isAnswering)
     #expect(!barrier.isDue(position: 320, now: at(interval - 1), unconfirmed: true, isUrgent: false))
-    #expect(barrier.isDue(position: 320, now: at(interval - 1), unconfirmed: true, isUrgent: true), "delivery waits for it")
+    #expect(
+      barrier.isDue(position: 320, now: at(interval - 1), unconfirmed: true, isUrgent: true), "delivery waits for it")
     #expect(barrier.isDue(position: 320, now: at(interval), unconfirmed: true, isUrgent: false))
   }
 
@@ -64,7 +65,9 @@ struct PingBarrierTests {
     let long = PingBarrier.deadAfter.count
     var barrier = asked()
     #expect(!barrier.isDead(now: at(10 * long), acknowledges: false, waitingSince: 0))
-    #expect(barrier.isDead(now: at(10 * long), acknowledges: true, waitingSince: 0), "it acknowledges, and has stopped doing so")
+    #expect(
+      barrier.isDead(now: at(10 * long), acknowledges: true, waitingSince: 0),
+      "it acknowledges, and has stopped doing so")
     #expect(!barrier.isDead(now: at(long - 1), acknowledges: true, waitingSince: 0))
     _ = barrier.pongReceived(PingBarrier.payload(8000))
     #expect(!barrier.isDead(now: at(10 * long), acknowledges: false, waitingSince: 0), "nothing is out")
@@ -72,12 +75,19 @@ struct PingBarrierTests {
     #expect(!barrier.isDead(now: at(2 * long - 1), acknowledges: false, waitingSince: 0))
     #expect(barrier.isDead(now: at(2 * long), acknowledges: false, waitingSince: 0))
     barrier.heard(7, now: at(2 * long - 1))
-    #expect(!barrier.isDead(now: at(3 * long - 2), acknowledges: false, waitingSince: 0), "a late pong of one who speaks is back-pressure")
+    #expect(
+      !barrier.isDead(now: at(3 * long - 2), acknowledges: false, waitingSince: 0),
+      "a late pong of one who speaks is back-pressure")
     barrier.heard(7, now: at(3 * long - 2))
     #expect(barrier.isDead(now: at(3 * long - 1), acknowledges: false, waitingSince: 0), "the same count is no news")
   }
 
-  @Test("A server that has ponged on an earlier connection is waited for: its kernel's word is not taken, nor a loss for an offence")
+  @Test(
+    """
+    A server that has ponged on an earlier connection is waited for: its kernel's word is not taken, nor a loss for an \
+    offence
+    """
+  )
   func known() {
     let limit: Int64 = 7_000_000_000
     var barrier = PingBarrier(expecting: .answers, silenceMax: Nanoseconds(limit), now: 0)
@@ -97,7 +107,8 @@ struct PingBarrierTests {
     barrier.sent(position: 1, now: 0)
     #expect(barrier.outcome(now: at(limit - 1), hasClosed: false) == .nothing)
     #expect(barrier.outcome(now: at(limit), hasClosed: false) == .silent(spoke: false))
-    #expect(barrier.standing(now: at(limit)) == .undecided, "nothing at all is a dead connection and no word about pings")
+    #expect(
+      barrier.standing(now: at(limit)) == .undecided, "nothing at all is a dead connection and no word about pings")
     barrier.heard(1, now: at(limit - 1))
     #expect(barrier.standing(now: at(limit - 1)) == .undecided)
     #expect(barrier.standing(now: at(limit)) != .undecided)
@@ -124,7 +135,8 @@ struct PingBarrierTests {
     barrier.heard(4, now: at(2 * limit - 2))
     #expect(!isFound(2 * limit - 1))
     #expect(isFound(2 * limit))
-    #expect(!barrier.hasStoppedAnswering(now: at(2 * limit), limit: Nanoseconds(limit + 1)), "nothing is lost by waiting")
+    #expect(
+      !barrier.hasStoppedAnswering(now: at(2 * limit), limit: Nanoseconds(limit + 1)), "nothing is lost by waiting")
     _ = barrier.pongReceived(PingBarrier.payload(2))
     #expect(!isFound(2 * limit))
   }
@@ -155,7 +167,9 @@ struct PingBarrierTests {
     #expect(barrier.outcome(now: at(patience - 1), hasClosed: false) == .endedAtPing(isClose: false, hadIgnored: false))
     #expect(barrier.standing(now: at(patience)) != .undecided)
     #expect(barrier.outcome(now: at(patience), hasClosed: false) == .ignored)
-    #expect(barrier.isDue(position: 9, now: at(PingBarrier.idleInterval.count), unconfirmed: true, isUrgent: false), "asked again")
+    #expect(
+      barrier.isDue(position: 9, now: at(PingBarrier.idleInterval.count), unconfirmed: true, isUrgent: false),
+      "asked again")
     var late = barrier
     _ = late.pongReceived(PingBarrier.payload(8000))
     #expect(late.isAnswering && late.standing(now: at(patience)) == .answering, "a late pong counts")

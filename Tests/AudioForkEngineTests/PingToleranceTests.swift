@@ -36,7 +36,9 @@ struct PingToleranceTests {
     var early = PingTolerance()
     for number in 0..<50 {
       let pings = PingTolerance.countMin - 1
-      #expect(!broke(&early, pings: pings, isPolicy: false, now: Int64(number) * second), "a server that restarts has no count")
+      #expect(
+        !broke(&early, pings: pings, isPolicy: false, now: Int64(number) * second),
+        "a server that restarts has no count")
     }
     var mixed = PingTolerance()
     for number in 0..<50 {

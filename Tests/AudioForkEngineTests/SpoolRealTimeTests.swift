@@ -27,15 +27,19 @@ struct SpoolRealTimeTests {
   }
 
   private func call(
-    _ port: Int, id: String = "af-test-1", options: String = "D(both)w(audiofork)R(1)", more: [String] = [], spools: Bool = true,
+    _ port: Int, id: String = "af-test-1", options: String = "D(both)w(audiofork)R(1)", more: [String] = [],
+    spools: Bool = true,
     phase: Int64 = 0
   ) throws -> TestCall {
     try TestCall(
       in: directory, id: id, url: "ws://127.0.0.1:\(port)/", options: options,
-      settings: ["buffer=1"] + (spools ? ["spool=\(folder.path)"] : []) + more, drainSeconds: 30, phase: phase, bufferSeconds: 1)
+      settings: ["buffer=1"] + (spools ? ["spool=\(folder.path)"] : []) + more, drainSeconds: 30, phase: phase,
+      bufferSeconds: 1)
   }
 
-  @Test("Eight seconds without a server, a buffer of one: nothing is lost, nothing twice, and the file is gone", arguments: ["no", "yes"])
+  @Test(
+    "Eight seconds without a server, a buffer of one: nothing is lost, nothing twice, and the file is gone",
+    arguments: ["no", "yes"])
   func longOutage(isSynced: String) async throws {
     let port = try await freePort()
     let engine = try await TestEngine(directory)
@@ -60,7 +64,9 @@ struct SpoolRealTimeTests {
     await server.stop()
   }
 
-  @Test("A server that leaves in mid-call misses nothing either, wherever frames lie between the stream's blocks", arguments: [0, 7, 13])
+  @Test(
+    "A server that leaves in mid-call misses nothing either, wherever frames lie between the stream's blocks",
+    arguments: [0, 7, 13])
   func leavesInMidCall(phase: Int64) async throws {
     let store = ForkStore()
     let first = try await TestServer.start(.fork(store))

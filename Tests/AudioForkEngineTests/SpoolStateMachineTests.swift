@@ -180,7 +180,8 @@ struct SpoolStateMachineTests {
     switch state {
     case .looking, .creating, .closing(.look, _), .closing(.creation, _): .opened(isTooLarge: false)
     case .open(.writing, _), .open(.writingThenEmptying, _), .closing(.change, _),
-      .closing(.changeAndFetch, _): .written
+      .closing(.changeAndFetch, _):
+      .written
     case .open(.emptying, _): .emptied
     case .open(.none, .underWay), .open(.none, .outdated), .closing(.fetch, _): .fetched
     case .waitingToLook: .lookTimerFired

@@ -129,8 +129,8 @@ struct StrictServerRealTimeTests {
   }
 }
 
-/// A server in a process of its own, out of Tests/IntegrationTests/Fixtures. Its files are in a folder that is gone with
-/// it.
+/// A server in a process of its own, out of Tests/IntegrationTests/Fixtures. Its files are in a folder that is gone
+/// with it.
 final class PeerProcess {
   struct End {
     var name: String

@@ -19,7 +19,9 @@ struct TextLimitTests {
       for index in rates.indices {
         while said[index] * 100 < rates[index] * (step + 1) {
           said[index] += 1
-          guard servers[index].admit(now: at(now)), limit.admit(now: at(now), recent: servers[index].recent) else { continue }
+          guard servers[index].admit(now: at(now)), limit.admit(now: at(now), recent: servers[index].recent) else {
+            continue
+          }
           if step >= 1000 { passed[index] += 1 }
         }
       }

@@ -60,8 +60,11 @@ struct LinkMessageTests {
     }
     #expect(read == messages)
     #expect(asBytes.map(\.encoded) == messages.map(\.encoded))
-    #expect(asBytes[1] == .state(
-      id: Array("f".utf8), state: .waiting, reason: Array("dns: x".utf8), endpoint: Array("ws://h/".utf8), counters))
+    #expect(
+      asBytes[1]
+        == .state(
+          id: Array("f".utf8), state: .waiting, reason: Array("dns: x".utf8), endpoint: Array("ws://h/".utf8), counters)
+    )
   }
 
   @Test("A counter that a message lacks stays what it was")

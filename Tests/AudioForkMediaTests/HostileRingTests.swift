@@ -84,7 +84,9 @@ struct HostileRingTests {
   }
 
   /// Takes at most so many blocks; each of them must be what it says it is.
-  private func drain<Converter>(_ renderer: inout Renderer<Converter>, atMost: Int, channels: Int, _ output: inout [Int16]) {
+  private func drain<Converter>(
+    _ renderer: inout Renderer<Converter>, atMost: Int, channels: Int, _ output: inout [Int16]
+  ) {
     for _ in 0..<atMost {
       guard let block = renderer.nextBlock(into: &output) else { break }
       #expect(block.frameCount * channels == output.count)

@@ -44,7 +44,9 @@ struct LayoutTests {
     call.capture(.out, audibleSamples(.out, 0..<320))
     call.capture(.in, audibleSamples(.in, 160..<320), run: 1000, index: 0)
     call.finish()
-    #expect(left(call.stream) == audibleSamples(.in, 0..<160) + [Int16](repeating: 0, count: 160) + audibleSamples(.in, 160..<320))
+    #expect(
+      left(call.stream) == audibleSamples(.in, 0..<160) + [Int16](repeating: 0, count: 160)
+        + audibleSamples(.in, 160..<320))
     #expect(right(call.stream) == audibleSamples(.out, 0..<320) + [Int16](repeating: 0, count: 160))
     #expect(call.renderer.counters.position == 480)
   }

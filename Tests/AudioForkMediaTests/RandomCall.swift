@@ -71,8 +71,8 @@ struct RandomCall {
         let pause = Int64.random(in: 1...([300, 3000, 5000].randomElement(using: &random) ?? 300), using: &random)
         time += pause * 1_000_000
         if Bool.random(using: &random) { timestamp += pause }
-      case 3: last = max(last, time + Int64.random(in: 0...1_500_000_000, using: &random))  // a stall of ours
-      case 4: time -= Int64.random(in: 0...1_200_000_000, using: &random)  // more than real time: ahead
+      case 3: last = max(last, time + Int64.random(in: 0...1_500_000_000, using: &random)) // a stall of ours
+      case 4: time -= Int64.random(in: 0...1_200_000_000, using: &random) // more than real time: ahead
       case 5 where mayChangeRate: rate = rates.randomElement(using: &random) ?? 8000
       default: break
       }
@@ -164,7 +164,7 @@ struct CallPlayback<Converter: SampleRateConverter>: ~Copyable {
     playback.takeBlocks()
     for step in call.steps where !playback.isFull {
       switch step {
-      case .clock: continue  // that time has passed: only what was written down is left of it
+      case .clock: continue // that time has passed: only what was written down is left of it
       case .entry(let index) where call.entries[index].sequence < playback.renderer.nextSequence: continue
       case .entry, .skip: playback.take(step)
       }

@@ -33,7 +33,8 @@ struct RenderedCall<Converter: SampleRateConverter>: ~Copyable {
     consume(
       CapturedEntry(
         sequence: renderer.nextSequence, direction: direction, rateHertz: rate, count: samples.count,
-        runStart: StreamTime(nanoseconds: run * 1_000_000), runIndex: runIndex, arrival: StreamTime(nanoseconds: end + late * 1_000_000),
+        runStart: StreamTime(nanoseconds: run * 1_000_000), runIndex: runIndex,
+        arrival: StreamTime(nanoseconds: end + late * 1_000_000),
         captured: captured, isAhead: isAhead), samples)
     self.captured[Int(direction.rawValue)] = captured + UInt64(samples.count)
   }

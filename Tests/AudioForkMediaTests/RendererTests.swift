@@ -78,7 +78,8 @@ struct RendererTests {
     #expect(call.blocks.map(\.position) == [0, 160, 240, 320, 400])
   }
 
-  @Test("Without fill a silence of days costs nothing, and the audio behind it is sent", arguments: [1, 30, 400] as [Int64])
+  @Test(
+    "Without fill a silence of days costs nothing, and the audio behind it is sent", arguments: [1, 30, 400] as [Int64])
   func silenceWithoutFill(days: Int64) {
     let later = days * 86_400_000 + 3_600_000
     for directions in [DirectionSet.in, .both] {

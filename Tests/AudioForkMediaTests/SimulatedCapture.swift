@@ -39,7 +39,8 @@ struct SimulatedCapture {
         CapturedEntry(
           sequence: sequence, direction: frame.direction, rateHertz: frame.rateHertz, count: count,
           runStart: StreamTime(nanoseconds: states[index].run_ns), runIndex: states[index].run_samples,
-          arrival: StreamTime(nanoseconds: frame.arrival), captured: captured[index], startsRun: startsRun, isAhead: isAhead,
+          arrival: StreamTime(nanoseconds: frame.arrival), captured: captured[index], startsRun: startsRun,
+          isAhead: isAhead,
           hasMore: left > 0))
       sequence += 1
       captured[index] += UInt64(count)

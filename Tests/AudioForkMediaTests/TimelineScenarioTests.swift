@@ -100,7 +100,8 @@ struct TimelineScenarioTests {
   func stallWithoutTiming() {
     expect(
       stall(1500, withTiming: false),
-      ModelFigures(frames: [3000, 2925], rendered: [3000, 2925], skew: [1498, 0], latency: [0, 1537, 1659], tail: 40))
+      ModelFigures(
+        frames: [3000, 2925], rendered: [3000, 2925], skew: [1498, 0], latency: [0, 1537, 1659], tail: 40))
   }
 
   @Test("A stall of 5 s with RTP time shifts in by what the clock had filled and loses nothing")
@@ -171,7 +172,8 @@ struct TimelineScenarioTests {
       }.frames()
     }
     let figures = ScenarioPlayback.play(mergedFrames(talks, outFrames(0, 54 * second)))
-    expect(figures, ModelFigures(frames: [900, 2700], rendered: [900, 2700], skew: [-3, 0], latency: [20, 160, 160]))
+    expect(
+      figures, ModelFigures(frames: [900, 2700], rendered: [900, 2700], skew: [-3, 0], latency: [20, 160, 160]))
     #expect(figures.fill[0] >= 18 * 2 * 8000 - 320 && figures.fill[0] <= 18 * 2 * 8000 + 320)
   }
 

@@ -116,7 +116,8 @@ struct CallAccountTests {
     #expect(raw.findings.repeatedRaw == 2000 && raw.findings.longestRepeat == 1000)
     evidence.isV1 = true
     let v1 = CallAccount(evidence)
-    #expect(v1.complaints.prefix(3) == ["2 files of one fork", "in: 1000 samples came twice", "out: 1000 samples came twice"])
+    #expect(
+      v1.complaints.prefix(3) == ["2 files of one fork", "in: 1000 samples came twice", "out: 1000 samples came twice"])
     #expect(v1.findings.repeatedV1 == 2000 && v1.findings.repeatedRaw == 0)
   }
 

@@ -34,7 +34,8 @@ struct DeliveryAccountTests {
     #expect(exact.contradicted == 0)
     #expect(DeliveryAccount(of: files, source: source, gaps: [ReportedGap(301..<460)]).unaccounted == 1)
     #expect(DeliveryAccount(of: files, source: source, gaps: [ReportedGap(299..<460)]).contradicted == 1)
-    let atEnd = DeliveryAccount(of: files, source: source, gaps: [ReportedGap(300..<460), ReportedGap(880..<1000, isUndelivered: true)])
+    let atEnd = DeliveryAccount(
+      of: files, source: source, gaps: [ReportedGap(300..<460), ReportedGap(880..<1000, isUndelivered: true)])
     #expect(atEnd.end == 1000)
     #expect(atEnd.delivered == 740)
     #expect(atEnd.inGaps == 260)
@@ -55,7 +56,8 @@ struct DeliveryAccountTests {
   @Test("Samples of something else are seen")
   func foreign() {
     let other = SourceSignal(seed: 6, direction: .in, seconds: 1)
-    let account = DeliveryAccount(of: [part(0..<800) + other.samples[0..<80] + part(800..<900)], source: source, gaps: [])
+    let account = DeliveryAccount(
+      of: [part(0..<800) + other.samples[0..<80] + part(800..<900)], source: source, gaps: [])
     #expect(account.foreign > 70)
     #expect(DeliveryAccount(of: [], source: source, gaps: [ReportedGap(15_900..<16_100)]).foreign == 100)
   }

@@ -15,7 +15,9 @@ struct JitterTests {
     return row
   }
 
-  @Test("A pair whose jitter differs by a millisecond is a violation, in either direction", arguments: [(200, 1200), (1200, 200)])
+  @Test(
+    "A pair whose jitter differs by a millisecond is a violation, in either direction",
+    arguments: [(200, 1200), (1200, 200)])
   func difference(off: Int64, on: Int64) {
     var result = JitterRun.Result()
     let kept = [
@@ -51,7 +53,8 @@ struct JitterTests {
     #expect(result.violations.count == 1)
     let lines = result.table.split(separator: "\n").filter { $0.hasPrefix("| again: ") }
     #expect(lines.count == 4)
-    #expect(result.table.split(separator: "\n").filter { $0 == "| again | 4800 | 4800 |" }.count == 2, "\(result.table)")
+    #expect(
+      result.table.split(separator: "\n").filter { $0 == "| again | 4800 | 4800 |" }.count == 2, "\(result.table)")
   }
 
   @Test("What is wrong in a pair counts though it is measured again; a host that says nothing disturbs nothing")
@@ -69,7 +72,8 @@ struct JitterTests {
 
   @Test("What the host kept is the eighth figure of /proc/stat's first line")
   func stolen() {
-    #expect(HostTime.stolen(in: "cpu  3083343 7196 633495 6470657 14558 0 61090 50 0 0\ncpu0 1 2 3 4 5 6 7 8 9 10\n") == 500)
+    #expect(
+      HostTime.stolen(in: "cpu  3083343 7196 633495 6470657 14558 0 61090 50 0 0\ncpu0 1 2 3 4 5 6 7 8 9 10\n") == 500)
     #expect(HostTime.stolen(in: "cpu  1 2 3") == nil)
     #expect(HostTime.stolen(in: "") == nil)
     #expect(HostTime.stolen != nil)

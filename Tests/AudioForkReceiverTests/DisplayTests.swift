@@ -34,7 +34,8 @@ struct EventLinesTests {
 
   @Test("Each event of a stream is one JSON object")
   func json() {
-    let stream = #""path":"/demo","id":"4f","channel":"SIP/\"x\"","remote":"127.0.0.1:5000","rate":8000,"channels":1,"encoding":"linear""#
+    let stream =
+      #""path":"/demo","id":"4f","channel":"SIP/\"x\"","remote":"127.0.0.1:5000","rate":8000,"channels":1,"encoding":"linear""#
     #expect(
       EventLines.json(.started(facts(), file: "/r/a.wav"))
         == #"{"event":"started","stream":1,\#(stream),"subprotocol":"echo","position":0,"file":"/r/a.wav","notes":[]}"#)
@@ -63,10 +64,12 @@ struct EventLinesTests {
       .digit(direction: "in", position: 1, digit: "5", milliseconds: 90), .stop(position: 1, reason: "r"),
       .unknown(type: "later"),
     ]
-    let events: [ReceiverEvent] = [
-      .listening(url: "u", port: 1, folder: "f"), .started(facts(), file: "f"), .progress(facts(), progress(frames: 1)),
-      .ended(facts(), progress(frames: 1), ending, file: "f", trouble: nil), .warning("w"), .dropped(1),
-    ] + told.map { .told(facts(), $0) }
+    let events: [ReceiverEvent] =
+      [
+        .listening(url: "u", port: 1, folder: "f"), .started(facts(), file: "f"),
+        .progress(facts(), progress(frames: 1)),
+        .ended(facts(), progress(frames: 1), ending, file: "f", trouble: nil), .warning("w"), .dropped(1),
+      ] + told.map { .told(facts(), $0) }
     for event in events {
       guard case .object(let members) = try JSONValue(parsing: EventLines.json(event)) else {
         Issue.record("no object")

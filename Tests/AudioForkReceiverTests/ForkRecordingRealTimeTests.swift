@@ -37,7 +37,9 @@ private struct ForkClient {
 
   /// Waits for an acknowledgement of the position.
   func isAcknowledged(_ position: Int, _ level: String = "received") -> Bool {
-    while let text = text() { if text == #"{"type":"ack","position":\#(position),"level":"\#(level)"}"# { return true } }
+    while let text = text() {
+      if text == #"{"type":"ack","position":\#(position),"level":"\#(level)"}"# { return true }
+    }
     return false
   }
 }
@@ -56,7 +58,9 @@ private func bytes(_ samples: [Int16]) -> [UInt8] {
 
 @Suite("One WAV for each fork, with audiofork.v1", .serialized)
 struct ForkRecordingRealTimeTests {
-  @Test("Breaks, repeats and restarts of the receiver by kill -9 leave every sample once, at its position", arguments: ["received", "persisted"])
+  @Test(
+    "Breaks, repeats and restarts of the receiver by kill -9 leave every sample once, at its position",
+    arguments: ["received", "persisted"])
   func exactlyOnce(level: String) throws {
     let folder = try TemporaryFolder()
     let said = noise(16_000)
@@ -270,7 +274,9 @@ struct ForkRecordingRealTimeTests {
       var acknowledged = 0
       var close: TestClient.Frame?
       while close == nil, let frame = fork.client.frame() {
-        if frame.opcode == 8 { close = frame } else {
+        if frame.opcode == 8 {
+          close = frame
+        } else {
           acknowledged = try #require(Int(String(decoding: frame.payload, as: UTF8.self).filter(\.isNumber)))
         }
       }
@@ -296,8 +302,10 @@ struct ForkRecordingRealTimeTests {
     #expect(fork.resume() == 0)
     for message in [
       #"{"type":"gap","direction":"in","position":7,"start":5,"samples":6,"reason":"overrun"}"#,
-      #"{"type":"fill","direction":"out","position":1,"frames":2}"#, #"{"type":"mute","direction":"in","position":3,"frames":4}"#,
-      #"{"type":"dtmf","direction":"in","position":1,"digit":"5","milliseconds":80}"#, #"{"type":"text","text":"hello"}"#,
+      #"{"type":"fill","direction":"out","position":1,"frames":2}"#,
+      #"{"type":"mute","direction":"in","position":3,"frames":4}"#,
+      #"{"type":"dtmf","direction":"in","position":1,"digit":"5","milliseconds":80}"#,
+      #"{"type":"text","text":"hello"}"#,
       #"{"type":"later"}"#, #"{"type":"stop","position":0,"reason":"ended"}"#,
     ] { fork.client.send(1, Array(message.utf8)) }
     #expect(fork.client.close()?.code == 1000)

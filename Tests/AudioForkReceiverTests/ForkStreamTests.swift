@@ -17,7 +17,9 @@ private func audio(_ position: UInt64, frames: Int, of value: UInt8 = 7) -> WebS
   return frame(.binary, bytes)
 }
 
-private func samples(_ frames: Int, of value: UInt8 = 7) -> ByteBuffer { ByteBuffer(repeating: value, count: frames * 2) }
+private func samples(_ frames: Int, of value: UInt8 = 7) -> ByteBuffer {
+  ByteBuffer(repeating: value, count: frames * 2)
+}
 
 func startMessage(
   id: String = "af-1", position: UInt64 = 0, acknowledge: String = "received", secret: String? = nil
@@ -37,7 +39,8 @@ private func resumed(
   guard case .open(let start)? = machine.received(text(message)).first else {
     throw SystemCallFailed(what: "no open")
   }
-  #expect(start.id == "af-1" && start.epochSeconds == 1_790_000_000 && start.rateHertz == 8000 && start.channelCount == 1)
+  #expect(
+    start.id == "af-1" && start.epochSeconds == 1_790_000_000 && start.rateHertz == 8000 && start.channelCount == 1)
   #expect(machine.opened(at: position) == [.sendText(#"{"type":"resume","position":\#(position)}"#)])
   return machine
 }
@@ -83,10 +86,12 @@ struct ForkStreamTests {
     #expect(machine.written() == [ack(520)])
   }
 
-  @Test("A position never jumps: not beyond start's at first, and later nowhere", arguments: [
-    (0, 0, [1]), (0, 0, [50_000_000]), (0, 500, [501]), (600, 500, [601]), (0, 500, [500, 511]), (0, 0, [0, 500]),
-    (0, 0, [0, 9]), (0, 0, [0, 11]), (0, 0, [0, 0]), (600, 0, [0, 20]), (0, 0, [(1 << 53)]),
-  ] as [(UInt64, UInt64, [UInt64])])
+  @Test(
+    "A position never jumps: not beyond start's at first, and later nowhere",
+    arguments: [
+      (0, 0, [1]), (0, 0, [50_000_000]), (0, 500, [501]), (600, 500, [601]), (0, 500, [500, 511]), (0, 0, [0, 500]),
+      (0, 0, [0, 9]), (0, 0, [0, 11]), (0, 0, [0, 0]), (600, 0, [0, 20]), (0, 0, [(1 << 53)]),
+    ] as [(UInt64, UInt64, [UInt64])])
   func jumps(file: UInt64, delivered: UInt64, positions: [UInt64]) throws {
     var machine = try resumed(at: file, delivered: delivered)
     for position in positions.dropLast() { #expect(!isRefused(machine.received(audio(position, frames: 10)))) }
@@ -172,26 +177,34 @@ struct ForkStreamTests {
     #expect(end.contains(.ended(StreamEnding(side: .client, code: 1000, reason: ""))))
   }
 
-  @Test("Every message of a fork is read, and what else is in it is passed over", arguments: [
-    (#""type":"gap","direction":"in","position":1,"start":2,"samples":3,"reason":"r""#,
-     ForkMessage.gap(direction: "in", position: 1, start: 2, samples: 3, reason: "r")),
-    (#""type":"fill","direction":"out","position":1,"frames":2"#, .fill(direction: "out", position: 1, frames: 2)),
-    (#""type":"mute","direction":"in","position":1,"frames":2"#, .mute(direction: "in", position: 1, frames: 2)),
-    (#""type":"dtmf","direction":"in","position":1,"digit":"5","milliseconds":90"#,
-     .digit(direction: "in", position: 1, digit: "5", milliseconds: 90)),
-    (#""type":"text","text":"t""#, .text("t")), (#""type":"stop","position":9"#, .stop(position: 9, reason: "")),
-    (#""type":"later","frames":{}"#, .unknown(type: "later")),
-  ])
+  @Test(
+    "Every message of a fork is read, and what else is in it is passed over",
+    arguments: [
+      (
+        #""type":"gap","direction":"in","position":1,"start":2,"samples":3,"reason":"r""#,
+        ForkMessage.gap(direction: "in", position: 1, start: 2, samples: 3, reason: "r")
+      ),
+      (#""type":"fill","direction":"out","position":1,"frames":2"#, .fill(direction: "out", position: 1, frames: 2)),
+      (#""type":"mute","direction":"in","position":1,"frames":2"#, .mute(direction: "in", position: 1, frames: 2)),
+      (
+        #""type":"dtmf","direction":"in","position":1,"digit":"5","milliseconds":90"#,
+        .digit(direction: "in", position: 1, digit: "5", milliseconds: 90)
+      ),
+      (#""type":"text","text":"t""#, .text("t")), (#""type":"stop","position":9"#, .stop(position: 9, reason: "")),
+      (#""type":"later","frames":{}"#, .unknown(type: "later")),
+    ])
   func everyMessage(members: String, message: ForkMessage) throws {
     let rest = String(repeating: "0,", count: 1000)
     #expect(try ForkMessage(#"{"more":[\#(rest)0],\#(members),"other":{"type":"text"}}"#) == message)
   }
 
-  @Test("What breaks the protocol is refused with 1002", arguments: [
-    "hello", "[]", #"{"type":"stop","position":0}"#, #"{"type":"start"}"#,
-    startMessage().replacingOnce("8000", "1"), startMessage().replacingOnce(#""slin""#, #""opus""#),
-    startMessage().replacingOnce(#""position":0"#, #""position":-1"#), startMessage(id: ""),
-  ])
+  @Test(
+    "What breaks the protocol is refused with 1002",
+    arguments: [
+      "hello", "[]", #"{"type":"stop","position":0}"#, #"{"type":"start"}"#,
+      startMessage().replacingOnce("8000", "1"), startMessage().replacingOnce(#""slin""#, #""opus""#),
+      startMessage().replacingOnce(#""position":0"#, #""position":-1"#), startMessage(id: ""),
+    ])
   func refusedFirst(message: String) {
     var machine = StreamStateMachine(isForkStream: true)
     #expect(isRefused(machine.received(text(message))))

@@ -121,10 +121,12 @@ struct RecordingTests {
       #expect(recording.finish() == (128, 0))
       let wav = try #require(ParsedWav(contents(recording.path)))
       #expect(wav.channelCount == 2)
-      #expect(wav.samples == codes.flatMap { code in
-        let sample = decode(code)
-        return [UInt8(truncatingIfNeeded: sample), UInt8(truncatingIfNeeded: sample >> 8)]
-      })
+      #expect(
+        wav.samples
+          == codes.flatMap { code in
+            let sample = decode(code)
+            return [UInt8(truncatingIfNeeded: sample), UInt8(truncatingIfNeeded: sample >> 8)]
+          })
     }
   }
 }

@@ -78,7 +78,8 @@ struct CorrelationTests {
     #expect(wrong.value < 0.3)
   }
 
-  @Test("A long window is searched in blocks without missing an offset", arguments: [99_000, 131_071, 131_072, 192_000])
+  @Test(
+    "A long window is searched in blocks without missing an offset", arguments: [99_000, 131_071, 131_072, 192_000])
   func blocks(offset: Int) throws {
     let prompt = speech(8000, seed: 9)
     let samples = recording(200_000, [(prompt, offset), (speech(80_000, seed: 10), 0)])
@@ -125,8 +126,10 @@ struct RecordingReportTests {
 
   @Test(
     "Anything else is refused",
-    arguments: ["", "a", "a=b", "a=b@", "a=b@1", "a=b@1-", "a=b@2-1", "a=b@1-1", "a=b@-1-2", "=b@1-2", "a=@1-2",
-      "a=b@nan-2", "a=b@1-inf", "a=b@1-2-3", "a@1-2=b"])
+    arguments: [
+      "", "a", "a=b", "a=b@", "a=b@1", "a=b@1-", "a=b@2-1", "a=b@1-1", "a=b@-1-2", "=b@1-2", "a=@1-2",
+      "a=b@nan-2", "a=b@1-inf", "a=b@1-2-3", "a@1-2=b",
+    ])
   func refused(text: String) {
     #expect(PromptMatch(text) == nil)
   }

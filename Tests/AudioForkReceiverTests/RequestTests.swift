@@ -104,8 +104,10 @@ struct ListenAddressTests {
 
   @Test(
     "Anything else is refused",
-    arguments: ["", "8080", ":8080", "host", "host:", "host:x", "host:65536", "host:-1", "host:+1", "::1:80", "[::1]",
-      "[]:80", "[host]:80", "a b:80", "ws://host:80"])
+    arguments: [
+      "", "8080", ":8080", "host", "host:", "host:x", "host:65536", "host:-1", "host:+1", "::1:80", "[::1]",
+      "[]:80", "[host]:80", "a b:80", "ws://host:80",
+    ])
   func refused(text: String) {
     #expect(ListenAddress(text) == nil)
   }

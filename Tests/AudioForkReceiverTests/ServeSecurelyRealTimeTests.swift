@@ -39,7 +39,8 @@ struct ServeSecurelyRealTimeTests {
     let folder = try TemporaryFolder()
     try makeCertificate(in: folder)
     let serve = try ServeProcess([
-      "serve", "--listen", "127.0.0.1:0", "--out", folder.path + "/out", "--certificate", folder.path + "/certificate.pem",
+      "serve", "--listen", "127.0.0.1:0", "--out", folder.path + "/out", "--certificate",
+      folder.path + "/certificate.pem",
       "--key", folder.path + "/key.pem",
     ])
     let port = try #require(serve.port())
@@ -60,7 +61,8 @@ struct ServeSecurelyRealTimeTests {
     let folder = try TemporaryFolder()
     try makeCertificate(in: folder)
     let serve = try ServeProcess([
-      "serve", "--listen", "127.0.0.1:0", "--out", folder.path + "/out", "--certificate", folder.path + "/certificate.pem",
+      "serve", "--listen", "127.0.0.1:0", "--out", folder.path + "/out", "--certificate",
+      folder.path + "/certificate.pem",
       "--key", folder.path + "/key.pem", "--client-ca", folder.path + "/certificate.pem",
     ])
     let port = try #require(serve.port())
@@ -92,7 +94,8 @@ struct ServeSecurelyRealTimeTests {
     ])
     let port = try #require(serve.port())
     let start = Array(startMessage().utf8)
-    let upgrade = "GET /calls HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    let upgrade =
+      "GET /calls HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
       + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
       + "Sec-WebSocket-Protocol: audiofork.v1\r\n\r\n"
     try write(
@@ -120,13 +123,22 @@ struct ServeSecurelyRealTimeTests {
     let cases: [(arguments: [String], status: Int, message: String)] = [
       (["--certificate", certificate], 64, "Error: --certificate and --key belong together"),
       (["--client-ca", certificate], 64, "Error: --client-ca needs --certificate and --key"),
-      (["--certificate", "/nowhere.pem", "--key", key], 1,
-       "audiofork serve: tls: --certificate /nowhere.pem cannot be read: No such file or directory; correct the path"),
-      (["--certificate", key, "--key", key], 1, "audiofork serve: tls: --certificate \(key) holds no certificate in PEM form"),
-      (["--certificate", certificate, "--key", certificate], 1,
-       "audiofork serve: tls: --key \(certificate) holds no private key in PEM form"),
-      (["--certificate", certificate, "--key", folder.path + "/other.pem"], 1,
-       "audiofork serve: tls: --key \(folder.path)/other.pem is not the key of the certificate in \(certificate)"),
+      (
+        ["--certificate", "/nowhere.pem", "--key", key], 1,
+        "audiofork serve: tls: --certificate /nowhere.pem cannot be read: No such file or directory; correct the path"
+      ),
+      (
+        ["--certificate", key, "--key", key], 1,
+        "audiofork serve: tls: --certificate \(key) holds no certificate in PEM form"
+      ),
+      (
+        ["--certificate", certificate, "--key", certificate], 1,
+        "audiofork serve: tls: --key \(certificate) holds no private key in PEM form"
+      ),
+      (
+        ["--certificate", certificate, "--key", folder.path + "/other.pem"], 1,
+        "audiofork serve: tls: --key \(folder.path)/other.pem is not the key of the certificate in \(certificate)"
+      ),
     ]
     for (arguments, status, message) in cases {
       let serve = try ServeProcess(["serve", "--listen", "127.0.0.1:0", "--out", folder.path + "/out"] + arguments)

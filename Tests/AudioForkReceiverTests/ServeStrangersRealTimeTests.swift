@@ -117,8 +117,10 @@ struct ServeStrangersRealTimeTests {
   func warning() throws {
     let folder = try TemporaryFolder()
     let serve = try ServeProcess(["serve", "--listen", "0.0.0.0:0", "--out", folder.path])
-    #expect(serve.tells("WARNING: others on the network can record here, and read the calls on their way; "
-      + "use --certificate and --key, and --token-file or --client-ca\n"))
+    #expect(
+      serve.tells(
+        "WARNING: others on the network can record here, and read the calls on their way; "
+          + "use --certificate and --key, and --token-file or --client-ca\n"))
     let secret = try ServeProcess([
       "serve", "--listen", "0.0.0.0:0", "--out", folder.path, "--token-file", tokenFile(in: folder), "--json",
     ])

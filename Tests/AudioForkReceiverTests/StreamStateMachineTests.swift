@@ -193,9 +193,12 @@ struct StreamStateMachineTests {
     }
   }
 
-  @Test("What the frame decoder refuses is answered with the code that fits", arguments: [
-    (NIOWebSocketError.invalidFrameLength, 1009), (.fragmentedControlFrame, 1002), (.multiByteControlFrameLength, 1002),
-  ] as [(NIOWebSocketError, UInt16)])
+  @Test(
+    "What the frame decoder refuses is answered with the code that fits",
+    arguments: [
+      (NIOWebSocketError.invalidFrameLength, 1009), (.fragmentedControlFrame, 1002),
+      (.multiByteControlFrameLength, 1002),
+    ] as [(NIOWebSocketError, UInt16)])
   func undecodable(error: NIOWebSocketError, code: UInt16) {
     var machine = makeOpened()
     #expect(machine.decodingFailed(error) == [.finish])

@@ -87,7 +87,8 @@ struct HostileRingTests {
     let ring = try makeRing(folder)
     let values: [UInt64] = [0, 1, 7, 0xFFFF_FFFF, 1 << 31, 1 << 62, 1 << 63, .max - 7, .max]
     let slots = [0, 63].map { Int(AF_RING_PAGE) + $0 * Int(AF_RING_ENTRY_BYTES) }
-    let words = Array(stride(from: 0, to: 64, by: 8)) + Array(stride(from: 256, to: 312, by: 8))
+    let words =
+      Array(stride(from: 0, to: 64, by: 8)) + Array(stride(from: 256, to: 312, by: 8))
       + slots.flatMap { Array(stride(from: $0, to: $0 + 64, by: 8)) }
     for word in words {
       for value in values {

@@ -77,16 +77,17 @@ struct RingLayoutDocumentTests {
   func header() throws {
     typealias Header = af_ring_header
     let fields = try LayoutPage().fields("Header: `af_ring_header`")
-    #expect(try fields == [
-      "magic": place(\Header.magic), "version": place(\Header.version), "header_bytes": place(\Header.header_bytes),
-      "index_entries": place(\Header.index_entries), "area_offset": place(\Header.area_offset),
-      "area_bytes": place(\Header.area_bytes), "epoch_monotonic_ns": place(\Header.epoch_monotonic_ns),
-      "epoch_realtime_ns": place(\Header.epoch_realtime_ns), "facts_offset": place(\Header.facts_offset),
-      "facts_bytes": place(\Header.facts_bytes), "secret": place(\Header.secret), "reserved": place(\Header.reserved),
-      "published": place(\Header.published), "claimed": place(\Header.claimed), "closed": place(\Header.closed),
-      "captured": place(\Header.captured), "ahead": place(\Header.ahead),
-      "reserved_words": place(\Header.reserved_words),
-    ])
+    #expect(
+      try fields == [
+        "magic": place(\Header.magic), "version": place(\Header.version), "header_bytes": place(\Header.header_bytes),
+        "index_entries": place(\Header.index_entries), "area_offset": place(\Header.area_offset),
+        "area_bytes": place(\Header.area_bytes), "epoch_monotonic_ns": place(\Header.epoch_monotonic_ns),
+        "epoch_realtime_ns": place(\Header.epoch_realtime_ns), "facts_offset": place(\Header.facts_offset),
+        "facts_bytes": place(\Header.facts_bytes), "secret": place(\Header.secret), "reserved": place(\Header.reserved),
+        "published": place(\Header.published), "claimed": place(\Header.claimed), "closed": place(\Header.closed),
+        "captured": place(\Header.captured), "ahead": place(\Header.ahead),
+        "reserved_words": place(\Header.reserved_words),
+      ])
     expectComplete(fields, size: MemoryLayout<Header>.size)
     #expect(MemoryLayout<Header>.size == Int(AF_RING_FACTS_OFFSET))
   }
@@ -95,41 +96,45 @@ struct RingLayoutDocumentTests {
   func entry() throws {
     typealias Entry = af_ring_entry
     let fields = try LayoutPage().fields("Index entry: `af_ring_entry`")
-    #expect(try fields == [
-      "sequence": place(\Entry.sequence), "start": place(\Entry.start), "run_ns": place(\Entry.run_ns),
-      "run_index": place(\Entry.run_index), "arrival_ns": place(\Entry.arrival_ns),
-      "captured": place(\Entry.captured), "rate_hz": place(\Entry.rate_hz), "samples": place(\Entry.samples),
-      "direction": place(\Entry.direction), "kind": place(\Entry.kind), "ts": place(\Entry.ts),
-      "sequence_number": place(\Entry.sequence_number), "detail": place(\Entry.detail), "flags": place(\Entry.flags),
-    ])
+    #expect(
+      try fields == [
+        "sequence": place(\Entry.sequence), "start": place(\Entry.start), "run_ns": place(\Entry.run_ns),
+        "run_index": place(\Entry.run_index), "arrival_ns": place(\Entry.arrival_ns),
+        "captured": place(\Entry.captured), "rate_hz": place(\Entry.rate_hz), "samples": place(\Entry.samples),
+        "direction": place(\Entry.direction), "kind": place(\Entry.kind), "ts": place(\Entry.ts),
+        "sequence_number": place(\Entry.sequence_number), "detail": place(\Entry.detail), "flags": place(\Entry.flags),
+      ])
     expectComplete(fields, size: Int(AF_RING_ENTRY_BYTES))
   }
 
   @Test("Flags")
   func flags() throws {
-    #expect(try LayoutPage().flags("Index entry: `af_ring_entry`") == [
-      "AF_ENTRY_RUN_START": AF_ENTRY_RUN_START.rawValue, "AF_ENTRY_MORE": AF_ENTRY_MORE.rawValue,
-      "AF_ENTRY_MUTED": AF_ENTRY_MUTED.rawValue, "AF_ENTRY_CHANNEL": AF_ENTRY_CHANNEL.rawValue,
-      "AF_ENTRY_AHEAD": AF_ENTRY_AHEAD.rawValue, "AF_ENTRY_TIMING": AF_ENTRY_TIMING.rawValue,
-    ])
+    #expect(
+      try LayoutPage().flags("Index entry: `af_ring_entry`") == [
+        "AF_ENTRY_RUN_START": AF_ENTRY_RUN_START.rawValue, "AF_ENTRY_MORE": AF_ENTRY_MORE.rawValue,
+        "AF_ENTRY_MUTED": AF_ENTRY_MUTED.rawValue, "AF_ENTRY_CHANNEL": AF_ENTRY_CHANNEL.rawValue,
+        "AF_ENTRY_AHEAD": AF_ENTRY_AHEAD.rawValue, "AF_ENTRY_TIMING": AF_ENTRY_TIMING.rawValue,
+      ])
   }
 
   @Test("Cursor, as the code that writes it says and as it stands in a file")
   func cursor() throws {
     let page = try LayoutPage()
     let header = try page.fields("Cursor header")
-    #expect(header == [
-      "magic": Place(offset: 0, bytes: 8), "version": Place(offset: 8, bytes: 4),
-      "slot_bytes": Place(offset: 12, bytes: 4),
-      "slot0": Place(offset: CursorLayout.offset(ofSlot: 0), bytes: CursorLayout.slotBytes),
-      "slot1": Place(offset: CursorLayout.offset(ofSlot: 1), bytes: CursorLayout.slotBytes),
-    ])
+    #expect(
+      header == [
+        "magic": Place(offset: 0, bytes: 8), "version": Place(offset: 8, bytes: 4),
+        "slot_bytes": Place(offset: 12, bytes: 4),
+        "slot0": Place(offset: CursorLayout.offset(ofSlot: 0), bytes: CursorLayout.slotBytes),
+        "slot1": Place(offset: CursorLayout.offset(ofSlot: 1), bytes: CursorLayout.slotBytes),
+      ])
     let slot = try page.fields("Cursor slot")
-    #expect(slot == [
-      "generation": Place(offset: 0, bytes: 8), "checksum": Place(offset: CursorLayout.checksumOffset, bytes: 8),
-      "length": Place(offset: CursorLayout.lengthOffset, bytes: 4),
-      "payload": Place(offset: CursorLayout.payloadOffset, bytes: CursorFile.payloadBytesMax),
-    ])
+    #expect(
+      slot == [
+        "generation": Place(offset: 0, bytes: 8), "checksum": Place(offset: CursorLayout.checksumOffset, bytes: 8),
+        "length": Place(offset: CursorLayout.lengthOffset, bytes: 4),
+        "payload": Place(offset: CursorLayout.payloadOffset, bytes: CursorFile.payloadBytesMax),
+      ])
 
     let folder = try ScratchFolder()
     let cursor = try CursorFile(path: folder.file("fork.cursor"))

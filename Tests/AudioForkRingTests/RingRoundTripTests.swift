@@ -82,7 +82,8 @@ struct RingRoundTripTests {
     tap.capture(.in, Array(161...320), at: 50 * millisecond)
     #expect(reader.published == 3)
     let first = CapturedEntry(
-      sequence: 0, direction: .in, rateHertz: 8000, count: 160, runStart: StreamTime(nanoseconds: 10 * millisecond), runIndex: 0,
+      sequence: 0, direction: .in, rateHertz: 8000, count: 160, runStart: StreamTime(nanoseconds: 10 * millisecond),
+      runIndex: 0,
       arrival: StreamTime(nanoseconds: 30 * millisecond), captured: 0, startsRun: true)
     #expect(reader.read(0, into: &samples) == .entry(first))
     #expect(samples == Array(1...160))
@@ -91,7 +92,8 @@ struct RingRoundTripTests {
     // The array is used again: what stands behind the entry's samples is from an earlier one.
     #expect(samples.prefix(3) == [-5, 7, 9] && samples.count == 160)
     guard case .entry(let next) = reader.read(2, into: &samples) else { Issue.record("no entry"); return }
-    #expect(next.runIndex == 160 && next.captured == 160 && !next.startsRun && next.runStart.nanoseconds == 10 * millisecond)
+    #expect(
+      next.runIndex == 160 && next.captured == 160 && !next.startsRun && next.runStart.nanoseconds == 10 * millisecond)
     #expect(samples == Array(161...320))
     #expect(reader.read(3, into: &samples) == .notYet)
     #expect(reader.read(.max, into: &samples) == .notYet)

@@ -16,8 +16,10 @@ struct SpoolFileTests {
     CapturedEntry(
       sequence: sequence, direction: Bool.random(using: &random) ? .in : .out,
       rateHertz: [8000, 16_000, 48_000].randomElement(using: &random) ?? 8000, count: count,
-      runStart: StreamTime(nanoseconds: .random(in: .min ... .max, using: &random)), runIndex: .random(in: 0 ... .max, using: &random),
-      arrival: StreamTime(nanoseconds: .random(in: .min ... .max, using: &random)), captured: .random(in: 0 ... .max, using: &random),
+      runStart: StreamTime(nanoseconds: .random(in: .min ... .max, using: &random)),
+      runIndex: .random(in: 0 ... .max, using: &random),
+      arrival: StreamTime(nanoseconds: .random(in: .min ... .max, using: &random)),
+      captured: .random(in: 0 ... .max, using: &random),
       startsRun: .random(using: &random), isMuted: .random(using: &random), isAhead: .random(using: &random),
       hasMore: .random(using: &random))
   }
@@ -34,7 +36,9 @@ struct SpoolFileTests {
         said.append((.digit(digit), []))
         continue
       }
-      let samples = (0..<Int.random(in: 1...2880, using: &random)).map { _ in Int16.random(in: .min ... .max, using: &random) }
+      let samples = (0..<Int.random(in: 1...2880, using: &random)).map { _ in
+        Int16.random(in: .min ... .max, using: &random)
+      }
       let entry = entry(sequence, count: samples.count, &random)
       SpoolRecord.append(entry, samples: samples + [1, 2, 3], to: &bytes)
       said.append((.audio(entry), samples))

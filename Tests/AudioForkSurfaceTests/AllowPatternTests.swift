@@ -62,7 +62,8 @@ struct AllowPatternTests {
   @Test(
     "What is no pattern is not accepted",
     arguments: [
-      "", "*", "host", "host:80", "://host", "ws://", "ws:///path", "http://host", "ws://user@host", "ws://host:", "ws://[::1", "ws://[::1]x",
+      "", "*", "host", "host:80", "://host", "ws://", "ws:///path", "http://host", "ws://user@host", "ws://host:",
+      "ws://[::1", "ws://[::1]x",
       "ws://a:b:c", "ws://host/a b", "ws://:80/",
     ])
   func malformed(pattern: String) { #expect(AllowPattern(Bytes(pattern.utf8)) == nil) }
@@ -93,7 +94,9 @@ struct EventTableTests {
 
   @Test("Nothing from outside begins a line, and what was escaped can be told apart")
   func escaping() {
-    #expect(escaped(Bytes("a\r\nEvent: Hangup\\n\t\u{1b}\u{0}\u{7f}ü".utf8)) == Bytes("a\\r\\nEvent: Hangup\\\\n\\t\\033\\000\\177ü".utf8))
+    #expect(
+      escaped(Bytes("a\r\nEvent: Hangup\\n\t\u{1b}\u{0}\u{7f}ü".utf8))
+        == Bytes("a\\r\\nEvent: Hangup\\\\n\\t\\033\\000\\177ü".utf8))
     for byte in UInt8.min...UInt8.max { #expect(!escaped([byte]).contains { $0 < 32 || $0 >= 127 }) }
   }
 

@@ -4,7 +4,9 @@ import Testing
 
 /// What a channel with these variables answers; functions answer with their own call.
 private struct Channel {
-  var variables: [String: String] = ["NAME": "Anna", "EVIL": "x)T(insecure", "CALL": "^{SHELL(touch x)}", "LONG": "0123456789"]
+  var variables: [String: String] = [
+    "NAME": "Anna", "EVIL": "x)T(insecure", "CALL": "^{SHELL(touch x)}", "LONG": "0123456789",
+  ]
 
   func evaluate(_ call: ChannelCall) -> Bytes {
     guard call.isAllowed() else { return [] }
@@ -24,10 +26,12 @@ struct ChannelExpressionTests {
     "A unit stands for its value",
     arguments: [
       ("^{NAME}", "Anna"), ("a^{NAME}b^{NAME}", "aAnnabAnna"), ("^{NOTHING}", ""), ("^{LONG:3}", "3456789"),
-      ("^{LONG:3:2}", "34"), ("^{LONG:-3}", "789"), ("^{LONG:-3:2}", "78"), ("^{LONG:2:-3}", "23456"), ("^{LONG:20}", ""),
+      ("^{LONG:3:2}", "34"), ("^{LONG:-3}", "789"), ("^{LONG:-3:2}", "78"), ("^{LONG:2:-3}", "23456"),
+      ("^{LONG:20}", ""),
       ("^{LONG:-20:2}", "01"), ("^{LONG:0:-20}", ""), ("^{LONG:x}", "0123456789"), ("^{LONG:1:x}", "123456789"),
       ("^{CALLERID(name):1:2}", "nn"), ("^{FILTER(a-z,^{NAME})}", "<FILTER|a-z,Anna>"),
-      ("^{LEN(^{QUOTE(^{NAME})})}", "<LEN|<QUOTE|Anna>>"), ("^{LEN(a)b)}", ""), ("^{LEN(a}", ""), ("^{}", ""), ("^{NAME", "^{NAME"),
+      ("^{LEN(^{QUOTE(^{NAME})})}", "<LEN|<QUOTE|Anna>>"), ("^{LEN(a)b)}", ""), ("^{LEN(a}", ""), ("^{}", ""),
+      ("^{NAME", "^{NAME"),
       ("^ {NAME}", "^ {NAME}"), ("^{NAME}}", "Anna}"),
     ])
   func values(text: String, value: String) {
@@ -79,7 +83,9 @@ struct ChannelExpressionTests {
 
   @Test("An administrator may allow further functions, but none that reaches beyond the call")
   func more() {
-    let call = { (name: String, arguments: String) in ChannelCall(source: [], name: bytes(name), arguments: bytes(arguments)) }
+    let call = { (name: String, arguments: String) in
+      ChannelCall(source: [], name: bytes(name), arguments: bytes(arguments))
+    }
     #expect(call("CRM_NAME", "5").isAllowed([bytes("crm_name")]))
     #expect(!call("CRM_NAME", "$(x)").isAllowed([bytes("crm_name")]))
     #expect(!call("CRM_NAME", "5").isAllowed())
@@ -120,8 +126,10 @@ struct ForkArgumentsTests {
   @Test(
     "Options behind a second comma are noticed",
     arguments: [
-      ("f(slin16)", true), ("D(in)", true), ("n", true), ("D(in)f(slin16)n", true), ("f(slin16),n", true), ("n,b", true),
-      ("ps", false), ("id", false), ("touch x", false), ("echo (n)", false), ("", false), ("/bin/n", false), ("nb", false),
+      ("f(slin16)", true), ("D(in)", true), ("n", true), ("D(in)f(slin16)n", true), ("f(slin16),n", true),
+      ("n,b", true),
+      ("ps", false), ("id", false), ("touch x", false), ("echo (n)", false), ("", false), ("/bin/n", false),
+      ("nb", false),
     ])
   func lookalikes(command: String, isOptions: Bool) {
     #expect(ForkArguments(command: bytes(command)).commandLooksLikeOptions == isOptions)
@@ -130,7 +138,9 @@ struct ForkArgumentsTests {
 
 @Suite("Options with expressions")
 struct EvaluatedOptionTests {
-  private func apply(_ text: String, _ channel: Channel = Channel()) throws -> (options: ForkOptions, again: ForkOptions) {
+  private func apply(_ text: String, _ channel: Channel = Channel()) throws -> (
+    options: ForkOptions, again: ForkOptions
+  ) {
     var options = ForkOptions()
     let evaluated = try options.apply(options: bytes(text), evaluating: channel.evaluate)
     var again = ForkOptions()
@@ -149,7 +159,8 @@ struct EvaluatedOptionTests {
     ])
   func names(name: String) throws {
     let channel = Channel(variables: ["NAME": name])
-    let (options, again) = try apply("D(in)H(Authorization: good)H(X-Name: ^{CALLERID(name)}&B: c)s(n=^{NAME}&m=1)r(3)", channel)
+    let (options, again) = try apply(
+      "D(in)H(Authorization: good)H(X-Name: ^{CALLERID(name)}&B: c)s(n=^{NAME}&m=1)r(3)", channel)
     #expect(options.headers.map { string($0.name) } == ["Authorization", "X-Name", "B"])
     #expect(string(options.headers[0].value) == "good")
     let expected = name.replacing("\t", with: "%09").replacing("\r\n", with: "%0D%0A").prefix(8192)
@@ -173,9 +184,13 @@ struct EvaluatedOptionTests {
   func others() throws {
     let (options, again) = try apply("D(^{NAME})f(^{F})r(2)", Channel(variables: ["NAME": "stereo", "F": "mp3"]))
     #expect(options.direction == .stereo && options.format == .slin)
-    #expect(options.warnings.map(string) == [
-      "option f is left out: its value 'mp3' is not accepted; the form is f(slin|slin12|slin16|slin24|slin32|slin44|slin48|ulaw|alaw)"
-    ])
+    #expect(
+      options.warnings.map(string) == [
+        """
+        option f is left out: its value 'mp3' is not accepted; the form is \
+        f(slin|slin12|slin16|slin24|slin32|slin44|slin48|ulaw|alaw)
+        """
+      ])
     #expect(again.direction == .stereo && again.reconnectAttempts == 2)
   }
 
@@ -185,7 +200,9 @@ struct EvaluatedOptionTests {
     #expect(try apply("D(in)D(^{NAME})", Channel(variables: ["NAME": "out"])).again.direction == .out)
   }
 
-  @Test("What is wrong as it was written is still refused", arguments: ["H(^{NAME}: x)", "H(^{NAME})", "s(^{NAME}=x)", "s(^{NAME})", "q^{NAME}", "D(^{NAME}"])
+  @Test(
+    "What is wrong as it was written is still refused",
+    arguments: ["H(^{NAME}: x)", "H(^{NAME})", "s(^{NAME}=x)", "s(^{NAME})", "q^{NAME}", "D(^{NAME}"])
   func wrong(text: String) {
     #expect(throws: OptionError.self) { try apply(text) }
   }
@@ -208,7 +225,8 @@ struct EvaluatedURLTests {
       ("ws://h?x=^{NAME}", "a&b=c d", "ws://h?x=a%26b%3Dc%20d"), ("wss://h/^{NAME}", "-._~aZ9", "wss://h/-._~aZ9"),
       ("ws://h/^{NAME}", "é\t", "ws://h/%C3%A9%09"), ("ws://h/", "x", "ws://h/"),
       ("ws://h/calls/^{NAME}", "..", "ws://h/calls/__"), ("ws://h/^{NAME}/audio?x=^{NAME}", ".", "ws://h/_/audio?x=."),
-      ("ws://h/.^{NAME}/audio", ".", "ws://h/__/audio"), ("ws://h/%2e^{NAME}", ".", "ws://h/__"), ("ws://h/^{NAME}", "..a", "ws://h/..a"),
+      ("ws://h/.^{NAME}/audio", ".", "ws://h/__/audio"), ("ws://h/%2e^{NAME}", ".", "ws://h/__"),
+      ("ws://h/^{NAME}", "..a", "ws://h/..a"),
     ])
   func values(url: String, value: String, result: String) throws {
     let channel = Channel(variables: ["NAME": value])
@@ -219,9 +237,13 @@ struct EvaluatedURLTests {
 
   @Test(
     "It stands in path and query only",
-    arguments: ["ws://^{NAME}/", "ws://h:^{NAME}/", "ws://^{NAME}@h/", "^{NAME}", "^{NAME}://h/", "ws://h^{NAME}", "rec^{NAME}"])
+    arguments: [
+      "ws://^{NAME}/", "ws://h:^{NAME}/", "ws://^{NAME}@h/", "^{NAME}", "^{NAME}://h/", "ws://h^{NAME}", "rec^{NAME}",
+    ])
   func places(url: String) {
-    #expect(throws: OptionError.self) { try EndpointURL.text(ArgumentTemplate(bytes(url)), evaluating: Channel().evaluate) }
+    #expect(throws: OptionError.self) {
+      try EndpointURL.text(ArgumentTemplate(bytes(url)), evaluating: Channel().evaluate)
+    }
   }
 
   @Test("A long value is cut, and the URL is still one")

@@ -20,7 +20,9 @@ struct DocumentationTests {
       let sentence = String(decoding: definition.help, as: UTF8.self).prefix { $0 != "." && $0 != ":" }
       #expect(row?.contains(sentence) == true, "\(form): '\(sentence)' is not what the README says: \(row ?? "")")
     }
-    let options = rows.filter { $0.dropFirst(3).first?.isLetter == true && ($0.dropFirst(4).first == "(" || $0.dropFirst(4).first == "`") }
+    let options = rows.filter {
+      $0.dropFirst(3).first?.isLetter == true && ($0.dropFirst(4).first == "(" || $0.dropFirst(4).first == "`")
+    }
     #expect(options.count == OptionDefinition.all.count, "the README has rows for options that do not exist")
   }
 }

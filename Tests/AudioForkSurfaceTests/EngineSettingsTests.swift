@@ -7,7 +7,8 @@ struct EngineSettingsTests {
   private static let port = GeneralKey(
     name: "test_port", kind: .engineWide(.number(0...65_535)), form: "a port", help: "A port.")
   private static let isOn = GeneralKey(name: "test_on", kind: .engineWide(.truth), form: "yes or no", help: "On.")
-  private static let name = GeneralKey(name: "test_name", kind: .engineWide(.text(bytesMax: 4)), form: "a name", help: "Name.")
+  private static let name = GeneralKey(
+    name: "test_name", kind: .engineWide(.text(bytesMax: 4)), form: "a name", help: "Name.")
   private static let keys = [port, isOn, name]
 
   private func bytes(_ text: String) -> Bytes { Array(text.utf8) }

@@ -40,7 +40,10 @@ struct ForkOptionsTests {
       ("D(in H(A: s3cret))", "option D does not accept 'in H(...)'; the form is D(in|out|both|stereo)"),
       ("R(0)", "option R does not accept '0'; the form is R(seconds), 1 to 3600"),
       ("R(ten)", "option R does not accept 'ten'; the form is R(seconds), 1 to 3600"),
-      ("r(99999999999999999999)", "option r does not accept '99999999999999999999'; the form is r(attempts), 0 to 1000000"),
+      (
+        "r(99999999999999999999)",
+        "option r does not accept '99999999999999999999'; the form is r(attempts), 0 to 1000000"
+      ),
       ("r(-1)", "option r does not accept '-1'; the form is r(attempts), 0 to 1000000"),
       ("q", "unknown option 'q'; known are b B p P v V W i D f n S a T R r w H s x"),
       ("D(i\nn)", "option D does not accept 'i?n'; the form is D(in|out|both|stereo)"),
@@ -144,8 +147,10 @@ struct ForkOptionsTests {
 
   @Test(
     "What would break the request or is AudioFork's own is no header, and a refused one is not shown",
-    arguments: ["H()", "H(X)", "H(: v)", "H(X Y: v)", "H(X: a\nY: b)", "H(Host: s3cret)", "H(Sec-WebSocket-Key: s3cret)",
-      "H(AudioFork-ID: s3cret)", "H(Content-Length: 5)", "H(X: 1&)", "s()", "s(=s3cret)", "s(s3cret)", "s(a b=1)"])
+    arguments: [
+      "H()", "H(X)", "H(: v)", "H(X Y: v)", "H(X: a\nY: b)", "H(Host: s3cret)", "H(Sec-WebSocket-Key: s3cret)",
+      "H(AudioFork-ID: s3cret)", "H(Content-Length: 5)", "H(X: 1&)", "s()", "s(=s3cret)", "s(s3cret)", "s(a b=1)",
+    ])
   func badFields(given: String) {
     let error = #expect(throws: OptionError.self) { try ForkOptions.parse(bytes(given)) }
     #expect(error.map { text($0.message).contains("does not accept what it was given; the form is") } == true)
@@ -242,7 +247,10 @@ struct ProfileTests {
       ("verify", "maybe", "verify = 'maybe' is not accepted; it takes yes or no"),
       ("ca_file", "ca.pem", "ca_file = 'ca.pem' is not accepted; it takes an absolute path"),
       ("header", "s3cret", "header does not accept what it was given; it takes Name: value"),
-      ("format", "mp3", "format = 'mp3' is not accepted; it takes slin, slin12, slin16, slin24, slin32, slin44, slin48, ulaw or alaw"),
+      (
+        "format", "mp3",
+        "format = 'mp3' is not accepted; it takes slin, slin12, slin16, slin24, slin32, slin44, slin48, ulaw or alaw"
+      ),
       ("subprotocol", "a,,b", "subprotocol = 'a,,b' is not accepted; it takes names separated by commas, or nothing"),
     ])
   func refused(key: String, value: String, message: String) throws {
@@ -326,7 +334,8 @@ struct EndpointURLTests {
   @Test(
     "A bad URL is refused",
     arguments: [
-      "", "8080", "example.org/x", "http://example.org/", "https://example.org/", "wss://", "ws://", "ws:///x", "ws://:80/",
+      "", "8080", "example.org/x", "http://example.org/", "https://example.org/", "wss://", "ws://", "ws:///x",
+      "ws://:80/",
       "ws://host:0/", "ws://host:70000/", "ws://host:x/", "ws://host:/", "ws://ho st/", "ws://host/\n", "ws://[::1/",
       "ws://[]/", "ws://[::1]x/", "ws://[zz]/", "ws://a/#f", "ws://ho$t/", "ws://\u{e4}.example/",
     ])

@@ -55,24 +55,30 @@ struct ForkSourcesTests {
 
   private static let goesOn: [GivenFork] = [
     // Option T and a URL without TLS.
-    GivenFork(lines: ["url=ws://h/"], options: "T(^{on})n", kept: ["ws://h/", "n"], says: ["option T(on) is left out: \(plain)"]),
+    GivenFork(
+      lines: ["url=ws://h/"], options: "T(^{on})n", kept: ["ws://h/", "n"], says: ["option T(on) is left out: \(plain)"]
+    ),
     GivenFork(
       lines: ["url=ws://h/"], options: "T(^{yes})", kept: ["ws://h/"], says: ["option T(yes) is left out: \(plain)"]),
     GivenFork(
       lines: ["url=ws://a/^{x}", "url=wss://b/"], options: "T", kept: ["wss://b/", "T"],
       says: ["profile p: url = 'ws://a/x' is left out: \(plain)"]),
     GivenFork(
-      lines: ["url=ws://a/^{x}", "url=ws://b/?token=^{y}", "url=wss://c/"], options: "T(^{on})", kept: ["wss://c/", "Ton"],
+      lines: ["url=ws://a/^{x}", "url=ws://b/?token=^{y}", "url=wss://c/"], options: "T(^{on})",
+      kept: ["wss://c/", "Ton"],
       says: [
-        "profile p: url = 'ws://b/?token=***' is left out: \(plain)", "profile p: url = 'ws://a/x' is left out: \(plain)",
+        "profile p: url = 'ws://b/?token=***' is left out: \(plain)",
+        "profile p: url = 'ws://a/x' is left out: \(plain)",
       ]),
-    GivenFork(lines: ["url=ws://a/^{x}"], options: "T(^{on})", kept: ["ws://a/x"], says: ["option T(on) is left out: \(plain)"]),
+    GivenFork(
+      lines: ["url=ws://a/^{x}"], options: "T(^{on})", kept: ["ws://a/x"], says: ["option T(on) is left out: \(plain)"]),
     GivenFork(
       lines: ["url=ws://a/", "url=wss://b/^{x}"], options: "T(^{on})", kept: ["ws://a/", "wss://b/x"],
       says: ["option T(on) is left out: \(plain)"]),
     // A sub-protocol and the dialect that is one.
     GivenFork(
-      lines: ["url=ws://h/", "subprotocol=echo"], options: "w(^{audiofork})r(3)", kept: ["ws://h/", "subprotocol=echo", "r3"],
+      lines: ["url=ws://h/", "subprotocol=echo"], options: "w(^{audiofork})r(3)",
+      kept: ["ws://h/", "subprotocol=echo", "r3"],
       says: ["option w(audiofork) is left out: \(subprotocol)"]),
     GivenFork(
       lines: ["url=ws://h/", "subprotocol=^{echo}"], options: "w(audiofork)", kept: ["ws://h/", "w(audiofork)"],
@@ -83,25 +89,32 @@ struct ForkSourcesTests {
     GivenFork(
       lines: ["url=ws://h/", "dialect=^{audiofork}", "subprotocol=echo"], options: "w(^{audiofork})",
       kept: ["ws://h/", "subprotocol=echo"],
-      says: ["option w(audiofork) is left out: \(subprotocol)", "profile p: dialect = 'audiofork' is left out: \(subprotocol)"]),
+      says: [
+        "option w(audiofork) is left out: \(subprotocol)",
+        "profile p: dialect = 'audiofork' is left out: \(subprotocol)",
+      ]),
     // A confirmation that the dialect does not have.
     GivenFork(
       lines: ["url=ws://h/", "acknowledge=^{persisted}"], kept: ["ws://h/", ""],
       says: ["profile p: acknowledge = 'persisted' is left out: \(confirmation)"]),
     GivenFork(
       lines: ["url=ws://h/", "dialect=audiofork", "acknowledge=persisted"], options: "w(^{raw})",
-      kept: ["ws://h/", "dialect=audiofork", "acknowledge=persisted"], says: ["option w(raw) is left out: \(confirmation)"]),
+      kept: ["ws://h/", "dialect=audiofork", "acknowledge=persisted"],
+      says: ["option w(raw) is left out: \(confirmation)"]),
     GivenFork(
       lines: ["url=ws://h/", "dialect=^{raw}", "acknowledge=persisted"], kept: ["ws://h/", "dialect=raw", ""],
       says: ["profile p: acknowledge = 'persisted' is left out: \(confirmation)"]),
     GivenFork(
       lines: ["url=ws://h/", "dialect=^{junk}", "acknowledge=persisted"], kept: ["ws://h/", ""],
       says: [
-        "profile p: dialect = 'junk' is not accepted", "profile p: acknowledge = 'persisted' is left out: \(confirmation)",
+        "profile p: dialect = 'junk' is not accepted",
+        "profile p: acknowledge = 'persisted' is left out: \(confirmation)",
       ]),
     GivenFork(
       lines: ["url=ws://h/", "acknowledge=persisted"], options: "w(^{junk})", kept: ["ws://h/"],
-      says: ["option w is left out: its value 'junk'", "profile p: acknowledge = 'persisted' is left out: \(confirmation)"]),
+      says: [
+        "option w is left out: its value 'junk'", "profile p: acknowledge = 'persisted' is left out: \(confirmation)",
+      ]),
     // A certificate and its key.
     GivenFork(
       lines: ["url=wss://h/", "cert_file=/c", "key_file=^{junk}"], kept: ["wss://h/", ""],
@@ -120,11 +133,14 @@ struct ForkSourcesTests {
     // What fits stays, and nothing is said.
     GivenFork(lines: ["url=wss://h/"], options: "T(^{on})w(^{raw})", kept: ["wss://h/", "Ton", "wraw"], says: []),
     GivenFork(
-      lines: ["url=wss://h/", "dialect=^{raw}"], options: "w(audiofork)", kept: ["wss://h/", "dialect=raw", "w(audiofork)"],
+      lines: ["url=wss://h/", "dialect=^{raw}"], options: "w(audiofork)",
+      kept: ["wss://h/", "dialect=raw", "w(audiofork)"],
       says: []),
   ]
 
-  @Test("An evaluated text that contradicts another one is left out with one warning, and the fork goes on", arguments: goesOn)
+  @Test(
+    "An evaluated text that contradicts another one is left out with one warning, and the fork goes on",
+    arguments: goesOn)
   func leftOut(given: GivenFork) throws {
     let settled = try given.settled()
     #expect(settled.sources.map { $0.told } == given.kept)
@@ -142,16 +158,19 @@ struct ForkSourcesTests {
     GivenFork(lines: ["url=ws://h/^{x}"], options: "T", says: [plain]),
     GivenFork(lines: ["url=ws://a/", "url=wss://b/^{x}"], options: "T", says: [plain]),
     GivenFork(lines: ["url=ws://h/^{x}", "subprotocol=echo"], options: "w(audiofork)", says: [subprotocol]),
-    GivenFork(lines: ["url=ws://h/", "dialect=audiofork", "subprotocol=echo"], options: "w(^{audiofork})", says: [subprotocol]),
+    GivenFork(
+      lines: ["url=ws://h/", "dialect=audiofork", "subprotocol=echo"], options: "w(^{audiofork})", says: [subprotocol]),
     GivenFork(lines: ["url=ws://h/", "acknowledge=persisted"], options: "D(^{in})", says: [confirmation]),
     GivenFork(lines: ["url=ws://h/^{x}", "cert_file=/c"], says: [pair]),
-    GivenFork(lines: ["url=ws://h/", "dialect=^{raw}", "acknowledge=persisted"], options: "w(raw)H(bad)", says: ["option H"]),
+    GivenFork(
+      lines: ["url=ws://h/", "dialect=^{raw}", "acknowledge=persisted"], options: "w(raw)H(bad)", says: ["option H"]),
   ]
 
   @Test("What contradicts itself as it was written is refused, whatever is evaluated besides", arguments: refused)
   func refusedAsWritten(given: GivenFork) throws {
     let error = #expect(throws: OptionError.self) { try given.settled() }
-    #expect(error.map { string($0.message).hasPrefix(given.says[0]) } == true, "\(error.map { string($0.message) } ?? "")")
+    #expect(
+      error.map { string($0.message).hasPrefix(given.says[0]) } == true, "\(error.map { string($0.message) } ?? "")")
   }
 
   @Test("Without its evaluated size the buffer is the one before; the last URL is never left out")

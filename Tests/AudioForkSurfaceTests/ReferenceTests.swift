@@ -62,10 +62,13 @@ struct ReferenceTests {
 
   @Test("The texts that the module brings have every item, and lines that fit a terminal")
   func plainText() throws {
-    for text in ApplicationDefinition.all.map(\.plainText) + ActionDefinition.all.map(\.plainText) + [FunctionDefinition.plainText] {
+    for text in ApplicationDefinition.all.map(\.plainText) + ActionDefinition.all.map(\.plainText) + [
+      FunctionDefinition.plainText
+    ] {
       let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
       // Examples are never broken.
-      #expect(lines.allSatisfy { $0.count <= 79 || $0.hasPrefix("  same => ") }, "\(lines.first { $0.count > 79 } ?? "")")
+      #expect(
+        lines.allSatisfy { $0.count <= 79 || $0.hasPrefix("  same => ") }, "\(lines.first { $0.count > 79 } ?? "")")
     }
     for command in CommandDefinition.all {
       let usage = String(decoding: command.usage, as: UTF8.self)

@@ -87,39 +87,79 @@ struct TLSLoopbackRealTimeTests {
   @Test("A certificate that is not to be trusted is refused before a byte of the request is sent, with the reason")
   func refused() async throws {
     let weak = try certificates.authority("weak", key: .rsa1024)
-    let cases: [(identity: TestCertificates.Identity, host: String, settings: [String], reason: String, remedy: String)] = [
-      (try certificates.selfSigned("alone"), "localhost", [trusting],
-       "unknown issuer: the server's certificate comes from 'alone alone', which is self-signed", "with ca_file"),
-      (try certificates.issued("stranger"), "localhost", [],
-       "unknown issuer: 'stranger' was issued by 'Loopback Authority, AudioFork Test', which is not in the system's store",
-       "with ca_file"),
-      (try certificates.issued("old", from: "20200101000000Z", until: "20210203000000Z"), "localhost", [trusting],
-       "the server's certificate 'old' expired on 2021-02-03", "the server needs a valid one"),
-      (try certificates.issued("young", from: "20480101000000Z"), "localhost", [trusting],
-       "the server's certificate 'young' is not valid before 2048-01-01", "clock"),
-      (try certificates.issued("other", names: "DNS:example.org,DNS:*.example.net"), "localhost", [trusting],
-       "wrong host name: the certificate is for example.org, *.example.net, not for 'localhost'", "in the URL"),
-      (try certificates.issued("elsewhere", names: "DNS:localhost,IP:127.0.0.2"), "127.0.0.1", [trusting],
-       "wrong host name: the certificate is for localhost, 127.0.0.2, not for '127.0.0.1'", "in the URL"),
-      // Whoever turns a name to an address of theirs could have a certificate for the address.
-      (try certificates.issued("address", names: "IP:127.0.0.1"), "localhost", [trusting],
-       "wrong host name: the certificate is for 127.0.0.1, not for 'localhost'", "in the URL"),
-      (try certificates.issued("nameless", names: "email:nobody@example.org"), "localhost", [trusting],
-       "wrong host name: the certificate is for 'nameless', without any host name in subjectAltName, not for 'localhost'", "in the URL"),
-      // A common name is a name for people (RFC 9525 section 2).
-      (try certificates.issued("localhost", names: nil), "localhost", [trusting],
-       "wrong host name: the certificate is for 'localhost', without any host name in subjectAltName, not for 'localhost'",
-       "in the URL"),
-      (try certificates.issued("127.0.0.1", names: nil), "127.0.0.1", [trusting],
-       "wrong host name: the certificate is for '127.0.0.1', without any host name in subjectAltName, not for '127.0.0.1'",
-       "in the URL"),
-      (try certificates.issued("short", key: .rsa1024), "localhost", [trusting],
-       "the RSA key of 'short' in the server's chain has 1024 bits, which is too short", "2048 bits or more"),
-      (try certificates.issued("odd", key: .rsa2047), "localhost", [trusting],
-       "the RSA key of 'odd' in the server's chain has 2047 bits", "2048 bits or more"),
-      (try certificates.issued("cheap", by: weak), "localhost", ["ca_file=\(weak.certificate)"],
-       "the RSA key of 'weak' in the server's chain has 1024 bits", "2048 bits or more"),
-    ]
+    let cases:
+      [(identity: TestCertificates.Identity, host: String, settings: [String], reason: String, remedy: String)] = [
+        (
+          try certificates.selfSigned("alone"), "localhost", [trusting],
+          "unknown issuer: the server's certificate comes from 'alone alone', which is self-signed", "with ca_file"
+        ),
+        (
+          try certificates.issued("stranger"), "localhost", [],
+          """
+          unknown issuer: 'stranger' was issued by 'Loopback Authority, AudioFork Test', which is not in the system's \
+          store
+          """,
+          "with ca_file"
+        ),
+        (
+          try certificates.issued("old", from: "20200101000000Z", until: "20210203000000Z"), "localhost", [trusting],
+          "the server's certificate 'old' expired on 2021-02-03", "the server needs a valid one"
+        ),
+        (
+          try certificates.issued("young", from: "20480101000000Z"), "localhost", [trusting],
+          "the server's certificate 'young' is not valid before 2048-01-01", "clock"
+        ),
+        (
+          try certificates.issued("other", names: "DNS:example.org,DNS:*.example.net"), "localhost", [trusting],
+          "wrong host name: the certificate is for example.org, *.example.net, not for 'localhost'", "in the URL"
+        ),
+        (
+          try certificates.issued("elsewhere", names: "DNS:localhost,IP:127.0.0.2"), "127.0.0.1", [trusting],
+          "wrong host name: the certificate is for localhost, 127.0.0.2, not for '127.0.0.1'", "in the URL"
+        ),
+        // Whoever turns a name to an address of theirs could have a certificate for the address.
+        (
+          try certificates.issued("address", names: "IP:127.0.0.1"), "localhost", [trusting],
+          "wrong host name: the certificate is for 127.0.0.1, not for 'localhost'", "in the URL"
+        ),
+        (
+          try certificates.issued("nameless", names: "email:nobody@example.org"), "localhost", [trusting],
+          """
+          wrong host name: the certificate is for 'nameless', without any host name in subjectAltName, not for \
+          'localhost'
+          """,
+          "in the URL"
+        ),
+        // A common name is a name for people (RFC 9525 section 2).
+        (
+          try certificates.issued("localhost", names: nil), "localhost", [trusting],
+          """
+          wrong host name: the certificate is for 'localhost', without any host name in subjectAltName, not for \
+          'localhost'
+          """,
+          "in the URL"
+        ),
+        (
+          try certificates.issued("127.0.0.1", names: nil), "127.0.0.1", [trusting],
+          """
+          wrong host name: the certificate is for '127.0.0.1', without any host name in subjectAltName, not for \
+          '127.0.0.1'
+          """,
+          "in the URL"
+        ),
+        (
+          try certificates.issued("short", key: .rsa1024), "localhost", [trusting],
+          "the RSA key of 'short' in the server's chain has 1024 bits, which is too short", "2048 bits or more"
+        ),
+        (
+          try certificates.issued("odd", key: .rsa2047), "localhost", [trusting],
+          "the RSA key of 'odd' in the server's chain has 2047 bits", "2048 bits or more"
+        ),
+        (
+          try certificates.issued("cheap", by: weak), "localhost", ["ca_file=\(weak.certificate)"],
+          "the RSA key of 'weak' in the server's chain has 1024 bits", "2048 bits or more"
+        ),
+      ]
     for (identity, host, settings, reason, remedy) in cases {
       let server = try await TestServer.start(security: try security(identity))
       let end = try await deliver(to: "wss://\(host):\(server.port)/", settings: settings)
@@ -147,7 +187,8 @@ struct TLSLoopbackRealTimeTests {
     await server.stop()
   }
 
-  @Test("An authority and our own certificate may have such keys too", arguments: [TestCertificates.Key.p521, .ed25519])
+  @Test(
+    "An authority and our own certificate may have such keys too", arguments: [TestCertificates.Key.p521, .ed25519])
   func ownAlgorithms(key: TestCertificates.Key) async throws {
     let alone = try certificates.selfSigned("alone", key: key)
     let client = try certificates.issued("client", key: key)
@@ -206,9 +247,11 @@ struct TLSLoopbackRealTimeTests {
     }
   }
 
-  @Test("A server that wants a client certificate gets ours, and its refusal names the setting", arguments: [
-    TLSVersion.tlsv12, .tlsv13,
-  ])
+  @Test(
+    "A server that wants a client certificate gets ours, and its refusal names the setting",
+    arguments: [
+      TLSVersion.tlsv12, .tlsv13,
+    ])
   func mutual(version: TLSVersion) async throws {
     let good = try certificates.issued("good")
     let client = try certificates.issued("client", names: "DNS:asterisk.example.org")
@@ -282,7 +325,10 @@ struct TLSLoopbackRealTimeTests {
     let server = try await TestServer.start(security: try security(good))
     let pair = { (certificate: String, key: String) in [trusting, "cert_file=\(certificate)", "key_file=\(key)"] }
     let cases: [(settings: [String], reason: String)] = [
-      (["ca_file=\(folder)/none.pem"], "tls: ca_file \(folder)/none.pem cannot be read: No such file or directory; correct"),
+      (
+        ["ca_file=\(folder)/none.pem"],
+        "tls: ca_file \(folder)/none.pem cannot be read: No such file or directory; correct"
+      ),
       (["ca_file=\(garbage)"], "tls: ca_file \(garbage) holds no certificate in PEM form"),
       (["ca_file=\(folder)"], "tls: ca_file \(folder) is not a file"),
       (["ca_file=\(good.key)"], "tls: ca_file \(good.key) holds no certificate in PEM form"),
@@ -290,8 +336,10 @@ struct TLSLoopbackRealTimeTests {
       (pair(garbage, good.key), "tls: cert_file \(garbage) holds no certificate"),
       (pair(good.certificate, "\(folder)/none.key"), "tls: key_file \(folder)/none.key cannot be read: No such file"),
       (pair(good.certificate, garbage), "tls: key_file \(garbage) holds no private key in PEM form"),
-      (pair(good.certificate, other.key),
-       "tls: key_file \(other.key) is not the key of the certificate in cert_file \(good.certificate); name files"),
+      (
+        pair(good.certificate, other.key),
+        "tls: key_file \(other.key) is not the key of the certificate in cert_file \(good.certificate); name files"
+      ),
     ]
     for (settings, reason) in cases {
       let end = try await deliver(to: server.secureURL, settings: settings)
@@ -312,7 +360,8 @@ struct TLSLoopbackRealTimeTests {
     let directory = try ScratchFolder()
     let engine = try await TestEngine(directory, tls: provider)
     let call = try TestCall(
-      in: directory, url: server.secureURL, options: "D(both)R(1)", settings: ["ca_file=\(file)"], age: 1000 * millisecond)
+      in: directory, url: server.secureURL, options: "D(both)R(1)", settings: ["ca_file=\(file)"],
+      age: 1000 * millisecond)
     call.speak(frames: 50)
     engine.tell(.fork(id: call.id, isClosed: false))
     try await eventually("the stranger is refused") { engine.lines().contains { $0.contains("unknown issuer") } }
@@ -324,7 +373,8 @@ struct TLSLoopbackRealTimeTests {
     #expect(try await engine.end().reason == "done: all audio was delivered")
     for number in 1...10 {
       let next = try TestCall(
-        in: directory, id: "next-\(number)", url: server.secureURL, settings: ["ca_file=\(file)"], age: 200 * millisecond)
+        in: directory, id: "next-\(number)", url: server.secureURL, settings: ["ca_file=\(file)"],
+        age: 200 * millisecond)
       next.speak(frames: 10)
       next.hangUp()
       engine.tell(.fork(id: next.id, isClosed: false))
@@ -412,7 +462,8 @@ struct TLSLoopbackRealTimeTests {
     let engine = try await TestEngine(directory, tls: TLSClientProvider())
     // More waits already than fits into the sockets; it is sent when it has shown that this server does not pong.
     let call = try TestCall(
-      in: directory, url: server.secureURL, settings: [trusting], drainSeconds: 10, age: 24_000 * millisecond, bufferSeconds: 40)
+      in: directory, url: server.secureURL, settings: [trusting], drainSeconds: 10, age: 24_000 * millisecond,
+      bufferSeconds: 40)
     call.speak(frames: 1200)
     engine.tell(.fork(id: call.id, isClosed: false))
     try await eventually("it is connected") { server.connections.first?.head != nil }

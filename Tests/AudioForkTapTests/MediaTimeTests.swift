@@ -249,9 +249,9 @@ struct MediaTimeReferenceTests {
     for step in 0..<3000 {
       let duration: Int64 = [10, 20, 20, 20, 40, 60].randomElement(using: &random) ?? 20
       switch Int.random(in: 0..<100, using: &random) {
-      case 0: arrival += Int64.random(in: 100...4000, using: &random)  // a silence
-      case 1: ts += Int64.random(in: -3000...5000, using: &random)  // a loss, a pause, another source
-      case 2: pending = Int64.random(in: 0...120, using: &random)  // a burst: that many frames at once
+      case 0: arrival += Int64.random(in: 100...4000, using: &random) // a silence
+      case 1: ts += Int64.random(in: -3000...5000, using: &random) // a loss, a pause, another source
+      case 2: pending = Int64.random(in: 0...120, using: &random) // a burst: that many frames at once
       case 3: arrival += Int64.random(in: 70...170, using: &random)
       default: break
       }

@@ -60,7 +60,8 @@ struct DirectSocketRealTimeTests {
     try await eventually("the end is reported") { try await client.ends == [.closedByUs(code: 1000)] }
   }
 
-  @Test("A connection that is reset under a backlog, and under nothing, ends once and says so", arguments: [true, false])
+  @Test(
+    "A connection that is reset under a backlog, and under nothing, ends once and says so", arguments: [true, false])
   func reset(withBacklog: Bool) async throws {
     let peer = try ConformancePeer(receiveBufferBytes: 4096)
     let client = try await Client.connect(to: peer.port)
@@ -157,8 +158,8 @@ private final class Client: Sendable {
   func beginTurn() async throws { try await ask { $0.turns.begin() } }
   func close() async throws { try await ask { $0.session?.close(code: 1000) } }
 
-  /// Sends and flushes a message; whether the kernel has taken all of it. `loopHeldFor`: microseconds for which the loop
-  /// does nothing before.
+  /// Sends and flushes a message; whether the kernel has taken all of it. `loopHeldFor`: microseconds for which the
+  /// loop does nothing before.
   func send(_ bytes: [UInt8], loopHeldFor hold: UInt32 = 0) async throws -> Bool {
     try await ask { owner in
       if hold > 0 { usleep(hold) }

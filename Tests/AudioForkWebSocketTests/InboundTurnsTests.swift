@@ -361,7 +361,8 @@ struct FloodWatchTests {
     buffer.writeBytes(wireFrame(1, [65]) + wireFrame(2, [1, 2]) + wireFrame(1, [65], fin: false) + wireFrame(0, [66]))
     while try decoder.next(&buffer) != nil {}
     #expect(decoder.idleFrames == 0)
-    buffer.writeBytes(wireFrame(1) + wireFrame(2) + wireFrame(9, [1]) + wireFrame(10) + wireFrame(1, fin: false) + wireFrame(0))
+    buffer.writeBytes(
+      wireFrame(1) + wireFrame(2) + wireFrame(9, [1]) + wireFrame(10) + wireFrame(1, fin: false) + wireFrame(0))
     while try decoder.next(&buffer) != nil {}
     #expect(decoder.idleFrames == 6)
     // A header alone is no empty frame.

@@ -54,13 +54,19 @@ struct RefusalTests {
   @Test(
     "The first line of the body that says more than the status is in the reason",
     arguments: [
-      (#"{"err_msg":"unsupported sample rate 8000"}"#, #"http: 400 Bad Request: {"err_msg":"unsupported sample rate 8000"}"#),
+      (
+        #"{"err_msg":"unsupported sample rate 8000"}"#,
+        #"http: 400 Bad Request: {"err_msg":"unsupported sample rate 8000"}"#
+      ),
       ("{\r\n  \"error\":   \"no model\"\r\n}", "http: 400 Bad Request: \"error\": \"no model\""),
-      ("Bad Request\n", "http: 400 Bad Request"), ("400 Bad Request.\n\nthe quota is used up", "http: 400 Bad Request: the quota is used up"),
+      ("Bad Request\n", "http: 400 Bad Request"),
+      ("400 Bad Request.\n\nthe quota is used up", "http: 400 Bad Request: the quota is used up"),
       ("\r\n \t\r\n", "http: 400 Bad Request"), ("", "http: 400 Bad Request"),
       (
-        "<!DOCTYPE html><html><head><style>p { x: 1 }</style><title>400 Bad Request</title></head><body><h1>Bad Request</h1>"
-          + "<!-- nothing --><p>Room <b>17</b> &amp; 18 are full</p></body></html>",
+        """
+        <!DOCTYPE html><html><head><style>p { x: 1 }</style><title>400 Bad Request</title></head><body><h1>Bad \
+        Request</h1><!-- nothing --><p>Room <b>17</b> &amp; 18 are full</p></body></html>
+        """,
         "http: 400 Bad Request: Room 17 & 18 are full"
       ),
       ("<script>alert(1)", "http: 400 Bad Request"),
@@ -159,13 +165,19 @@ struct RefusalTests {
       (apachePlain, true, "could not understand.; this port speaks TLS: use wss://"),
       ("Client sent an HTTP request to an HTTPS server.\n", true, "an HTTPS server.; this port speaks TLS: use wss://"),
       (
-        nginxPlain.replacing("The plain HTTP request was sent to HTTPS port", with: "No required SSL certificate was sent"), false,
-        "No required SSL certificate was sent; the server wants a client certificate: set cert_file and key_file in a profile"
+        nginxPlain.replacing(
+          "The plain HTTP request was sent to HTTPS port", with: "No required SSL certificate was sent"), false,
+        """
+        No required SSL certificate was sent; the server wants a client certificate: set cert_file and key_file in a \
+        profile
+        """
       ),
       (
         nginxPlain.replacing("The plain HTTP request was sent to HTTPS port", with: "The SSL certificate error"), false,
-        "The SSL certificate error; the server wants another client certificate: cert_file in a profile has to be from an "
-          + "authority that it trusts"
+        """
+        The SSL certificate error; the server wants another client certificate: cert_file in a profile has to be from \
+        an authority that it trusts
+        """
       ),
       (
         "Failed to open a WebSocket connection: invalid subprotocol; expected one of chat.\n", true,

@@ -30,12 +30,14 @@ struct RetryAfterTests {
     #expect((0...Self.day).contains(wait.wholeSeconds))
   }
 
-  @Test("A date as HTTP writes it is seconds since 1970", arguments: [
-    ("Thu, 01 Jan 1970 00:00:00 GMT", 0), ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777),
-    ("Fri, 31 Dec 1999 23:59:60 GMT", 946_684_800), ("Tue, 29 Feb 2000 23:59:59 GMT", 951_868_799),
-    ("Tue, 19 Jan 2038 03:14:07 GMT", 2_147_483_647), ("Mon, 01 Mar 2100 00:00:00 GMT", 4_107_542_400),
-    ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799),
-  ] as [(String, Int64)])
+  @Test(
+    "A date as HTTP writes it is seconds since 1970",
+    arguments: [
+      ("Thu, 01 Jan 1970 00:00:00 GMT", 0), ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777),
+      ("Fri, 31 Dec 1999 23:59:60 GMT", 946_684_800), ("Tue, 29 Feb 2000 23:59:59 GMT", 951_868_799),
+      ("Tue, 19 Jan 2038 03:14:07 GMT", 2_147_483_647), ("Mon, 01 Mar 2100 00:00:00 GMT", 4_107_542_400),
+      ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799),
+    ] as [(String, Int64)])
   func dates(text: String, expected: Int64) {
     #expect(RetryAfter(text) == .at(expected))
   }
@@ -69,20 +71,23 @@ struct RetryAfterTests {
     #expect(date.wait(now: WallTime(secondsSince1970: 1_700_000_000)) == .seconds(0))
     #expect(date.wait(now: WallTime(secondsSince1970: time - Self.day)) == .seconds(Self.day))
     #expect(date.wait(now: WallTime(secondsSince1970: time - Self.day - 1)) == .seconds(Self.day))
-    #expect(RetryAfter("Fri, 31 Dec 9999 23:59:59 GMT")?.wait(now: WallTime(secondsSince1970: time)) == .seconds(Self.day))
+    #expect(
+      RetryAfter("Fri, 31 Dec 9999 23:59:59 GMT")?.wait(now: WallTime(secondsSince1970: time)) == .seconds(Self.day))
   }
 
-  @Test("Anything else is nothing that was said", arguments: [
-    "", " ", "-5", "+5", "5.0", "5s", "0x10", "１２", "1 2", "soon", "5, 6", "5;", "\u{0}5",
-    // The zone, the comma, the month and the clock are as the RFC writes them.
-    "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 06 Nov 1994 08:49:37 GMT+1",
-    "Sun 06 Nov 1994 08:49:37 GMT", "Sun, 06 nov 1994 08:49:37 GMT", "Sun, 06 11 1994 08:49:37 GMT",
-    "Sun, 06 Nov 1994 08:49 GMT", "Sun, 06 Nov 1994 08:49:37:00 GMT", "Sun, 06 Nov 1994 08::37 GMT",
-    "Sun, 06 Nov 1994 24:00:00 GMT", "Sun, 06 Nov 1994 08:60:00 GMT", "Sun, 06 Nov 1994 08:49:61 GMT",
-    "Sun, 06 Nov 1994 -8:49:37 GMT", "Sun, 00 Nov 1994 08:49:37 GMT", "Sun, 32 Nov 1994 08:49:37 GMT",
-    "Sun, 06 Nov 1969 08:49:37 GMT", "Sun, 06 Nov 10000 08:49:37 GMT", "Sun, 06 Nov 9999999999 08:49:37 GMT",
-    "Sun, 06 Nov 1994 08:49:37 GMT GMT",
-  ])
+  @Test(
+    "Anything else is nothing that was said",
+    arguments: [
+      "", " ", "-5", "+5", "5.0", "5s", "0x10", "１２", "1 2", "soon", "5, 6", "5;", "\u{0}5",
+      // The zone, the comma, the month and the clock are as the RFC writes them.
+      "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 06 Nov 1994 08:49:37 GMT+1",
+      "Sun 06 Nov 1994 08:49:37 GMT", "Sun, 06 nov 1994 08:49:37 GMT", "Sun, 06 11 1994 08:49:37 GMT",
+      "Sun, 06 Nov 1994 08:49 GMT", "Sun, 06 Nov 1994 08:49:37:00 GMT", "Sun, 06 Nov 1994 08::37 GMT",
+      "Sun, 06 Nov 1994 24:00:00 GMT", "Sun, 06 Nov 1994 08:60:00 GMT", "Sun, 06 Nov 1994 08:49:61 GMT",
+      "Sun, 06 Nov 1994 -8:49:37 GMT", "Sun, 00 Nov 1994 08:49:37 GMT", "Sun, 32 Nov 1994 08:49:37 GMT",
+      "Sun, 06 Nov 1969 08:49:37 GMT", "Sun, 06 Nov 10000 08:49:37 GMT", "Sun, 06 Nov 9999999999 08:49:37 GMT",
+      "Sun, 06 Nov 1994 08:49:37 GMT GMT",
+    ])
   func garbage(text: String) {
     #expect(RetryAfter(text) == nil)
   }

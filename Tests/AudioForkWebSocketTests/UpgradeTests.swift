@@ -121,7 +121,8 @@ struct UpgradeRequestTests {
     let attempt = try Attempt {
       $0.userInformation = Array("alice:pass".utf8)
       $0.givenHeaders = [
-        RequestHeader(name: "authorization", value: Array("Bearer a.b==".utf8)), RequestHeader(name: "X-Call", value: Array("50% of ä".utf8)),
+        RequestHeader(name: "authorization", value: Array("Bearer a.b==".utf8)),
+        RequestHeader(name: "X-Call", value: Array("50% of ä".utf8)),
         RequestHeader(name: "X-Evil", value: Array("a\r\nX-More: b".utf8)),
         RequestHeader(name: "X-Latin", value: Array("M".utf8) + [0xFC] + Array("ller 5%".utf8)),
       ]
@@ -180,7 +181,10 @@ struct UpgradeAnswerTests {
       ),
       (
         Attempt.answer(["Sec-WebSocket-Protocol": "chat"]),
-        "upgrade: the server chose the sub-protocol 'chat', not offered; where that is the right one, set subprotocol in a profile"
+        """
+        upgrade: the server chose the sub-protocol 'chat', not offered; where that is the right one, set subprotocol \
+        in a profile
+        """
       ),
       (
         Attempt.answer(["Sec-WebSocket-Extensions": "permessage-deflate"]),
@@ -225,21 +229,33 @@ struct UpgradeAnswerTests {
   @Test(
     "A head that is too long, has too many lines, or lines of another kind, is refused for what it is",
     arguments: [
-      ("HTTP/1.1 101 x\r\n" + String(repeating: "X: v\r\n", count: 101), "http: the answer has more than 100 header lines"),
+      (
+        "HTTP/1.1 101 x\r\n" + String(repeating: "X: v\r\n", count: 101),
+        "http: the answer has more than 100 header lines"
+      ),
       (
         String(repeating: "HTTP/1.1 100 x\r\nX: \(String(repeating: "y", count: 1000))\r\n\r\n", count: 17),
         "http: the answer's head is longer than 16384 bytes"
       ),
       (
         "HTTP/1.1 101 Switching Protocols\nUpgrade: websocket\n\n",
-        "http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed (RFC 9112 2.2)"
+        """
+        http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed (RFC 9112 \
+        2.2)
+        """
       ),
       (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\n",
-        "http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed (RFC 9112 2.2)"
+        """
+        http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed (RFC 9112 \
+        2.2)
+        """
       ),
       ("HTTP/1.1 101 x\r\n folded\r\n", "http: the answer has a line that is no header: ' folded'"),
-      ("HTTP/1.1 101 x\r\nUpgrade : websocket\r\n", "http: the answer has a line that is no header: 'Upgrade : websocket'"),
+      (
+        "HTTP/1.1 101 x\r\nUpgrade : websocket\r\n",
+        "http: the answer has a line that is no header: 'Upgrade : websocket'"
+      ),
       ("HTTP/1.1 101 x\r\nno header\r\n", "http: the answer has a line that is no header: 'no header'"),
       ("HTTP/1.1 101 x\r\nX: a\u{1B}[2J\r\n", "http: the answer has a control character in its headers"),
       ("HTTP/1.1 101 x\r\nX: a\rb\r\n", "http: the answer has a control character in its headers"),
@@ -291,7 +307,10 @@ struct UpgradeAnswerTests {
       for piece in pieces where attempt.channel.isActive { try attempt.receive(piece) }
       #expect(
         attempt.owner.failures
-          == [ConnectionFailure("http: the server answered with a TLS record and not with HTTP; this port speaks TLS: use wss://")])
+          == [
+            ConnectionFailure(
+              "http: the server answered with a TLS record and not with HTTP; this port speaks TLS: use wss://")
+          ])
     }
   }
 
@@ -308,7 +327,9 @@ struct UpgradeAnswerTests {
     let reset = try Attempt()
     reset.channel.pipeline.fireErrorCaught(IOError(errnoCode: ECONNRESET, reason: "read"))
     #expect(
-      reset.owner.failures == [ConnectionFailure("connection: reset by the server; if this port speaks TLS, use wss://")])
+      reset.owner.failures == [
+        ConnectionFailure("connection: reset by the server; if this port speaks TLS, use wss://")
+      ])
     let middle = try Attempt()
     try middle.receive("HTTP/1.1 101 Swi")
     _ = try? middle.channel.finish()

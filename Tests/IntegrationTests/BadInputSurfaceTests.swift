@@ -33,11 +33,16 @@ extension IntegrationTests {
         for value in badValues[letter] ?? [] {
           let isSecret = "Hs".contains(letter)
           cases.append(
-            Refused(url: url, options: "\(letter)(\(value))", parts: ["option \(letter) does not accept ", form] + (isSecret ? [] : ["'\(value)'"])))
+            Refused(
+              url: url, options: "\(letter)(\(value))",
+              parts: ["option \(letter) does not accept ", form] + (isSecret ? [] : ["'\(value)'"])))
         }
-        cases.append(Refused(url: url, options: "\(letter)(x", parts: ["option \(letter) has no closing parenthesis", form]))
+        cases.append(
+          Refused(url: url, options: "\(letter)(x", parts: ["option \(letter) has no closing parenthesis", form]))
       }
-      for options in ["q", "n\u{1}p", "é"] { cases.append(Refused(url: url, options: options, parts: ["unknown option '", "known are b B p P"])) }
+      for options in ["q", "n\u{1}p", "é"] {
+        cases.append(Refused(url: url, options: options, parts: ["unknown option '", "known are b B p P"]))
+      }
       cases.append(Refused(url: url, options: "T(on)", parts: ["option T asks for TLS", "wss://"]))
       for (url, part) in [
         ("http://host/", "the URL must begin with ws:// or wss:// (given: 'http://host/')"),
@@ -94,8 +99,14 @@ extension IntegrationTests {
       ("Action: AudioFork\nChannel: SIP/nobody\nWsServer: ws://h/", "No such channel"),
       ("Action: AudioFork\nChannel: CHANNEL", "No WsServer specified"),
       ("Action: StopAudioFork\nChannel: CHANNEL\nAudioForkID: nobody", "no fork with the id nobody"),
-      ("Action: AudioForkMute\nChannel: CHANNEL\nDirection: up\nState: on", "Invalid direction specified. Must be read, write or both"),
-      ("Action: AudioForkMute\nChannel: CHANNEL\nDirection: both\nState: 7", "Invalid state specified. Must be on or off"),
+      (
+        "Action: AudioForkMute\nChannel: CHANNEL\nDirection: up\nState: on",
+        "Invalid direction specified. Must be read, write or both"
+      ),
+      (
+        "Action: AudioForkMute\nChannel: CHANNEL\nDirection: both\nState: 7",
+        "Invalid state specified. Must be on or off"
+      ),
       ("Action: AudioForkSendText\nAudioForkID: nobody\nText: x", "there is no fork with the id nobody"),
       ("Action: AudioForkSendText\nAudioForkID: nobody", "No text specified"),
       ("Action: AudioForks\nChannel: SIP/nobody", "No such channel"),
@@ -103,7 +114,9 @@ extension IntegrationTests {
 
     /// The number of users that Asterisk counts for the module.
     static func useCount(_ manager: ManagerConnection) async throws -> Int? {
-      let line = try await manager.cli("module show like app_audiofork").split(separator: "\n").first { $0.hasPrefix("app_audiofork.so") }
+      let line = try await manager.cli("module show like app_audiofork").split(separator: "\n").first {
+        $0.hasPrefix("app_audiofork.so")
+      }
       return line?.firstMatch(of: /\s([0-9]+)\s+Running/).flatMap { Int($0.1) }
     }
 
@@ -117,9 +130,12 @@ extension IntegrationTests {
       let rows = Self.refused.filter { !$0.options.contains("é") }
       #expect(lines.count == rows.count + 5)
       for (line, row) in zip(lines, rows) {
-        for part in row.parts { #expect(line.contains(part.replacing("\u{1}", with: "?")), "\(row.url) \(row.options): \(line)") }
+        for part in row.parts {
+          #expect(line.contains(part.replacing("\u{1}", with: "?")), "\(row.url) \(row.options): \(line)")
+        }
       }
-      let tooLong = lines.joined(separator: "\n").split(separator: "the URL is longer than 4096 characters (given: ", omittingEmptySubsequences: false)
+      let tooLong = lines.joined(separator: "\n").split(
+        separator: "the URL is longer than 4096 characters (given: ", omittingEmptySubsequences: false)
       #expect(tooLong.count == 3 && tooLong.dropFirst().allSatisfy { $0.prefix { $0 != ")" }.count < 200 })
       #expect(lines.contains { $0.contains("option i does not accept 'xxx") && $0.count < 600 })
       #expect(lines.contains { $0.contains("'colour' is no key; keys are url, filename") })
@@ -131,7 +147,9 @@ extension IntegrationTests {
         let options = row.options.isEmpty ? "" : "," + row.options
         let output = try await manager.cli("audiofork start \(channel) \(row.url)\(options)")
         #expect(output.hasPrefix("Not started: ") && !output.contains("\n"), "\(row.url) \(row.options): \(output)")
-        for part in row.parts { #expect(output.contains(part.replacing("\u{1}", with: "?")), "\(row.url) \(row.options): \(output)") }
+        for part in row.parts {
+          #expect(output.contains(part.replacing("\u{1}", with: "?")), "\(row.url) \(row.options): \(output)")
+        }
         #expect(!output.contains("s3cret"))
       }
       for row in Self.otherCommands {
@@ -142,11 +160,14 @@ extension IntegrationTests {
 
     private func checkActions(_ manager: ManagerConnection, _ channel: String) async throws {
       for row in Self.refused {
-        let answer = try await manager.exchange("Action: AudioFork\nChannel: \(channel)\nWsServer: \(row.url)\nOptions: \(row.options)")
+        let answer = try await manager.exchange(
+          "Action: AudioFork\nChannel: \(channel)\nWsServer: \(row.url)\nOptions: \(row.options)")
         let message = answer.first?["Message"] ?? ""
         #expect(answer.count == 1 && answer.first?["Response"] == "Error", "\(row.url) \(row.options): \(answer)")
         #expect(message.hasPrefix("Could not start monitoring channel: "))
-        for part in row.parts { #expect(message.contains(part.replacing("\u{1}", with: "?")), "\(row.url) \(row.options): \(message)") }
+        for part in row.parts {
+          #expect(message.contains(part.replacing("\u{1}", with: "?")), "\(row.url) \(row.options): \(message)")
+        }
         #expect(!"\(answer)".contains("s3cret"))
       }
       for row in Self.otherActions {
@@ -197,11 +218,17 @@ extension IntegrationTests {
         #expect(try await sandbox.forks().count == 1)
 
         // URLs with user information and IPv6 literals are accepted, and the secret is nowhere to be seen.
-        for url in ["ws://bob:s3cret@127.0.0.1:\(receiver.port)/user", "ws://[::1]:9/v6", "ws://127.0.0.1:\(receiver.port)/key?token=s3cret"] {
-          let answer = try await manager.exchange("Action: AudioFork\nChannel: \(channel)\nWsServer: \(url)\nOptions: r(0)")
+        for url in [
+          "ws://bob:s3cret@127.0.0.1:\(receiver.port)/user", "ws://[::1]:9/v6",
+          "ws://127.0.0.1:\(receiver.port)/key?token=s3cret",
+        ] {
+          let answer = try await manager.exchange(
+            "Action: AudioFork\nChannel: \(channel)\nWsServer: \(url)\nOptions: r(0)")
           #expect(answer.first?["Response"] == "Success", "\(url): \(answer)")
         }
-        let shown = try await manager.cli("audiofork show forks") + "\(manager.exchange("Action: AudioForks"))" + manager.cli("audiofork list")
+        let shown =
+          try await manager.cli("audiofork show forks") + "\(manager.exchange("Action: AudioForks"))"
+          + manager.cli("audiofork list")
         #expect(shown.contains("/user") && !shown.contains("s3cret"))
 
         // A reference to the channel that was not given back would keep its datastores, and the module.

@@ -67,11 +67,14 @@ extension IntegrationTests {
 
     @Test("A missing engine fails the fork and says where it is looked for", arguments: AsteriskRelease.tested)
     func missingEngine(release: AsteriskRelease) async throws {
-      for (engine, reason) in [("/nowhere/audiofork", "No such file or directory"), ("/etc/passwd", "Permission denied")] {
+      for (engine, reason) in [
+        ("/nowhere/audiofork", "No such file or directory"), ("/etc/passwd", "Permission denied"),
+      ] {
         try await Sandbox.with(release, dialplan: Self.dialplan("ws://127.0.0.1:9/"), engine: engine) { sandbox in
           try await sandbox.call("a", "b")
           #expect(await sandbox.logShows("status is FAILED"))
-          #expect(sandbox.logLines(["ERROR"], containing: "the engine \(engine) cannot be started: \(reason)").count == 1)
+          #expect(
+            sandbox.logLines(["ERROR"], containing: "the engine \(engine) cannot be started: \(reason)").count == 1)
           let lines = sandbox.logLines(["WARNING"], containing: "the engine \(engine) cannot be run: \(reason)")
           #expect(lines.count == 1)
           #expect(lines.first?.contains("install it or set engine in audiofork.conf") == true)
@@ -85,7 +88,8 @@ extension IntegrationTests {
     func fullRunDirectory(release: AsteriskRelease) async throws {
       let place = "/tmp/af-small-\(UInt32.random(in: 0...UInt32.max))"
       try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
-      let mounted = try await ChildProcess.run("/bin/mount", ["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", place])
+      let mounted = try await ChildProcess.run(
+        "/bin/mount", ["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", place])
       // Without the right to mount there is no small file system; the ring's unit tests cover the error then.
       guard mounted.status == 0 else { return }
       try await Sandbox.with(
@@ -103,7 +107,9 @@ extension IntegrationTests {
       try? FileManager.default.removeItem(atPath: place)
     }
 
-    @Test("Network trouble ends the fork with its reason, after the attempts it was given", arguments: AsteriskRelease.newest)
+    @Test(
+      "Network trouble ends the fork with its reason, after the attempts it was given",
+      arguments: AsteriskRelease.newest)
     func unreachable(release: AsteriskRelease) async throws {
       let refuser = try ChildProcess(
         "/usr/bin/python3",

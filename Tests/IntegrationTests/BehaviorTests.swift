@@ -243,7 +243,8 @@ extension IntegrationTests {
         }
       ) { scene in
         try await Self.allowTransfers(scene)
-        // Not one that speaks: Asterisk 22 may hand the busy signal on to it, which ends Playback() and with it the call.
+        // Not one that speaks: Asterisk 22 may hand the busy signal on to it, which ends Playback() and with it the
+        // call.
         try await scene.sandbox.call("a", "quiet")
         #expect(await scene.hears(Scene.first))
         let transferer = try await scene.channel("Local/a@test")
@@ -614,10 +615,13 @@ extension IntegrationTests {
           ("CEL", { manager.messages().filter { $0["Event"] == "CEL" }.map(\.text).joined() }),
         ]
         for (what, text) in places {
-          let isSeen = await becomesTrue(within: 5) { ["pass-inline", "key-inline"].allSatisfy { text().contains($0) } }
+          let isSeen = await becomesTrue(within: 5) {
+            ["pass-inline", "key-inline"].allSatisfy { text().contains($0) }
+          }
           #expect(isSeen, "\(what) does not show what this test looks for: \(text().prefix(3000))")
         }
-        let seen = sandbox.log + manager.messages().map(\.text).joined()
+        let seen =
+          sandbox.log + manager.messages().map(\.text).joined()
           + (try await sandbox.cli("audiofork show forks")) + (try await sandbox.cli("core show channels verbose"))
         for secret in ["pass-profile", "query-profile", "key-profile", "key-file"] {
           #expect(!seen.contains(secret), "\(secret)")

@@ -73,9 +73,10 @@ extension IntegrationTests {
         #expect(try await holds(within: 3) { try await fact(sandbox, id, "State") == "streaming" })
         let before = clock.now - began
         await phone.rtp.say(said.payload(.muLaw), .muLaw)
-        #expect(await becomesTrue(within: 10) {
-          (try? receiver.recording(path: "call", channel: 1).count { $0 != 0 }) ?? 0 >= said.samples.count
-        })
+        #expect(
+          await becomesTrue(within: 10) {
+            (try? receiver.recording(path: "call", channel: 1).count { $0 != 0 }) ?? 0 >= said.samples.count
+          })
         for channel in [0, 1] {
           let recording = try receiver.recording(path: "call", channel: channel)
           #expect(difference(recording.filter { $0 != 0 }, said.samples) == nil, "channel \(channel)")

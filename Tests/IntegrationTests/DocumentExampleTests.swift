@@ -60,7 +60,8 @@ struct DocumentNames {
 extension IntegrationTests {
   @Suite("Examples of the reference pages", .serialized)
   struct DocumentExampleTests {
-    static let dialplan = "[test]\nexten => a,1,Answer()\n same => n,Wait(120)\nexten => b,1,Answer()\n same => n,Milliwatt()\n"
+    static let dialplan =
+      "[test]\nexten => a,1,Answer()\n same => n,Wait(120)\nexten => b,1,Answer()\n same => n,Milliwatt()\n"
 
     @Test("Every block of the pages is of a kind that a test runs")
     func kinds() throws {
@@ -70,18 +71,21 @@ extension IntegrationTests {
         let examples = try DocumentExample.all(in: page)
         #expect(!examples.isEmpty && examples.allSatisfy { $0.language == language }, "\(page)")
       }
-      let pages = try FileManager.default.contentsOfDirectory(atPath: Checkout.root.appending(path: "docs/reference").path)
+      let pages = try FileManager.default.contentsOfDirectory(
+        atPath: Checkout.root.appending(path: "docs/reference").path)
       // Of behavior.md `BehaviorTests` runs the examples.
       #expect(Set(pages) == ["behavior.md", "dialplan.md", "ami.md", "cli.md", "configuration.md"])
     }
 
-    @Test("Dialplan: each block is called, its forks arrive, and it prints what it says", arguments: AsteriskRelease.tested)
+    @Test(
+      "Dialplan: each block is called, its forks arrive, and it prints what it says", arguments: AsteriskRelease.tested)
     func dialplans(release: AsteriskRelease) async throws {
       let examples = try DocumentExample.all(in: "dialplan.md", language: "dialplan")
       let receiver = try await Receiver()
       var dialplan = Self.dialplan
       for (number, example) in examples.enumerated() {
-        dialplan += "[doc-\(number)]\n\(example.text.replacing(DocumentNames.server, with: "127.0.0.1:\(receiver.port)"))\n"
+        dialplan +=
+          "[doc-\(number)]\n\(example.text.replacing(DocumentNames.server, with: "127.0.0.1:\(receiver.port)"))\n"
       }
       try await Sandbox.with(release, dialplan: dialplan) { sandbox in
         var arrived = 0
@@ -90,7 +94,8 @@ extension IntegrationTests {
           try await sandbox.cli("channel originate Local/s@doc-\(number) extension b@test")
           let refused = example.lines.filter { $0.contains("D(sideways)") }.count
           arrived += example.lines.filter { $0.contains(",AudioFork(") }.count - refused
-          #expect(await receiver.ended(arrived, within: 30), "\(example.text)\n\(receiver.lines)\n\(sandbox.logLines())")
+          #expect(
+            await receiver.ended(arrived, within: 30), "\(example.text)\n\(receiver.lines)\n\(sandbox.logLines())")
           for line in example.lines {
             guard let said = line.firstMatch(of: /Verbose\(1,(.*?)\)+$/)?.1 else { continue }
             // Variables and functions are whatever they are, but not empty.
@@ -115,7 +120,8 @@ extension IntegrationTests {
         try await sandbox.call("a", "b")
         let manager = try await ManagerConnection(sandbox)
         var names = DocumentNames(
-          channel: try #require(try await sandbox.channels().first { $0.hasSuffix(";2") }), server: "127.0.0.1:\(receiver.port)")
+          channel: try #require(try await sandbox.channels().first { $0.hasSuffix(";2") }),
+          server: "127.0.0.1:\(receiver.port)")
         for example in try DocumentExample.all(in: "cli.md", language: "cli") {
           let commands = example.text.split(separator: "> ").map { $0.split(separator: "\n").map(String.init) }
           for command in commands {
@@ -145,7 +151,8 @@ extension IntegrationTests {
         try await sandbox.call("a", "b")
         let manager = try await ManagerConnection(sandbox)
         var names = DocumentNames(
-          channel: try #require(try await sandbox.channels().first { $0.hasSuffix(";2") }), server: "127.0.0.1:\(receiver.port)")
+          channel: try #require(try await sandbox.channels().first { $0.hasSuffix(";2") }),
+          server: "127.0.0.1:\(receiver.port)")
         for example in try DocumentExample.all(in: "ami.md", language: "ami") {
           let blocks = example.text.components(separatedBy: "\n\n")
           let request = names.here(blocks[0])
@@ -155,7 +162,9 @@ extension IntegrationTests {
           _ = try await becomesTrue(within: isRepeatable ? 10 : 0) {
             let answer = try await manager.exchange(request)
             if names.fork.isEmpty, let id = answer.first?["AudioForkID"] { names.fork = id }
-            got = answer.map { $0.text.components(separatedBy: "\r\n").filter { !$0.isEmpty }.map { names.pattern($0) } }
+            got = answer.map {
+              $0.text.components(separatedBy: "\r\n").filter { !$0.isEmpty }.map { names.pattern($0) }
+            }
             return !isRepeatable || got == Array(shown)
           }
           #expect(got == Array(shown), "\(request)")
@@ -165,7 +174,9 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("audiofork.conf: each block is loaded without a complaint, and its profiles are there", arguments: AsteriskRelease.tested)
+    @Test(
+      "audiofork.conf: each block is loaded without a complaint, and its profiles are there",
+      arguments: AsteriskRelease.tested)
     func configurations(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       try await Sandbox.with(release, dialplan: Self.dialplan) { sandbox in

@@ -12,7 +12,8 @@ extension IntegrationTests {
 
     /// The event has the headers of its declaration, in their order, for the clients with the privilege `call`.
     private func expectDeclared(_ message: ManagerMessage, as definition: EventDefinition) {
-      #expect(message.headers.map(\.name) == ["Event", "Privilege"] + definition.fields.map { "\($0.name)" }, "\(message)")
+      #expect(
+        message.headers.map(\.name) == ["Event", "Privilege"] + definition.fields.map { "\($0.name)" }, "\(message)")
       #expect(message["Event"] == "\(definition.name)")
       #expect(message["Privilege"] == "call,all")
     }
@@ -70,7 +71,10 @@ extension IntegrationTests {
         #expect(numbers[0] * 2 + numbers[1] == arrived, "\(stop)")
         for name in ["Gaps", "Lost", "Reconnects", "Undelivered"] { #expect(stop[name] == "0", "\(name)") }
         #expect(["1", "2", "3"].contains(stop["Duration"]))
-        #expect(!scene.manager.messages().contains { $0["Event"]?.hasPrefix("AudioFork") == true && $0.text.contains("s3cret") })
+        #expect(
+          !scene.manager.messages().contains {
+            $0["Event"]?.hasPrefix("AudioFork") == true && $0.text.contains("s3cret")
+          })
       }
     }
 
@@ -89,7 +93,8 @@ extension IntegrationTests {
            same => n,StopAudioFork(${ID})
            same => n,Wait(2)
 
-          """ + keys.map { " same => n,Verbose(0,key \($0)=${AUDIOFORK(${ID},\($0))}=)\n" }.joined() + " same => n,Wait(60)\n"
+          """ + keys.map { " same => n,Verbose(0,key \($0)=${AUDIOFORK(${ID},\($0))}=)\n" }.joined()
+            + " same => n,Wait(60)\n"
         }
       ) { scene in
         try await scene.sandbox.call("a", "quiet")
@@ -101,7 +106,8 @@ extension IntegrationTests {
         for match in scene.sandbox.log.matches(of: /key (\w+)=(.*)=\n/) { values[String(match.1)] = String(match.2) }
         #expect(values.count == keys.count)
         for (key, header) in [
-          ("position", "Position"), ("confirmed", "Confirmed"), ("bytes", "Bytes"), ("fill", "Fill"), ("gaps", "Gaps"), ("lost", "Lost"),
+          ("position", "Position"), ("confirmed", "Confirmed"), ("bytes", "Bytes"), ("fill", "Fill"), ("gaps", "Gaps"),
+          ("lost", "Lost"),
           ("reconnects", "Reconnects"), ("url", "WsServer"), ("filename", "WsServer"), ("direction", "Direction"),
         ] { #expect(values[key] == stop[header], "\(key)") }
         #expect(values["url"] == "ws://127.0.0.1:\(scene.receiver.port)/keys")
@@ -113,7 +119,8 @@ extension IntegrationTests {
       }
     }
 
-    @Test("Muted samples are zeros in the stream, in their time, and never in the ring", arguments: AsteriskRelease.tested)
+    @Test(
+      "Muted samples are zeros in the stream, in their time, and never in the ring", arguments: AsteriskRelease.tested)
     func mute(release: AsteriskRelease) async throws {
       try await Scene.with(
         release,
@@ -134,7 +141,9 @@ extension IntegrationTests {
         let (channel, id) = try (#require(stereo["Channel"]), #require(stereo["AudioForkID"]))
         func mute(_ direction: String, _ state: String, only id: String? = nil) async throws {
           try await scene.act(
-            "AudioForkMute", [("Channel", channel), ("Direction", direction), ("State", state)] + (id.map { [("AudioForkID", $0)] } ?? []))
+            "AudioForkMute",
+            [("Channel", channel), ("Direction", direction), ("State", state)]
+              + (id.map { [("AudioForkID", $0)] } ?? []))
         }
         try await mute("read", "on", only: id)
         try await Task.sleep(for: .seconds(1))
@@ -178,13 +187,18 @@ extension IntegrationTests {
         let told = manager.messages().filter { $0["Event"] == "AudioForkMute" }
         for event in told { expectDeclared(event, as: .mute) }
         #expect(told.count == 8)
-        #expect(told.prefix(2).map { [$0["AudioForkID"], $0["MuteDirection"], $0["State"]] } == [[id, "read", "1"], [id, "read", "0"]])
+        #expect(
+          told.prefix(2).map { [$0["AudioForkID"], $0["MuteDirection"], $0["State"]] } == [
+            [id, "read", "1"], [id, "read", "0"],
+          ])
         #expect(told.dropFirst(2).allSatisfy { $0["MuteDirection"] == "both" })
         #expect(told.dropFirst(2).map { $0["State"] } == ["1", "1", "1", "0", "0", "0"])
       }
     }
 
-    @Test("Audio that the buffer could not hold: each gap is told with place and length, and they add up", arguments: AsteriskRelease.tested)
+    @Test(
+      "Audio that the buffer could not hold: each gap is told with place and length, and they add up",
+      arguments: AsteriskRelease.tested)
     func gap(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       let heard = KnownSignal(seed: 65, seconds: 10)
@@ -216,7 +230,9 @@ extension IntegrationTests {
           #expect(gap["GapDirection"] == "out")
           #expect(gap["Reason"]?.hasPrefix("overrun") == true)
         }
-        let spans = gaps.compactMap { gap in Int(gap["Start"] ?? "").flatMap { start in Int(gap["Count"] ?? "").map { start..<(start + $0) } } }
+        let spans = gaps.compactMap { gap in
+          Int(gap["Start"] ?? "").flatMap { start in Int(gap["Count"] ?? "").map { start..<(start + $0) } }
+        }
         #expect(spans.count == gaps.count)
         #expect(spans.reduce(0) { $0 + $1.count } == Int(stop["Lost"] ?? ""), "\(spans), \(stop)")
         // Together they are what is missing between the two recordings: nothing else is lost.
@@ -233,7 +249,9 @@ extension IntegrationTests {
         let recording = try again.recording(path: "gap")
         let after = recording.filter { $0 != 0 }
         let sound = try #require(recording.firstIndex { $0 != 0 })...(try #require(recording.lastIndex { $0 != 0 }))
-        #expect(recording[sound].count { $0 == 0 } <= further + 160, "silence stands only for what is missing, a block at most beside it")
+        #expect(
+          recording[sound].count { $0 == 0 } <= further + 160,
+          "silence stands only for what is missing, a block at most beside it")
         #expect(difference(after, kept.map { heard.samples[$0] }) == nil, "\(spans)")
         #expect(stop["Reason"]?.hasPrefix("done: ") == true)
         #expect((Int(stop["Reconnects"] ?? "") ?? 0) >= 1)
@@ -242,14 +260,19 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("With stasis = yes an ARI application hears the same events as manager clients", arguments: AsteriskRelease.tested)
+    @Test(
+      "With stasis = yes an ARI application hears the same events as manager clients", arguments: AsteriskRelease.tested
+    )
     func stasis(release: AsteriskRelease) async throws {
       try await Scene.with(
         release, expecting: ["Web socket closed abruptly", "WebSocket read error"],
-        dialplan: { "exten => a,1,Answer()\n same => n,AudioFork(\($0.url("ari")),D(in))\n same => n,Wait(1)\n same => n,Hangup()\n" }
+        dialplan: {
+          "exten => a,1,Answer()\n same => n,AudioFork(\($0.url("ari")),D(in))\n same => n,Wait(1)\n same => n,Hangup()\n"
+        }
       ) { scene in
         try await scene.configure(
-          "ari.conf", "[general]\nenabled = yes\n[tester]\ntype = user\npassword = ariword\n", reload: "core show uptime")
+          "ari.conf", "[general]\nenabled = yes\n[tester]\ntype = user\npassword = ariword\n",
+          reload: "core show uptime")
         try await scene.configure("websocket_client.conf", "", reload: "core show uptime")
         let modules = ["res_stasis", "res_ari_model", "res_ari", "res_ari_events"]
         for name in release == .asterisk22 ? ["res_websocket_client"] + modules : modules {

@@ -129,7 +129,8 @@ extension IntegrationTests {
         ] { #expect(one.contains("\r\n\(field)\r\n"), "\(field) is not in \(one)") }
         let two = try #require(heads.first { $0.hasPrefix("GET /two HTTP/1.1\r\n") })
         for field in [
-          "Authorization: Bearer t0ken.x==", "AudioFork-Direction: in", "AudioFork-Format: alaw", "AudioFork-Rate: 8000",
+          "Authorization: Bearer t0ken.x==", "AudioFork-Direction: in", "AudioFork-Format: alaw",
+          "AudioFork-Rate: 8000",
           "AudioFork-Channels: 1",
         ] { #expect(two.contains("\r\n\(field)\r\n"), "\(field) is not in \(two)") }
         #expect(!two.contains("Basic") && !two.contains("AudioFork-Parameters"))
@@ -150,7 +151,8 @@ extension IntegrationTests {
       for (was, sample) in zip(call.heard.samples, mu) {
         let biased = min(Int(was.magnitude), 32_635) + 132
         let step = 8 << (Int.bitWidth - 8 - biased.leadingZeroBitCount)
-        #expect(abs(Int(sample) - Int(was)) <= max(step / 2, Int(was.magnitude) - 32_124), "µ-law \(was) came as \(sample)")
+        #expect(
+          abs(Int(sample) - Int(was)) <= max(step / 2, Int(was.magnitude) - 32_124), "µ-law \(was) came as \(sample)")
         #expect((Int(sample.magnitude) + 132) % (step / 2) == 0, "\(sample) is no µ-law value")
         if (Int(sample) != Int(was)) && abs(Int(sample) - Int(was)) > 1024 { return }
       }
@@ -159,7 +161,9 @@ extension IntegrationTests {
       #expect(a.count == call.said.samples.count)
       for (was, sample) in zip(call.said.samples, a) {
         let step = 16 << max(0, Int.bitWidth - 1 - Int(was.magnitude).leadingZeroBitCount - 8)
-        #expect(abs(Int(sample) - Int(was)) <= max(step / 2, Int(was.magnitude) - 32_256) + 1, "A-law \(was) came as \(sample)")
+        #expect(
+          abs(Int(sample) - Int(was)) <= max(step / 2, Int(was.magnitude) - 32_256) + 1,
+          "A-law \(was) came as \(sample)")
         if abs(Int(sample) - Int(was)) > 1025 { return }
       }
       #expect(call.receiver.events("started", path: "ulaw").first?.rate == 8000)
@@ -179,7 +183,9 @@ extension IntegrationTests {
       #expect(rest < 80, "\(path): \(rest) beside the tone")
       // The recording of the same call at 8 kHz, from its first sound to its last, took as long.
       let plain = try call.receiver.recording(path: "out")
-      let (first, last) = (try #require(plain.firstIndex { $0 != 0 }), try #require(plain.lastIndex { $0.magnitude > 4000 }))
+      let (first, last) = (
+        try #require(plain.firstIndex { $0 != 0 }), try #require(plain.lastIndex { $0.magnitude > 4000 })
+      )
       let begin = try #require(recording.firstIndex { $0.magnitude > 500 })
       #expect(abs(Double(end - begin) / Double(rate) - Double(last + 1 - first) / 8000) < 0.05)
     }

@@ -53,7 +53,8 @@ extension IntegrationTests {
       }
     }
 
-    @Test("It is complete with our XML, which Asterisk then prefers, and has the events", arguments: AsteriskRelease.tested)
+    @Test(
+      "It is complete with our XML, which Asterisk then prefers, and has the events", arguments: AsteriskRelease.tested)
     func xml(release: AsteriskRelease) async throws {
       let file = "/tmp/af-help-\(UInt32.random(in: 0...UInt32.max))-en_US.xml"
       let made = try await ChildProcess.run(Checkout.program, ["reference", "xml"])

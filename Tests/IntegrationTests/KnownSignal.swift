@@ -20,14 +20,15 @@ struct KnownSignal: Sendable {
 
   /// The signal as it is after one pass through G.711 µ-law, and after any further one: what a telephone can say.
   var throughMuLaw: KnownSignal {
-    KnownSignal(samples.map { sample in
-      let magnitude = min(Int(sample.magnitude), 32_635) + 132
-      let exponent = max(0, magnitude.bitWidth - 1 - magnitude.leadingZeroBitCount - 7)
-      let mantissa = (magnitude >> (exponent + 3)) & 15
-      let decoded = (((mantissa << 3) + 132) << exponent) - 132
-      // Zero would be taken for fill; the code beside it is 8.
-      return Int16((sample < 0 ? -1 : 1) * (decoded == 0 ? 8 : decoded))
-    })
+    KnownSignal(
+      samples.map { sample in
+        let magnitude = min(Int(sample.magnitude), 32_635) + 132
+        let exponent = max(0, magnitude.bitWidth - 1 - magnitude.leadingZeroBitCount - 7)
+        let mantissa = (magnitude >> (exponent + 3)) & 15
+        let decoded = (((mantissa << 3) + 132) << exponent) - 132
+        // Zero would be taken for fill; the code beside it is 8.
+        return Int16((sample < 0 ? -1 : 1) * (decoded == 0 ? 8 : decoded))
+      })
   }
 
   /// The signal without what G.711 would take for silence: both its laws keep every sample of it apart from fill.
@@ -102,7 +103,9 @@ func runs(of recording: [Int16], _ signal: KnownSignal) throws -> [(range: Range
 
 /// Takes a recording of the sum of two signals apart: each sample must be the saturated sum of the next one of each,
 /// or the next one of either alone, or fill. Returns how many samples of each it holds, or nil where one is foreign.
-func partsOfSum(_ recording: [Int16], _ first: KnownSignal, _ second: KnownSignal) -> (first: Int, second: Int, bothAt: Int)? {
+func partsOfSum(_ recording: [Int16], _ first: KnownSignal, _ second: KnownSignal) -> (
+  first: Int, second: Int, bothAt: Int
+)? {
   let a = first.samples
   let b = second.samples
   var i = 0
@@ -126,8 +129,9 @@ func partsOfSum(_ recording: [Int16], _ first: KnownSignal, _ second: KnownSigna
   for at in recording.indices {
     if value(active.first, active.second, i, j) != recording[at] {
       let others = [(true, true), (true, false), (false, true), (false, false)]
-      guard let found = others.first(where: { $0 != (active.first, active.second) && explains($0.0, $0.1, from: at) })
-        ?? others.first(where: { value($0.0, $0.1, i, j) == recording[at] })
+      guard
+        let found = others.first(where: { $0 != (active.first, active.second) && explains($0.0, $0.1, from: at) })
+          ?? others.first(where: { value($0.0, $0.1, i, j) == recording[at] })
       else { return nil }
       active = (first: found.0, second: found.1)
     }

@@ -97,12 +97,16 @@ struct LifetimeScene: Sendable {
   }
 
   /// Waits until the stream holds this many samples of the signal.
-  func hears(_ signal: KnownSignal, _ count: Int = 6000, path: String = "out", within seconds: Double = 10) async -> Bool {
+  func hears(_ signal: KnownSignal, _ count: Int = 6000, path: String = "out", within seconds: Double = 10) async
+    -> Bool
+  {
     // Eight in a row are no chance.
     await becomesTrue(within: seconds) {
       guard let recording = try? receiver.recording(path: path).filter({ $0 != 0 }) else { return false }
       let probe = signal.samples[(count - 8)..<count]
-      return recording.indices.reversed().contains { recording[$0] == probe.first && recording[$0...].starts(with: probe) }
+      return recording.indices.reversed().contains {
+        recording[$0] == probe.first && recording[$0...].starts(with: probe)
+      }
     }
   }
 

@@ -26,14 +26,17 @@ extension IntegrationTests {
     }
 
     // behavior transfer-blind: After a blind transfer, too, the fork of the transferred party goes on.
-    @Test("Blind transfer: the transferred channel keeps its fork, the transferer's ends", arguments: AsteriskRelease.tested)
+    @Test(
+      "Blind transfer: the transferred channel keeps its fork, the transferer's ends", arguments: AsteriskRelease.tested
+    )
     func blindTransfer(release: AsteriskRelease) async throws {
       try await Scene.with(release, dialplan: { Self.connected($0) }) { scene in
         try await scene.sandbox.call("a", "talk")
         #expect(await scene.hears(Scene.first))
         let place = try scene.saidSoFar()
         try await scene.act(
-          "BlindTransfer", [("Channel", scene.channel("Local/first@test", ";1")), ("Exten", "second"), ("Context", "test")])
+          "BlindTransfer",
+          [("Channel", scene.channel("Local/first@test", ";1")), ("Exten", "second"), ("Context", "test")])
         await scene.expectOneConnectionEach(["leg"])
         #expect(await scene.hears(Scene.second, 8000))
         #expect(try await scene.sandbox.forks().count == 2)
@@ -47,7 +50,9 @@ extension IntegrationTests {
       }
     }
 
-    @Test("Attended transfer: music on hold and the new party are heard in the same stream", arguments: AsteriskRelease.tested)
+    @Test(
+      "Attended transfer: music on hold and the new party are heard in the same stream",
+      arguments: AsteriskRelease.tested)
     func attendedTransfer(release: AsteriskRelease) async throws {
       try await Scene.with(
         release,
@@ -65,7 +70,8 @@ extension IntegrationTests {
           """
         }
       ) { scene in
-        try await scene.configure("features.conf", "[general]\n[featuremap]\natxfer=*2\n", reload: "module reload features")
+        try await scene.configure(
+          "features.conf", "[general]\n[featuremap]\natxfer=*2\n", reload: "module reload features")
         try await scene.sandbox.call("a", "talk")
         #expect(await scene.hears(Scene.second, 8000))
         let place = try scene.saidSoFar()
@@ -84,8 +90,9 @@ extension IntegrationTests {
       }
     }
 
-    /// What the transferred channel heard: the transferer, music, and the one to whom it went. That one joins the bridge
-    /// before Asterisk plays it the `xfersound`, and is not read while that lasts: a frame of it may be heard before.
+    /// What the transferred channel heard: the transferer, music, and the one to whom it went. That one joins the
+    /// bridge before Asterisk plays it the `xfersound`, and is not read while that lasts: a frame of it may be heard
+    /// before.
     private func heardOfTransfer(_ scene: LifetimeScene) throws -> [Range<Int>] {
       let whole = [Scene.second, Scene.held, Scene.first]
       if let parts = try? heard(scene, whole) { return parts }
@@ -138,9 +145,10 @@ extension IntegrationTests {
             "Redirect", [("Channel", channel), ("Context", "test"), ("Exten", exten), ("Priority", "1")])
           if exten == "bridge" { #expect(await scene.hears(Scene.second, 8000)) }
         }
-        #expect(await becomesTrue(within: 8) {
-          (try? self.heard(scene, [Scene.first, Scene.second, Scene.first]))?[2].count ?? 0 > 8000
-        })
+        #expect(
+          await becomesTrue(within: 8) {
+            (try? self.heard(scene, [Scene.first, Scene.second, Scene.first]))?[2].count ?? 0 > 8000
+          })
         try await scene.sandbox.cli("channel request hangup all")
         await scene.expectOneConnectionEach()
         let parts = try heard(scene, [Scene.first, Scene.second, Scene.first])
@@ -150,7 +158,9 @@ extension IntegrationTests {
       }
     }
 
-    @Test("Pulled out of applications into a bridge, and redirected without a dialplan: masquerades", arguments: AsteriskRelease.tested)
+    @Test(
+      "Pulled out of applications into a bridge, and redirected without a dialplan: masquerades",
+      arguments: AsteriskRelease.tested)
     func masquerade(release: AsteriskRelease) async throws {
       try await Scene.with(
         release,
@@ -172,9 +182,10 @@ extension IntegrationTests {
         // In the bridge it has no dialplan of its own.
         try await scene.act(
           "Redirect", [("Channel", one), ("Context", "test"), ("Exten", "first"), ("Priority", "1")])
-        #expect(await becomesTrue(within: 8) {
-          (try? self.heard(scene, [Scene.first, Scene.second, Scene.first]))?[2].count ?? 0 > 8000
-        })
+        #expect(
+          await becomesTrue(within: 8) {
+            (try? self.heard(scene, [Scene.first, Scene.second, Scene.first]))?[2].count ?? 0 > 8000
+          })
         try await scene.sandbox.cli("channel request hangup all")
         await scene.expectOneConnectionEach()
         _ = try heard(scene, [Scene.first, Scene.second, Scene.first])
@@ -210,7 +221,8 @@ extension IntegrationTests {
         try await scene.sandbox.call("pick", "sing")
         #expect(await scene.hears(Scene.second, 8000))
         let place = try scene.saidSoFar()
-        #expect(await becomesTrue(within: 8) { (try? self.heard(scene, [Scene.second, Scene.said]))?[1].count ?? 0 > 8000 })
+        #expect(
+          await becomesTrue(within: 8) { (try? self.heard(scene, [Scene.second, Scene.said]))?[1].count ?? 0 > 8000 })
         #expect(try await scene.sandbox.forks().count == 3)
         #expect(try await scene.sandbox.channels().count == 4)
         try await scene.sandbox.cli("channel request hangup all")
@@ -230,7 +242,8 @@ extension IntegrationTests {
         try await scene.sandbox.call("caller", "talk")
         #expect(await scene.receiver.started(1, path: "leg", within: 5))
         try await scene.sandbox.call("pick", "sing")
-        #expect(try await scene.sandbox.forks().filter { $0.contains("/leg") && $0.contains("Local/ring@test") }.count == 1)
+        #expect(
+          try await scene.sandbox.forks().filter { $0.contains("/leg") && $0.contains("Local/ring@test") }.count == 1)
         #expect(await scene.hears(Scene.second, 8000))
         let name = try await scene.channel("Local/pick@test")
         let showsIt = try await holds(within: 5) {

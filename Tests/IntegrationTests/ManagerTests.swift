@@ -18,7 +18,10 @@ extension IntegrationTests {
         let place = manager.eventCount
         try await manager.send(
           "Originate",
-          [("Channel", "Local/wait@test"), ("Context", "test"), ("Exten", "wait"), ("Priority", "1"), ("Async", "true")])
+          [
+            ("Channel", "Local/wait@test"), ("Context", "test"), ("Exten", "wait"), ("Priority", "1"),
+            ("Async", "true"),
+          ])
         let answer = try #require(await manager.event(named: "OriginateResponse", from: place))
         #expect(answer["Response"] == "Success")
         let channels = try await manager.list("CoreShowChannels")

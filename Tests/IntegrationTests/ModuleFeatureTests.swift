@@ -29,7 +29,9 @@ extension IntegrationTests {
 
     static let waiting = "exten => b,1,Answer()\n same => n,Wait(60)\n"
 
-    @Test("A profile out of templates and an included file is used, its variables evaluated; a bad reload changes nothing", arguments: AsteriskRelease.tested)
+    @Test(
+      "A profile out of templates and an included file is used, its variables evaluated; a bad reload changes nothing",
+      arguments: AsteriskRelease.tested)
     func profiles(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       let dialplan = """
@@ -50,7 +52,8 @@ extension IntegrationTests {
           "[recorder](common)\nurl = \(receiver.url("${WHERE}-${FILE(\(place.path),0,3)}"))?token=s3cret\n",
           to: "profiles.d/recorder.conf", of: sandbox)
         try Self.append(
-          "drain = 7\n[common](!)\ndirection = in\nheader = X-Secret: h1dden\n#include \"profiles.d/recorder.conf\"\n", of: sandbox)
+          "drain = 7\n[common](!)\ndirection = in\nheader = X-Secret: h1dden\n#include \"profiles.d/recorder.conf\"\n",
+          of: sandbox)
         _ = try await Self.reload(sandbox)
         try await sandbox.call("a", "b")
         #expect(await sandbox.logShows("first SUCCESS \(receiver.url("one-two"))?token=***"))
@@ -99,7 +102,9 @@ extension IntegrationTests {
         try Self.append("allow = ws://127.0.0.1:*/in/*\nbuffer_total = 1\nbuffer = 15\n", of: sandbox)
         _ = try await Self.reload(sandbox)
         try await sandbox.call("a", "b")
-        for line in ["first FAILED", "second FAILED", "third SUCCESS", "fourth FAILED"] { #expect(await sandbox.logShows(line)) }
+        for line in ["first FAILED", "second FAILED", "third SUCCESS", "fourth FAILED"] {
+          #expect(await sandbox.logShows(line))
+        }
         #expect(sandbox.logLines(["WARNING"], containing: "is not allowed; a line allow in [general]").count == 2)
         #expect(sandbox.logLines(["WARNING"], containing: "may take buffer_total = 1 MB").count == 1)
         #expect(try await sandbox.forks().count == 1)
@@ -107,7 +112,9 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("The command runs when the fork has ended, with the values of its start, and unloading waits for it", arguments: AsteriskRelease.tested)
+    @Test(
+      "The command runs when the fork has ended, with the values of its start, and unloading waits for it",
+      arguments: AsteriskRelease.tested)
     func commands(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       let dialplan = """
@@ -124,9 +131,13 @@ extension IntegrationTests {
         """
       try await Sandbox.with(release, dialplan: dialplan) { sandbox in
         try await sandbox.cli("dialplan set global PLACE \(sandbox.folder.path)")
-        func result(_ name: String) -> String? { try? String(contentsOf: sandbox.folder.appending(path: name), encoding: .utf8) }
+        func result(_ name: String) -> String? {
+          try? String(contentsOf: sandbox.folder.appending(path: name), encoding: .utf8)
+        }
         try await sandbox.call("a", "b")
-        #expect(await becomesTrue(within: 10) { result("a")?.hasPrefix("then Local/a@test-") == true }, "\(result("a") ?? "nothing")")
+        #expect(
+          await becomesTrue(within: 10) { result("a")?.hasPrefix("then Local/a@test-") == true },
+          "\(result("a") ?? "nothing")")
         #expect(result("a")?.hasSuffix(" $HOME\n") == true)
         #expect(receiver.events("ended").count == 1)
 
@@ -135,18 +146,24 @@ extension IntegrationTests {
         _ = try await Self.reload(sandbox)
         try await sandbox.call("c", "b")
         #expect(try await Self.cli(sandbox, "core show channels concise") { $0.contains("Local/c@test") })
-        let channel = try #require(try await sandbox.channels().first { $0.hasPrefix("Local/c@test") && $0.hasSuffix(";2") })
+        let channel = try #require(
+          try await sandbox.channels().first { $0.hasPrefix("Local/c@test") && $0.hasSuffix(";2") })
         let started = try await sandbox.cli(
-          "audiofork start \(channel) \"\(receiver.url("c")),D(in),touch \(sandbox.folder.path)/began\\; while [ ! -e \(sandbox.folder.path)/go ]\\; do sleep 0.05\\; done\"")
+          """
+          audiofork start \(channel) \"\(receiver.url("c")),D(in),touch \(sandbox.folder.path)/began\\; while [ ! -e \
+          \(sandbox.folder.path)/go ]\\; do sleep 0.05\\; done\"
+          """
+        )
         #expect(started.contains("Started fork"), "\(started)")
         try await sandbox.cli("channel request hangup all")
         #expect(await becomesTrue(within: 10) { result("began") != nil })
         #expect(await becomesTrue(within: 5) { sandbox.runFiles().allSatisfy { !$0.contains(".ring") } })
         for _ in 0..<100 where try await !sandbox.channels().isEmpty { try await Task.sleep(for: .milliseconds(20)) }
         // Refused for the channel at first, which goes a moment after its fork.
-        #expect(try await Self.cli(sandbox, "module unload -f app_audiofork.so") { _ in
-          sandbox.log.contains("1 command of a fork that has ended still runs")
-        })
+        #expect(
+          try await Self.cli(sandbox, "module unload -f app_audiofork.so") { _ in
+            sandbox.log.contains("1 command of a fork that has ended still runs")
+          })
         #expect(FileManager.default.createFile(atPath: sandbox.folder.path + "/go", contents: nil))
         // The command looks for that every 50 ms; until it has, unloading is refused.
         #expect(try await Self.cli(sandbox, "module unload app_audiofork.so") { $0.contains("Unloaded") })
@@ -154,7 +171,9 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("With b only what the channel hears in a bridge is sent; the rest is fill, or left out with n", arguments: AsteriskRelease.tested)
+    @Test(
+      "With b only what the channel hears in a bridge is sent; the rest is fill, or left out with n",
+      arguments: AsteriskRelease.tested)
     func onlyBridged(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       let alone = KnownSignal(seed: 31, seconds: 1)
@@ -183,7 +202,8 @@ extension IntegrationTests {
         let filled = try receiver.recording(path: "fill")
         let packed = try receiver.recording(path: "nofill")
         for recording in [filled, packed] {
-          let range = try #require(bridged.range(in: recording), "something that was played outside of the bridge, or nothing whole")
+          let range = try #require(
+            bridged.range(in: recording), "something that was played outside of the bridge, or nothing whole")
           // The bridge may come up a moment later, and break up a moment before the last packet.
           #expect(range.lowerBound == 0)
           #expect(range.count >= 7600)
@@ -209,9 +229,10 @@ extension IntegrationTests {
           #expect(await receiver.started(1, path: "hears-\(name)", within: 5))
           if number >= 2 {
             let pattern = #/stop (af-[-0-9a-f]+) of (Local/[^\n]+)/#
-            let match = try #require(await eventually(within: 5) {
-              sandbox.log.matches(of: pattern).last.flatMap { $0.2.contains("Local/\(name)@") ? $0 : nil }
-            })
+            let match = try #require(
+              await eventually(within: 5) {
+                sandbox.log.matches(of: pattern).last.flatMap { $0.2.contains("Local/\(name)@") ? $0 : nil }
+              })
             if name == "bridged" {
               #expect(try await Self.cli(sandbox, "bridge show all") { $0.contains("simple_bridge") })
             }
@@ -232,8 +253,8 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    /// A call for each way in which a fork with a beep at its start (p) or its end (P) is stopped, and a second fork that
-    /// hears it.
+    /// A call for each way in which a fork with a beep at its start (p) or its end (P) is stopped, and a second fork
+    /// that hears it.
     private static func beeping(_ receiver: Receiver) -> String {
       func call(_ name: String, _ options: String, _ end: String) -> String {
         """
@@ -265,7 +286,9 @@ extension IntegrationTests {
       #expect(try await stopped["Response"] == "Success")
     }
 
-    @Test("No beep goes into a prompt that is being played: the prompt is heard to its end", arguments: AsteriskRelease.tested)
+    @Test(
+      "No beep goes into a prompt that is being played: the prompt is heard to its end",
+      arguments: AsteriskRelease.tested)
     func noBeep(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       let prompt = KnownSignal(seed: 33, seconds: 3)
@@ -287,13 +310,15 @@ extension IntegrationTests {
         #expect(started.contains("Started fork"), "\(started)")
         #expect(await receiver.ended(1, path: "hears", within: 10))
         #expect(try prompt.range(in: receiver.recording(path: "hears")) == prompt.samples.indices)
-        #expect(sandbox.logLines(["NOTICE"], containing: "no beep on \(channel), something else is being played").count == 1)
+        #expect(
+          sandbox.logLines(["NOTICE"], containing: "no beep on \(channel), something else is being played").count == 1)
       }
       await receiver.remove()
     }
 
     @Test(
-      "B beeps into the call until the fork ends; without its module there is no fork and a line says why", .tags(.slow),
+      "B beeps into the call until the fork ends; without its module there is no fork and a line says why",
+      .tags(.slow),
       arguments: AsteriskRelease.tested)
     func periodicBeeps(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
@@ -329,7 +354,8 @@ extension IntegrationTests {
         #expect(try await sandbox.cli("module load app_audiofork.so").contains("Loaded"))
         try await sandbox.call("none", "b")
         #expect(await sandbox.logShows("status is FAILED"))
-        #expect(sandbox.logLines(["WARNING"], containing: "option B needs func_periodic_hook.so; load it with").count == 1)
+        #expect(
+          sandbox.logLines(["WARNING"], containing: "option B needs func_periodic_hook.so; load it with").count == 1)
       }
       await receiver.remove()
     }
@@ -350,7 +376,8 @@ extension IntegrationTests {
         """
       try await Sandbox.with(release, dialplan: dialplan) { sandbox in
         try await sandbox.call("a", "b")
-        let match = try #require(await eventually(within: 5) { sandbox.log.firstMatch(of: #/ids are (\S+) (\S+) (\S+)\./#) })
+        let match = try #require(
+          await eventually(within: 5) { sandbox.log.firstMatch(of: #/ids are (\S+) (\S+) (\S+)\./#) })
         let ids = [match.1, match.2, match.3].map(String.init)
         #expect(Set(ids).count == 3)
         #expect(await receiver.started(3, within: 5))
@@ -363,7 +390,9 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("A fork on a channel that is picked up goes on with the picker, under its name", arguments: AsteriskRelease.tested)
+    @Test(
+      "A fork on a channel that is picked up goes on with the picker, under its name", arguments: AsteriskRelease.tested
+    )
     func pickup(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       let signal = KnownSignal(seed: 41, seconds: 2)
@@ -387,12 +416,14 @@ extension IntegrationTests {
         try await sandbox.cli("dialplan set global SOUNDS \(sandbox.folder.path)")
         try await sandbox.call("a", "b")
         #expect(try await Self.cli(sandbox, "core show channels concise") { $0.contains("Local/ring@test") })
-        let ringing = try #require(try await sandbox.channels().first { $0.hasPrefix("Local/ring@test") && $0.hasSuffix(";1") })
+        let ringing = try #require(
+          try await sandbox.channels().first { $0.hasPrefix("Local/ring@test") && $0.hasSuffix(";1") })
         #expect(try await sandbox.cli("audiofork start \(ringing) \(receiver.url("x")),D(in)").contains("Started fork"))
         #expect(try await sandbox.forks().first?.contains(ringing) == true)
         // What the picker's other half plays is what the picker says.
         try await sandbox.call("picker", "speaker")
-        #expect(try await Self.cli(sandbox, "audiofork list") { $0.contains("Local/picker@test") && $0.contains("1 fork") })
+        #expect(
+          try await Self.cli(sandbox, "audiofork list") { $0.contains("Local/picker@test") && $0.contains("1 fork") })
         #expect(try await Self.cli(sandbox, "core show channels concise") { !$0.contains("\(ringing)!") })
         try await Task.sleep(for: .seconds(1))
         try await sandbox.cli("channel request hangup all")

@@ -94,7 +94,9 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("Even module unload -h breaks nothing: the fork goes on, and the module can be loaded again", arguments: AsteriskRelease.tested)
+    @Test(
+      "Even module unload -h breaks nothing: the fork goes on, and the module can be loaded again",
+      arguments: AsteriskRelease.tested)
     func hardUnload(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       try await Sandbox.with(release, dialplan: Self.dialplan(receiver)) { sandbox in

@@ -9,7 +9,8 @@ extension IntegrationTests {
   ///  1  TLS and a server that comes back, 9 TLS that never worked: `TLSTests`
   ///  3  unloading by force: `ModuleTests`
   ///  8  a server that is down at the start: `FaultTests`
-  ///  11 `r` and `R` are two options: also `ForkOptionsTests`; `a` and `S`: `DocumentExampleTests`; `b`, and the command
+  ///  11 `r` and `R` are two options: also `ForkOptionsTests`; `a` and `S`: `DocumentExampleTests`; `b`, and the
+  ///  command
   ///     through AMI: `ModuleFeatureTests`, and 2 here
   ///  12 URLs and unknown ids: `BadInputTests`, `BadInputSurfaceTests`; the list without a channel: `CallTests`
   ///  13 `P` and the channel's lock: `ModuleFeatureTests`; help: `HelpTests`
@@ -77,11 +78,15 @@ extension IntegrationTests {
         func start() async throws -> String {
           let reply = try await manager.send(
             "AudioFork",
-            [("Channel", channel), ("WsServer", receiver.url("cycle")), ("Options", "D(in)"), ("Command", "echo >> \(sandbox.folder.path)/commands")])
+            [
+              ("Channel", channel), ("WsServer", receiver.url("cycle")), ("Options", "D(in)"),
+              ("Command", "echo >> \(sandbox.folder.path)/commands"),
+            ])
           return try #require(reply["AudioForkID"], "\(reply)")
         }
         func stop(_ id: String?) async throws -> String? {
-          try await manager.send("StopAudioFork", [("Channel", channel)] + (id.map { [("AudioForkID", $0)] } ?? []))["Response"]
+          try await manager.send("StopAudioFork", [("Channel", channel)] + (id.map { [("AudioForkID", $0)] } ?? []))[
+            "Response"]
         }
         func cycles(_ count: Int) async throws {
           for _ in 0..<count {
@@ -115,7 +120,8 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("4: sixty forks leave no descriptor and no memory behind, in either process", arguments: AsteriskRelease.tested)
+    @Test(
+      "4: sixty forks leave no descriptor and no memory behind, in either process", arguments: AsteriskRelease.tested)
     func leaks(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       try await Sandbox.with(release, dialplan: Self.dialplan(receiver.url("leak") + ",D(both)")) { sandbox in
@@ -140,7 +146,9 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("5: twenty forks without a server cost next to nothing, and their calls end at once", arguments: AsteriskRelease.tested)
+    @Test(
+      "5: twenty forks without a server cost next to nothing, and their calls end at once",
+      arguments: AsteriskRelease.tested)
     func outage(release: AsteriskRelease) async throws {
       try await Sandbox.with(release, dialplan: Self.dialplan("ws://127.0.0.1:9/,D(both)R(1)r(1000)")) { sandbox in
         for _ in 1...20 { try await sandbox.call("silent", "b") }
@@ -190,7 +198,9 @@ extension IntegrationTests {
       await server.end()
     }
 
-    @Test("7: a server that never answers the upgrade is given up in time, and the channel goes when it hangs up", arguments: AsteriskRelease.newest)
+    @Test(
+      "7: a server that never answers the upgrade is given up in time, and the channel goes when it hangs up",
+      arguments: AsteriskRelease.newest)
     func silentServer(release: AsteriskRelease) async throws {
       let (server, port) = try await Self.fixture("unhelpful-server.py", ["silent"])
       try await Sandbox.with(release, dialplan: Self.dialplan("ws://127.0.0.1:\(port)/,R(1)r(2)")) { sandbox in
@@ -232,14 +242,19 @@ extension IntegrationTests {
       }
     }
 
-    @Test("11: r counts the attempts, whatever R is, and the reason says how many there were", arguments: AsteriskRelease.newest)
+    @Test(
+      "11: r counts the attempts, whatever R is, and the reason says how many there were",
+      arguments: AsteriskRelease.newest)
     func attempts(release: AsteriskRelease) async throws {
       for (options, attempts) in [("r(3)", 3), ("r(0)", 0), ("R(1)r(2)", 2)] {
         let (server, port) = try await Self.fixture("unhelpful-server.py", ["dropping"])
-        try await Sandbox.with(release, dialplan: Self.dialplan("ws://127.0.0.1:\(port)/,D(both)\(options)")) { sandbox in
+        try await Sandbox.with(release, dialplan: Self.dialplan("ws://127.0.0.1:\(port)/,D(both)\(options)")) {
+          sandbox in
           try await sandbox.call("a", "b")
           #expect(await sandbox.logShows(" ended: unreachable: ", within: 20))
-          let said = attempts == 0 ? "no attempts to reconnect are allowed" : "\(attempts) attempt\(attempts == 1 ? "" : "s") failed"
+          let said =
+            attempts == 0
+            ? "no attempts to reconnect are allowed" : "\(attempts) attempt\(attempts == 1 ? "" : "s") failed"
           #expect(sandbox.log.contains(said), "\(options)")
           #expect(server.lines.filter { $0.hasPrefix("connection ") }.count == attempts + 1, "\(options)")
         }
@@ -251,7 +266,9 @@ extension IntegrationTests {
     @Test("14: while nobody speaks the stream goes on", .tags(.slow), arguments: AsteriskRelease.tested)
     func silence(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
-      let calls = [("silent", "in", 8000), ("silent", "out", 8000), ("silent", "both", 8000), ("words", "both", 18_000)]
+      let calls = [
+        ("silent", "in", 8000), ("silent", "out", 8000), ("silent", "both", 8000), ("words", "both", 18_000),
+      ]
       for (call, direction, least) in calls {
         let path = call + direction
         try await Sandbox.with(release, dialplan: Self.dialplan(receiver.url(path) + ",D(\(direction))")) { sandbox in

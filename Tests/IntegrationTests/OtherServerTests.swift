@@ -14,7 +14,8 @@ extension IntegrationTests {
       let signal = KnownSignal(seed: 31, seconds: 3)
       let folder = "/tmp/af-other-\(UInt32.random(in: 0...UInt32.max))"
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-      let server = try ChildProcess(program, arguments + ["127.0.0.1", "0", folder], environment: .inherited(environment))
+      let server = try ChildProcess(
+        program, arguments + ["127.0.0.1", "0", folder], environment: .inherited(environment))
       let line = try #require(await server.line(within: 10) { $0.hasPrefix("listening on ") }, "\(server.lines)")
       let port = try #require(line.split(separator: " ").last)
       try await FaultTests.withCall(release, to: "ws://127.0.0.1:\(port)/call", hearing: signal) { sandbox in

@@ -51,7 +51,9 @@ extension IntegrationTests {
       #expect(sandbox.log.contains("hangup: cause 38"))
     }
 
-    @Test("A fork that ends while its call lives takes the call with it; with continue it does not", arguments: AsteriskRelease.tested)
+    @Test(
+      "A fork that ends while its call lives takes the call with it; with continue it does not",
+      arguments: AsteriskRelease.tested)
     func ends(release: AsteriskRelease) async throws {
       let gone = try await Receiver()
       let port = gone.port
@@ -87,7 +89,8 @@ extension IntegrationTests {
           to: engine, atomically: true, encoding: .utf8)
         try await sandbox.cli("module reload app_audiofork.so")
         #expect(Foundation.kill(try #require(sandbox.engines().first), SIGKILL) == 0)
-        try await Self.expectOneEnded(sandbox, within: 15, because: "engine: nothing has been heard of it for 3 seconds")
+        try await Self.expectOneEnded(
+          sandbox, within: 15, because: "engine: nothing has been heard of it for 3 seconds")
       }
       await receiver.remove()
     }

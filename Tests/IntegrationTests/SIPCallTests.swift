@@ -184,7 +184,8 @@ extension IntegrationTests {
     }
 
     /// Where a tone of 1000 Hz sounds for at least 100 ms, in milliseconds of the recording. Asterisk converts what it
-    /// plays anew when it learns what the phone sends, which mutes some milliseconds: a tone goes on behind less than 20.
+    /// plays anew when it learns what the phone sends, which mutes some milliseconds: a tone goes on behind less than
+    /// 20.
     private static func tones(_ recording: [Int16], rate: Int) -> [Range<Int>] {
       let length = rate / 500
       // Pieces of 2 ms: two periods.

@@ -58,7 +58,7 @@ extension IntegrationTests {
       let first = KnownSignal(seed: 83, seconds: 1).through(.muLaw)
       try await SIPScene.with(release) { scene in
         _ = try scene.sandbox.sound("heard", heard.samples)
-        let wide = try await scene.throughG722("wide", KnownSignal(seed: 85, seconds: 2).samples)  // a second of it
+        let wide = try await scene.throughG722("wide", KnownSignal(seed: 85, seconds: 2).samples) // a second of it
         var silence: [Int] = []
         let ends = try await scene.call(.muLaw, extension: "later") { phone in
           await phone.rtp.say(first.payload(.muLaw), .muLaw)
@@ -84,7 +84,8 @@ extension IntegrationTests {
         let start = try #require(full.firstIndex { $0.magnitude > 300 })
         let due = start + lengths.dropLast().reduce(0, +) * 2
         let found = (due - 64..<due + 64).first { place in
-          full.count > place + 16 && difference(full[place...].filter { $0 != 0 }.prefix(expected.count), expected) == nil
+          full.count > place + 16
+            && difference(full[place...].filter { $0 != 0 }.prefix(expected.count), expected) == nil
         }
         #expect(found != nil, "G.722 does not stand at \(due) of /wide-in")
         let second = start + (lengths[0] + lengths[1]) * 2
@@ -110,7 +111,8 @@ extension IntegrationTests {
           silence += await phone.rtp.say(payload(said, 60..<100), .muLaw)
           #expect(silence == 0)
           for (digit, length) in [("5", 160), ("#", 260)] {
-            let end = try #require(await scene.manager.event(named: "DTMFEnd") { $0["Digit"] == digit }, "digit \(digit)")
+            let end = try #require(
+              await scene.manager.event(named: "DTMFEnd") { $0["Digit"] == digit }, "digit \(digit)")
             #expect(end["Direction"] == "Received")
             #expect(abs((Int(end["DurationMs"] ?? "") ?? 0) - length) <= 20)
           }
@@ -127,7 +129,9 @@ extension IntegrationTests {
       }
     }
 
-    @Test("Lost packets are silence of their length, and what follows stands in its place", arguments: AsteriskRelease.tested)
+    @Test(
+      "Lost packets are silence of their length, and what follows stands in its place",
+      arguments: AsteriskRelease.tested)
     func loss(release: AsteriskRelease) async throws {
       let heard = KnownSignal(seed: 81, seconds: 3.5).throughMuLaw
       let said = KnownSignal(seed: 87, seconds: 3).throughMuLaw

@@ -22,8 +22,9 @@ struct SIPScene: Sendable {
   static let music = KnownSignal(seed: 79, seconds: 10).throughMuLaw
 
   /// Runs the body in a scene. Extension `talk` plays the sound `heard` to the phone; `bridged` connects it to a party
-  /// that does, and what that party hears is forked to /party; `later` plays it, and connects with a silent one. Afterwards nothing may be left: no call, no fork, no file
-  /// of one, no line in the log that an administrator must look at.
+  /// that does, and what that party hears is forked to /party; `later` plays it, and connects with a silent one.
+  /// Afterwards nothing may be left: no call, no fork, no file of one, no line in the log that an administrator must
+  /// look at.
   static func with(_ release: AsteriskRelease, _ body: (SIPScene) async throws -> Void) async throws {
     let receiver = try await Receiver()
     let lines = forks.map { " same => n,AudioFork(\(receiver.url($0.0)),\($0.1))\n" }.joined()
@@ -123,7 +124,9 @@ struct SIPScene: Sendable {
     try await sandbox.cli("file convert \(stem).g722 \(stem)-decoded.sln16")
     let payload = try #require(FileManager.default.contents(atPath: "\(stem).g722")).map { $0 }
     let decoded = try #require(FileManager.default.contents(atPath: "\(stem)-decoded.sln16")).withUnsafeBytes { bytes in
-      stride(from: 0, to: bytes.count - 1, by: 2).map { Int16(littleEndian: bytes.loadUnaligned(fromByteOffset: $0, as: Int16.self)) }
+      stride(from: 0, to: bytes.count - 1, by: 2).map {
+        Int16(littleEndian: bytes.loadUnaligned(fromByteOffset: $0, as: Int16.self))
+      }
     }
     #expect(payload.count * 2 == samples.count && decoded.count == samples.count)
     return (payload, KnownSignal(recorded: decoded))

@@ -62,7 +62,8 @@ extension IntegrationTests {
         let plan = "[seed]\n\(dialplan)\n[test]\nexten => b,1,Answer()\n same => n,Wait(30)\n"
         try await Sandbox.with(release, dialplan: plan) { sandbox in
           try await sandbox.cli("module load res_convert.so")
-          let sounds = try String(contentsOf: sandbox.folder.appending(path: "prefix"), encoding: .utf8)
+          let sounds =
+            try String(contentsOf: sandbox.folder.appending(path: "prefix"), encoding: .utf8)
             .trimmingCharacters(in: .newlines) + "/usr/share/asterisk/sounds/en/hello-world.gsm"
           let reference = sandbox.folder.appending(path: "reference.sln")
           try await sandbox.cli("file convert \(sounds) \(reference.path)")
@@ -87,7 +88,8 @@ extension IntegrationTests {
       var dialplan = try seed.block(with: "[macro-in]")
       if release == .asterisk22 {
         // Macro() and chan_sip are gone since 21.
-        dialplan = dialplan.replacing("Dial(SIP/1001,60,gM(in))", with: "Dial(PJSIP/1001,60,gU(in))")
+        dialplan =
+          dialplan.replacing("Dial(SIP/1001,60,gM(in))", with: "Dial(PJSIP/1001,60,gU(in))")
           .replacing("[macro-in]", with: "[in]") + "\nsame => n,Return()"
       }
       let said = KnownSignal(seed: 51, seconds: 3).throughMuLaw
@@ -124,7 +126,8 @@ extension IntegrationTests {
       }
     }
 
-    /// Its two examples for wss:// name a host out there; here its name is this machine's, and nobody knows its certificate.
+    /// Its two examples for wss:// name a host out there; here its name is this machine's, and nobody knows its
+    /// certificate.
     @Test("TLS and reconnecting: the examples connect by TLS, verify, and try again", arguments: AsteriskRelease.newest)
     func secure(release: AsteriskRelease) async throws {
       let seed = try SeedDocument()
@@ -132,7 +135,8 @@ extension IntegrationTests {
       let alone = try certificates.selfSigned("alone")
       for example in try [seed.block(with: "T(on)"), seed.block(with: "R(10)r(5))")] {
         let (server, port) = try await OriginalFaultTests.fixture("secure-server.py", [alone.certificate, alone.key])
-        let arguments = String(example.dropFirst("AudioFork(".count).dropLast()).replacing("example.org", with: "localhost:\(port)")
+        let arguments = String(example.dropFirst("AudioFork(".count).dropLast()).replacing(
+          "example.org", with: "localhost:\(port)")
         #expect(arguments.hasPrefix("wss://localhost:"))
         try await TLSTests.withCall(release, arguments) { sandbox in
           #expect(await server.line(within: 15) { $0 == "connection 2" } != nil, "\(server.lines)")
@@ -148,7 +152,8 @@ extension IntegrationTests {
           #expect(sandbox.log.contains("status is SUCCESS"))
           // Given up in time once the call is over.
           try await sandbox.cli("audiofork stop \(try #require(fork["Channel"]))")
-          #expect(await manager.event(named: "AudioForkStop", within: 20)?["Reason"]?.contains("tls: unknown issuer") == true)
+          #expect(
+            await manager.event(named: "AudioForkStop", within: 20)?["Reason"]?.contains("tls: unknown issuer") == true)
         }
         #expect(!server.lines.contains { $0.hasPrefix("handshake ") })
         await server.end()

@@ -34,7 +34,9 @@ extension IntegrationTests {
         #expect(await scene.hears(Scene.first, 8000))
         try await scene.act(
           "ConfbridgeKick", [("Conference", "room"), ("Channel", try await scene.channel("Local/a@test"))])
-        let heard = { try pieces(of: scene.receiver.recording(path: "out"), [Scene.second, Scene.first, Scene.second]) }
+        let heard = {
+          try pieces(of: scene.receiver.recording(path: "out"), [Scene.second, Scene.first, Scene.second])
+        }
         #expect(await becomesTrue(within: 8) { (try? heard())?[2].count == 8000 })
         try await scene.sandbox.cli("channel request hangup all")
         await scene.expectOneConnectionEach()
@@ -73,7 +75,8 @@ extension IntegrationTests {
         let parts = try pieces(of: scene.receiver.recording(path: "out"), [Scene.held, Scene.first])
         #expect(parts[0].lowerBound == 0)
         #expect(parts[0].count >= 4000)
-        #expect(try pieces(of: scene.receiver.recording(path: "in"), [Scene.said])[0] == 0..<max(place, scene.saidSoFar()))
+        #expect(
+          try pieces(of: scene.receiver.recording(path: "in"), [Scene.said])[0] == 0..<max(place, scene.saidSoFar()))
       }
     }
 
@@ -151,7 +154,8 @@ extension IntegrationTests {
     @Test("core stop gracefully waits for the call, and then nothing is left", arguments: AsteriskRelease.tested)
     func stopGracefully(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
-      let plan = "[test]\n" + Self.untilHungUp(receiver) + "exten => leave,1,Answer()\n same => n,Wait(4)\n same => n,Hangup()\n"
+      let plan =
+        "[test]\n" + Self.untilHungUp(receiver) + "exten => leave,1,Answer()\n same => n,Wait(4)\n same => n,Hangup()\n"
       try await Sandbox.with(release, dialplan: plan) { sandbox in
         _ = try sandbox.sound("first", Scene.first.samples)
         try await sandbox.cli("dialplan set global SOUNDS \(sandbox.folder.path)")
@@ -174,7 +178,10 @@ extension IntegrationTests {
         _ = try await stopping
         #expect(await receiver.ended(2, within: 8))
         #expect(receiver.events("ended").allSatisfy { $0.code == 1000 })
-        #expect(await becomesTrue(within: 10) { processes { $0.contains("\(sandbox.folder.path)/etc/asterisk.conf") }.isEmpty })
+        #expect(
+          await becomesTrue(within: 10) {
+            processes { $0.contains("\(sandbox.folder.path)/etc/asterisk.conf") }.isEmpty
+          })
         #expect(await becomesTrue(within: 5) { Foundation.kill(engine, 0) != 0 && sandbox.engines().isEmpty })
         #expect(await becomesTrue(within: 2) { sandbox.runFiles().isEmpty }, "\(sandbox.runFiles())")
         #expect(try heard().lowerBound == 0)
@@ -183,7 +190,9 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("core restart now with a live fork: the module works afterwards, and nothing of before is left", arguments: AsteriskRelease.tested)
+    @Test(
+      "core restart now with a live fork: the module works afterwards, and nothing of before is left",
+      arguments: AsteriskRelease.tested)
     func restartNow(release: AsteriskRelease) async throws {
       let receiver = try await Receiver()
       let plan = "[test]\n" + Self.untilHungUp(receiver) + "exten => quiet,1,Answer()\n same => n,Wait(60)\n"
@@ -205,7 +214,9 @@ extension IntegrationTests {
         // By its command line: Asterisk, which is another program by then, may collect its exit status much later.
         #expect(await becomesTrue(within: 15) { !sandbox.engines().contains(engine) })
         #expect(try heard(0).lowerBound == 0)
-        let isBack = try await holds(within: 20) { try await sandbox.cli("core waitfullybooted").contains("fully booted") }
+        let isBack = try await holds(within: 20) {
+          try await sandbox.cli("core waitfullybooted").contains("fully booted")
+        }
         #expect(isBack)
         #expect(try await holds(within: 5) { try await sandbox.cli("audiofork list").contains("0 forks") })
         #expect(await becomesTrue(within: 5) { files.allSatisfy { !sandbox.runFiles().contains($0) } })

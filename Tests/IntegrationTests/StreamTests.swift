@@ -3,7 +3,8 @@ import AsteriskTestKit
 import Foundation
 import Testing
 
-/// Every test on a real Asterisk. One after the other in one process; `scripts/test` runs several processes side by side.
+/// Every test on a real Asterisk. One after the other in one process; `scripts/test` runs several processes side by
+/// side.
 @Suite("On a real Asterisk", .serialized)
 struct IntegrationTests {}
 

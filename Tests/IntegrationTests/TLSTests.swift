@@ -38,10 +38,13 @@ extension IntegrationTests {
       }
     }
 
-    @Test("T(insecure) delivers a whole call to a certificate that nobody knows, and says so", arguments: AsteriskRelease.tested)
+    @Test(
+      "T(insecure) delivers a whole call to a certificate that nobody knows, and says so",
+      arguments: AsteriskRelease.tested)
     func insecure(release: AsteriskRelease) async throws {
       let certificates = try TestCertificates()
-      let receiver = try await Receiver(certificate: try certificates.selfSigned("alone", names: "DNS:example.org").pair)
+      let receiver = try await Receiver(
+        certificate: try certificates.selfSigned("alone", names: "DNS:example.org").pair)
       let signal = KnownSignal(seed: 72, seconds: 3)
       #expect(receiver.url("x").hasPrefix("wss://"))
       try await Self.withCall(release, "\(receiver.url("insecure")),D(out)T(insecure)", hearing: signal) { sandbox in
@@ -67,19 +70,22 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("A profile brings the authority, and a certificate for a server that asks for one", arguments: AsteriskRelease.newest)
+    @Test(
+      "A profile brings the authority, and a certificate for a server that asks for one",
+      arguments: AsteriskRelease.newest)
     func profile(release: AsteriskRelease) async throws {
       let certificates = try TestCertificates()
       let client = try certificates.issued("client")
       let receiver = try await Receiver(
         certificate: try certificates.issued("server").pair, clientAuthorities: certificates.authority.certificate)
       let signal = KnownSignal(seed: 73, seconds: 2)
-      let plan = Self.dialplan("mutual") + """
+      let plan =
+        Self.dialplan("mutual") + """
 
-        exten => anonymous,1,Answer()
-         same => n,AudioFork(anonymous)
-         same => n,Wait(60)
-        """
+          exten => anonymous,1,Answer()
+           same => n,AudioFork(anonymous)
+           same => n,Wait(60)
+          """
       try await Sandbox.with(release, dialplan: plan) { sandbox in
         _ = try sandbox.sound("heard", signal.samples)
         try await sandbox.cli("dialplan set global SOUNDS \(sandbox.folder.path)")
@@ -123,7 +129,8 @@ extension IntegrationTests {
       let signal = KnownSignal(seed: 74, seconds: 8)
       var receivers = [try await Receiver(certificate: pair)]
       let (port, folder) = (receivers[0].port, receivers[0].folder)
-      try await Self.withCall(release, "\(receivers[0].url("again")),D(out)T(insecure)R(1)r(100)", hearing: signal) { sandbox in
+      try await Self.withCall(release, "\(receivers[0].url("again")),D(out)T(insecure)R(1)r(100)", hearing: signal) {
+        sandbox in
         for _ in 1...2 {
           let receiver = receivers[receivers.count - 1]
           #expect(await becomesTrue(within: 8) { (try? receiver.recording(path: "again").count) ?? 0 > 8000 })
@@ -146,7 +153,9 @@ extension IntegrationTests {
       for receiver in receivers { await receiver.remove() }
     }
 
-    @Test("An untrusted certificate ends the seed's forks after the attempts that they allow, with the reason", arguments: AsteriskRelease.newest)
+    @Test(
+      "An untrusted certificate ends the seed's forks after the attempts that they allow, with the reason",
+      arguments: AsteriskRelease.newest)
     func untrusted(release: AsteriskRelease) async throws {
       let certificates = try TestCertificates()
       let alone = try certificates.selfSigned("alone")
@@ -155,7 +164,8 @@ extension IntegrationTests {
         let (server, port) = try await OriginalFaultTests.fixture("secure-server.py", [alone.certificate, alone.key])
         try await Self.withCall(release, "wss://localhost:\(port)/,\(options)") { sandbox in
           #expect(await sandbox.logShows(" ended: unreachable: ", within: 20))
-          let ends = sandbox.logLines(["ERROR"], containing: "tls: unknown issuer: the server's certificate comes from 'alone alone'")
+          let ends = sandbox.logLines(
+            ["ERROR"], containing: "tls: unknown issuer: the server's certificate comes from 'alone alone'")
           #expect(ends.count == 1, "\(sandbox.logLines())")
           #expect(ends.first?.contains("ca_file") == true)
           #expect(server.lines.filter { $0.hasPrefix("connection ") }.count == attempts + 1, "\(options)")
@@ -179,7 +189,9 @@ extension IntegrationTests {
       await receiver.remove()
     }
 
-    @Test("9: wss:// to a server without TLS ends with the reason, whether the server answers or not", arguments: AsteriskRelease.newest)
+    @Test(
+      "9: wss:// to a server without TLS ends with the reason, whether the server answers or not",
+      arguments: AsteriskRelease.newest)
     func plainServer(release: AsteriskRelease) async throws {
       let (silent, port) = try await OriginalFaultTests.fixture("unhelpful-server.py", ["silent"])
       try await Self.withCall(release, "wss://127.0.0.1:\(port)/,D(out)T(on)R(1)r(1)") { sandbox in

@@ -9,7 +9,8 @@ extension IntegrationTests {
   struct TextTests {
     /// What the server says: harmless, dangerous for AMI, long, and last something that the dialplan waits for.
     static let texts = [
-      "{\"partial\":\"hällo\"}", "evil\r\nEvent: Forged\r\n\r\nResponse: Success\r\nActionID: kit-1\r\n\r\n", "tab\there \\ \u{1}",
+      "{\"partial\":\"hällo\"}", "evil\r\nEvent: Forged\r\n\r\nResponse: Success\r\nActionID: kit-1\r\n\r\n",
+      "tab\there \\ \u{1}",
       String(repeating: "ä", count: 35_000), "the last\nword",
     ]
 
@@ -31,7 +32,9 @@ extension IntegrationTests {
       """
     }
 
-    @Test("Each text becomes an event and variables, whole, cut where it is long, and nothing in it reaches AMI as a line", arguments: AsteriskRelease.tested)
+    @Test(
+      "Each text becomes an event and variables, whole, cut where it is long, and nothing in it reaches AMI as a line",
+      arguments: AsteriskRelease.tested)
     func responses(release: AsteriskRelease) async throws {
       let folder = ScratchFile()
       defer { folder.remove() }
@@ -71,11 +74,16 @@ extension IntegrationTests {
           let reply = try await manager.send("AudioForkSendText", [("AudioForkID", id), ("Text", text)])
           #expect(reply["Response"] == "Success", "\(reply)")
         }
-        #expect(await server.line(within: 5) { $0 == "text \"{\\\"language\\\":\\\"d\\u00e9\\\"}\"" } != nil, "\(server.lines)")
+        #expect(
+          await server.line(within: 5) { $0 == "text \"{\\\"language\\\":\\\"d\\u00e9\\\"}\"" } != nil,
+          "\(server.lines)")
         // What is no UTF-8 fails the connection with the code of RFC 6455, 8.1, and no event is made of it.
         #expect(await server.line(within: 5) { $0 == "closed 1007" } != nil, "\(server.lines)")
-        #expect(await becomesTrue(within: 10) { manager.events(named: "AudioForkResponse").count == 2 * Self.texts.count })
-        #expect(manager.events(named: "AudioForkResponse").dropFirst(Self.texts.count).map { $0["Response"] ?? "" } == responses)
+        #expect(
+          await becomesTrue(within: 10) { manager.events(named: "AudioForkResponse").count == 2 * Self.texts.count })
+        #expect(
+          manager.events(named: "AudioForkResponse").dropFirst(Self.texts.count).map { $0["Response"] ?? "" }
+            == responses)
         // One line for the break, one for its end.
         let lines = sandbox.logLines()
         #expect(lines.count == 2 && lines[0].contains("protocol: the server sent text that is not UTF-8"), "\(lines)")

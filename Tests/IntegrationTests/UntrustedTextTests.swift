@@ -11,7 +11,8 @@ extension IntegrationTests {
     /// Display names that have cost others a call, a header or a shell.
     static let names = [
       "AT&T", "Anna :)", "6\" pipe", "[x", "x)T(insecure", "x)r(0", "x&Authorization: Bearer evil", "x),touch FILE #(",
-      "^{SHELL(touch FILE)}", "^{DB(a/b)}", "^{^{A}(b)}", "${SHELL(touch FILE)}", "a\tb", "x' ; touch FILE; '$(touch FILE)",
+      "^{SHELL(touch FILE)}", "^{DB(a/b)}", "^{^{A}(b)}", "${SHELL(touch FILE)}", "a\tb",
+      "x' ; touch FILE; '$(touch FILE)",
     ]
 
     private static func string(_ sandbox: Sandbox, _ name: String) -> String? {
@@ -19,7 +20,8 @@ extension IntegrationTests {
     }
 
     @Test(
-      "A caller's name in ^{...} is text and nothing else; in ${...} it can still name no function", arguments: AsteriskRelease.tested)
+      "A caller's name in ^{...} is text and nothing else; in ${...} it can still name no function",
+      arguments: AsteriskRelease.tested)
     func names(release: AsteriskRelease) async throws {
       let server = try ChildProcess(
         "/usr/bin/python3", [Checkout.root.appending(path: "Tests/IntegrationTests/Fixtures/header-server.py").path])
@@ -38,7 +40,8 @@ extension IntegrationTests {
          same => n,AudioFork(\(url)/unsafe,D(in)H(X-Name: ${CALLERID(name)}))
          same => n,Verbose(1,unsafe ${NUMBER}: ${AUDIOFORKSTATUS})
         """
-      try await Sandbox.with(release, dialplan: dialplan, settings: ["options": "live_dangerously = yes\n"]) { sandbox in
+      try await Sandbox.with(release, dialplan: dialplan, settings: ["options": "live_dangerously = yes\n"]) {
+        sandbox in
         let manager = try await ManagerConnection(sandbox)
         let file = sandbox.folder.appending(path: "touched").path
         func set(_ name: String, _ value: String) async throws {
@@ -62,20 +65,29 @@ extension IntegrationTests {
           #expect(lines.contains("X-Name: \(name.replacing("\t", with: "%09"))"), "\(lines)")
           #expect(lines.contains("X-Last: 1"))
           func encoded(_ text: some StringProtocol) -> String {
-            text.addingPercentEncoding(withAllowedCharacters: CharacterSet(
-              charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")) ?? ""
+            text.addingPercentEncoding(
+              withAllowedCharacters: CharacterSet(
+                charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")) ?? ""
           }
           #expect(lines.first == "GET /\(encoded(name))?n=\(encoded(name.prefix(4))) HTTP/1.1")
           #expect(lines.contains("AudioFork-Parameters: n=\(encoded(name))&m=1"), "\(lines)")
           let environment = "AUDIOFORK_CALLERID_NAME=\(name.replacing("\t", with: "?"))\n"
-          #expect(await becomesTrue(within: 5) { Self.string(sandbox, "env-\(number)")?.contains(environment) == true }, "\(name)")
+          #expect(
+            await becomesTrue(within: 5) { Self.string(sandbox, "env-\(number)")?.contains(environment) == true },
+            "\(name)")
         }
         let environment = Self.string(sandbox, "env-0") ?? ""
-        for entry in ["AUDIOFORK_ID=af-", "AUDIOFORK_URL=\(url)/AT%26T?n=AT%26T\n", "AUDIOFORK_REASON=http: 403", "AUDIOFORK_CHANNEL=Local/safe@test-"] {
+        for entry in [
+          "AUDIOFORK_ID=af-", "AUDIOFORK_URL=\(url)/AT%26T?n=AT%26T\n", "AUDIOFORK_REASON=http: 403",
+          "AUDIOFORK_CHANNEL=Local/safe@test-",
+        ] {
           #expect(environment.contains(entry), "\(entry): \(environment)")
         }
         // Where the dialplan still uses ${...}, expressions in the name come to nothing, and the fork begins.
-        for name in ["^{SHELL(touch \(file))}", "^{DB(a/b)}", "^{^{A}(touch \(file))}", "^{CUT(SHELL(touch \(file)),-,1)}", "^{CUT(SHE\\LL(touch \(file)),-,1)}"] {
+        for name in [
+          "^{SHELL(touch \(file))}", "^{DB(a/b)}", "^{^{A}(touch \(file))}", "^{CUT(SHELL(touch \(file)),-,1)}",
+          "^{CUT(SHE\\LL(touch \(file)),-,1)}",
+        ] {
           let before = sandbox.logLines(["WARNING"], containing: "1 expression counts as empty").count
           try await set("NAME", name)
           try await set("NUMBER", "for \(name.count)")
@@ -89,7 +101,12 @@ extension IntegrationTests {
 
         // In Originate's data an expression is text.
         let count = heads().count
-        let answer = try await manager.send("Originate", [("Channel", "Local/b@test"), ("Application", "AudioFork"), ("Data", "\(url)/o,H(X-Name: ^{SHELL(touch \(file))})")])
+        let answer = try await manager.send(
+          "Originate",
+          [
+            ("Channel", "Local/b@test"), ("Application", "AudioFork"),
+            ("Data", "\(url)/o,H(X-Name: ^{SHELL(touch \(file))})"),
+          ])
         #expect(answer["Response"] == "Success")
         #expect(await becomesTrue(within: 5) { heads().count == count + 1 })
         #expect(heads().last?.contains("X-Name: ^{SHELL(touch \(file))}\r\n") == true, "\(heads().last ?? "")")
@@ -151,16 +168,19 @@ extension IntegrationTests {
         try ModuleFeatureTests.append(
           "[applicationmap]\nforkself => *8,self,AudioFork,\"\(fork("self"))\"\nforkpeer => *9,peer,AudioFork,\"\(fork("peer"))\"\n",
           to: "features.conf", of: sandbox)
-        try ModuleFeatureTests.append("[q]\nstrategy = ringall\nmember => Local/b@test\nmembergosub = subqueue\n", to: "queues.conf", of: sandbox)
+        try ModuleFeatureTests.append(
+          "[q]\nstrategy = ringall\nmember => Local/b@test\nmembergosub = subqueue\n", to: "queues.conf", of: sandbox)
         let script = sandbox.folder.appending(path: "lib/agi-bin/fork.sh")
         try """
-          #!/bin/sh
-          while read line && [ -n "$line" ]; do :; done
-          echo 'EXEC AudioFork "\(fork("agi"))"'
-          read answer
-          """.write(to: script, atomically: true, encoding: .utf8)
+        #!/bin/sh
+        while read line && [ -n "$line" ]; do :; done
+        echo 'EXEC AudioFork "\(fork("agi"))"'
+        read answer
+        """.write(to: script, atomically: true, encoding: .utf8)
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: script.path)
-        for command in ["module load res_speech.so", "module load res_agi.so", "module reload features", "module reload app_queue.so"] {
+        for command in [
+          "module load res_speech.so", "module load res_agi.so", "module reload features", "module reload app_queue.so",
+        ] {
           try await sandbox.cli(command)
         }
         let manager = try await ManagerConnection(sandbox)
@@ -169,9 +189,11 @@ extension IntegrationTests {
         try await sandbox.cli("channel originate Local/b@test application AudioFork \"\(fork("console"))\"")
         _ = try await manager.send(
           "Originate", [("Channel", "Local/b@test"), ("Application", "AudioFork"), ("Data", fork("manager"))])
-        let channel = try #require(try await sandbox.channels().first { $0.hasPrefix("Local/async@test") && $0.hasSuffix(";2") })
+        let channel = try #require(
+          try await sandbox.channels().first { $0.hasPrefix("Local/async@test") && $0.hasSuffix(";2") })
         let isTaken = try await becomesTrue(within: 10) {
-          try await manager.send("AGI", [("Channel", channel), ("Command", "EXEC AudioFork \"\(fork("async"))\"")])["Response"] == "Success"
+          try await manager.send("AGI", [("Channel", channel), ("Command", "EXEC AudioFork \"\(fork("async"))\"")])[
+            "Response"] == "Success"
         }
         #expect(isTaken)
         for (name, isDialplan) in Self.places where isDialplan {
@@ -179,7 +201,8 @@ extension IntegrationTests {
         }
         #expect(
           await becomesTrue(within: 15) {
-            sandbox.logLines(["WARNING"], containing: "was not started: a command, the third argument, runs only").count == 4
+            sandbox.logLines(["WARNING"], containing: "was not started: a command, the third argument, runs only").count
+              == 4
           }, "\(sandbox.logLines())")
         // A hangup handler is dialplan too, but its channel cannot be forked any more.
         #expect(sandbox.logLines(["WARNING"], containing: "Local/handler@test-").count == 1)
@@ -190,7 +213,12 @@ extension IntegrationTests {
         // From the CLI neither; by the action AudioFork it does.
         let said = try await sandbox.cli("audiofork start \(channel) \"\(fork("cli"))\"")
         #expect(said.contains("a command, the third argument, runs only"), "\(said)")
-        let started = try await manager.send("AudioFork", [("Channel", "\(channel)"), ("WsServer", "ws://127.0.0.1:9/"), ("Options", "r(0)"), ("Command", "touch \(folder.path)/action")])
+        let started = try await manager.send(
+          "AudioFork",
+          [
+            ("Channel", "\(channel)"), ("WsServer", "ws://127.0.0.1:9/"), ("Options", "r(0)"),
+            ("Command", "touch \(folder.path)/action"),
+          ])
         #expect(started["Response"] == "Success", "\(started)")
         #expect(await becomesTrue(within: 5) { ran("action") })
 
@@ -202,7 +230,9 @@ extension IntegrationTests {
 
         try ModuleFeatureTests.append("commands = no\n", of: sandbox)
         try await sandbox.cli("module reload app_audiofork.so")
-        let refused = try await manager.send("AudioFork", [("Channel", "\(channel)"), ("WsServer", "ws://127.0.0.1:9/"), ("Command", "touch \(folder.path)/never")])
+        let refused = try await manager.send(
+          "AudioFork",
+          [("Channel", "\(channel)"), ("WsServer", "ws://127.0.0.1:9/"), ("Command", "touch \(folder.path)/never")])
         #expect(refused["Message"]?.contains("commands = no in audiofork.conf") == true, "\(refused)")
         #expect(!ran("never"))
         manager.end()
@@ -228,7 +258,8 @@ extension IntegrationTests {
         for line in ["first FAILED", "second FAILED", "third FAILED"] { #expect(await sandbox.logShows(line)) }
         for line in [
           "'f(slin16)' looks like options; write all options in the second argument",
-          "unknown option 'd'", "write %2C for one in the query", "^{...} may stand in the path and the query of a URL only",
+          "unknown option 'd'", "write %2C for one in the query",
+          "^{...} may stand in the path and the query of a URL only",
         ] {
           #expect(sandbox.logLines(["WARNING"], containing: line).count == 1, "\(line)")
         }

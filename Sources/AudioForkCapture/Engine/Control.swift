@@ -101,8 +101,8 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
     engine.spawnIfDue(now, path: settings?.engine ?? [])
     sweepTable(now)
     engine.send(settings?.engineSettings ?? EngineSettings())
-    // Before the wait as well as after it: where the last fork has gone there is no end to the wait, and the time that it
-    // took must not count against the engine when the next one begins.
+    // Before the wait as well as after it: where the last fork has gone there is no end to the wait, and the time that
+    // it took must not count against the engine when the next one begins.
     if !hasForksAtWork() { engine.owesNothing() }
     waitForWork()
     engine.receive()
@@ -113,8 +113,8 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
   return nil
 }
 
-/// Whether there are forks that the engine has not ended. One that it has, on a channel whose hook is still to leave, is no
-/// work of its.
+/// Whether there are forks that the engine has not ended. One that it has, on a channel whose hook is still to leave,
+/// is no work of its.
 private func hasForksAtWork() -> Bool { withState { state in state.forks.first { $0.pointee.ended == 0 } != nil } }
 
 private func waitForWork() {
@@ -190,15 +190,16 @@ private func sweepTable(_ now: Int64) {
   if !gone.isEmpty { Jobs.wake() }
 }
 
-/// on_failure = hangup where nobody says that audio is lost: no engine has been heard for longer than the ring lasts, or
-/// none has ever begun with the fork. With the table's lock held.
+/// on_failure = hangup where nobody says that audio is lost: no engine has been heard for longer than the ring lasts,
+/// or none has ever begun with the fork. With the table's lock held.
 private func checkPolicy(_ fork: ForkPointer, _ now: Int64, _ state: inout ModuleState) {
   guard fork.pointee.hangs_up != 0 else { return }
   let begun = fork.pointee.tap.epoch_ns
   let heard = bytes(fork.pointee.endpoint).isEmpty ? begun : max(begun, engine.heardAt)
   guard now &- heard > Int64(fork.pointee.buffer_seconds) &* 1_000_000_000 else { return }
   state.hangUpIfWanted(
-    fork, reason: text("engine: nothing has been heard of it for ", .number(Int(fork.pointee.buffer_seconds)), " seconds"))
+    fork,
+    reason: text("engine: nothing has been heard of it for ", .number(Int(fork.pointee.buffer_seconds)), " seconds"))
 }
 
 /// How long a fork may take from the end of capture to its own end.

@@ -43,7 +43,7 @@ struct EngineLink {
       let sent = output.withUnsafeBytes {
         CAsterisk.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL | MSG_DONTWAIT))
       }
-      guard sent > 0 else { break }  // full, or broken: the latter shows as end-of-file
+      guard sent > 0 else { break } // full, or broken: the latter shows as end-of-file
       output.removeFirst(min(sent, output.count))
     }
   }
@@ -77,7 +77,8 @@ struct EngineLink {
     return MessageFromEngine(message)
   }
 
-  /// Tells the engine that nothing follows, and waits until it has closed its end or `deadline` (CLOCK_MONOTONIC) is over.
+  /// Tells the engine that nothing follows, and waits until it has closed its end or `deadline` (CLOCK_MONOTONIC) is
+  /// over.
   mutating func finish(deadline: Int64) {
     shutdown(descriptor, CInt(SHUT_WR))
     var isClosed = false

@@ -10,8 +10,8 @@ struct RestartDelay {
 
   private static let delay: Int64 = 20_000_000
   private static let delayMax: Int64 = 10_000_000_000
-  /// An engine that dies so soon after it was ready may do so again. From the sixth in a row on, the wait for the next one
-  /// doubles, up to a limit that no call notices.
+  /// An engine that dies so soon after it was ready may do so again. From the sixth in a row on, the wait for the next
+  /// one doubles, up to a limit that no call notices.
   private static let quickDeath: Int64 = 2_000_000_000
   private static let quickDeathsFree = 5
   private static let quickDelayMax: Int64 = 250_000_000

@@ -95,7 +95,8 @@ struct EngineSupervisor {
           break
         }
         fork.pointee.dirty = 0
-        rows += MessageFromModule<Bytes>.fork(id: bytes(fork.pointee.id), isClosed: fork.pointee.closed_at_ns != 0).encoded
+        rows +=
+          MessageFromModule<Bytes>.fork(id: bytes(fork.pointee.id), isClosed: fork.pointee.closed_at_ns != 0).encoded
       }
       // After the rows: a text is for a fork that the engine knows.
       if isReady, isComplete, rows.count < room {
@@ -116,8 +117,8 @@ struct EngineSupervisor {
     link.append(.forget(id: id))
   }
 
-  /// Kills an engine that hangs, so that the next one starts. An engine that is being started may hang too. Call it after
-  /// `receive()`.
+  /// Kills an engine that hangs, so that the next one starts. An engine that is being started may hang too. Call it
+  /// after `receive()`.
   mutating func checkHeartbeat(_ now: Int64, hasForks: Bool) {
     guard link.isOpen, hasForks else { return heartbeats.looked(now) }
     guard heartbeats.isHanging(now) else { return }
@@ -199,7 +200,8 @@ struct EngineSupervisor {
       if !complained {
         complained = true
         log(
-          AF_LEVEL_ERROR, "the AudioFork engine ended before it was ready; run '", .bytes(Control.settings?.engine ?? []),
+          AF_LEVEL_ERROR, "the AudioFork engine ended before it was ready; run '",
+          .bytes(Control.settings?.engine ?? []),
           " --help' as Asterisk's user to see why. It is tried again")
       }
       delay.failed(now)

@@ -3,8 +3,8 @@ import AudioForkLink
 import AudioForkSurface
 import CAsterisk
 
-/// Brings the fork table up to date with what the engine reports, and queues the events that follow from it. Called by the
-/// control thread.
+/// Brings the fork table up to date with what the engine reports, and queues the events that follow from it. Called by
+/// the control thread.
 enum ForkUpdates {
   /// STATE: the fork's state has changed, or its counters have moved.
   static func stateReceived(
@@ -56,7 +56,8 @@ enum ForkUpdates {
       event.gapPosition = Int(truncatingIfNeeded: gap.position)
       event.reason = gap.reason
       table.jobs.add(.raise(event))
-      table.hangUpIfWanted(fork, reason: text(.bytes(gap.reason), ": ", .number(event.gapCount), " captured samples were lost"))
+      table.hangUpIfWanted(
+        fork, reason: text(.bytes(gap.reason), ": ", .number(event.gapCount), " captured samples were lost"))
     }
     Jobs.wake()
   }

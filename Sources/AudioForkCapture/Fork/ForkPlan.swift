@@ -43,7 +43,8 @@ struct ForkPlan {
       try given.settle()
     } catch {
       // The comma that ended the URL may be one of its query's.
-      let isQuery = arguments.url.contains(UInt8(ascii: "?")) && hasPrefix(error.message, ignoringCase: "unknown option")
+      let isQuery =
+        arguments.url.contains(UInt8(ascii: "?")) && hasPrefix(error.message, ignoringCase: "unknown option")
       throw CommandError(
         message: isQuery
           ? text(.bytes(error.message), "; a comma in a URL ends it: write %2C for one in the query")
@@ -70,7 +71,11 @@ struct ForkPlan {
       message: settings.commands == .no
         ? Bytes(text: "commands = no in audiofork.conf: leave the third argument out")
         : Bytes(
-          text: "a command, the third argument, runs only for a dialplan that the channel executes and for the AMI action AudioFork; leave it out, or set commands = yes in audiofork.conf"
+          text:
+            """
+            a command, the third argument, runs only for a dialplan that the channel executes and for the AMI action \
+            AudioFork; leave it out, or set commands = yes in audiofork.conf
+            """
         ))
   }
 
@@ -87,8 +92,8 @@ struct ForkPlan {
     }
   }
 
-  /// Applies a line of the configuration. Throws if the line as written is invalid. An invalid evaluated value only drops
-  /// the line, with a warning.
+  /// Applies a line of the configuration. Throws if the line as written is invalid. An invalid evaluated value only
+  /// drops the line, with a warning.
   private mutating func add(
     _ line: SettingLine, of profile: Bytes?, _ asked: inout AskedChannel
   ) throws(CommandError) {
@@ -111,7 +116,8 @@ struct ForkPlan {
     }
     if known.isEmpty { known.append(" no profiles") }
     return text(
-      "'", .bytes(shown(EndpointURL.redacted(name))), "' is neither a URL nor a profile: the URL must begin with ws:// or wss://, and audiofork.conf has",
+      "'", .bytes(shown(EndpointURL.redacted(name))),
+      "' is neither a URL nor a profile: the URL must begin with ws:// or wss://, and audiofork.conf has",
       .bytes(known))
   }
 
@@ -129,7 +135,8 @@ struct ForkPlan {
   }
 
   private static func forbidden(_ endpoint: EndpointURL) -> Bytes {
-    text("the URL ", .bytes(endpoint.shown), " is not allowed; a line allow in [general] of audiofork.conf would allow it")
+    text(
+      "the URL ", .bytes(endpoint.shown), " is not allowed; a line allow in [general] of audiofork.conf would allow it")
   }
 
   /// Leaves evaluated sizes of the buffer out, the last one first, until the fork needs less memory. Returns false, and
@@ -200,7 +207,9 @@ private struct AskedChannel {
     }
     var expression = call.name
     if let arguments = call.arguments { expression += Bytes(text: "(") + arguments + Bytes(text: ")") }
-    guard let result = withCString(expression, { af_read(channel, $0, call.arguments == nil ? 0 : 1) }) else { return [] }
+    guard let result = withCString(expression, { af_read(channel, $0, call.arguments == nil ? 0 : 1) }) else {
+      return []
+    }
     defer { free(result) }
     return fitting(bytes(result))
   }
@@ -235,7 +244,8 @@ private struct AskedChannel {
     af_channel_unlock(channel)
     if isCut {
       log(
-        AF_LEVEL_WARNING, "AudioFork on ", .bytes(name), ": values of ^{...} are cut: percent-encoded they take more than ",
+        AF_LEVEL_WARNING, "AudioFork on ", .bytes(name),
+        ": values of ^{...} are cut: percent-encoded they take more than ",
         .number(AskedChannel.valuesMax), " bytes together, and servers refuse long requests")
     }
     guard refused > 0 else { return }
@@ -261,12 +271,15 @@ extension SettingLine {
       let literal = slice(value, 0, firstIndex(of: UInt8(ascii: ":"), in: value) ?? value.count)
       if RequestField.isToken(trimmed(literal)) {
         // Evaluated behind the name, so that no value can choose it.
-        let rest = ArgumentTemplate(setting: slice(value, literal.count &+ 1, value.count)).mapText { asked.substitute($0) }
+        let rest = ArgumentTemplate(setting: slice(value, literal.count &+ 1, value.count)).mapText {
+          asked.substitute($0)
+        }
         return literal + Bytes(text: ": ") + RequestField.headerValue(rest.text { asked.answer($0) })
       }
       let line = written.mapText { asked.substitute($0) }.text { asked.answer($0) }
       let colon = firstIndex(of: UInt8(ascii: ":"), in: line) ?? line.count
-      return slice(line, 0, colon &+ 1) + Bytes(text: " ") + RequestField.headerValue(slice(line, colon &+ 1, line.count))
+      return slice(line, 0, colon &+ 1) + Bytes(text: " ")
+        + RequestField.headerValue(slice(line, colon &+ 1, line.count))
     default: return written.mapText { asked.substitute($0) }.text { asked.answer($0) }
     }
   }
@@ -289,7 +302,9 @@ private func evaluatedCommand(_ command: Bytes, on channel: OpaquePointer) -> By
     var expression = slice(command, index, end &+ 1)
     var at = 0
     while at &+ 1 < expression.count {
-      if expression[at] == UInt8(ascii: "^"), expression[at &+ 1] == UInt8(ascii: "{") { expression[at] = UInt8(ascii: "$") }
+      if expression[at] == UInt8(ascii: "^"), expression[at &+ 1] == UInt8(ascii: "{") {
+        expression[at] = UInt8(ascii: "$")
+      }
       at &+= 1
     }
     if let value = withCString(expression, { af_evaluate_given(channel, $0) }) {

@@ -173,7 +173,8 @@ private func attach(
 
   af_channel_lock(channel)
   // Not ast_check_hangup(): a redirect that is on its way would count, and the call goes on.
-  var attached = ast_channel_softhangup_internal_flag(channel) & ~CInt(truncatingIfNeeded: AST_SOFTHANGUP_ASYNCGOTO) == 0
+  var attached =
+    ast_channel_softhangup_internal_flag(channel) & ~CInt(truncatingIfNeeded: AST_SOFTHANGUP_ASYNCGOTO) == 0
   if attached {
     ast_channel_datastore_add(channel, datastore)
     attached = ast_audiohook_attach(channel, &fork.pointee.hook) == 0

@@ -74,14 +74,18 @@ func beep(_ channel: OpaquePointer, from thread: CallingThread) {
 func startBeeps(_ channel: OpaquePointer, every seconds: Int) throws(CommandError) -> Bytes {
   guard ast_module_check(beepModule.utf8Pointer) != 0 else {
     throw CommandError(
-      message: Bytes(text: "option B needs func_periodic_hook.so; load it with 'module load func_periodic_hook.so' or leave B out"))
+      message: Bytes(
+        text: "option B needs func_periodic_hook.so; load it with 'module load func_periodic_hook.so' or leave B out"))
   }
   let id = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer -> Bytes? in
-    guard let base = buffer.baseAddress, af_beeps_start(channel, UInt32(truncatingIfNeeded: seconds), base, buffer.count) == 0
+    guard let base = buffer.baseAddress,
+      af_beeps_start(channel, UInt32(truncatingIfNeeded: seconds), base, buffer.count) == 0
     else { return nil }
     return bytes(base)
   }
-  guard let id else { throw CommandError(message: Bytes(text: "func_periodic_hook.so refused to play the beeps of option B")) }
+  guard let id else {
+    throw CommandError(message: Bytes(text: "func_periodic_hook.so refused to play the beeps of option B"))
+  }
   return id
 }
 

@@ -15,7 +15,8 @@ func hook(
   guard let hook else { return 1 }
   // The hook is the fork's first field; the tap's address is computed and not looked up.
   let fork = UnsafeMutableRawPointer(hook).assumingMemoryBound(to: af_fork.self)
-  let tap = UnsafeMutableRawPointer(fork).advanced(by: Int(AF_FORK_TAP_OFFSET.rawValue)).assumingMemoryBound(to: af_tap.self)
+  let tap = UnsafeMutableRawPointer(fork).advanced(by: Int(AF_FORK_TAP_OFFSET.rawValue)).assumingMemoryBound(
+    to: af_tap.self)
   guard let frame, hook.pointee.status != AST_AUDIOHOOK_STATUS_DONE else {
     // The last call: at hangup (no channel then), or after the hook was told to leave.
     closeTap(tap, now: af_now_ns())

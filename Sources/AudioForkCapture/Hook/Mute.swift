@@ -26,7 +26,8 @@ package struct MuteDirections {
 }
 
 /// Mutes directions of the channel's forks, or lets them be heard again: of the one with this id, or of all. Muted
-/// samples are captured as zeros, muted digits not at all. The channel must not be locked. Returns the ids of the forks.
+/// samples are captured as zeros, muted digits not at all. The channel must not be locked. Returns the ids of the
+/// forks.
 package func muteForks(_ channel: OpaquePointer, id: Bytes?, _ directions: MuteDirections, isOn: Bool) -> [Bytes] {
   let ids = forkIDs(on: channel, id: id)
   let muted = ids.filter { id in

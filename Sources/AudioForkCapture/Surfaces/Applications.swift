@@ -2,8 +2,8 @@
 import AudioForkSurface
 import CAsterisk
 
-/// `AudioFork(url or profile[,options[,command]])`. Runs in the channel's thread, never waits for the network. Returns 0, or
-/// -1, which hangs up, where the fork cannot begin and its profile says on_failure = hangup.
+/// `AudioFork(url or profile[,options[,command]])`. Runs in the channel's thread, never waits for the network. Returns
+/// 0, or -1, which hangs up, where the fork cannot begin and its profile says on_failure = hangup.
 @c(af_exec_start)
 func execStart(_ channel: OpaquePointer?, _ arguments: UnsafePointer<CChar>?) -> CInt {
   guard let channel else { return 0 }

@@ -172,7 +172,9 @@ private func mute(_ request: CommandRequest) -> Bool {
 private func showForks(_ request: CommandRequest) -> Bool {
   guard request.words.count == 3 else { return false }
   let rows = forkRows()
-  let columns: [ForkFact.Value] = [.id, .channel, .url, .state, .duration, .counter(.lag), .counter(.reconnects), .counter(.lost)]
+  let columns: [ForkFact.Value] = [
+    .id, .channel, .url, .state, .duration, .counter(.lag), .counter(.reconnects), .counter(.lost),
+  ]
   var lines: [[Bytes]] = [
     [
       Bytes(text: "Id"), Bytes(text: "Channel"), Bytes(text: "URL"), Bytes(text: "State"), Bytes(text: "Duration"),

@@ -38,7 +38,9 @@ private func functionValue(_ channel: OpaquePointer?, _ arguments: UnsafePointer
   let id = trimmed(slice(given, 0, comma))
   let word = trimmed(slice(given, comma &+ 1, given.count))
   guard let key = FunctionKey.named(word) else {
-    log(AF_LEVEL_WARNING, "AUDIOFORK(", .bytes(shown(given)), "): '", .bytes(shown(word)), "' is no key; ", .bytes(knownKeys()))
+    log(
+      AF_LEVEL_WARNING, "AUDIOFORK(", .bytes(shown(given)), "): '", .bytes(shown(word)), "' is no key; ",
+      .bytes(knownKeys()))
     return nil
   }
   guard let row = forkRow(called: id) ?? finishedFork(channel, id) else {

@@ -163,7 +163,9 @@ enum ManagerActions {
     let rows = forkRows().filter { $0.channel == name }
     if rows.isEmpty {
       // A channel without forks is an empty list, a name that nobody has is a mistake.
-      guard let channel = withCString(name, { ast_channel_get_by_name($0) }) else { return request.fail("No such channel") }
+      guard let channel = withCString(name, { ast_channel_get_by_name($0) }) else {
+        return request.fail("No such channel")
+      }
       af_channel_unref(channel)
     }
     request.list(rows)

@@ -235,7 +235,8 @@ struct JSONReader {
       guard first < 0xDC00, take(UInt8(ascii: "\\")), take(UInt8(ascii: "u")),
         (0xDC00..<0xE000).contains(try fourDigits())
       else { throw stop }
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"), UInt8(ascii: "b"), UInt8(ascii: "f"), UInt8(ascii: "n"),
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"), UInt8(ascii: "b"), UInt8(ascii: "f"),
+      UInt8(ascii: "n"),
       UInt8(ascii: "r"), UInt8(ascii: "t"):
       at += 1
     default: throw stop

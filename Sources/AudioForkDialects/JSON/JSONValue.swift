@@ -103,9 +103,9 @@ extension JSONValue: ExpressibleByStringLiteral, ExpressibleByDictionaryLiteral 
 }
 
 extension JSONValue {
-  /// Reads a text that is one object, and keeps of its members the strings and numbers with these names; the last of each
-  /// counts. The rest is held to the rules and passed over, so that a long text costs little whatever is in it. Returns
-  /// nil for a text that is another value. Throws `JSONError` with the byte at which it stops being JSON.
+  /// Reads a text that is one object, and keeps of its members the strings and numbers with these names; the last of
+  /// each counts. The rest is held to the rules and passed over, so that a long text costs little whatever is in it.
+  /// Returns nil for a text that is another value. Throws `JSONError` with the byte at which it stops being JSON.
   package static func members(of text: String, named names: [String]) throws(JSONError) -> JSONValue? {
     var reader = JSONReader(bytes: Array(text.utf8))
     guard let values = try reader.members(named: names.map { Array($0.utf8) }) else { return nil }

@@ -63,7 +63,7 @@ final class DialectConnection {
 
   /// Starts the attempt that `make` makes; its events are to go to the handler that it is given.
   func start(_ make: (_ onEvent: @escaping (EndpointConnection.Event) -> Void) -> EndpointConnection) {
-    let connection = make { [self] event in received(event) }  // until it has ended, or is dropped
+    let connection = make { [self] event in received(event) } // until it has ended, or is dropped
     self.connection = connection
     connection.start()
   }

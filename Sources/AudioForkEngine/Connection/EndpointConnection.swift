@@ -6,8 +6,8 @@ internal import NIOPosix
 
 /// One attempt to connect and, where it succeeds, the session that comes of it. Lives on one event loop.
 ///
-/// The whole attempt, from the look-up of the name over TLS to the server's answer, has one time limit. Reports exactly one
-/// `opened`, `failed` or `crowded`, after `opened` exactly one `ended`, and nothing any more after `drop`.
+/// The whole attempt, from the look-up of the name over TLS to the server's answer, has one time limit. Reports exactly
+/// one `opened`, `failed` or `crowded`, after `opened` exactly one `ended`, and nothing any more after `drop`.
 final class EndpointConnection: WebSocketOwner {
   enum Event {
     case opened
@@ -79,7 +79,8 @@ final class EndpointConnection: WebSocketOwner {
 
   init(
     loop: any EventLoop, url: EndpointURL, request: UpgradeRequest, timeout: TimeAmount, security: Security?,
-    names: HostResolver, limiter: ConnectLimiter, turns: InboundTurns, hasAlternative: Bool = false, onEvent: @escaping (Event) -> Void
+    names: HostResolver, limiter: ConnectLimiter, turns: InboundTurns, hasAlternative: Bool = false,
+    onEvent: @escaping (Event) -> Void
   ) {
     self.loop = loop
     self.url = url

@@ -13,9 +13,9 @@ package struct NameFailure: Error, Equatable, Sendable {
 /// Looks host names up, again for each attempt to connect: nothing is remembered here.
 ///
 /// getaddrinfo blocks for as long as name servers are silent, so it has threads of its own, which no event loop waits
-/// for; NIO's own resolver would block the next look-up of its loop. Look-ups of one name and family that are under way at
-/// the same time are one, so a dead zone holds two threads, however many forks ask for it. `LookUpLanes` keeps dead zones
-/// from holding all threads. Threads come with the first look-up, and more where that many are needed.
+/// for; NIO's own resolver would block the next look-up of its loop. Look-ups of one name and family that are under way
+/// at the same time are one, so a dead zone holds two threads, however many forks ask for it. `LookUpLanes` keeps dead
+/// zones from holding all threads. Threads come with the first look-up, and more where that many are needed.
 package final class HostResolver: Sendable {
   /// Threads are made so many at a time.
   private static let threadsAtOnce = 16

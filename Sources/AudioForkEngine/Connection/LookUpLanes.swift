@@ -2,10 +2,10 @@
 
 /// Decides which look-ups run, so that names whose servers do not answer leave threads for the others.
 ///
-/// A look-up is *fresh* for its first second, and *slow* from then on. Fresh ones have `freshMax` threads, slow ones the
-/// rest. A name whose last look-up was slow is *suspect*: its next ones begin only while less than `suspectsMax` of the
-/// slow threads are in use. So dead names that are asked for again and again hold `suspectsMax` threads however many they
-/// are, and new ones hold a fresh thread for a second. Without clock and threads.
+/// A look-up is *fresh* for its first second, and *slow* from then on. Fresh ones have `freshMax` threads, slow ones
+/// the rest. A name whose last look-up was slow is *suspect*: its next ones begin only while less than `suspectsMax` of
+/// the slow threads are in use. So dead names that are asked for again and again hold `suspectsMax` threads however
+/// many they are, and new ones hold a fresh thread for a second. Without clock and threads.
 package struct LookUpLanes<Question: Hashable & Sendable>: Sendable {
   /// Look-ups in their first second that run together.
   package static var freshMax: Int { 16 }

@@ -246,7 +246,8 @@ final class ForkLoop {
     }
     // After a stall no ticks are made up for: this one sees all that came meanwhile.
     let missed = min(max(0, (MonotonicTime.now - nextTick) / ForkLoop.tickLength) &+ missedTicks, Int64(wheel.count))
-    let share = min(max(ForkLoop.blocksPerTick / max(sessions.count, 1), ForkLoop.blocksPerForkMin), ForkLoop.blocksPerForkMax)
+    let share = min(
+      max(ForkLoop.blocksPerTick / max(sessions.count, 1), ForkLoop.blocksPerForkMin), ForkLoop.blocksPerForkMax)
     for _ in 0...missed { look(share) }
     // Behind the audio, which is never late because of what servers say.
     turns.begin()
@@ -273,7 +274,8 @@ final class ForkLoop {
     for session in due where !session.isOver {
       session.flush(now: .now)
       guard !session.isOver else { continue }
-      let rest = (session.nextLook - began + ForkLoop.slack + ForkLoop.tickLength - Nanoseconds(1)) / ForkLoop.tickLength
+      let rest =
+        (session.nextLook - began + ForkLoop.slack + ForkLoop.tickLength - Nanoseconds(1)) / ForkLoop.tickLength
       put(session, in: min(max(rest, 1), ForkLoop.restMax))
     }
     due.removeAll(keepingCapacity: true)

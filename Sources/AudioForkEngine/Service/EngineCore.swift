@@ -32,9 +32,10 @@ package final class EngineCore {
   private let exit: EventLoopPromise<EngineExit>
   /// Forks on each loop.
   private var loads: [Int]
-  /// A loop gets so many forks before the next one gets any: what it sends for in one go keeps its code, the kernel's and
-  /// the receiver awake. Beyond that all are filled evenly. So many of the dearest forks (TLS, two rates to convert: 22 us
-  /// a message, docs/performance.md) take a quarter of a core, which leaves room for a replay of them all at once.
+  /// A loop gets so many forks before the next one gets any: what it sends for in one go keeps its code, the kernel's
+  /// and the receiver awake. Beyond that all are filled evenly. So many of the dearest forks (TLS, two rates to
+  /// convert: 22 us a message, docs/performance.md) take a quarter of a core, which leaves room for a replay of them
+  /// all at once.
   private static let forksBeforeNextLoop = 200
   /// A fork at work.
   private struct Work {
@@ -146,8 +147,11 @@ package final class EngineCore {
     output.send(
       .log(
         .warning, id: nil,
-        text: "the module (\(version)) speaks version \(protocolVersion) of the link, this engine version \(LinkProtocol.version): "
-          + "install module and engine of the same release"))
+        text:
+          """
+          the module (\(version)) speaks version \(protocolVersion) of the link, this engine version \
+          \(LinkProtocol.version): install module and engine of the same release
+          """))
   }
 
   private func rowSent(_ id: String, isClosed: Bool) {
@@ -229,7 +233,8 @@ package final class EngineCore {
     loads[work.loop] -= 1
     let isAdopted = adoptions.contains { $0.left.contains(id) }
     if !work.isForgotten, !isAdopted { endedForks.insert(id) }
-    for index in adoptions.indices.reversed() where adoptions[index].left.remove(id) != nil && adoptions[index].left.isEmpty {
+    for index in adoptions.indices.reversed()
+    where adoptions[index].left.remove(id) != nil && adoptions[index].left.isEmpty {
       adoptions.remove(at: index).onEnd()
     }
     leaveIfDone()

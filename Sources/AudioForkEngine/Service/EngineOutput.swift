@@ -32,8 +32,8 @@ package struct LinkOutput: EngineOutput {
   }
 
   package func send(_ message: EngineMessage, then work: @escaping @Sendable () -> Void) {
-    // Written is what the kernel has: the module reads it even when we are dead by then. Nor is anything left to wait for
-    // where the link is gone.
+    // Written is what the kernel has: the module reads it even when we are dead by then. Nor is anything left to wait
+    // for where the link is gone.
     channel.writeAndFlush(ByteBuffer(bytes: message.encoded)).whenComplete { _ in work() }
   }
 }

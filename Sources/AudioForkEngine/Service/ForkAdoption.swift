@@ -3,9 +3,9 @@ internal import CAudioForkABI
 internal import Glibc
 internal import NIOCore
 
-/// Finds what dead Asterisks have left beside this engine's directory: each load of the module has a directory of its own
-/// in run_dir, with a file that it holds locked for as long as it lives. A directory whose lock is free is taken over
-/// here: the lock is held, its forks are delivered as far as they were captured, and it is removed.
+/// Finds what dead Asterisks have left beside this engine's directory: each load of the module has a directory of its
+/// own in run_dir, with a file that it holds locked for as long as it lives. A directory whose lock is free is taken
+/// over here: the lock is held, its forks are delivered as far as they were captured, and it is removed.
 ///
 /// File system work on a tmpfs; never on an event loop.
 package final class ForkAdoption: Sendable {
@@ -18,7 +18,9 @@ package final class ForkAdoption: Sendable {
 
     /// Removes the directory where nothing of value is left in it, and gives up the lock.
     func release() {
-      if DirectoryContents.names(path).allSatisfy({ $0 == "lock" || $0.hasSuffix(".cursor") || $0.hasSuffix(".crashes") }) {
+      if DirectoryContents.names(path).allSatisfy({
+        $0 == "lock" || $0.hasSuffix(".cursor") || $0.hasSuffix(".crashes")
+      }) {
         for name in DirectoryContents.names(path) { unlink("\(path)/\(name)") }
         rmdir(path)
       }

@@ -65,7 +65,12 @@ struct ForkFiles {
     var status = stat()
     guard lstat(crashPath, &status) == 0, status.st_size >= ForkFiles.crashesMax else { return }
     throw ForkFailure(
-      reason: "engine: it has crashed \(status.st_size) times over this fork, which is a fault of audiofork's: please report it")
+      reason:
+        """
+        engine: it has crashed \(status.st_size) times over this fork, which is a fault of audiofork's: please report \
+        it
+        """
+    )
   }
 
   func openRing() throws(ForkFailure) -> RingReader {
@@ -178,8 +183,8 @@ struct ForkSetup {
   /// so that what was sent can be sent again.
   var patienceMilliseconds: UInt64 { UInt64(min(max(options.bufferSeconds * 500, 2000), 20_000)) }
 
-  /// For how long a server that has spoken may say nothing, with audio on its way, before the connection counts as dead:
-  /// something between us may keep TCP alive. Short enough for the ring to hold what has to be sent again.
+  /// For how long a server that has spoken may say nothing, with audio on its way, before the connection counts as
+  /// dead: something between us may keep TCP alive. Short enough for the ring to hold what has to be sent again.
   var silenceMax: Nanoseconds {
     min(max(.milliseconds(Int64(options.bufferSeconds) * 700), .seconds(3)), PingBarrier.deadAfter)
   }

@@ -36,7 +36,8 @@ package struct Backoff: Sendable, Equatable {
     let most = min(asked + asked / 4, cap)
     let least = asked + asked / 4 <= cap ? asked : min(asked, most - most / 4)
     return .nanoseconds(
-      Int64.random(in: Backoff.nanoseconds(least)...max(Backoff.nanoseconds(least), Backoff.nanoseconds(most)), using: &generator))
+      Int64.random(
+        in: Backoff.nanoseconds(least)...max(Backoff.nanoseconds(least), Backoff.nanoseconds(most)), using: &generator))
   }
 
   private static func nanoseconds(_ duration: Duration) -> Int64 {

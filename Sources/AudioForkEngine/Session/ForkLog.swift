@@ -34,12 +34,14 @@ package struct ForkLog {
     let times = attemptsMax == 1 ? "once" : "at most \(attemptsMax) times"
     return line(
       .warning,
-      "\(reason)\(ForkLog.advice(reason)); trying again, \(times)\(endpointCount > 1 ? " at each of \(endpointCount) URLs" : ""). "
-        + "The audio waits in the ring meanwhile")
+      """
+      \(reason)\(ForkLog.advice(reason)); trying again, \
+      \(times)\(endpointCount > 1 ? " at each of \(endpointCount) URLs" : ""). The audio waits in the ring meanwhile
+      """)
   }
 
-  /// `isFirst`: there was no connection before. A warning as the line before it: the log of one who reads warnings only would
-  /// show outages without an end.
+  /// `isFirst`: there was no connection before. A warning as the line before it: the log of one who reads warnings only
+  /// would show outages without an end.
   package func outageOver(attempts: Int, lagMilliseconds: UInt64, isFirst: Bool) -> EngineMessage {
     let isBehind = lagMilliseconds >= ForkLog.lagWorthTelling
     return line(
@@ -60,9 +62,12 @@ package struct ForkLog {
     case .delivered, .shutdown, .forgotten: return nil
     case .closedByServer: return line(.notice, "\(reason); the fork ends")
     case .unreachable(_, let cause), .refused(let cause), .broken(let cause):
-      return line(.error, "\(reason)\(ForkLog.advice(cause)); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
+      return line(
+        .error,
+        "\(reason)\(ForkLog.advice(cause)); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
     case .drainExpired:
-      return line(undeliveredMilliseconds > 0 ? .warning : .notice, "\(reason); the time for draining is over, the fork ends")
+      return line(
+        undeliveredMilliseconds > 0 ? .warning : .notice, "\(reason); the time for draining is over, the fork ends")
     }
   }
 
@@ -72,9 +77,11 @@ package struct ForkLog {
   ) -> EngineMessage {
     line(
       .notice,
-      "what an Asterisk that died left of it is finished: "
-        + "\(ForkLog.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)); \(counters.position) sample frames sent, "
-        + "\(counters.lost) samples lost in \(counters.gaps) \(counters.gaps == 1 ? "gap" : "gaps")")
+      """
+      what an Asterisk that died left of it is finished: \
+      \(ForkLog.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)); \(counters.position) sample frames \
+      sent, \(counters.lost) samples lost in \(counters.gaps) \(counters.gaps == 1 ? "gap" : "gaps")
+      """)
   }
 
   /// Notes gaps and returns a line when it is time for one.
@@ -99,7 +106,8 @@ package struct ForkLog {
     }
     let causes = [
       reasonsDue.contains(.overrun) ? "overwritten in the ring before they could be sent (raise buffer)" : nil,
-      reasonsDue.contains(.unconfirmed) ? "sent before a break and not confirmed, perhaps there all the same (replay = none)" : nil,
+      reasonsDue.contains(.unconfirmed)
+        ? "sent before a break and not confirmed, perhaps there all the same (replay = none)" : nil,
       reasonsDue.contains(.ahead) ? "more than two seconds ahead of the clock" : nil,
     ].compactMap { $0 }.joined(separator: ", or ")
     return line(
@@ -108,27 +116,32 @@ package struct ForkLog {
 
   package func notVerified() -> EngineMessage {
     line(
-      .notice, "the server's certificate is not verified (T(insecure) or verify = no): the audio goes to whoever answers")
+      .notice,
+      "the server's certificate is not verified (T(insecure) or verify = no): the audio goes to whoever answers")
   }
 
   package func pingRefused() -> EngineMessage {
     line(
-      .notice, "the server closed when it was pinged; it is not pinged again. Delivery is confirmed by its kernel alone "
+      .notice,
+      "the server closed when it was pinged; it is not pinged again. Delivery is confirmed by its kernel alone "
         + "(ping = no in a profile says so from the beginning)")
   }
 
   /// `interval`: between two pings from now on.
   package func pingsSlowed(interval: Nanoseconds) -> EngineMessage {
     line(
-      .notice, "the server has closed again after many pings; it is pinged every \(interval.wholeMilliseconds) ms from now on. "
+      .notice,
+      "the server has closed again after many pings; it is pinged every \(interval.wholeMilliseconds) ms from now on. "
         + "More may come twice after a break (ping = no in a profile sends none)")
   }
 
   package func losing() -> EngineMessage {
     line(
       .warning,
-      "the buffer is full: from now on audio is lost, the oldest first, until the server takes it (raise buffer for longer "
-        + "outages)")
+      """
+      the buffer is full: from now on audio is lost, the oldest first, until the server takes it (raise buffer for \
+      longer outages)
+      """)
   }
 
   package func spool(_ news: SpoolNews) -> EngineMessage {
@@ -142,7 +155,8 @@ package struct ForkLog {
           + "lower spool_time)")
     case .full:
       line(
-        .warning, "spool_limit is reached, and no other stream is older: what the buffer cannot keep is lost (raise spool_limit)")
+        .warning,
+        "spool_limit is reached, and no other stream is older: what the buffer cannot keep is lost (raise spool_limit)")
     }
   }
 
@@ -171,7 +185,8 @@ package struct ForkLog {
       "server: closed with 1000; \(undeliveredMilliseconds) ms unconfirmed"
     case .closedByServer: "server: closed with 1000"
     case .unreachable(0, let reason): "unreachable: \(reason); no attempts to reconnect are allowed"
-    case .unreachable(let attempts, let reason): "unreachable: \(count(attempts, "attempt")) failed, the last one: \(reason)"
+    case .unreachable(let attempts, let reason):
+      "unreachable: \(count(attempts, "attempt")) failed, the last one: \(reason)"
     case .refused(let reason): reason
     case .drainExpired(let reason) where undeliveredMilliseconds == 0:
       "done: all audio was delivered; there was no connection to say so\(reason.map { ": \($0)" } ?? "")"

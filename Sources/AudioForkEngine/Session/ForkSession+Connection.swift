@@ -13,7 +13,7 @@ extension ForkSession {
   /// Starts an attempt to connect to the endpoint whose turn it is.
   func connect() {
     let connection = DialectConnection(loop: loop, dialect: dialect, stream: facts.stream, scratch: scratch) {
-      [self] event in received(event)  // until it has ended, or is dropped
+      [self] event in received(event) // until it has ended, or is dropped
     }
     self.connection = connection
     connection.start { [attribution] onEvent in

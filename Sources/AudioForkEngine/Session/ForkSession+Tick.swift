@@ -16,7 +16,9 @@ extension ForkSession {
   // MARK: - Prefetch
 
   /// Bytes of the objects that every tick uses, about: a wrong figure costs time and nothing else.
-  private static let footprint = (fork: UInt64(1600), stream: UInt64(1900), connection: UInt64(384), session: UInt64(384))
+  private static let footprint = (
+    fork: UInt64(1600), stream: UInt64(1900), connection: UInt64(384), session: UInt64(384)
+  )
 
   /// Fetches the fork itself into the cache. Touches nothing of it.
   @inline(__always)

@@ -65,7 +65,8 @@ final class ForkSession {
 
   /// Opens the fork's files. Throws `ForkFailure` with the reason for ENDED.
   init(
-    id: String, files: ForkFiles, isAdopted: Bool = false, loop: any EventLoop, scratch: RenderScratch, turns: InboundTurns,
+    id: String, files: ForkFiles, isAdopted: Bool = false, loop: any EventLoop, scratch: RenderScratch,
+    turns: InboundTurns,
     output: any EngineOutput, context: EngineContext, onEnd: @escaping (ForkSession) -> Void
   ) throws(ForkFailure) {
     self.id = id
@@ -158,7 +159,7 @@ final class ForkSession {
     case .scheduleDrainDeadline(let delay):
       let left = max(delay - stream.sinceCaptureClosed(now: epoch.streamTime(at: .now)), ForkSession.drainMin)
       drainTimer = schedule(after: left) { $0.handle(.drainDeadlinePassed) }
-    case .stream: break  // the next tick does
+    case .stream: break // the next tick does
     case .close: if connection?.close() != true { handle(.closeCompleted) }
     case .drop: dropConnection()
     case .outageBegan(let reason):

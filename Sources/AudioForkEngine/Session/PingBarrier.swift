@@ -110,7 +110,9 @@ package struct PingBarrier: Sendable {
   /// Takes a pong's payload. Returns the position up to which the server has parsed the stream; nil for a pong that
   /// answers no ping of ours.
   package mutating func pongReceived(_ payload: some Sequence<UInt8>) -> Position? {
-    guard let position = PingBarrier.position(payload), let ping = outstanding, position <= ping.position else { return nil }
+    guard let position = PingBarrier.position(payload), let ping = outstanding, position <= ping.position else {
+      return nil
+    }
     // Servers need answer only the latest ping, and only one is out; an earlier position proves what it says.
     if position == ping.position { outstanding = nil }
     state = .answering
@@ -196,7 +198,9 @@ package struct PingBarrier: Sendable {
 
   /// What the connection has shown, when it ends. `hasClosed`: by a Close of the server, not by the network.
   /// `wasStable`: it lasted as long as a good one. `confirms`: pongs confirm audio on this connection.
-  package func outcome(now: MonotonicTime, hasClosed: Bool, wasStable: Bool = true, confirms: Bool = true) -> PingOutcome {
+  package func outcome(now: MonotonicTime, hasClosed: Bool, wasStable: Bool = true, confirms: Bool = true)
+    -> PingOutcome
+  {
     let expectation: Expectation
     switch state {
     case .off: return .notPinged(wasStable: wasStable)

@@ -36,5 +36,7 @@ package final class ModuleTexts: Sendable {
 
   package init() {}
 
-  package func admit(now: MonotonicTime, recent: Int64) -> Bool { limit.withLockedValue { $0.admit(now: now, recent: recent) } }
+  package func admit(now: MonotonicTime, recent: Int64) -> Bool {
+    limit.withLockedValue { $0.admit(now: now, recent: recent) }
+  }
 }

@@ -34,7 +34,9 @@ package struct CursorRecord: Equatable, Sendable {
   /// checksum.
   package func encode() -> [UInt8] {
     var encoded: [UInt8] = [CursorRecord.version]
-    for number in [UInt64(bitPattern: completedAt.nanoseconds), connections, bytes, textsDropped, gaps, skipped, ponged] {
+    for number in [
+      UInt64(bitPattern: completedAt.nanoseconds), connections, bytes, textsDropped, gaps, skipped, ponged,
+    ] {
       encoded.append(number: number)
     }
     for gaps in [reportedIn, reportedOut] {

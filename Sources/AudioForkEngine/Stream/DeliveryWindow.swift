@@ -23,8 +23,8 @@ package struct DeliveryWindow<Mark> {
 
   package static var spacing: Nanoseconds { .milliseconds(50) }
   package static var age: Nanoseconds { .milliseconds(200) }
-  /// More than a socket's buffers hold, and than five seconds of blocks; beyond it marks get coarser, so that memory stays
-  /// bounded.
+  /// More than a socket's buffers hold, and than five seconds of blocks; beyond it marks get coarser, so that memory
+  /// stays bounded.
   package static var sentMax: Int { 256 }
 
   /// The newest mark that counts as delivered.
@@ -51,7 +51,9 @@ package struct DeliveryWindow<Mark> {
   /// `now`. One at the same position as the last replaces it only where
   /// that was not whole and this one is. `isWhole`: the server has also been told
   /// what belongs to the audio before it; only such a mark counts as delivered, and the others serve to resume at.
-  package mutating func record(_ mark: Mark, position: Position, now: MonotonicTime, offset: UInt64, isWhole: Bool = true) {
+  package mutating func record(
+    _ mark: Mark, position: Position, now: MonotonicTime, offset: UInt64, isWhole: Bool = true
+  ) {
     if let last = sent.last, last.position == position {
       guard isWhole, !last.isWhole else { return }
       sent.removeLast()

@@ -11,7 +11,8 @@ internal import NIOPosix
 /// there: the oldest stream goes first.
 package final class SpoolStore: Sendable {
   private static let threads = 2
-  /// Seconds after which a spool file that no fork uses is removed: twice what a fork may take after the end of its call.
+  /// Seconds after which a spool file that no fork uses is removed: twice what a fork may take after the end of its
+  /// call.
   package static let leftoverAge = 2 * ForkOptions.spoolSecondsMax
 
   private struct Stream {
@@ -46,15 +47,17 @@ package final class SpoolStore: Sendable {
 
     /// For Asterisk's log.
     package var message: String {
-      "\(files) spool \(files == 1 ? "file" : "files") of \((bytes + 999) / 1000) kB in '\(folder)' belonged to forks that "
-        + "no longer exist (the machine was restarted, or Asterisk was gone for too long): their audio was not delivered, "
-        + "and is now removed"
+      """
+      \(files) spool \(files == 1 ? "file" : "files") of \((bytes + 999) / 1000) kB in '\(folder)' belonged to forks \
+      that no longer exist (the machine was restarted, or Asterisk was gone for too long): their audio was not \
+      delivered, and is now removed
+      """
     }
   }
 
   /// Returns what was removed of each folder in which a fork of this engine had a spool: the spool files that no engine
-  /// has open, that were not written for `leftoverAge`, and whose fork has no ring. `now`: CLOCK_REALTIME, seconds. Blocks;
-  /// never call it on an event loop.
+  /// has open, that were not written for `leftoverAge`, and whose fork has no ring. `now`: CLOCK_REALTIME, seconds.
+  /// Blocks; never call it on an event loop.
   package func removeLeftovers(now: Int, hasRing: (String) -> Bool) -> [Leftovers] {
     let suffix = ".spool"
     return state.withLockedValue { $0.folders }.sorted().compactMap { folder in

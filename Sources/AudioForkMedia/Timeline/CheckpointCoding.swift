@@ -3,7 +3,7 @@
 /// Encoded form, little-endian: magic, version, configuration, decision state, counters, two parts, clock decisions.
 /// The cursor file adds the checksum.
 extension Checkpoint {
-  private static let magic: UInt32 = 0x5043_4641  // "AFCP"
+  private static let magic: UInt32 = 0x5043_4641 // "AFCP"
   private static let version: UInt8 = 3
   /// More than the longest filter: 192 kHz to 8 kHz takes 1176.
   fileprivate static let historyMax = 8_192

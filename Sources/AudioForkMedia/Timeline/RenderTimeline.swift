@@ -147,7 +147,8 @@ struct RenderTimeline: ~Copyable {
     output.removeAll(keepingCapacity: true)
     while !isReplaying, let decision = decisions.next(ends: ends, nextSequence: nextSequence) {
       let block = renderer.render(
-        at: decisions.frontierFrames, completedAt: decision.completedAt, queues: &queues, ledger: &ledger, into: &output)
+        at: decisions.frontierFrames, completedAt: decision.completedAt, queues: &queues, ledger: &ledger, into: &output
+      )
       decisions.advance()
       if block.frameCount > 0 { return block }
       skipEmptyBlocks(decision)

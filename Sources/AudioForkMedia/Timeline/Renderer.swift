@@ -61,8 +61,8 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
   }
 
   /// Tells the time. While no direction delivers, it makes fill due, and the audio that
-  /// waits for another direction; take the blocks afterwards. To be called only when every published entry has been consumed.
-  /// Where nobody wants fill, `onlyWaiting` makes only that audio due.
+  /// waits for another direction; take the blocks afterwards. To be called only when every published entry has been
+  /// consumed. Where nobody wants fill, `onlyWaiting` makes only that audio due.
   package mutating func clock(now: StreamTime, onlyWaiting: Bool = false) {
     timeline.clock(now: now, onlyWaiting: onlyWaiting)
   }

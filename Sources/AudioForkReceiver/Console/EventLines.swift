@@ -163,7 +163,10 @@ package enum EventLines {
     switch message {
     case .start: "start"
     case .gap(let direction, let position, let start, let samples, let reason):
-      "gap: \(samples) captured samples of \(printable(direction)) from \(start) on are missing at \(position) (\(printable(reason)))"
+      """
+      gap: \(samples) captured samples of \(printable(direction)) from \(start) on are missing at \(position) \
+      (\(printable(reason)))
+      """
     case .fill(let direction, let position, let frames):
       "fill: \(frames) sample frames at \(position) have no audio of \(printable(direction))"
     case .mute(let direction, let position, let frames):

@@ -115,7 +115,7 @@ package struct EventPrinter: Sendable {
         var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
         poll(&wanted, 1, -1)
       } else if errno != EINTR {
-        return  // Nobody reads any more; recording goes on.
+        return // Nobody reads any more; recording goes on.
       }
     }
   }

@@ -58,7 +58,8 @@ package struct LiveBlock: Sendable {
   private static func line(_ row: Row, columns: Int) -> String {
     let name = row.file.split(separator: "/").last.map(String.init) ?? row.file
     let seconds = fixed(row.progress.seconds(row.facts), places: 1)
-    let measured = padded("\(seconds) s", 10) + "  " + meter(row.progress.level) + "  "
+    let measured =
+      padded("\(seconds) s", 10) + "  " + meter(row.progress.level) + "  "
       + padded(EventLines.decibels(row.progress.level), 11)
     return String("\(measured)  \(name)".prefix(max(1, columns - 1)))
   }

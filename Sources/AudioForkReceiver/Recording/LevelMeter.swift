@@ -13,7 +13,7 @@ package struct LevelMeter: Equatable, Sendable {
 
   /// Measures samples.
   package mutating func add(_ samples: some Sequence<Int16>) {
-    var sum: UInt64 = 0  // 2^30 a sample at most: room for 2^34 samples, more than memory holds.
+    var sum: UInt64 = 0 // 2^30 a sample at most: room for 2^34 samples, more than memory holds.
     var highest = peak
     var added = 0
     for sample in samples {

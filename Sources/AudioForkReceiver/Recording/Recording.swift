@@ -118,9 +118,10 @@ package final class Recording: Sendable {
         var level = LevelMeter()
         try samples.withUnsafeReadableBytes { raw in
           try state.file?.append(raw)
-          level.add(stride(from: 0, to: raw.count, by: 2).lazy.map {
-            Int16(littleEndian: raw.loadUnaligned(fromByteOffset: $0, as: Int16.self))
-          })
+          level.add(
+            stride(from: 0, to: raw.count, by: 2).lazy.map {
+              Int16(littleEndian: raw.loadUnaligned(fromByteOffset: $0, as: Int16.self))
+            })
         }
         state.frameCount = state.file?.frameCount ?? state.frameCount
         return Appended(frameCount: state.frameCount, level: level)

@@ -91,8 +91,10 @@ package struct RecordingReport: Equatable, Sendable {
     }
     guard let (channel, peak) = peaks.max(by: { $0.1.value < $1.1.value }) else {
       let has = fixed(Double(last - first) / rate, places: 2)
-      return ("\(name): no match, the prompt of \(fixed(prompt.seconds, places: 2)) s is silent or longer than the "
-        + "\(has) s recorded in its window", 0)
+      return (
+        "\(name): no match, the prompt of \(fixed(prompt.seconds, places: 2)) s is silent or longer than the "
+          + "\(has) s recorded in its window", 0
+      )
     }
     // Cut, not rounded: what is shown as 0.990 is not below 0.99.
     let shown = fixed((peak.value * 1000).rounded(.towardZero) / 1000, places: 3)

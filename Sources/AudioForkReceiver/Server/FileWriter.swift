@@ -16,7 +16,8 @@ package struct FileWriter: Sendable {
 
   /// The file's life.
   enum State: Equatable {
-    /// Not named yet: the client has not sent its `start`. Can transition to opening, and to finished if the input ends.
+    /// Not named yet: the client has not sent its `start`. Can transition to opening, and to finished if the input
+    /// ends.
     case awaited
     /// Being opened. Can transition to idle and finished.
     case opening

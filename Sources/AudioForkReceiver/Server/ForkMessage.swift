@@ -119,7 +119,8 @@ extension ForkStart {
   fileprivate init(_ value: JSONValue) throws(ForkMessage.Nonsense) {
     func number(_ name: String, _ range: ClosedRange<UInt64>) throws(ForkMessage.Nonsense) -> UInt64 {
       guard let number = value[name]?.wholeNumber, range.contains(number) else {
-        throw ForkMessage.Nonsense(reason: "start needs \(name), a number from \(range.lowerBound) to \(range.upperBound)")
+        throw ForkMessage.Nonsense(
+          reason: "start needs \(name), a number from \(range.lowerBound) to \(range.upperBound)")
       }
       return number
     }
@@ -130,7 +131,8 @@ extension ForkStart {
     epochSeconds = Int(try number("epoch", 0...(1 << 53)) / 1000)
     rateHertz = Int(try number("rate", UInt64(StreamRequest.rates.lowerBound)...UInt64(StreamRequest.rates.upperBound)))
     channelCount = Int(
-      try number("channels", UInt64(StreamRequest.channelCounts.lowerBound)...UInt64(StreamRequest.channelCounts.upperBound)))
+      try number(
+        "channels", UInt64(StreamRequest.channelCounts.lowerBound)...UInt64(StreamRequest.channelCounts.upperBound)))
     position = try number("position", 0...ForkMessage.positionMax)
     guard let format = value["format"]?.text, let encoding = SampleEncoding(format: format) else {
       throw ForkMessage.Nonsense(reason: "start needs format: slin, slin12 ... slin192, ulaw or alaw")
@@ -147,7 +149,8 @@ extension SampleEncoding {
     switch format {
     case "ulaw": self = .muLaw
     case "alaw": self = .aLaw
-    case _ where format.hasPrefix("slin") && format.utf8.dropFirst(4).allSatisfy({ (48...57).contains($0) }): self = .linear
+    case _ where format.hasPrefix("slin") && format.utf8.dropFirst(4).allSatisfy({ (48...57).contains($0) }):
+      self = .linear
     default: return nil
     }
   }

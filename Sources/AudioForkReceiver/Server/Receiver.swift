@@ -95,7 +95,8 @@ package struct Receiver: Service {
   ///   - unixSeconds: the wall clock, for file names.
   ///   - emit: takes every event; called on event loops, so it must not block.
   package init(
-    address: ListenAddress, folder: RecordingFolder, progressInterval: TimeAmount = .seconds(1), security: Security? = nil,
+    address: ListenAddress, folder: RecordingFolder, progressInterval: TimeAmount = .seconds(1),
+    security: Security? = nil,
     tokens: AccessTokens? = nil, limits: Limits = Limits(), unixSeconds: @escaping @Sendable () -> Int = { time(nil) },
     emit: @escaping @Sendable (ReceiverEvent) -> Void
   ) {

@@ -100,7 +100,8 @@ extension ReceiverEvent {
 
   private static func cut(_ text: String) -> String {
     guard text.utf8.count > textBytesMax else { return text }
-    return String(decoding: AudioForkSurface.cut(Bytes(text.utf8.prefix(textBytesMax + 1)), to: textBytesMax), as: UTF8.self) + "…"
+    return String(
+      decoding: AudioForkSurface.cut(Bytes(text.utf8.prefix(textBytesMax + 1)), to: textBytesMax), as: UTF8.self) + "…"
   }
 
   /// About how many bytes it takes while it waits for standard output.

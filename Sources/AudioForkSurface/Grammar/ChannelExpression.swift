@@ -3,8 +3,8 @@
 /// One `^{…}` of an argument or a setting: a variable or a dialplan function of the channel, evaluated when the fork
 /// starts and behind the parsing, so that its value is never syntax.
 ///
-/// The forms are `^{NAME}`, `^{NAME:offset:length}` and `^{FUNC(args)}` with the same offset and length. `args` may hold
-/// further `^{…}`; the name may not.
+/// The forms are `^{NAME}`, `^{NAME:offset:length}` and `^{FUNC(args)}` with the same offset and length. `args` may
+/// hold further `^{…}`; the name may not.
 package struct ChannelExpression: Sendable, Equatable {
   /// The unit as it was written, `^{` and `}` included.
   package let source: Bytes
@@ -86,7 +86,8 @@ package struct ArgumentTemplate: Sendable, Equatable {
   /// Cuts the text. A `^{` that nothing closes is text.
   package init(_ text: Bytes) { self.init(text, depth: 0) }
 
-  /// Cuts a line of `audiofork.conf`, in which Asterisk evaluates `${…}` and `$[…]`: a `^{…}` inside of these is theirs.
+  /// Cuts a line of `audiofork.conf`, in which Asterisk evaluates `${…}` and `$[…]`: a `^{…}` inside of these is
+  /// theirs.
   package init(setting text: Bytes) {
     var pieces = [Piece]()
     var start = 0
@@ -190,22 +191,26 @@ extension ChannelCall {
   /// Functions that read the call, or change a text, and do nothing else. A caller's text may name a function, so that
   /// every other one is refused, whatever `live_dangerously` in asterisk.conf says.
   private static let harmless: [StaticString] = [
-    "ABS", "BASE64_DECODE", "BASE64_ENCODE", "CALLERID", "CALLERPRES", "CDR", "CHANNEL", "CONNECTEDLINE", "CSV_QUOTE", "EXISTS",
-    "FILTER", "GLOBAL", "GROUP", "GROUP_COUNT", "HANGUPCAUSE", "HASH", "IF", "ISNULL", "LEN", "LOCAL", "LTRIM", "MATH", "MAX", "MD5",
-    "MIN", "PASSTHRU", "PJSIP_HEADER", "PJSIP_PARSE_URI", "QUOTE", "RAND", "REDIRECTING", "REGEX", "RTRIM", "SHA1", "SIP_HEADER",
+    "ABS", "BASE64_DECODE", "BASE64_ENCODE", "CALLERID", "CALLERPRES", "CDR", "CHANNEL", "CONNECTEDLINE", "CSV_QUOTE",
+    "EXISTS",
+    "FILTER", "GLOBAL", "GROUP", "GROUP_COUNT", "HANGUPCAUSE", "HASH", "IF", "ISNULL", "LEN", "LOCAL", "LTRIM", "MATH",
+    "MAX", "MD5",
+    "MIN", "PASSTHRU", "PJSIP_HEADER", "PJSIP_PARSE_URI", "QUOTE", "RAND", "REDIRECTING", "REGEX", "RTRIM", "SHA1",
+    "SIP_HEADER",
     "SPRINTF", "STACK_PEEK", "STRFTIME", "STRPTIME", "TOLOWER", "TOUPPER", "TRIM", "URIDECODE", "URIENCODE",
   ]
 
-  /// Functions that take the name of a variable and substitute `${name}`: a function could stand there, or hide behind a
-  /// character that Asterisk takes out.
+  /// Functions that take the name of a variable and substitute `${name}`: a function could stand there, or hide behind
+  /// a character that Asterisk takes out.
   private static let byVariableName: [StaticString] = [
     "CUT", "FIELDNUM", "FIELDQTY", "JSON_DECODE", "LISTFILTER", "REPLACE", "STRBETWEEN", "STRREPLACE",
   ]
 
-  /// Functions that reach beyond the call. `functions` in audiofork.conf cannot allow them; each word stands for all names
-  /// that begin with it.
+  /// Functions that reach beyond the call. `functions` in audiofork.conf cannot allow them; each word stands for all
+  /// names that begin with it.
   private static let refusedPrefixes: [StaticString] = [
-    "SHELL", "FILE", "DB", "REALTIME", "CURL", "EVAL", "ODBC", "ENV", "AST_CONFIG", "AST_SORCERY", "STAT", "LOCK", "TRYLOCK",
+    "SHELL", "FILE", "DB", "REALTIME", "CURL", "EVAL", "ODBC", "ENV", "AST_CONFIG", "AST_SORCERY", "STAT", "LOCK",
+    "TRYLOCK",
     "UNLOCK", "HOOK", "PERIODIC_HOOK", "IMPORT", "MASTER_CHANNEL", "SET", "SHARED", "EXPORT", "VM_INFO", "MINIVM",
   ]
 
@@ -234,7 +239,8 @@ extension ChannelCall {
   /// What Asterisk's parser of arguments or its substitution would look at.
   private static func isSyntax(_ byte: UInt8) -> Bool {
     switch byte {
-    case UInt8(ascii: "("), UInt8(ascii: ")"), UInt8(ascii: "\\"), UInt8(ascii: "\""), UInt8(ascii: "$"), UInt8(ascii: "{"),
+    case UInt8(ascii: "("), UInt8(ascii: ")"), UInt8(ascii: "\\"), UInt8(ascii: "\""), UInt8(ascii: "$"),
+      UInt8(ascii: "{"),
       UInt8(ascii: "}"), UInt8(ascii: "["), UInt8(ascii: "]"):
       true
     default: byte.isControl
@@ -246,9 +252,12 @@ extension ChannelCall {
 /// there must not take long.
 private let unitLengthMax = 1024
 
-/// The end of the `^{…}` that begins at `start`, behind its closing brace; nil where none begins there or none closes it.
+/// The end of the `^{…}` that begins at `start`, behind its closing brace; nil where none begins there or none closes
+/// it.
 package func expressionEnd(in text: Bytes, at start: Int) -> Int? {
-  guard start &+ 1 < text.count, text[start] == UInt8(ascii: "^"), text[start &+ 1] == UInt8(ascii: "{") else { return nil }
+  guard start &+ 1 < text.count, text[start] == UInt8(ascii: "^"), text[start &+ 1] == UInt8(ascii: "{") else {
+    return nil
+  }
   return end(of: text, openedAt: start &+ 1, by: UInt8(ascii: "{"), closedBy: UInt8(ascii: "}"))
 }
 

@@ -60,13 +60,14 @@ package struct EndpointURL: Sendable, Equatable {
     shown += authority
     shown += withoutSecrets(slice(text, end, text.count))
     return EndpointURL(
-      isSecure: isSecure, host: host, port: port, isIPv6Literal: isIPv6Literal, target: target, userInformation: userInformation,
+      isSecure: isSecure, host: host, port: port, isIPv6Literal: isIPv6Literal, target: target,
+      userInformation: userInformation,
       shown: shown)
   }
 
-  /// A URL's text with each `^{…}` replaced by its value, percent-encoded but for unreserved characters (RFC 3986 section
-  /// 2.3), so that a value is never more than a part of one segment or parameter. Throws where one stands outside of path
-  /// and query. A value that would make the URL too long is cut.
+  /// A URL's text with each `^{…}` replaced by its value, percent-encoded but for unreserved characters (RFC 3986
+  /// section 2.3), so that a value is never more than a part of one segment or parameter. Throws where one stands
+  /// outside of path and query. A value that would make the URL too long is cut.
   package static func text(
     _ template: ArgumentTemplate, evaluating evaluate: (ChannelCall) -> Bytes
   ) throws(OptionError) -> Bytes {
@@ -80,21 +81,23 @@ package struct EndpointURL: Sendable, Equatable {
     var literals = 0
     for piece in template.pieces { if case .text(let literal) = piece { literals &+= literal.count } }
     var room = max(lengthMax &- literals, 0)
-    let text = template.text(evaluate, value: { value in
-      var encoded = Bytes()
-      for byte in value {
-        let next = isUnreserved(byte) ? [byte] : percentEncoded(byte)
-        guard next.count <= room else { break }
-        room &-= next.count
-        encoded += next
-      }
-      return encoded
-    })
+    let text = template.text(
+      evaluate,
+      value: { value in
+        var encoded = Bytes()
+        for byte in value {
+          let next = isUnreserved(byte) ? [byte] : percentEncoded(byte)
+          guard next.count <= room else { break }
+          room &-= next.count
+          encoded += next
+        }
+        return encoded
+      })
     return withoutDotSegments(text)
   }
 
-  /// The URL with `_` for the dots of each path segment that has nothing else: a server, or a proxy before it, would take
-  /// such a segment for a step up (RFC 3986 section 5.2.4).
+  /// The URL with `_` for the dots of each path segment that has nothing else: a server, or a proxy before it, would
+  /// take such a segment for a step up (RFC 3986 section 5.2.4).
   private static func withoutDotSegments(_ text: Bytes) -> Bytes {
     let query = firstIndex(of: UInt8(ascii: "?"), in: text) ?? text.count
     var result = Bytes()
@@ -112,8 +115,8 @@ package struct EndpointURL: Sendable, Equatable {
     hasPrefix(text, ignoringCase: "wss://") || hasPrefix(text, ignoringCase: "ws://")
   }
 
-  /// A URL's text from outside, with what no URL can hold percent-encoded: blanks, control characters and '#'. Cut to the
-  /// longest URL.
+  /// A URL's text from outside, with what no URL can hold percent-encoded: blanks, control characters and '#'. Cut to
+  /// the longest URL.
   package static func text(encoding text: Bytes) -> Bytes {
     var encoded = Bytes()
     for byte in text {
@@ -132,7 +135,8 @@ package struct EndpointURL: Sendable, Equatable {
 
   /// Whether a URL holds the byte as it is anywhere (RFC 3986 section 2.3).
   package static func isUnreserved(_ byte: UInt8) -> Bool {
-    byte.isDigit || (byte.lowercased >= 97 && byte.lowercased <= 122) || byte == 45 || byte == 46 || byte == 95 || byte == 126
+    byte.isDigit || (byte.lowercased >= 97 && byte.lowercased <= 122) || byte == 45 || byte == 46 || byte == 95
+      || byte == 126
   }
 
   /// The value of the request's Host header: the port only where it is not the default (RFC 6455 section 4.1).
@@ -156,7 +160,10 @@ package struct EndpointURL: Sendable, Equatable {
         throw refused(text, "an IPv6 address stands in brackets: ws://[::1]:8080/")
       }
       let host = slice(authority, 1, close)
-      guard host.allSatisfy({ $0.isDigit || ($0.lowercased >= 97 && $0.lowercased <= 102) || $0 == 58 || $0 == 46 || $0 == 37 })
+      guard
+        host.allSatisfy({
+          $0.isDigit || ($0.lowercased >= 97 && $0.lowercased <= 102) || $0 == 58 || $0 == 46 || $0 == 37
+        })
       else { throw refused(text, "what stands in the brackets is not an IPv6 address") }
       let rest = slice(authority, close &+ 1, authority.count)
       if rest.isEmpty { return (host, true, nil) }
@@ -184,7 +191,8 @@ package struct EndpointURL: Sendable, Equatable {
 
   /// Parts of parameter names whose values are not shown.
   private static let secretWords: [StaticString] = [
-    "token", "secret", "passw", "signature", "credential", "apikey", "api_key", "api-key", "access_key", "access-key", "auth", "jwt",
+    "token", "secret", "passw", "signature", "credential", "apikey", "api_key", "api-key", "access_key", "access-key",
+    "auth", "jwt",
   ]
   /// Names that are secrets as a whole.
   private static let secretNames: [StaticString] = ["key", "sig", "pwd", "pass"]
@@ -212,7 +220,8 @@ package struct EndpointURL: Sendable, Equatable {
     guard let question = firstIndex(of: UInt8(ascii: "?"), in: target) else { return [] }
     var values: [Bytes] = []
     for part in parts(of: slice(target, question &+ 1, target.count), separatedBy: UInt8(ascii: "&")) {
-      guard let sign = firstIndex(of: UInt8(ascii: "="), in: part), EndpointURL.isSecretName(slice(part, 0, sign)) else { continue }
+      guard let sign = firstIndex(of: UInt8(ascii: "="), in: part), EndpointURL.isSecretName(slice(part, 0, sign))
+      else { continue }
       values.append(slice(part, sign &+ 1, part.count))
     }
     return values
@@ -233,8 +242,8 @@ package struct EndpointURL: Sendable, Equatable {
     return false
   }
 
-  /// What is no URL that we take, or not known to be one, without what could be a secret: what stands before an at sign,
-  /// and a query. Where the two cannot be told apart nothing is shown.
+  /// What is no URL that we take, or not known to be one, without what could be a secret: what stands before an at
+  /// sign, and a query. Where the two cannot be told apart nothing is shown.
   package static func redacted(_ text: Bytes) -> Bytes {
     let question = firstIndex(of: UInt8(ascii: "?"), in: text) ?? text.count
     let at = text.lastIndex(of: UInt8(ascii: "@"))

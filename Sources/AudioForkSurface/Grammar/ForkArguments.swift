@@ -15,9 +15,9 @@ package struct ForkArguments: Sendable, Equatable {
     self.command = trimmed(command)
   }
 
-  /// Separates the arguments as Asterisk does (`__ast_app_separate_args`): quotes, backslashes, parentheses and brackets
-  /// protect a comma, and quotes and backslashes are taken out; the command keeps its own. Beyond that a `^{…}` is one
-  /// unit, in which nothing separates and nothing is taken out.
+  /// Separates the arguments as Asterisk does (`__ast_app_separate_args`): quotes, backslashes, parentheses and
+  /// brackets protect a comma, and quotes and backslashes are taken out; the command keeps its own. Beyond that a
+  /// `^{…}` is one unit, in which nothing separates and nothing is taken out.
   package init(separating text: Bytes) {
     var done = [Bytes]()
     var argument = Bytes()

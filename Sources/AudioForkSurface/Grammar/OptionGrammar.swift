@@ -161,8 +161,10 @@ extension ForkOptions {
       case .headers, .parameters:
         for field in parts(ofExpressionText: argument, separatedBy: UInt8(ascii: "&")) {
           let isHeader = letter == UInt8(ascii: "H")
-          guard let field = isHeader ? RequestField.header(field, evaluating: evaluate)
-            : RequestField.parameter(field, evaluating: evaluate)
+          guard
+            let field = isHeader
+              ? RequestField.header(field, evaluating: evaluate)
+              : RequestField.parameter(field, evaluating: evaluate)
           else { throw ForkOptions.refused(option.definition, argument, isSecret: true) }
           let argument = isHeader ? field.headerLine : field.verbatimParameter
           let option = EvaluatedOption(letter: letter, argument: argument, isEvaluated: true)

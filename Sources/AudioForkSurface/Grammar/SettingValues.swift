@@ -30,7 +30,7 @@ extension ForkOptions {
   /// Parses a value and stores it. Returns false if the value is invalid. This is the only parser of values.
   mutating func set(_ kind: SettingKind, to value: Bytes) -> Bool {
     switch kind {
-    case .url: return false  // `apply(url:)` parses it, because its errors have reasons.
+    case .url: return false // `apply(url:)` parses it, because its errors have reasons.
     case .header: return addHeader(value)
     case .headers:
       let fields = parts(ofExpressionText: value, separatedBy: UInt8(ascii: "&"))

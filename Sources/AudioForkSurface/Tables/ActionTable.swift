@@ -41,7 +41,8 @@ extension ActionDefinition {
         help: "Where the audio goes: a ws:// or wss:// URL, or the name of a profile in audiofork.conf."),
       ParameterDefinition(name: "Options", help: "As the options of the dialplan application AudioFork."),
       ParameterDefinition(
-        name: "Command", help: "Shell command that is run when the fork has finished, as the application's third argument."),
+        name: "Command",
+        help: "Shell command that is run when the fork has finished, as the application's third argument."),
     ],
     description: [
       "Does what the dialplan application AudioFork does, in mid-call. The reply has the new fork's id in AudioForkID.",
@@ -62,7 +63,10 @@ extension ActionDefinition {
       ParameterDefinition(name: "AudioForkID", help: "The fork to end. Without it every fork of the channel ends."),
     ],
     description: [
-      "Ends one fork, or every fork of the channel. What was captured until now is still delivered. A channel without such a fork is an error."
+      """
+      Ends one fork, or every fork of the channel. What was captured until now is still delivered. A channel without \
+      such a fork is an error.
+      """
     ],
     example: """
       Action: StopAudioFork
@@ -71,17 +75,23 @@ extension ActionDefinition {
       """)
 
   package static let mute = ActionDefinition(
-    name: "AudioForkMute", privileges: [.system, .call], synopsis: "Mute the audio forks of a channel, or let them be heard again.",
+    name: "AudioForkMute", privileges: [.system, .call],
+    synopsis: "Mute the audio forks of a channel, or let them be heard again.",
     parameters: [
       ParameterDefinition(name: "Channel", isRequired: true, help: "Name of the channel."),
       ParameterDefinition(
         name: "Direction", isRequired: true, help: "read for what the party says, write for what it hears, or both."),
       ParameterDefinition(name: "State", isRequired: true, help: "on or 1 to mute, off or 0 to let it be heard again."),
-      ParameterDefinition(name: "AudioForkID", help: "The fork to mute. Without it every fork of the channel is muted."),
+      ParameterDefinition(
+        name: "AudioForkID", help: "The fork to mute. Without it every fork of the channel is muted."),
     ],
     description: [
       "Muted audio is captured as zeros: it never leaves Asterisk's memory. The stream goes on in time.",
-      "Digits of a muted direction are not captured either. In doubt a digit counts as muted: one whose press began before the mute, and one that ends less than half a second and twice its length after it. A digit that Asterisk keeps for later, because the dialplan is busy, counts when Asterisk delivers it.",
+      """
+      Digits of a muted direction are not captured either. In doubt a digit counts as muted: one whose press began \
+      before the mute, and one that ends less than half a second and twice its length after it. A digit that Asterisk \
+      keeps for later, because the dialplan is busy, counts when Asterisk delivers it.
+      """,
     ],
     example: """
       Action: AudioForkMute
@@ -95,12 +105,22 @@ extension ActionDefinition {
     name: "AudioForkSendText", privileges: [.system, .call], synopsis: "Send a text message to a fork's server.",
     parameters: [
       ParameterDefinition(name: "AudioForkID", isRequired: true, help: "The fork."),
-      ParameterDefinition(name: "Channel", help: "Name of the channel; where it is given, the fork has to be one of its."),
       ParameterDefinition(
-        name: "Text", isRequired: true, help: "The text, UTF-8, one line that is not empty. It is sent as it stands: a backslash sequence such as those of events does not become a line end. Asterisk takes lines of at most 1024 bytes from an AMI client."),
+        name: "Channel", help: "Name of the channel; where it is given, the fork has to be one of its."),
+      ParameterDefinition(
+        name: "Text", isRequired: true,
+        help:
+          """
+          The text, UTF-8, one line that is not empty. It is sent as it stands: a backslash sequence such as those of \
+          events does not become a line end. Asterisk takes lines of at most 1024 bytes from an AMI client.
+          """
+      ),
     ],
     description: [
-      "Sends one WebSocket text message on the fork's connection. It is sent now or not at all: a fork that has no connection at the moment is an error. Success means that the text is on its way, not that the server has it."
+      """
+      Sends one WebSocket text message on the fork's connection. It is sent now or not at all: a fork that has no \
+      connection at the moment is an error. Success means that the text is on its way, not that the server has it.
+      """
     ],
     example: """
       Action: AudioForkSendText
@@ -114,7 +134,9 @@ extension ActionDefinition {
     parameters: [
       ParameterDefinition(name: "Channel", help: "Name of a channel: only its forks are listed.")
     ],
-    description: ["Answers with one event AudioForkList for each fork, the oldest first, and AudioForksComplete at the end."],
+    description: [
+      "Answers with one event AudioForkList for each fork, the oldest first, and AudioForksComplete at the end."
+    ],
     example: """
       Action: AudioForks
       ActionID: 3
@@ -142,9 +164,10 @@ package struct ForkFact: Sendable {
 
 extension ForkFact {
   /// Every fact, in its order.
-  package static let all: [ForkFact] = facts + counters + [
-    ForkFact(name: "Response", value: .response, help: "The server's last text message, at most 4000 bytes of it.")
-  ]
+  package static let all: [ForkFact] =
+    facts + counters + [
+      ForkFact(name: "Response", value: .response, help: "The server's last text message, at most 4000 bytes of it.")
+    ]
 
   /// The counters, and behind the confirmed position what it is based on.
   private static var counters: [ForkFact] {
@@ -159,12 +182,18 @@ extension ForkFact {
 
   private static let confirmation = ForkFact(
     name: "Confirmation", value: .confirmation,
-    help: "What Confirmed is based on: tcp (the kernel of the server's machine), pong (the server's WebSocket stack), app (the server's word, dialect audiofork), or none before the first connection.")
+    help:
+      """
+      What Confirmed is based on: tcp (the kernel of the server's machine), pong (the server's WebSocket stack), app \
+      (the server's word, dialect audiofork), or none before the first connection.
+      """
+  )
 
   private static let facts: [ForkFact] = [
     ForkFact(name: "Channel", value: .channel, help: "Name of the channel."),
     ForkFact(name: "Uniqueid", value: .uniqueID, help: "The channel's unique id."),
-    ForkFact(name: "Linkedid", value: .linkedID, help: "The unique id of the oldest channel that this one is linked with."),
+    ForkFact(
+      name: "Linkedid", value: .linkedID, help: "The unique id of the oldest channel that this one is linked with."),
     ForkFact(name: "AudioForkID", value: .id, help: "The fork's id."),
     ForkFact(name: "WsServer", value: .url, help: "The URL, without user name, password and other secrets."),
     ForkFact(name: "Endpoint", value: .endpoint, help: "The URL in use; of several, the one that was tried last."),
@@ -172,14 +201,29 @@ extension ForkFact {
     ForkFact(name: "Format", value: .format, help: "The audio format on the wire."),
     ForkFact(
       name: "State", value: .state,
-      help: "starting, connecting, streaming, waiting, draining or ended; or no-codec: nothing can be captured, because Asterisk has no translator for the channel's codec."),
+      help:
+        """
+        starting, connecting, streaming, waiting, draining or ended; or no-codec: nothing can be captured, because \
+        Asterisk has no translator for the channel's codec.
+        """
+    ),
     ForkFact(
       name: "Reason", value: .reason,
-      help: "Why it is waiting, or has ended; or which translator is missing, for both directions or for one that is not captured."),
+      help:
+        """
+        Why it is waiting, or has ended; or which translator is missing, for both directions or for one that is not \
+        captured.
+        """
+    ),
     ForkFact(name: "Muted", value: .muted, help: "no, read, write or both."),
     ForkFact(name: "Duration", value: .duration, help: "Seconds since the fork began, with milliseconds."),
     ForkFact(
       name: "Buffer", value: .buffer,
-      help: "Seconds of audio that the fork's ring holds at the channel's rate, with frames of 20 ms: at least what the settings ask for."),
+      help:
+        """
+        Seconds of audio that the fork's ring holds at the channel's rate, with frames of 20 ms: at least what the \
+        settings ask for.
+        """
+    ),
   ]
 }

@@ -16,7 +16,13 @@ extension CommandDefinition {
   package static let start = CommandDefinition(
     words: "audiofork start", arguments: "<channel> <url>[,options[,command]]",
     summary: "Fork a channel's audio to a WebSocket server",
-    help: "Does what the dialplan application AudioFork does, in mid-call, and prints the new fork's id. The rest of the line is the application's arguments, blanks included. It takes a command only with commands = yes in audiofork.conf.")
+    help:
+      """
+      Does what the dialplan application AudioFork does, in mid-call, and prints the new fork's id. The rest of the \
+      line is the application's arguments, blanks included. It takes a command only with commands = yes in \
+      audiofork.conf.
+      """
+  )
   package static let stop = CommandDefinition(
     words: "audiofork stop", arguments: "<channel> [id]", summary: "End a channel's audio forks",
     help: "Ends the fork with this id, or every fork of the channel. What was captured until now is still delivered.")
@@ -24,20 +30,42 @@ extension CommandDefinition {
     words: "audiofork list", arguments: "[channel]", summary: "List audio forks",
     help: "Lists the forks of the channel, or all of them: id, channel, direction, state, URL.")
   package static let mute = CommandDefinition(
-    words: "audiofork mute", arguments: "<channel> read|write|both on|off [id]", summary: "Mute a channel's audio forks",
-    help: "Mutes the fork with this id, or every fork of the channel, or lets it be heard again: read is what the party says, write what it hears. Muted audio is captured as zeros, muted digits not at all.")
+    words: "audiofork mute", arguments: "<channel> read|write|both on|off [id]",
+    summary: "Mute a channel's audio forks",
+    help:
+      """
+      Mutes the fork with this id, or every fork of the channel, or lets it be heard again: read is what the party \
+      says, write what it hears. Muted audio is captured as zeros, muted digits not at all.
+      """
+  )
   package static let showForks = CommandDefinition(
     words: "audiofork show forks", arguments: "", summary: "Show how the audio forks are doing",
-    help: "One line for each fork: id, channel, URL, state, duration in seconds, lag in milliseconds, reconnects, lost samples.")
+    help:
+      """
+      One line for each fork: id, channel, URL, state, duration in seconds, lag in milliseconds, reconnects, lost \
+      samples.
+      """
+  )
   package static let showFork = CommandDefinition(
     words: "audiofork show fork", arguments: "<id>", summary: "Show all about one audio fork",
-    help: "Everything that is known about one fork, a line for each fact. The last 100 forks that have ended are still known. Lag may exceed Buffer without a loss, where one direction is silent; Lost tells what was lost.")
+    help:
+      """
+      Everything that is known about one fork, a line for each fact. The last 100 forks that have ended are still \
+      known. Lag may exceed Buffer without a loss, where one direction is silent; Lost tells what was lost.
+      """
+  )
   package static let showEngine = CommandDefinition(
     words: "audiofork show engine", arguments: "", summary: "Show how the audio forks' engine is doing",
-    help: "The process that talks to the servers: version, process id, uptime, restarts, event loops, CPU, memory, forks.")
+    help:
+      "The process that talks to the servers: version, process id, uptime, restarts, event loops, CPU, memory, forks.")
   package static let restartEngine = CommandDefinition(
     words: "audiofork engine restart", arguments: "", summary: "Replace the audio forks' engine",
-    help: "Has the engine save where it is and leave, and starts a new one, which goes on from there: for an engine that was upgraded, without a gap in any fork. Calls are not touched.")
+    help:
+      """
+      Has the engine save where it is and leave, and starts a new one, which goes on from there: for an engine that \
+      was upgraded, without a gap in any fork. Calls are not touched.
+      """
+  )
 
   /// Every command, in the order of the documentation.
   package static let all = [start, stop, list, mute, showForks, showFork, showEngine, restartEngine]

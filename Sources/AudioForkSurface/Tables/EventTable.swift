@@ -42,9 +42,17 @@ extension EventDefinition {
     ])
 
   package static let state = EventDefinition(
-    name: "AudioForkState", help: "The fork's delivery has come into another state, or what it can capture has changed.",
+    name: "AudioForkState",
+    help: "The fork's delivery has come into another state, or what it can capture has changed.",
     fields: common + [
-      EventField(name: "State", kind: .state, help: "connecting, streaming, waiting or draining; or no-codec: nothing can be captured, because Asterisk has no translator for the channel's codec."),
+      EventField(
+        name: "State", kind: .state,
+        help:
+          """
+          connecting, streaming, waiting or draining; or no-codec: nothing can be captured, because Asterisk has no \
+          translator for the channel's codec.
+          """
+      ),
       EventField(
         name: "Reason", kind: .reason,
         help: "Why it is waiting, or which translator is missing: a word, a colon, an explanation. Else empty."),
@@ -55,9 +63,13 @@ extension EventDefinition {
     fields: common + [
       EventField(
         name: "Response", kind: .response,
-        help: "The text, at most 64 KiB of it. A backslash is written \\\\, a carriage return \\r, a line feed \\n, a tab \\t, another control character as a backslash and three octal digits."
+        help:
+          """
+          The text, at most 64 KiB of it. A backslash is written \\\\, a carriage return \\r, a line feed \\n, a tab \
+          \\t, another control character as a backslash and three octal digits.
+          """
       ),
-      EventField(name: "Length", kind: .responseLength, help: "Bytes of the whole text as the server sent it.")
+      EventField(name: "Length", kind: .responseLength, help: "Bytes of the whole text as the server sent it."),
     ] + counters(.response))
 
   package static let gap = EventDefinition(
@@ -65,12 +77,18 @@ extension EventDefinition {
     fields: common + [
       EventField(name: "GapDirection", kind: .gapDirection, help: "in or out."),
       EventField(
-        name: "Start", kind: .gapStart, help: "Index of the first missing sample among the captured ones of its direction."),
+        name: "Start", kind: .gapStart,
+        help: "Index of the first missing sample among the captured ones of its direction."),
       EventField(name: "Count", kind: .gapCount, help: "How many samples are missing."),
       EventField(name: "Position", kind: .gapPosition, help: "Where in the stream, in sample frames at the wire rate."),
       EventField(
         name: "Reason", kind: .reason,
-        help: "overrun: the buffer was full, the server away or slow for too long. ahead: the audio was more than two seconds ahead of its time. undelivered: the fork has ended before their delivery was confirmed. unconfirmed: they were sent before a break, and are not sent again (replay = none); they may have arrived."
+        help:
+          """
+          overrun: the buffer was full, the server away or slow for too long. ahead: the audio was more than two \
+          seconds ahead of its time. undelivered: the fork has ended before their delivery was confirmed. unconfirmed: \
+          they were sent before a break, and are not sent again (replay = none); they may have arrived.
+          """
       ),
     ])
 
@@ -87,7 +105,9 @@ extension EventDefinition {
     fields: common + [
       EventField(
         name: "Reason", kind: .reason,
-        help: "Why: a word (done, server, unreachable, http, drain, forgotten, engine and others), a colon, an explanation.")
+        help:
+          "Why: a word (done, server, unreachable, http, drain, forgotten, engine and others), a colon, an explanation."
+      )
     ] + counters(.stop) + [
       EventField(name: "Duration", kind: .duration, help: "Whole seconds from the fork's start to the end of capture.")
     ])

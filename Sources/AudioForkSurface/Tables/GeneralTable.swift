@@ -3,7 +3,8 @@
 /// What a key of `[general]` stands for that a profile does not have.
 package enum GeneralKind: Sendable {
   case engine, runDirectory, allow, bufferTotal, stasis, commands, functions
-  /// One that the engine uses as a whole. The module only checks its value and sends it to the engine (`EngineSettings`).
+  /// One that the engine uses as a whole. The module only checks its value and sends it to the engine
+  /// (`EngineSettings`).
   case engineWide(EngineValue)
 }
 
@@ -52,14 +53,27 @@ extension GeneralKey {
   package static let all: [GeneralKey] = [
     GeneralKey(
       name: "engine", kind: .engine, form: "an absolute path",
-      help: "The engine: the program that talks to the WebSocket servers. Default: /usr/local/libexec/audiofork/audiofork-engine."),
+      help:
+        """
+        The engine: the program that talks to the WebSocket servers. Default: \
+        /usr/local/libexec/audiofork/audiofork-engine.
+        """
+    ),
     GeneralKey(
       name: "run_dir", kind: .runDirectory, form: "an absolute path of at most 200 characters",
-      help: "Folder for the rings, on a tmpfs. Default: audiofork in Asterisk's run directory if that is a tmpfs, else /dev/shm/audiofork-UID, or a folder beside it where another user has taken that name."
+      help:
+        """
+        Folder for the rings, on a tmpfs. Default: audiofork in Asterisk's run directory if that is a tmpfs, else \
+        /dev/shm/audiofork-UID, or a folder beside it where another user has taken that name.
+        """
     ),
     GeneralKey(
       name: "allow", kind: .allow, form: "ws[s]://host[:port][/path], where * and ? are wildcards",
-      help: "URLs that forks may go to; every URL where there is no such line. Without a port the default one is meant, without a path any.",
+      help:
+        """
+        URLs that forks may go to; every URL where there is no such line. Without a port the default one is meant, \
+        without a path any.
+        """,
       isRepeatable: true),
     GeneralKey(
       name: "buffer_total", kind: .bufferTotal, form: "a whole number of megabytes from 0 to 1000000",
@@ -69,11 +83,22 @@ extension GeneralKey {
       help: "Whether the AMI events are also raised as Stasis user events, for ARI applications. Default: no."),
     GeneralKey(
       name: "commands", kind: .commands, form: "dialplan, yes or no",
-      help: "Who may give AudioFork a command, its third argument. dialplan: a dialplan that the channel executes, and the AMI action AudioFork, which needs the privilege system; not Originate with an application, a feature code or the CLI. yes: all of them, so that the AMI privilege originate is enough for a shell. no: nobody. Default: dialplan."
+      help:
+        """
+        Who may give AudioFork a command, its third argument. dialplan: a dialplan that the channel executes, and the \
+        AMI action AudioFork, which needs the privilege system; not Originate with an application, a feature code or \
+        the CLI. yes: all of them, so that the AMI privilege originate is enough for a shell. no: nobody. Default: \
+        dialplan.
+        """
     ),
     GeneralKey(
-      name: "functions", kind: .functions, form: "names of dialplan functions separated by commas, none that reaches beyond the call",
-      help: "Further functions that ^{...} may name, besides those that read the call or change a text. A caller may choose their arguments. SHELL, FILE, DB, REALTIME, CURL, EVAL, ODBC and their like cannot be allowed.",
+      name: "functions", kind: .functions,
+      form: "names of dialplan functions separated by commas, none that reaches beyond the call",
+      help:
+        """
+        Further functions that ^{...} may name, besides those that read the call or change a text. A caller may choose \
+        their arguments. SHELL, FILE, DB, REALTIME, CURL, EVAL, ODBC and their like cannot be allowed.
+        """,
       isRepeatable: true),
   ]
 

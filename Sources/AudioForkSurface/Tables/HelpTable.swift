@@ -47,27 +47,62 @@ extension ApplicationDefinition {
     parameters: [
       ParameterDefinition(
         name: "url", isRequired: true,
-        help: "Where the audio goes: ws://host[:port][/path] or wss://host[:port][/path], or the name of a profile in audiofork.conf."),
+        help:
+          """
+          Where the audio goes: ws://host[:port][/path] or wss://host[:port][/path], or the name of a profile in \
+          audiofork.conf.
+          """
+      ),
       ParameterDefinition(name: "options", help: "Letters, each with its argument in parentheses where it takes one."),
       ParameterDefinition(
         name: "command",
-        help: "Shell command that is run when the fork has finished. ^{X} becomes ${X}; variables are evaluated when the fork starts. No caller's words may stand in it, not by ^{X} either: it finds them in its environment, as AUDIOFORK_CALLERID_NUM and AUDIOFORK_CALLERID_NAME. Whether a command is accepted says commands in audiofork.conf."),
+        help:
+          """
+          Shell command that is run when the fork has finished. ^{X} becomes ${X}; variables are evaluated when the \
+          fork starts. No caller's words may stand in it, not by ^{X} either: it finds them in its environment, as \
+          AUDIOFORK_CALLERID_NUM and AUDIOFORK_CALLERID_NAME. Whether a command is accepted says commands in \
+          audiofork.conf.
+          """
+      ),
     ],
     takesOptions: true,
     description: [
-      "Copies the audio of the channel to a WebSocket server while the call goes on: for live transcription, voice bots, analytics, compliance.",
-      "It returns at once and never waits for the network. A server that is away, slow or restarting gets what it missed from a buffer, in order. What did not fit is counted and reported. The fork ends with the call, by StopAudioFork, or when the server closes the connection with 1000.",
+      """
+      Copies the audio of the channel to a WebSocket server while the call goes on: for live transcription, voice \
+      bots, analytics, compliance.
+      """,
+      """
+      It returns at once and never waits for the network. A server that is away, slow or restarting gets what it \
+      missed from a buffer, in order. What did not fit is counted and reported. The fork ends with the call, by \
+      StopAudioFork, or when the server closes the connection with 1000.
+      """,
       "A channel may have several forks; each has its own id.",
-      "A caller's words in ${...} are unsafe in any argument: Asterisk substitutes them before AudioFork reads its arguments, so they can become an option, a header or a shell command. ^{NAME}, ^{NAME:offset:length} and ^{FUNC(args)} are evaluated after the arguments have been parsed, and their values are only text. They are safe in the first two arguments, and in no shell command.",
+      """
+      A caller's words in ${...} are unsafe in any argument: Asterisk substitutes them before AudioFork reads its \
+      arguments, so they can become an option, a header or a shell command. ^{NAME}, ^{NAME:offset:length} and \
+      ^{FUNC(args)} are evaluated after the arguments have been parsed, and their values are only text. They are safe \
+      in the first two arguments, and in no shell command.
+      """,
     ],
     variables: [
       ParameterDefinition(
         name: "AUDIOFORKSTATUS",
-        help: "SUCCESS; or FAILED where arguments or resources are wrong, and then the log says what and what to do. Network trouble is not a failure."),
+        help:
+          """
+          SUCCESS; or FAILED where arguments or resources are wrong, and then the log says what and what to do. \
+          Network trouble is not a failure.
+          """
+      ),
       ParameterDefinition(name: "AUDIOFORK_WSSERVER", help: "The URL."),
       ParameterDefinition(
         name: "AUDIOFORK_RESPONSE",
-        help: "The last text message of the server: at most 4000 bytes of it, control characters as blanks. A server's words are a stranger's: keep them out of System, of Exec, ExecIf and Eval, and of another AudioFork's arguments."),
+        help:
+          """
+          The last text message of the server: at most 4000 bytes of it, control characters as blanks. A server's \
+          words are a stranger's: keep them out of System, of Exec, ExecIf and Eval, and of another AudioFork's \
+          arguments.
+          """
+      ),
     ],
     examples: [
       ExampleDefinition(
@@ -81,7 +116,8 @@ extension ApplicationDefinition {
   package static let stop = ApplicationDefinition(
     name: "StopAudioFork", synopsis: "End the audio forks of this channel.",
     parameters: [
-      ParameterDefinition(name: "id", help: "The fork to end, as option i has stored it. Without it every fork of the channel ends.")
+      ParameterDefinition(
+        name: "id", help: "The fork to end, as option i has stored it. Without it every fork of the channel ends.")
     ],
     description: [
       "Ends the fork with this id, or every fork of the channel. What was captured until now is still delivered."
@@ -107,9 +143,11 @@ package struct CommandVariable: Sendable {
     CommandVariable(name: "AUDIOFORK_REASON", help: "Why the fork ended. It may repeat a server's words."),
     CommandVariable(name: "AUDIOFORK_CHANNEL", help: "The channel's name, as last seen."),
     CommandVariable(
-      name: "AUDIOFORK_CALLERID_NUM", help: "The caller's number when the fork began, empty where unknown. A caller chooses it."),
+      name: "AUDIOFORK_CALLERID_NUM",
+      help: "The caller's number when the fork began, empty where unknown. A caller chooses it."),
     CommandVariable(
-      name: "AUDIOFORK_CALLERID_NAME", help: "The caller's name when the fork began, empty where unknown. A caller chooses it."),
+      name: "AUDIOFORK_CALLERID_NAME",
+      help: "The caller's name when the fork began, empty where unknown. A caller chooses it."),
   ]
 }
 
@@ -132,21 +170,32 @@ package struct FunctionKey: Sendable {
 
 extension FunctionKey {
   /// Every key, in the order of the documentation.
-  package static let all: [FunctionKey] = [
-    FunctionKey(name: "url", value: .url, help: "The URL, without user name, password and other secrets."),
-    FunctionKey(name: "filename", value: .url, help: "The same, by its name of old."),
-    FunctionKey(
-      name: "state", value: .state, help: "starting, connecting, streaming, waiting (for the next attempt), draining or ended; or no-codec: nothing can be captured, because Asterisk has no translator for the channel's codec."),
-    FunctionKey(name: "direction", value: .direction, help: "in, out, both or stereo, as option D."),
-    FunctionKey(name: "format", value: .format, help: "The audio format on the wire, as option f."),
-    FunctionKey(name: "duration", value: .duration, help: "Seconds since the fork began, with milliseconds. It stands still when capture has ended."),
-  ] + counters + [
-    FunctionKey(name: "response", value: .response, help: "The server's last text message, as in AUDIOFORK_RESPONSE."),
-  ]
+  package static let all: [FunctionKey] =
+    [
+      FunctionKey(name: "url", value: .url, help: "The URL, without user name, password and other secrets."),
+      FunctionKey(name: "filename", value: .url, help: "The same, by its name of old."),
+      FunctionKey(
+        name: "state", value: .state,
+        help:
+          """
+          starting, connecting, streaming, waiting (for the next attempt), draining or ended; or no-codec: nothing can \
+          be captured, because Asterisk has no translator for the channel's codec.
+          """
+      ),
+      FunctionKey(name: "direction", value: .direction, help: "in, out, both or stereo, as option D."),
+      FunctionKey(name: "format", value: .format, help: "The audio format on the wire, as option f."),
+      FunctionKey(
+        name: "duration", value: .duration,
+        help: "Seconds since the fork began, with milliseconds. It stands still when capture has ended."),
+    ] + counters + [
+      FunctionKey(name: "response", value: .response, help: "The server's last text message, as in AUDIOFORK_RESPONSE.")
+    ]
 
   private static var counters: [FunctionKey] {
     Counter.listed.compactMap { counter in
-      counter.definition.functionKey.map { FunctionKey(name: $0, value: .counter(counter), help: counter.definition.help) }
+      counter.definition.functionKey.map {
+        FunctionKey(name: $0, value: .counter(counter), help: counter.definition.help)
+      }
     }
   }
 
@@ -163,7 +212,10 @@ package enum FunctionDefinition {
     ParameterDefinition(name: "key", isRequired: true, help: "What to know about it."),
   ]
   package static let description: [StaticString] = [
-    "Reads one fact about a fork of this or another channel. The numbers are as new as the engine's last word, at most a second old.",
+    """
+    Reads one fact about a fork of this or another channel. The numbers are as new as the engine's last word, at most \
+    a second old.
+    """,
     "An id or a key that does not exist gives an empty value, and a warning in the log.",
   ]
   package static let examples = [

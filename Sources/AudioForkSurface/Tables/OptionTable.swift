@@ -69,9 +69,15 @@ extension OptionDefinition {
       help: "Channel variable that is set to the fork's id."),
     OptionDefinition(
       letter: UInt8(ascii: "D"), argument: .value(.direction), form: "D(in|out|both|stereo)",
-      help: "Which audio: what the party says, what it hears, the sum of both, or both interleaved (in left, out right). Default: both."),
+      help:
+        """
+        Which audio: what the party says, what it hears, the sum of both, or both interleaved (in left, out right). \
+        Default: both.
+        """
+    ),
     OptionDefinition(
-      letter: UInt8(ascii: "f"), argument: .value(.format), form: "f(slin|slin12|slin16|slin24|slin32|slin44|slin48|ulaw|alaw)",
+      letter: UInt8(ascii: "f"), argument: .value(.format),
+      form: "f(slin|slin12|slin16|slin24|slin32|slin44|slin48|ulaw|alaw)",
       help: "Audio format on the wire, by Asterisk's name. Default: slin, signed 16-bit little-endian at 8 kHz."),
     OptionDefinition(
       letter: UInt8(ascii: "n"), argument: .none, form: "n",
@@ -80,7 +86,8 @@ extension OptionDefinition {
       letter: UInt8(ascii: "S"), argument: .ignored, form: "S",
       help: "Accepted: silence is filled in anyway, unless n is given."),
     OptionDefinition(
-      letter: UInt8(ascii: "a"), argument: .ignored, form: "a", help: "Accepted and ignored: there is no file to append to."),
+      letter: UInt8(ascii: "a"), argument: .ignored, form: "a",
+      help: "Accepted and ignored: there is no file to append to."),
     OptionDefinition(
       letter: UInt8(ascii: "T"), argument: .optional(.tls), form: "T(on|insecure)",
       help: "TLS, which a wss:// URL has by itself. insecure: do not verify the server's certificate."),
@@ -89,16 +96,31 @@ extension OptionDefinition {
       help: "Longest time for one connection attempt and for the wait between two. Default: 5."),
     OptionDefinition(
       letter: UInt8(ascii: "r"), argument: .value(.reconnectAttempts), form: "r(attempts), 0 to 1000000",
-      help: "Attempts to reconnect in one outage, at each of several URLs, before the fork ends. Default: 20, about 40 seconds of refusals."),
+      help:
+        """
+        Attempts to reconnect in one outage, at each of several URLs, before the fork ends. Default: 20, about 40 \
+        seconds of refusals.
+        """
+    ),
     OptionDefinition(
       letter: UInt8(ascii: "w"), argument: .value(.dialect), form: DialectTraits.optionForm,
       help: DialectTraits.optionHelp),
     OptionDefinition(
       letter: UInt8(ascii: "H"), argument: .value(.headers), form: "H(Name: value&Name: value)",
-      help: "Headers for the request that opens the connection. A value with a caller's words is written ^{CALLERID(name)}; control characters in it are percent-encoded."),
+      help:
+        """
+        Headers for the request that opens the connection. A value with a caller's words is written ^{CALLERID(name)}; \
+        control characters in it are percent-encoded.
+        """
+    ),
     OptionDefinition(
       letter: UInt8(ascii: "s"), argument: .value(.parameters), form: "s(key=value&key=value)",
-      help: "Parameters for the server; an ampersand in a value is written %26. The value of a ^{...} goes out as it is. With raw they go in the header AudioFork-Parameters."),
+      help:
+        """
+        Parameters for the server; an ampersand in a value is written %26. The value of a ^{...} goes out as it is. \
+        With raw they go in the header AudioFork-Parameters.
+        """
+    ),
     OptionDefinition(
       letter: UInt8(ascii: "x"), argument: .value(.textVariable), form: "x(variable)",
       help: "Channel variable that also receives each text message of the server, besides AUDIOFORK_RESPONSE."),

@@ -62,17 +62,30 @@ extension ProfileKey {
   package static let all: [ProfileKey] = [
     ProfileKey(
       name: "url", kind: .url, form: "ws://host[:port][/path] or wss://host[:port][/path]",
-      help: "Where the audio goes. Further lines are tried in order when one fails, and there is a wait only when all have.", isRepeatable: true),
+      help:
+        """
+        Where the audio goes. Further lines are tried in order when one fails, and there is a wait only when all have.
+        """,
+      isRepeatable: true),
     ProfileKey(
       name: "header", kind: .header, form: "Name: value",
-      help: "A header for the request that opens the connection. Variables and functions in it are evaluated when the fork starts; control characters in their values are percent-encoded.",
+      help:
+        """
+        A header for the request that opens the connection. Variables and functions in it are evaluated when the fork \
+        starts; control characters in their values are percent-encoded.
+        """,
       isRepeatable: true),
     ProfileKey(
       name: "ca_file", kind: .caFile, form: "an absolute path",
       help: "PEM file of the certificate authorities to trust. Default: those of the system."),
     ProfileKey(
       name: "cert_file", kind: .certificateFile, form: "an absolute path",
-      help: "PEM file of the certificate, and its chain, with which the fork identifies itself, where a server wants one. Needs key_file."),
+      help:
+        """
+        PEM file of the certificate, and its chain, with which the fork identifies itself, where a server wants one. \
+        Needs key_file.
+        """
+    ),
     ProfileKey(
       name: "key_file", kind: .keyFile, form: "an absolute path", help: "PEM file of the private key to cert_file."),
     ProfileKey(
@@ -89,58 +102,107 @@ extension ProfileKey {
       help: "Which audio, as option D. Default: both."),
     ProfileKey(
       name: "subprotocol", kind: .subprotocol, form: "names separated by commas, or nothing",
-      help: "WebSocket sub-protocols to offer; none where the value is empty. A server that wants another one refuses, often with 400. Default: echo."),
+      help:
+        """
+        WebSocket sub-protocols to offer; none where the value is empty. A server that wants another one refuses, \
+        often with 400. Default: echo.
+        """
+    ),
     ProfileKey(
       name: "acknowledge", kind: .acknowledge, form: "received or persisted",
-      help: "With dialect audiofork: which word of the server counts as delivery, that it has taken the audio or that it is on its disk. Default: received."
+      help:
+        """
+        With dialect audiofork: which word of the server counts as delivery, that it has taken the audio or that it is \
+        on its disk. Default: received.
+        """
     ),
     ProfileKey(
       name: "ping", kind: .ping, form: "yes or no",
-      help: "Whether the server is pinged; its pongs confirm delivery. Four times a second with audio on its way, every 20 seconds without, so that proxies leave an idle connection alone. With no, or where it answers none, its kernel's acknowledgement has to do. Default: yes.",
+      help:
+        """
+        Whether the server is pinged; its pongs confirm delivery. Four times a second with audio on its way, every 20 \
+        seconds without, so that proxies leave an idle connection alone. With no, or where it answers none, its \
+        kernel's acknowledgement has to do. Default: yes.
+        """,
       isGeneral: true),
     ProfileKey(
       name: "replay", kind: .replay, form: "unacked or none",
-      help: "With dialect raw: what a server is sent again after a break. unacked: what it has not confirmed, so that nothing is missing and up to a second may come twice. none: nothing, so that nothing comes twice; what it has not confirmed is reported as a gap, although it may have arrived. After a crash of the engine it is unacked all the same. Default: unacked.",
+      help:
+        """
+        With dialect raw: what a server is sent again after a break. unacked: what it has not confirmed, so that \
+        nothing is missing and up to a second may come twice. none: nothing, so that nothing comes twice; what it has \
+        not confirmed is reported as a gap, although it may have arrived. After a crash of the engine it is unacked \
+        all the same. Default: unacked.
+        """,
       isGeneral: true),
     ProfileKey(
       name: "digits", kind: .digits, form: "yes or no",
-      help: "With dialect audiofork: whether the server is told of DTMF digits. With no the module does not even see them. Default: yes.",
+      help:
+        """
+        With dialect audiofork: whether the server is told of DTMF digits. With no the module does not even see them. \
+        Default: yes.
+        """,
       isGeneral: true),
     ProfileKey(
       name: "on_failure", kind: .onFailure, form: "continue or hangup",
-      help: "What becomes of the call where its audio is not delivered. hangup, for recordings that the law demands: it is ended when the fork cannot begin, ends while the call lives, loses audio, or can capture nothing because Asterisk has no translator for the channel's codec. Default: continue."
+      help:
+        """
+        What becomes of the call where its audio is not delivered. hangup, for recordings that the law demands: it is \
+        ended when the fork cannot begin, ends while the call lives, loses audio, or can capture nothing because \
+        Asterisk has no translator for the channel's codec. Default: continue.
+        """
     ),
     ProfileKey(
       name: "reconnect_attempts", kind: .reconnectAttempts, form: "a whole number from 0 to 1000000",
-      help: "Attempts to reconnect in one outage, as option r. Default: 20, about 40 seconds of refusals.", isGeneral: true),
+      help: "Attempts to reconnect in one outage, as option r. Default: 20, about 40 seconds of refusals.",
+      isGeneral: true),
     ProfileKey(
       name: "reconnect_max_wait", kind: .reconnectMaxWait, form: "a whole number of seconds from 1 to 3600",
       help: "Longest wait between two attempts and longest attempt, as option R. Default: 5.", isGeneral: true),
     ProfileKey(
       name: "connect_timeout", kind: .connectTimeout, form: "a whole number of seconds from 1 to 3600",
-      help: "Longest attempt to connect, from the look-up of the name to the server's answer. Default: reconnect_max_wait.",
+      help:
+        "Longest attempt to connect, from the look-up of the name to the server's answer. Default: reconnect_max_wait.",
       isGeneral: true),
     ProfileKey(
       name: "buffer", kind: .buffer, form: "a whole number of seconds from 1 to 600",
-      help: "Seconds of audio kept for a server that is away or slow. Ten seconds of a call at 8 kHz take 0.7 MB. Default: 10.",
+      help:
+        """
+        Seconds of audio kept for a server that is away or slow. Ten seconds of a call at 8 kHz take 0.7 MB. Default: \
+        10.
+        """,
       isGeneral: true),
     ProfileKey(
       name: "drain", kind: .drain, form: "a whole number of seconds from 1 to 3600",
       help: "Seconds allowed for delivering the rest after the end of capture. Default: 10.", isGeneral: true),
     ProfileKey(
       name: "spool", kind: .spool, form: "an absolute path, or nothing",
-      help: "Folder on a disk for what the buffer cannot keep while the server is away or slow; it belongs to Asterisk's user, and nobody else may write there. With it an outage may take as long as spool_time, and reconnect_attempts has no limit of its own. Default: none.",
+      help:
+        """
+        Folder on a disk for what the buffer cannot keep while the server is away or slow; it belongs to Asterisk's \
+        user, and nobody else may write there. With it an outage may take as long as spool_time, and \
+        reconnect_attempts has no limit of its own. Default: none.
+        """,
       isGeneral: true),
     ProfileKey(
       name: "spool_time", kind: .spoolTime, form: "a whole number of seconds from 1 to 86400",
-      help: "With spool: seconds allowed for delivering the rest after the end of capture. Default: 3600.", isGeneral: true),
+      help: "With spool: seconds allowed for delivering the rest after the end of capture. Default: 3600.",
+      isGeneral: true),
     ProfileKey(
       name: "spool_limit", kind: .spoolLimit, form: "a whole number of megabytes from 1 to 1000000000",
-      help: "What all forks' spools in the folder may take together; beyond it the fork that began to spool first loses what it has there. Default: 4096.",
+      help:
+        """
+        What all forks' spools in the folder may take together; beyond it the fork that began to spool first loses \
+        what it has there. Default: 4096.
+        """,
       isGeneral: true),
     ProfileKey(
       name: "spool_sync", kind: .spoolSync, form: "yes or no",
-      help: "Whether each write to the spool waits for the disk, so that it survives a crash of the machine's power. Default: no.",
+      help:
+        """
+        Whether each write to the spool waits for the disk, so that it survives a crash of the machine's power. \
+        Default: no.
+        """,
       isGeneral: true),
   ]
 

@@ -93,7 +93,8 @@ static inline uint32_t af_piece_samples(uint32_t rate_hz) { return rate_hz / 100
 /*!
  * \brief Creates a file of exactly `bytes` bytes, all of them allocated, and maps it, faulted in.
  *
- * posix_fallocate makes a full tmpfs an error here instead of a SIGBUS in mid-call. The mapping is left out of core files.
+ * posix_fallocate makes a full tmpfs an error here instead of a SIGBUS in mid-call. The mapping is left out of core
+ * files.
  *
  * \retval the mapping, and *failure = 0
  * \retval NULL, *failure = errno, and nothing is left behind

@@ -40,10 +40,12 @@ package enum ReferenceMarkdown {
   // MARK: Parts
 
   private static var options: String {
-    table(["option", "meaning"], OptionDefinition.all.map { option in
-      let form = OptionForm(option)
-      return [code(form.written), form.help]
-    })
+    table(
+      ["option", "meaning"],
+      OptionDefinition.all.map { option in
+        let form = OptionForm(option)
+        return [code(form.written), form.help]
+      })
   }
 
   private static var variables: String {
@@ -54,7 +56,9 @@ package enum ReferenceMarkdown {
     table(["variable", "value"], CommandVariable.all.map { [code("\($0.name)"), "\($0.help)"] })
   }
 
-  private static var keys: String { table(["key", "value"], FunctionKey.all.map { [code("\($0.name)"), "\($0.help)"] }) }
+  private static var keys: String {
+    table(["key", "value"], FunctionKey.all.map { [code("\($0.name)"), "\($0.help)"] })
+  }
 
   private static var actions: String {
     ActionDefinition.all.map { action in
@@ -62,11 +66,15 @@ package enum ReferenceMarkdown {
       return "### \(action.name)\n\n"
         + action.description.map { "\($0)" }.joined(separator: "\n\n")
         + "\n\nPrivilege: \(privileges).\n\n"
-        + table(["header", "needed", "value"], action.parameters.map { [code("\($0.name)"), $0.isRequired ? "yes" : "", "\($0.help)"] })
+        + table(
+          ["header", "needed", "value"],
+          action.parameters.map { [code("\($0.name)"), $0.isRequired ? "yes" : "", "\($0.help)"] })
     }.joined(separator: "\n")
   }
 
-  private static var facts: String { table(["header", "value"], ForkFact.all.map { [code("\($0.name)"), "\($0.help)"] }) }
+  private static var facts: String {
+    table(["header", "value"], ForkFact.all.map { [code("\($0.name)"), "\($0.help)"] })
+  }
 
   private static var events: String {
     EventDefinition.all.map { event in
@@ -76,10 +84,12 @@ package enum ReferenceMarkdown {
   }
 
   private static var commands: String {
-    table(["command", "what it does"], CommandDefinition.all.map { command in
-      let arguments = "\(command.arguments)"
-      return [code("\(command.words)" + (arguments.isEmpty ? "" : " " + arguments)), "\(command.help)"]
-    })
+    table(
+      ["command", "what it does"],
+      CommandDefinition.all.map { command in
+        let arguments = "\(command.arguments)"
+        return [code("\(command.words)" + (arguments.isEmpty ? "" : " " + arguments)), "\(command.help)"]
+      })
   }
 
   private static var generalKeys: String {
@@ -92,13 +102,17 @@ package enum ReferenceMarkdown {
   private static var profileKeys: String {
     table(
       ["key", "takes", "meaning"],
-      ProfileKey.all.map { [code("\($0.name)"), string($0.form), string($0.help) + ($0.isRepeatable ? " Repeatable." : "")] })
+      ProfileKey.all.map {
+        [code("\($0.name)"), string($0.form), string($0.help) + ($0.isRepeatable ? " Repeatable." : "")]
+      })
   }
 
   private static var linkCounters: String {
     table(
       ["counter", "key", "counts", "meaning"],
-      Counter.allCases.map(\.definition).map { [LinkName.shown("\($0.name)"), "\($0.field)", LinkName.counted($0), "\($0.help)"] })
+      Counter.allCases.map(\.definition).map {
+        [LinkName.shown("\($0.name)"), "\($0.field)", LinkName.counted($0), "\($0.help)"]
+      })
   }
 
   /// Words of the table of counters on the control link.

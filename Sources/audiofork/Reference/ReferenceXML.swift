@@ -38,7 +38,9 @@ package enum ReferenceXML {
     let others = ApplicationDefinition.all.filter { "\($0.name)" != "\(application.name)" }
     body += element(
       "see-also", [],
-      others.map { "<ref type=\"application\">\($0.name)</ref>" } + ["<ref type=\"function\">\(FunctionDefinition.name)</ref>"])
+      others.map { "<ref type=\"application\">\($0.name)</ref>" } + [
+        "<ref type=\"function\">\(FunctionDefinition.name)</ref>"
+      ])
     return element("application", item("\(application.name)"), body)
   }
 
@@ -49,7 +51,8 @@ package enum ReferenceXML {
         let form = OptionForm(option)
         var inside: [String] = []
         if let argument = form.argument {
-          inside.append("<argument\(attributes([("name", argument), ("required", form.isRequired ? "true" : "false")]))/>")
+          inside.append(
+            "<argument\(attributes([("name", argument), ("required", form.isRequired ? "true" : "false")]))/>")
         }
         inside += element("para", text: form.help)
         return element("option", [("name", form.letter)], inside)
@@ -60,7 +63,9 @@ package enum ReferenceXML {
     var syntax: [String] = []
     for parameter in FunctionDefinition.parameters {
       let isKey = "\(parameter.name)" == "key"
-      let keys = FunctionKey.all.flatMap { element("enum", [("name", "\($0.name)")], element("para", text: "\($0.help)")) }
+      let keys = FunctionKey.all.flatMap {
+        element("enum", [("name", "\($0.name)")], element("para", text: "\($0.help)"))
+      }
       syntax += element(parameter, inside: isKey ? element("enumlist", [], keys) : [])
     }
     var body = element("synopsis", text: "\(FunctionDefinition.synopsis)")
@@ -85,7 +90,8 @@ package enum ReferenceXML {
   private static var listResponses: [String] {
     let fields = ForkFact.all.map { ParameterDefinition(name: $0.name, help: $0.help) }
     let end = [
-      ParameterDefinition(name: "EventList", help: "Complete."), ParameterDefinition(name: "ListItems", help: "How many forks there are."),
+      ParameterDefinition(name: "EventList", help: "Complete."),
+      ParameterDefinition(name: "ListItems", help: "How many forks there are."),
     ]
     return element(
       "responses", [],
@@ -118,7 +124,9 @@ package enum ReferenceXML {
     ["<example\(attributes([("title", "\(example.title)")]))>\n\(escaped("\(example.lines)"))\n</example>"]
   }
 
-  private static func paragraphs(_ texts: [StaticString]) -> [String] { texts.flatMap { element("para", text: "\($0)") } }
+  private static func paragraphs(_ texts: [StaticString]) -> [String] {
+    texts.flatMap { element("para", text: "\($0)") }
+  }
 
   private static func variables(_ variables: [ParameterDefinition]) -> [String] {
     guard !variables.isEmpty else { return [] }
@@ -137,7 +145,9 @@ package enum ReferenceXML {
 
   private static func element(_ name: String, _ attributes: [(String, String)], _ inside: [String]) -> [String] {
     // Examples are one string with lines that must not be indented.
-    ["<\(name)\(self.attributes(attributes))>"] + inside.map { $0.hasPrefix("<example") ? $0 : "  \($0)" } + ["</\(name)>"]
+    ["<\(name)\(self.attributes(attributes))>"] + inside.map { $0.hasPrefix("<example") ? $0 : "  \($0)" } + [
+      "</\(name)>"
+    ]
   }
 
   private static func attributes(_ attributes: [(String, String)]) -> String {

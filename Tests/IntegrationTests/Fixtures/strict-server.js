@@ -6,8 +6,8 @@
 //
 // The path of a connection is /NAME[-CODE]: its audio goes to FOLDER/NAME[-CODE].N, N its number; with CODE the first
 // connection is closed with it after half a second of audio. Prints `listening on PORT`, and for each connection that
-// ended `NAME.N closed CODE errors E pongs P of Q texts T said S`: protocol errors of the client, its right pongs to our
-// pings, its texts, and the texts that it was told.
+// ended `NAME.N closed CODE errors E pongs P of Q texts T said S`: protocol errors of the client, its right pongs to
+// our pings, its texts, and the texts that it was told.
 
 'use strict';
 
