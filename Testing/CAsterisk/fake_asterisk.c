@@ -43,7 +43,8 @@ static pthread_mutex_t world = PTHREAD_MUTEX_INITIALIZER, table = PTHREAD_MUTEX_
 static pthread_cond_t spawned = PTHREAD_COND_INITIALIZER;
 static struct ast_channel *channels;
 static char *log_text, *event_text, *configuration, *version;
-static int numbers, beep_module = 1, references, registrations, failing_registration, engine_link = -1, engines, spawn_failure;
+static int numbers, beep_module = 1, references, registrations, failing_registration;
+static int engine_link = -1, engines, spawn_failure;
 static pthread_t control, jobs;
 /* Codecs besides signed linear; a translator is there or is not. */
 static struct ast_format codecs[] = {
@@ -219,7 +220,8 @@ void fake_hangup(struct ast_channel *channel)
 	drop(channel);
 }
 
-static void hear(struct ast_channel *channel, enum ast_audiohook_direction direction, struct ast_frame frame, const int16_t *samples)
+static void hear(struct ast_channel *channel, enum ast_audiohook_direction direction, struct ast_frame frame,
+	const int16_t *samples)
 {
 	struct ast_audiohook *hook, **place;
 
@@ -259,8 +261,8 @@ void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direct
 	hear(channel, direction, frame, samples);
 }
 
-void fake_timed_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count,
-	long milliseconds)
+void fake_timed_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples,
+	int count, long milliseconds)
 {
 	struct ast_frame frame = {
 		.frametype = AST_FRAME_VOICE, .datalen = count * 2, .samples = count, .flags = AST_FRFLAG_HAS_TIMING_INFO,
@@ -469,8 +471,11 @@ int af_control_start(void) { return pthread_create(&control, NULL, af_control_th
 void af_control_join(void) { pthread_join(control, NULL); }
 int af_jobs_start(void) { return pthread_create(&jobs, NULL, af_jobs_thread, NULL); }
 void af_jobs_join(void) { pthread_join(jobs, NULL); }
-int af_command_start(struct af_command *command) { return pthread_create(&command->thread, NULL, af_command_thread, command); }
 void af_command_join(struct af_command *command) { pthread_join(command->thread, NULL); }
+int af_command_start(struct af_command *command)
+{
+	return pthread_create(&command->thread, NULL, af_command_thread, command);
+}
 
 /* Variables of the channel, and ${FILE(path)}; nothing nested. */
 char *af_evaluate(struct ast_channel *channel, const char *text)
@@ -683,7 +688,8 @@ static int find_command(const char *line)
 	for (number = 0; number < command_count; number++) {
 		size_t length = strlen(commands[number].words);
 
-		if (length > best && !strncasecmp(line, commands[number].words, length) && (!line[length] || line[length] == ' ')) {
+		if (length > best && !strncasecmp(line, commands[number].words, length)
+			&& (!line[length] || line[length] == ' ')) {
 			best = length;
 			found = number;
 		}
@@ -712,7 +718,9 @@ char *fake_cli(const char *line)
 	file = tmpfile();
 	descriptor = fileno(file);
 	{
-		struct ast_cli_args arguments = { .fd = descriptor, .argc = count, .argv = (const char * const *) words, .line = line };
+		struct ast_cli_args arguments = {
+			.fd = descriptor, .argc = count, .argv = (const char * const *) words, .line = line,
+		};
 
 		well_formed = af_cli_run(number, &arguments);
 	}
@@ -761,7 +769,8 @@ static struct fake_item {
 static int documented;
 static char *answer;
 
-static void remember(const char *kind, const char *name, int authority, int (*run)(struct mansession *, const struct message *), const char *help)
+static void remember(const char *kind, const char *name, int authority,
+	int (*run)(struct mansession *, const struct message *), const char *help)
 {
 	struct fake_item *item = calloc(1, sizeof(*item));
 
@@ -1095,7 +1104,8 @@ int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
 
 /* Asterisk itself. */
 
-int ast_audiohook_init(struct ast_audiohook *hook, enum ast_audiohook_type type, const char *source, enum ast_audiohook_init_flags flags)
+int ast_audiohook_init(struct ast_audiohook *hook, enum ast_audiohook_type type, const char *source,
+	enum ast_audiohook_init_flags flags)
 {
 	memset(hook, 0, sizeof(*hook));
 	recursive(&hook->lock);
@@ -1187,7 +1197,8 @@ int ast_channel_datastore_remove(struct ast_channel *channel, struct ast_datasto
 	return -1;
 }
 
-struct ast_datastore *ast_channel_datastore_find(struct ast_channel *channel, const struct ast_datastore_info *info, const char *uid)
+struct ast_datastore *ast_channel_datastore_find(struct ast_channel *channel, const struct ast_datastore_info *info,
+	const char *uid)
 {
 	struct ast_datastore *store = channel->datastores;
 
@@ -1220,14 +1231,20 @@ int fake_hangup_cause(struct ast_channel *channel)
 	return cause;
 }
 
-int ast_channel_softhangup_internal_flag(struct ast_channel *channel) { return channel->hung_up ? AST_SOFTHANGUP_DEV : 0; }
+int ast_channel_softhangup_internal_flag(struct ast_channel *channel)
+{
+	return channel->hung_up ? AST_SOFTHANGUP_DEV : 0;
+}
 
 struct ast_channel *ast_channel_get_by_name(const char *name)
 {
 	struct ast_channel *channel;
 
 	pthread_mutex_lock(&world);
-	for (channel = channels; channel && strcasecmp(channel->name, name) && strcmp(channel->unique_id, name); channel = channel->next) { }
+	channel = channels;
+	while (channel && strcasecmp(channel->name, name) && strcmp(channel->unique_id, name)) {
+		channel = channel->next;
+	}
 	if (channel) {
 		channel->references++;
 	}

@@ -67,7 +67,8 @@ struct JSONValueTests {
   @Test("Named strings and numbers are found in an object, the last of each, whatever else is in it")
   func members() throws {
     let text = #"""
-      { "other" : [ {"type":"no"} , [ ] , true ] , "t\u0079pe" : "a\u00e9\ud83d\ude00\n" , "position":1,"position" : 12 ,
+      { "other" : [ {"type":"no"} , [ ] , true ] , "t\u0079pe" : "a\u00e9\ud83d\ude00\n" , \#
+      "position":1,"position" : 12 ,
         "level" : {"level":"no"}, "text":null }
       """#
     let found = try JSONValue.members(of: text, named: ["type", "position", "level", "text"])

@@ -71,7 +71,8 @@ struct ForkSourcesTests {
         "profile p: url = 'ws://a/x' is left out: \(plain)",
       ]),
     GivenFork(
-      lines: ["url=ws://a/^{x}"], options: "T(^{on})", kept: ["ws://a/x"], says: ["option T(on) is left out: \(plain)"]),
+      lines: ["url=ws://a/^{x}"], options: "T(^{on})", kept: ["ws://a/x"],
+      says: ["option T(on) is left out: \(plain)"]),
     GivenFork(
       lines: ["url=ws://a/", "url=wss://b/^{x}"], options: "T(^{on})", kept: ["ws://a/", "wss://b/x"],
       says: ["option T(on) is left out: \(plain)"]),

@@ -267,7 +267,8 @@ extension IntegrationTests {
       try await Scene.with(
         release, expecting: ["Web socket closed abruptly", "WebSocket read error"],
         dialplan: {
-          "exten => a,1,Answer()\n same => n,AudioFork(\($0.url("ari")),D(in))\n same => n,Wait(1)\n same => n,Hangup()\n"
+          "exten => a,1,Answer()\n same => n,AudioFork(\($0.url("ari")),D(in))\n"
+            + " same => n,Wait(1)\n same => n,Hangup()\n"
         }
       ) { scene in
         try await scene.configure(

@@ -33,7 +33,9 @@ extension IntegrationTests {
          same => n,Wait(60)
         exten => safe,1,Answer()
          same => n,Set(CALLERID(name)=${NAME})
-         same => n,AudioFork(\(url)/^{CALLERID(name)}?n=^{CALLERID(name):0:4},D(in)H(Authorization: Bearer good)H(X-Name: ^{CALLERID(name)}&X-Last: 1)s(n=^{CALLERID(name)}&m=1),env > ${PLACE}/env-${NUMBER})
+         same => n,AudioFork(\(url)/^{CALLERID(name)}?n=^{CALLERID(name):0:4},D(in)\
+        H(Authorization: Bearer good)H(X-Name: ^{CALLERID(name)}&X-Last: 1)s(n=^{CALLERID(name)}&m=1),\
+        env > ${PLACE}/env-${NUMBER})
          same => n,Verbose(1,safe ${NUMBER}: ${AUDIOFORKSTATUS})
         exten => unsafe,1,Answer()
          same => n,Set(CALLERID(name)=${NAME})
@@ -166,7 +168,8 @@ extension IntegrationTests {
       try await Sandbox.with(release, dialplan: Self.dialplan(folder.path)) { sandbox in
         let fork = { (name: String) in "ws://127.0.0.1:9/,r(0),touch \(folder.path)/\(name)" }
         try ModuleFeatureTests.append(
-          "[applicationmap]\nforkself => *8,self,AudioFork,\"\(fork("self"))\"\nforkpeer => *9,peer,AudioFork,\"\(fork("peer"))\"\n",
+          "[applicationmap]\nforkself => *8,self,AudioFork,\"\(fork("self"))\"\n"
+            + "forkpeer => *9,peer,AudioFork,\"\(fork("peer"))\"\n",
           to: "features.conf", of: sandbox)
         try ModuleFeatureTests.append(
           "[q]\nstrategy = ringall\nmember => Local/b@test\nmembergosub = subqueue\n", to: "queues.conf", of: sandbox)
