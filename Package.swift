@@ -72,8 +72,8 @@ let targetsOfProgram: [Target] = [
     name: "AudioForkTLSTests",
     dependencies: [
       "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkLink", "AudioForkTLS", "AudioForkWebSocket",
-      "AudioForkMedia",
-      "AudioForkTestKit", "AudioForkWireTestKit", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioSSL,
+      "AudioForkMedia", "AudioForkTestKit", "AudioForkWireTestKit", nioLocks, nioCore, nioEmbedded, nioPosix,
+      nioHTTP1, nioSSL,
     ], swiftSettings: common),
   // What is done for each block, one step after the other, and a malloc that counts: in front of glibc's in the tests'
   // program. The sanitizers have a malloc of their own.
@@ -82,8 +82,7 @@ let targetsOfProgram: [Target] = [
     name: "AudioForkSteps",
     dependencies: [
       "AudioForkMedia", "AudioForkDialects", "AudioForkLink", "AudioForkSurface", "AudioForkResampling",
-      "AudioForkRing",
-      "AudioForkTap", "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
+      "AudioForkRing", "AudioForkTap", "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
     ],
     path: "Benchmarks/Steps", swiftSettings: common),
   .testTarget(name: "AllocationTests", dependencies: ["AudioForkSteps", "CAllocationCount"], swiftSettings: common),
@@ -101,10 +100,8 @@ let fuzzers: [Target] =
         name: "audiofork-fuzz",
         dependencies: [
           "CLibFuzzer", "AudioForkMedia", "AudioForkDialects", "AudioForkEngine", "AudioForkLink", "AudioForkSurface",
-          "AudioForkReceiver",
-          "AudioForkResampling", "AudioForkRing", "AudioForkTap", "AudioForkWebSocket", "CAudioForkABI", nioCore,
-          nioEmbedded,
-          nioHTTP1, nioWebSocket,
+          "AudioForkReceiver", "AudioForkResampling", "AudioForkRing", "AudioForkTap", "AudioForkWebSocket",
+          "CAudioForkABI", nioCore, nioEmbedded, nioHTTP1, nioWebSocket,
         ],
         path: "Fuzz/Targets", swiftSettings: common,
         linkerSettings: [.unsafeFlags([library]), .linkedLibrary("stdc++")]),
@@ -166,8 +163,8 @@ let package = Package(
       name: "AudioForkEngine",
       dependencies: [
         "AudioForkMedia", "AudioForkLink", "AudioForkSurface", "AudioForkRing", "AudioForkResampling",
-        "AudioForkDialects",
-        "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix, signals,
+        "AudioForkDialects", "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix,
+        signals,
       ], swiftSettings: common + noExclusivityChecks),
     .target(
       name: "AudioForkReceiver",
@@ -192,8 +189,7 @@ let package = Package(
       name: "AudioForkCaptureTests",
       dependencies: [
         "AudioForkCapture", "AudioForkLink", "AudioForkSurface", "CAsterisk", "AudioForkTap", "AudioForkRing",
-        "AudioForkMedia",
-        "AudioForkTestKit",
+        "AudioForkMedia", "AudioForkTestKit",
       ],
       swiftSettings: common),
 
@@ -271,8 +267,7 @@ let package = Package(
       name: "AudioForkWebSocketTests",
       dependencies: [
         "AudioForkWebSocket", "AudioForkMedia", "AudioForkTestKit", "AudioForkWireTestKit", nioCore, nioEmbedded,
-        nioPosix,
-        nioHTTP1, nioWebSocket,
+        nioPosix, nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
     .testTarget(
       name: "AudioForkFaultKitTests",

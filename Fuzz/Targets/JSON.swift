@@ -56,8 +56,8 @@ private func write(_ text: String) {
   demand(Array(said.utf8) == Array(text.utf8), "\(said) was \(text)")
   var stream = StreamDescription(forkID: "af-1", channel: text, uniqueID: text, linkedID: text, direction: .both)
   stream.parameters = [RequestField(name: Array(text.utf8), value: Array(text.utf8))]
-  guard case .start(let start) = heard(dialect.opening(stream, position: Position(UInt64(text.utf8.count))).first)
-  else {
+  let opening = dialect.opening(stream, position: Position(UInt64(text.utf8.count)))
+  guard case .start(let start) = heard(opening.first) else {
     return demand(false, "a start is no start")
   }
   demand(start.id == "af-1" && start.position == UInt64(text.utf8.count), "\(start)")

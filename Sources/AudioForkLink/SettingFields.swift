@@ -45,10 +45,9 @@ package struct SettingFields: Sendable, Equatable {
   package var texts: [ForkSource.Text] {
     var texts = urls.map { ForkSource.Text.url($0) }
     for line in lines {
-      guard let sign = firstIndex(of: UInt8(ascii: "="), in: line), let key = ProfileKey.named(slice(line, 0, sign))
-      else {
-        continue
-      }
+      guard let sign = firstIndex(of: UInt8(ascii: "="), in: line),
+        let key = ProfileKey.named(slice(line, 0, sign))
+      else { continue }
       texts.append(.setting(key, slice(line, sign &+ 1, line.count)))
     }
     texts.append(.options(options))

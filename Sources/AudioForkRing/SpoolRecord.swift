@@ -86,9 +86,9 @@ package enum SpoolRecord {
   }
 
   /// What a found record says; its samples go into `samples`, which only grows. Nil for one that no spool writes.
-  package static func decode(_ found: Found, in bytes: [UInt8], at offset: Int, into samples: inout [Int16])
-    -> SpooledEntry?
-  {
+  package static func decode(
+    _ found: Found, in bytes: [UInt8], at offset: Int, into samples: inout [Int16]
+  ) -> SpooledEntry? {
     let facts = bytes.number(at: offset + 48)
     guard let direction = Direction(rawValue: UInt8(truncatingIfNeeded: facts &>> 56)) else { return nil }
     let flags = bytes.number(at: offset + 56)

@@ -118,8 +118,8 @@ extension Counter {
         eventPlace: 3,
         help:
           """
-          Of these, the samples whose delivery is confirmed. When the fork has ended, Delivered and Lost together are \
-          Captured.
+          Of these, the samples whose delivery is confirmed. \
+          When the fork has ended, Delivered and Lost together are Captured.
           """
       )
     case .accountedIn:

@@ -37,7 +37,8 @@ struct CaptureRealTimeTests {
       // An engine that goes as it is told, on a thread that has it to itself.
       nonisolated(unsafe) let leaving = engine
       Thread {
-        _ = leaving.isClosed(); leaving.die()
+        _ = leaving.isClosed()
+        leaving.die()
       }.start()
       #expect(asterisk.unload())
       #expect(fake_registrations() == 0)

@@ -249,9 +249,7 @@ struct TLSLoopbackRealTimeTests {
 
   @Test(
     "A server that wants a client certificate gets ours, and its refusal names the setting",
-    arguments: [
-      TLSVersion.tlsv12, .tlsv13,
-    ])
+    arguments: [TLSVersion.tlsv12, .tlsv13])
   func mutual(version: TLSVersion) async throws {
     let good = try certificates.issued("good")
     let client = try certificates.issued("client", names: "DNS:asterisk.example.org")

@@ -42,8 +42,8 @@ extension IntegrationTests {
          same => n,AudioFork(\(url)/unsafe,D(in)H(X-Name: ${CALLERID(name)}))
          same => n,Verbose(1,unsafe ${NUMBER}: ${AUDIOFORKSTATUS})
         """
-      try await Sandbox.with(release, dialplan: dialplan, settings: ["options": "live_dangerously = yes\n"]) {
-        sandbox in
+      let settings = ["options": "live_dangerously = yes\n"]
+      try await Sandbox.with(release, dialplan: dialplan, settings: settings) { sandbox in
         let manager = try await ManagerConnection(sandbox)
         let file = sandbox.folder.appending(path: "touched").path
         func set(_ name: String, _ value: String) async throws {
@@ -202,11 +202,10 @@ extension IntegrationTests {
         for (name, isDialplan) in Self.places where isDialplan {
           #expect(await becomesTrue(within: 15) { ran(name) }, "\(name): \(sandbox.logLines())")
         }
+        let refusal = "was not started: a command, the third argument, runs only"
         #expect(
-          await becomesTrue(within: 15) {
-            sandbox.logLines(["WARNING"], containing: "was not started: a command, the third argument, runs only").count
-              == 4
-          }, "\(sandbox.logLines())")
+          await becomesTrue(within: 15) { sandbox.logLines(["WARNING"], containing: refusal).count == 4 },
+          "\(sandbox.logLines())")
         // A hangup handler is dialplan too, but its channel cannot be forked any more.
         #expect(sandbox.logLines(["WARNING"], containing: "Local/handler@test-").count == 1)
         #expect(sandbox.logLines(["WARNING"], containing: "was not started: the channel is hanging up").count == 1)

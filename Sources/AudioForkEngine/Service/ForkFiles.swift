@@ -67,8 +67,8 @@ struct ForkFiles {
     throw ForkFailure(
       reason:
         """
-        engine: it has crashed \(status.st_size) times over this fork, which is a fault of audiofork's: please report \
-        it
+        engine: it has crashed \(status.st_size) times over this fork, which is a fault of audiofork's: \
+        please report it
         """
     )
   }

@@ -198,9 +198,9 @@ package struct PingBarrier: Sendable {
 
   /// What the connection has shown, when it ends. `hasClosed`: by a Close of the server, not by the network.
   /// `wasStable`: it lasted as long as a good one. `confirms`: pongs confirm audio on this connection.
-  package func outcome(now: MonotonicTime, hasClosed: Bool, wasStable: Bool = true, confirms: Bool = true)
-    -> PingOutcome
-  {
+  package func outcome(
+    now: MonotonicTime, hasClosed: Bool, wasStable: Bool = true, confirms: Bool = true
+  ) -> PingOutcome {
     let expectation: Expectation
     switch state {
     case .off: return .notPinged(wasStable: wasStable)

@@ -87,8 +87,8 @@ extension GeneralKey {
         """
         Who may give AudioFork a command, its third argument. dialplan: a dialplan that the channel executes, and the \
         AMI action AudioFork, which needs the privilege system; not Originate with an application, a feature code or \
-        the CLI. yes: all of them, so that the AMI privilege originate is enough for a shell. no: nobody. Default: \
-        dialplan.
+        the CLI. yes: all of them, so that the AMI privilege originate is enough for a shell. no: nobody. \
+        Default: dialplan.
         """
     ),
     GeneralKey(
