@@ -157,12 +157,12 @@ final class ForkLoop {
     guard let waiting = pending[id], !isStopping else { return }
     pulse.beginJob()
     let files = ForkFiles(directory: waiting.directory, id: id)
-    CrashAttribution(files.crashPath).during { open(id, waiting, files) }
+    files.crashFile.attribution().during { open(id, waiting, files) }
   }
 
   private func open(_ id: String, _ waiting: Pending, _ files: ForkFiles) {
     do throws(ForkFailure) {
-      try files.checkCrashes()
+      try files.crashFile.checkCount()
       let session = try ForkSession(
         id: id, files: files, isAdopted: waiting.isAdopted, loop: loop, scratch: scratch, turns: turns, output: output,
         context: context

@@ -12,15 +12,15 @@ extension ForkSession {
 
   /// Starts an attempt to connect to the endpoint whose turn it is.
   func connect() {
-    let connection = DialectConnection(loop: loop, dialect: dialect, stream: facts.stream, scratch: scratch) {
+    let connection = DialectConnection(loop: loop, dialect: dialect, stream: setup.stream, scratch: scratch) {
       [self] event in received(event) // until it has ended, or is dropped
     }
     self.connection = connection
     connection.start { [attribution] onEvent in
       EndpointConnection(
-        loop: loop, url: endpoint, request: facts.request(to: endpoint, dialect), timeout: facts.attemptTimeout,
-        security: context.tls.map { EndpointConnection.Security($0, facts.options) }, names: context.resolver,
-        limiter: context.limiter, turns: turns, hasAlternative: facts.endpoints.count > 1
+        loop: loop, url: endpoint, request: setup.request(to: endpoint, dialect), timeout: setup.attemptTimeout,
+        security: context.tls.map { TransportAttempt.Security($0, setup.options) }, names: context.resolver,
+        limiter: context.limiter, turns: turns, hasAlternative: setup.endpoints.count > 1
       ) { event in attribution.during { onEvent(event) } }
     }
   }
@@ -46,7 +46,7 @@ extension ForkSession {
   private func opened() {
     reporter.log.endpoint = endpoint.shownText
     guard let connection else { return }
-    if connection.sendOpening(from: stream.confirmedPosition, timeout: facts.attemptTimeout) { begin(at: nil) }
+    if connection.sendOpening(from: stream.confirmedPosition, timeout: setup.attemptTimeout) { begin(at: nil) }
   }
 
   /// The server's answer to the opening.
@@ -69,7 +69,7 @@ extension ForkSession {
     logIfNotVerified()
     let health = self.health[endpointIndex]
     delivery.connectionBegan(
-      acknowledges: position != nil, expecting: facts.options.pings ? health.pings.expectation : nil,
+      acknowledges: position != nil, expecting: setup.options.pings ? health.pings.expectation : nil,
       isSparse: health.isSparse, now: now)
     handle(.connected)
   }
@@ -77,9 +77,9 @@ extension ForkSession {
   /// Once in a fork's life, whatever number of connections and engines it takes; where only some endpoints have TLS,
   /// once in an engine's.
   private func logIfNotVerified() {
-    guard endpoint.isSecure, !facts.options.verifies, !hasLoggedNotVerified else { return }
+    guard endpoint.isSecure, !setup.options.verifies, !hasLoggedNotVerified else { return }
     hasLoggedNotVerified = true
-    if stream.isFirstConnection || !facts.endpoints.allSatisfy(\.isSecure) {
+    if stream.isFirstConnection || !setup.endpoints.allSatisfy(\.isSecure) {
       reporter.write(reporter.log.notVerified())
     }
   }
@@ -143,7 +143,7 @@ extension ForkSession {
       let now = MonotonicTime.now
       leaveUnconfirmed()
       reportGaps(now: now)
-      let wasStable = connectedAt.map { (now - $0).duration >= facts.limits.stableAfter } ?? true
+      let wasStable = connectedAt.map { (now - $0).duration >= setup.limits.stableAfter } ?? true
       learnFromPings(hasClosed: hasClosed, wasStable: wasStable, code, now)
       rotation.connectionLost(wasStable: wasStable)
     }
@@ -152,7 +152,7 @@ extension ForkSession {
 
   /// The connection is gone with what was on its way: that is sent again, or not.
   func leaveUnconfirmed() {
-    if facts.options.replays || dialect.awaitsResume { stream.rewind() } else { stream.skipUnconfirmed() }
+    if setup.options.replays || dialect.awaitsResume { stream.rewind() } else { stream.skipUnconfirmed() }
   }
 
   /// Remembers how the endpoint took its pings.
@@ -162,7 +162,7 @@ extension ForkSession {
       outcome, pings: delivery.pingCount, isPolicy: code == PingTolerance.policyViolation, now: now)
     switch change {
     case .refusesPings: reporter.write(reporter.log.pingRefused())
-    case .isSparse: reporter.write(reporter.log.pingsSlowed(interval: facts.sparsePingInterval))
+    case .isSparse: reporter.write(reporter.log.pingsSlowed(interval: setup.sparsePingInterval))
     case .noLongerAnswers: stream.forgetPonged(rotation.index)
     case nil: break
     }

@@ -227,7 +227,7 @@ extension ForkSession {
   private func probe(_ connection: DialectConnection) {
     connection.transport { [self] state in
       guard let state, machine.isStreaming, self.connection === connection,
-        state.isUnanswered(for: facts.patienceMilliseconds)
+        state.isUnanswered(for: setup.patienceMilliseconds)
       else { return }
       leave("connection: nothing was acknowledged for \(state.silentMilliseconds / 1000) s")
     }

@@ -27,7 +27,7 @@ final class ForkSession {
   private static let drainMin = Duration.seconds(1)
 
   let id: String
-  let facts: ForkSetup
+  let setup: ForkSetup
   let loop: any EventLoop
   let context: EngineContext
   let attribution: CrashAttribution
@@ -77,38 +77,38 @@ final class ForkSession {
     self.turns = turns
     self.context = context
     self.onEnd = onEnd
-    attribution = CrashAttribution(files.crashPath)
+    attribution = files.crashFile.attribution()
     let ring = try files.openRing()
-    let facts = try ForkSetup(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
+    let setup = try ForkSetup(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
     let cursor = try files.openCursor()
     try files.checkRing()
     let news = SpoolNewsBox()
-    let spool = facts.spool.map { settings in
+    let spool = setup.spool.map { settings in
       ForkSpool(
         id: id, settings: settings, epoch: ring.epoch, store: context.spools, loop: loop, tell: news.tell)
     }
-    self.facts = facts
+    self.setup = setup
     epoch = ring.epoch
-    dialect = facts.makeDialect()
+    dialect = setup.makeDialect()
     let stream = ForkStream(
-      ring: ring, cursor: cursor, configuration: facts.rendering, collectsMarkers: dialect.sendsMarkers, spool: spool,
-      bufferSeconds: facts.options.bufferSeconds, scratch: scratch)
+      ring: ring, cursor: cursor, configuration: setup.rendering, collectsMarkers: dialect.sendsMarkers, spool: spool,
+      bufferSeconds: setup.options.bufferSeconds, scratch: scratch)
     self.stream = stream
-    machine = ForkStateMachine(facts.limits)
-    delivery = DeliveryController(facts.delivery)
-    rotation = EndpointRotation(count: facts.endpoints.count)
-    health = facts.endpoints.indices.map { EndpointHealth(isKnownToAnswer: stream.hasPonged($0)) }
+    machine = ForkStateMachine(setup.limits)
+    delivery = DeliveryController(setup.delivery)
+    rotation = EndpointRotation(count: setup.endpoints.count)
+    health = setup.endpoints.indices.map { EndpointHealth(isKnownToAnswer: stream.hasPonged($0)) }
     reporter = ForkReporter(
       id: id, output: output, textLimit: context.texts,
-      log: ForkLog(id: id, channel: facts.stream.channel, endpoint: facts.endpoints[0].shownText),
+      log: ForkLog(id: id, channel: setup.stream.channel, endpoint: setup.endpoints[0].shownText),
       textsDropped: stream.textsDropped)
     // A weak reference makes every other one slower.
     if spool != nil { news.owner = self }
   }
 
   /// The endpoint of the current or next attempt.
-  var endpoint: EndpointURL { facts.endpoints[endpointIndex] }
-  var endpointIndex: Int { min(rotation.index, facts.endpoints.count - 1) }
+  var endpoint: EndpointURL { setup.endpoints[endpointIndex] }
+  var endpointIndex: Int { min(rotation.index, setup.endpoints.count - 1) }
 
   // MARK: - What the engine asks for
 
@@ -165,7 +165,7 @@ final class ForkSession {
     case .outageBegan(let reason):
       reporter.write(
         reporter.log.outageBegan(
-          reason, attemptsMax: facts.limits.attemptsMax, endpointCount: facts.limits.endpointCount))
+          reason, attemptsMax: setup.limits.attemptsMax, endpointCount: setup.limits.endpointCount))
     case .outageOver(let attempts):
       let lag = counters(now: .now).lagMilliseconds
       reporter.write(
@@ -211,7 +211,7 @@ final class ForkSession {
     let now = MonotonicTime.now
     if ending == .delivered { stream.confirmAll() }
     // The next engine would send again what is on its way.
-    if ending == .shutdown, !facts.options.replays { leaveUnconfirmed() }
+    if ending == .shutdown, !setup.options.replays { leaveUnconfirmed() }
     // Those of the last blocks, where the connection was gone before they could be told.
     reportGaps(now: now)
     reporter.tell()
