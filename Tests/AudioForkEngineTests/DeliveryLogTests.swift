@@ -97,11 +97,11 @@ struct DeliveryLogTests {
   func abandons() {
     var log = DeliveryLog(start: start)
     log.confirmAll(at: mark(160))
-    log.abandon(captured: [(.in, 200), (.out, 160)])
+    log.abandon(capturedIn: 200, capturedOut: 160)
     #expect(log.gaps.take() == [gap(.in, 160..<200, .undelivered, position: 160)])
     let counters = log.counters(rendered: log.confirmed.checkpoint.counters)
     #expect(counters.delivered + counters.lost == 360)
-    log.abandon(captured: [(.in, 200), (.out, 160)])
+    log.abandon(capturedIn: 200, capturedOut: 160)
     #expect(log.gaps.take() == [])
   }
 
@@ -157,27 +157,5 @@ struct GapLedgerTests {
     ledger.forget(before: rendered)
     #expect(ledger.reportedIn.ranges == [] && ledger.reportedOut.ranges == [])
     #expect(ledger.lost(rendered: rendered) == 15)
-  }
-}
-
-@Suite("Endpoints that have ponged")
-struct PongedEndpointsTests {
-  @Test("Each endpoint has its bit, those beyond the 63rd share one, and nothing traps")
-  func bits() {
-    var endpoints = PongedEndpoints()
-    for endpoint in [0, 5, 62] {
-      #expect(!endpoints.contains(endpoint))
-      let isNew = endpoints.insert(endpoint)
-      let isNewAgain = endpoints.insert(endpoint)
-      #expect(isNew && !isNewAgain && endpoints.contains(endpoint))
-    }
-    #expect(PongedEndpoints(bits: endpoints.bits) == endpoints)
-    #expect(!endpoints.contains(63))
-    _ = endpoints.insert(1000)
-    #expect(endpoints.contains(63) && endpoints.contains(64) && !endpoints.contains(61))
-    #expect(endpoints.contains(-1) == endpoints.contains(0))
-    let wasThere = endpoints.remove(5)
-    let wasThereStill = endpoints.remove(5)
-    #expect(wasThere && !wasThereStill && !endpoints.contains(5))
   }
 }

@@ -461,12 +461,17 @@ struct ForkStreamTests {
     record.bytes = 1 << 40
     record.textsDropped = 9
     record.gaps = 4
-    record.ponged = 5
+    record.ponged = PongedEndpoints(words: [5])
     for gap in [5..<7, 8..<9] as [Range<UInt64>] { _ = record.reportedIn.report(gap) }
     for place in 0..<UInt64(ReportedGaps.rangesMax) { _ = record.reportedOut.report((place * 2)..<(place * 2 + 1)) }
     let bytes = record.encode()
     #expect(CursorRecord(decoding: bytes) == record)
     #expect(CursorRecord(decoding: CursorRecord().encode()) == CursorRecord())
+    var manyEndpoints = record
+    manyEndpoints.ponged = PongedEndpoints(words: [0, 0, 9])
+    let longer = manyEndpoints.encode()
+    #expect(bytes[0] == 6 && longer[0] == 7, "one word keeps the format that earlier engines read")
+    #expect(CursorRecord(decoding: longer) == manyEndpoints)
     let withoutCheckpoint = bytes.count - renderer.checkpoint.encode().count
     for count in 0..<bytes.count where count != withoutCheckpoint {
       #expect(CursorRecord(decoding: Array(bytes.prefix(count))) == nil)

@@ -15,9 +15,12 @@ extension ForkSession {
 
   // MARK: - Prefetch
 
-  /// Bytes of the objects that every tick uses, about: a wrong figure costs time and nothing else.
+  /// Bytes of the objects that every tick uses. A wrong number only costs time.
+  ///
+  /// Measured with malloc_usable_size(3) on each object of a streaming fork (x86-64, Swift 6.3: 1832, 1624, 296 and 504
+  /// bytes), and rounded up to cache lines of 64 bytes.
   private static let footprint = (
-    fork: UInt64(1600), stream: UInt64(1900), connection: UInt64(384), session: UInt64(384)
+    fork: UInt64(1856), stream: UInt64(1664), connection: UInt64(320), session: UInt64(512)
   )
 
   /// Fetches the fork itself into the cache. Touches nothing of it.
@@ -91,15 +94,17 @@ extension ForkSession {
   private func sendBlocks(over connection: DialectConnection, _ now: MonotonicTime, _ blocksMax: Int) -> Batch? {
     let streamNow = epoch.streamTime(at: now)
     var batch = Batch(inFlightMax: delivery.inFlightMax(now: now))
+    // A session that ends meanwhile is not writable any more.
+    guard let session = connection.session else { return batch }
     do throws(ForkStream.Broken) {
-      while leavesAt == nil, batch.blocks < blocksMax, connection.isWritable, progress.inFlight < batch.inFlightMax,
+      while leavesAt == nil, batch.blocks < blocksMax, session.isWritable, progress.inFlight < batch.inFlightMax,
         let block = try stream.nextBlock(now: streamNow, isFurther: batch.blocks > 0)
       {
         sendMarkers(over: connection)
-        let bytes = connection.send(audio: stream.samples, at: block.position)
+        let bytes = connection.send(audio: stream.samples, at: block.position, over: session)
         batch.blocks += 1
         if delivery.level == .app {
-          stream.sentBlock(now: now, offset: connection.bytesWritten, audioBytes: bytes)
+          stream.sentBlock(now: now, offset: session.bytesWritten, audioBytes: bytes)
         } else {
           batch.bytes += bytes
         }

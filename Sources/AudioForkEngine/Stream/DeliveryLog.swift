@@ -60,7 +60,7 @@ package struct DeliveryLog {
       window = DeliveryWindow(confirmed: Mark(checkpoint: start, completedAt: .zero), position: start.position)
     }
     gaps = GapLedger(record, keepsSkipped: isResumed)
-    ponged = PongedEndpoints(bits: record.ponged)
+    ponged = record.ponged
     totals = Totals(connections: record.connections, bytes: record.bytes, textsDropped: record.textsDropped)
   }
 
@@ -76,7 +76,7 @@ package struct DeliveryLog {
     record.reportedIn = gaps.reportedIn
     record.reportedOut = gaps.reportedOut
     record.skipped = gaps.skipped
-    record.ponged = ponged.bits
+    record.ponged = ponged
     return record
   }
 
@@ -150,32 +150,25 @@ package struct DeliveryLog {
   /// The audio between will not be sent again.
   package mutating func skipUnconfirmed(to mark: Mark) {
     gaps.reportMet()
-    for gap in unconfirmed(until: mark.checkpoint.counters, reason: .unconfirmed) { gaps.skip(gap) }
+    let sent = mark.checkpoint.counters
+    for gap in unconfirmed(until: (sent.in.accounted, sent.out.accounted), reason: .unconfirmed) { gaps.skip(gap) }
     confirmAll(at: mark)
   }
 
-  /// The fork ends here: counts everything that was captured and is not confirmed as lost. `captured`: samples of each
-  /// direction that the fork carries.
-  package mutating func abandon(captured: [(direction: Direction, samples: UInt64)]) {
-    let from = confirmed.checkpoint
-    for (direction, samples) in captured where samples > from.counters[direction].accounted {
-      let start = from.counters[direction].accounted
-      gaps.meet([
-        Gap(
-          direction: direction, start: start, count: samples &- start, reason: .undelivered, position: from.position)
-      ])
-    }
+  /// The fork ends here: counts as lost everything that was captured and is not confirmed. Pass 0 for a direction that
+  /// the fork does not carry.
+  package mutating func abandon(capturedIn: UInt64, capturedOut: UInt64) {
+    gaps.meet(unconfirmed(until: (capturedIn, capturedOut), reason: .undelivered))
     gaps.reportMet()
   }
 
-  private func unconfirmed(until sent: RenderCounters, reason: Gap.Reason) -> [Gap] {
+  /// Returns the captured samples from the confirmed mark to these, as a gap for each direction that has any.
+  private func unconfirmed(until end: (in: UInt64, out: UInt64), reason: Gap.Reason) -> [Gap] {
     let from = confirmed.checkpoint
-    return [Direction.in, .out].compactMap { direction in
+    return [(Direction.in, end.in), (.out, end.out)].compactMap { direction, end in
       let start = from.counters[direction].accounted
-      guard sent[direction].accounted > start else { return nil }
-      return Gap(
-        direction: direction, start: start, count: sent[direction].accounted &- start, reason: reason,
-        position: from.position)
+      guard end > start else { return nil }
+      return Gap(direction: direction, start: start, count: end &- start, reason: reason, position: from.position)
     }
   }
 

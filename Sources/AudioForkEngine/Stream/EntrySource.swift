@@ -72,6 +72,7 @@ package struct LayeredSource<First: EntrySource, Second: EntrySource>: EntrySour
     guard case .missing(let next) = found, let second else { return found }
     let older = second.read(sequence, into: &samples)
     guard case .missing(let nextOlder) = older else { return older }
-    return .missing(next: [next, nextOlder].compactMap { $0 }.min())
+    guard let next, let nextOlder else { return .missing(next: next ?? nextOlder) }
+    return .missing(next: min(next, nextOlder))
   }
 }

@@ -121,11 +121,14 @@ package final class ForkStream {
   /// None of it is saved: if this engine dies before it has reported the end, the next one continues the fork.
   package func abandonRest() -> [Gap] {
     rewind()
-    log.abandon(captured: directions.map { ($0, reader.ring.captured($0)) })
+    log.abandon(capturedIn: captured(.in), capturedOut: captured(.out))
     return log.gaps.take()
   }
 
-  private var directions: [Direction] { Direction.allCases.filter { reader.configuration.directions.contains($0) } }
+  /// Captured samples of a direction that the fork carries; 0 for the other one.
+  private func captured(_ direction: Direction) -> UInt64 {
+    reader.configuration.directions.contains(direction) ? reader.ring.captured(direction) : 0
+  }
 
   // MARK: - Delivery
 
@@ -262,7 +265,7 @@ package final class ForkStream {
   /// Totals as of the block taken last.
   package func counters(now: StreamTime) -> ForkCounters {
     var counters = log.counters(rendered: reader.counters)
-    counters.captured = directions.reduce(0) { $0 &+ reader.ring.captured($1) }
+    counters.captured = captured(.in) &+ captured(.out)
     counters.lagMilliseconds = UInt64(clamping: lagMilliseconds(now: now))
     counters.undeliveredMilliseconds = UInt64(clamping: undeliveredMilliseconds(now: now))
     counters.skewMilliseconds = reader.skewMilliseconds
@@ -279,8 +282,9 @@ package final class ForkStream {
   /// Milliseconds of captured time whose delivery is not confirmed; 0 only if every captured sample is accounted for.
   package func undeliveredMilliseconds(now: StreamTime) -> Int64 {
     let confirmed = log.confirmed
-    let isWhole = directions.allSatisfy { reader.ring.captured($0) <= confirmed.checkpoint.counters[$0].accounted }
-    guard !isWhole else { return 0 }
+    let accounted = confirmed.checkpoint.counters
+    let isComplete = captured(.in) <= accounted.in.accounted && captured(.out) <= accounted.out.accounted
+    guard !isComplete else { return 0 }
     // Rounded up, and at least 1: something is missing.
     return max(1, ((reader.ring.closedAt ?? now) - confirmed.completedAt).millisecondsRoundedUp)
   }

@@ -106,7 +106,8 @@ package struct SpoolContents: Sendable {
   package mutating func find(_ sequence: UInt64, into samples: inout [Int16]) -> Lookup {
     guard let newest, sequence <= newest else { return .missing(next: nil) }
     guard let written, sequence <= written else {
-      let later = ((flying?.places ?? []) + waiting.places).first { $0.sequence >= sequence }
+      let later =
+        flying?.places.first { $0.sequence >= sequence } ?? waiting.places.first { $0.sequence >= sequence }
       guard let later else { return .missing(next: nil) }
       return later.sequence == sequence ? .onItsWay : .missing(next: later.sequence)
     }
