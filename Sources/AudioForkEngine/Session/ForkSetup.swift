@@ -7,7 +7,7 @@ internal import AudioForkRing
 internal import AudioForkWebSocket
 internal import NIOCore
 
-/// What the ring's header says about a fork, checked and made into what the engine needs.
+/// A fork's configuration, derived from the facts in its ring: endpoints, options, limits, dialect, upgrade request.
 struct ForkSetup {
   /// In failover order, at least one.
   let endpoints: [EndpointURL]
@@ -15,7 +15,7 @@ struct ForkSetup {
   let stream: StreamDescription
   let limits: ForkLimits
 
-  /// `epoch` and `secret`: as in the ring.
+  /// Checks the options. Throws a `ForkFailure` if they are invalid. `epoch` and `secret` are those of the ring.
   init(
     _ facts: RingFacts, id: String, epoch: StreamEpoch, secret: (UInt64, UInt64)
   ) throws(ForkFailure) {
@@ -48,7 +48,7 @@ struct ForkSetup {
     return String(repeating: "0", count: 16 - digits.utf8.count) + digits
   }
 
-  /// What is said on the wire.
+  /// Returns the dialect of the fork's connections.
   func makeDialect() -> any Dialect {
     switch options.dialect {
     case .raw: RawDialect(encoding: options.format.encoding)
@@ -56,6 +56,7 @@ struct ForkSetup {
     }
   }
 
+  /// How captured audio becomes the stream.
   var rendering: RenderConfiguration {
     RenderConfiguration(
       directions: DirectionSet(rawValue: options.direction.directions), wireRateHertz: stream.rateHertz,
@@ -63,7 +64,7 @@ struct ForkSetup {
       gainOut: Gain(options.gainOut))
   }
 
-  /// Where audio is kept for longer than the ring holds it; nil: nowhere.
+  /// The spool that keeps audio for longer than the ring; nil if the fork has none.
   var spool: ForkSpool.Settings? {
     guard !options.spoolFolder.isEmpty else { return nil }
     return ForkSpool.Settings(
@@ -71,32 +72,33 @@ struct ForkSetup {
       isSynced: options.spoolIsSynced)
   }
 
-  /// `R(s)` caps each attempt as it caps each wait.
+  /// Time limit of each attempt to connect.
   var attemptTimeout: TimeAmount { .seconds(Int64(options.attemptSeconds)) }
 
-  /// For how long a network may acknowledge nothing before the connection counts as dead: half of what the ring holds,
-  /// so that what was sent can be sent again.
+  /// Time without any acknowledgement after which the network counts as dead: half of the buffer, so that the ring still
+  /// holds what has to be sent again. 2 to 20 seconds.
   var patienceMilliseconds: UInt64 { UInt64(min(max(options.bufferSeconds * 500, 2000), 20_000)) }
 
-  /// For how long a server that has spoken may say nothing, with audio on its way, before the connection counts as
-  /// dead: something between us may keep TCP alive. Short enough for the ring to hold what has to be sent again.
+  /// Silence of a server, with audio in flight, after which the connection counts as dead, although a proxy may keep TCP
+  /// alive. Short enough for the ring to hold what has to be sent again. 3 to 20 seconds.
   var silenceMax: Nanoseconds {
     min(max(.milliseconds(Int64(options.bufferSeconds) * 700), .seconds(3)), PingBarrier.deadAfter)
   }
 
-  /// Between two pings for a server that cannot stand more. What they confirm has to be in the ring until then.
+  /// Time between two pings for a server that closes after many. Short enough for the ring to hold what they confirm.
   var sparsePingInterval: Nanoseconds {
     min(max(.milliseconds(Int64(options.bufferSeconds) * 250), PingBarrier.interval), PingTolerance.sparseInterval)
   }
 
-  /// The numbers by which delivery is decided.
+  /// The settings of `DeliveryController`.
   var delivery: DeliveryController.Settings {
     DeliveryController.Settings(
       rate: SampleRate(hertz: stream.rateHertz), acknowledgement: stream.acknowledgement, silenceMax: silenceMax,
-      // The ring is about to overwrite what waits. A spool keeps it for longer.
+      // Without a spool the ring would soon overwrite what waits for a confirmation.
       unansweredMax: spool == nil ? silenceMax : PingBarrier.deadAfter, sparseInterval: sparsePingInterval)
   }
 
+  /// Returns the upgrade request to this endpoint.
   func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
     request.userInformation = url.userInformation
@@ -114,7 +116,7 @@ struct ForkSetup {
 }
 
 extension EndpointURL {
-  /// `shown` as text: without secrets.
+  /// The URL without secrets.
   var shownText: String { String(decoding: shown, as: UTF8.self) }
 }
 

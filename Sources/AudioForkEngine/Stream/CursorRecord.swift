@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
 
-/// What a fork's cursor file keeps: the confirmed checkpoint and the totals that are not in it.
+/// The content of a fork's cursor file: the confirmed checkpoint and totals that the checkpoint does not contain.
 package struct CursorRecord: Equatable, Sendable {
-  /// Where the next engine goes on.
+  /// The confirmed place in the stream, where the next engine continues.
   package var checkpoint: Checkpoint?
   /// When the last block before the checkpoint became decidable.
   package var completedAt = StreamTime.zero
-  /// Connections that were opened so far.
+  /// Connections opened so far.
   package var connections: UInt64 = 0
   /// Audio bytes written to sockets so far.
   package var bytes: UInt64 = 0
-  /// Text messages of the server that were dropped so far.
+  /// Text messages of the server dropped so far.
   package var textsDropped: UInt64 = 0
-  /// Gaps reported so far: a replay that meets one again does not count it again.
+  /// Number of gaps reported so far. A replay does not count a gap again.
   package var gaps: UInt64 = 0
-  /// Gaps that have been reported and that a replay could find again, per direction.
+  /// Reported gaps that a replay could find again, per direction.
   package var reportedIn = ReportedGaps()
   package var reportedOut = ReportedGaps()
 
-  /// Captured samples that were sent, not confirmed before a break and not sent again; all lie before the checkpoint,
+  /// Captured samples that were sent, not confirmed before a break, and not sent again. They lie before the checkpoint,
   /// which counts them as rendered.
   package var skipped: UInt64 = 0
 
@@ -57,7 +57,8 @@ package struct CursorRecord: Equatable, Sendable {
     return encoded
   }
 
-  /// Nil for bytes that `encode` cannot have written: the fork then starts anew from what the ring holds.
+  /// Decodes a record. Nil if `encode` cannot have written these bytes: the fork then starts again with what the ring
+  /// holds.
   package init?(decoding bytes: [UInt8]) {
     var reader = ByteReader(bytes)
     guard let version = reader.nextByte(), let completed = reader.nextNumber(), let connections = reader.nextNumber(),
