@@ -90,7 +90,7 @@ package struct EngineService {
     try? await first.scheduleTask(in: .milliseconds(50)) {}.futureResult.get()
     switch exit {
     case .finished:
-      await EngineService.empty(channel)
+      await EngineService.waitUntilWritten(channel)
       try? await channel.close().get()
       removeDirectory()
       return 0
@@ -101,7 +101,7 @@ package struct EngineService {
   }
 
   /// Waits until the module has taken what it was told; one that unloads still listens. Not for ever.
-  private static func empty(_ channel: any Channel) async {
+  private static func waitUntilWritten(_ channel: any Channel) async {
     let promise = channel.eventLoop.makePromise(of: Void.self)
     // Behind all that is waiting; fails at once where nobody is there any more.
     channel.writeAndFlush(ByteBuffer()).whenComplete { _ in promise.succeed(()) }
@@ -173,7 +173,7 @@ final class LinkHandler: ChannelInboundHandler {
       while let message = try parser.next() { core.handle(try ModuleMessage(message)) }
     } catch {
       isBroken = true
-      core.linkBroke(error.description)
+      core.linkFailed(error.description)
     }
   }
 

@@ -1,43 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
 
-/// What a fork's cursor file keeps: the confirmed checkpoint and the totals that are not in it.
+/// The content of a fork's cursor file: the confirmed checkpoint and totals that the checkpoint does not contain.
 package struct CursorRecord: Equatable, Sendable {
-  /// Where the next engine goes on.
+  /// The confirmed place in the stream, where the next engine continues.
   package var checkpoint: Checkpoint?
   /// When the last block before the checkpoint became decidable.
   package var completedAt = StreamTime.zero
-  /// Connections that were opened so far.
+  /// Connections opened so far.
   package var connections: UInt64 = 0
   /// Audio bytes written to sockets so far.
   package var bytes: UInt64 = 0
-  /// Text messages of the server that were dropped so far.
+  /// Text messages of the server dropped so far.
   package var textsDropped: UInt64 = 0
-  /// Gaps reported so far: a replay that meets one again does not count it again.
+  /// Number of gaps reported so far. A replay does not count a gap again.
   package var gaps: UInt64 = 0
-  /// Gaps that have been reported and that a replay could find again, per direction.
+  /// Reported gaps that a replay could find again, per direction.
   package var reportedIn = ReportedGaps()
   package var reportedOut = ReportedGaps()
 
-  /// Captured samples that were sent, not confirmed before a break and not sent again; all lie before the checkpoint,
+  /// Captured samples that were sent, not confirmed before a break, and not sent again. They lie before the checkpoint,
   /// which counts them as rendered.
   package var skipped: UInt64 = 0
 
-  /// Endpoints that have answered a ping, a bit each: their kernels' word is not taken for theirs.
-  package var ponged: UInt64 = 0
+  /// Endpoints that have answered a ping: what their kernels acknowledge confirms nothing.
+  package var ponged = PongedEndpoints()
 
   private static let version: UInt8 = 6
+  /// The version of a record with more words of `ponged` than one, which only a fork with more than 64 URLs needs.
+  private static let versionOfManyEndpoints: UInt8 = 7
 
   package init() {}
 
-  /// Version, seven numbers, two lists of ranges, then the checkpoint; little-endian. The cursor file adds the
-  /// checksum.
+  /// Version, six numbers, the words of `ponged`, two lists of ranges, then the checkpoint; little-endian. Version 6
+  /// has one word of `ponged`, version 7 a byte with their number first. The cursor file adds the checksum.
   package func encode() -> [UInt8] {
-    var encoded: [UInt8] = [CursorRecord.version]
-    for number in [
-      UInt64(bitPattern: completedAt.nanoseconds), connections, bytes, textsDropped, gaps, skipped, ponged,
-    ] {
+    let hasManyEndpoints = ponged.words.count > 1
+    var encoded: [UInt8] = [hasManyEndpoints ? CursorRecord.versionOfManyEndpoints : CursorRecord.version]
+    for number in [UInt64(bitPattern: completedAt.nanoseconds), connections, bytes, textsDropped, gaps, skipped] {
       encoded.append(number: number)
+    }
+    if hasManyEndpoints {
+      encoded.append(UInt8(clamping: ponged.words.count))
+      for word in ponged.words { encoded.append(number: word) }
+    } else {
+      encoded.append(number: ponged.words.first ?? 0)
     }
     for gaps in [reportedIn, reportedOut] {
       encoded.append(UInt8(clamping: gaps.ranges.count))
@@ -50,13 +57,15 @@ package struct CursorRecord: Equatable, Sendable {
     return encoded
   }
 
-  /// Nil for bytes that `encode` cannot have written: the fork then starts anew from what the ring holds.
+  /// Decodes a record. Nil if `encode` cannot have written these bytes: the fork then starts again with what the ring
+  /// holds.
   package init?(decoding bytes: [UInt8]) {
     var reader = ByteReader(bytes)
-    guard reader.nextByte() == CursorRecord.version, let completed = reader.nextNumber(),
-      let connections = reader.nextNumber(), let count = reader.nextNumber(),
+    guard let version = reader.nextByte(), let completed = reader.nextNumber(), let connections = reader.nextNumber(),
+      let count = reader.nextNumber(),
       let dropped = reader.nextNumber(), let gaps = reader.nextNumber(),
-      let skipped = reader.nextNumber(), let ponged = reader.nextNumber(), let gapsIn = CursorRecord.gaps(&reader),
+      let skipped = reader.nextNumber(), let ponged = CursorRecord.ponged(&reader, version),
+      let gapsIn = CursorRecord.gaps(&reader),
       let gapsOut = CursorRecord.gaps(&reader)
     else { return nil }
     completedAt = StreamTime(nanoseconds: Int64(bitPattern: completed))
@@ -75,6 +84,21 @@ package struct CursorRecord: Equatable, Sendable {
       self.checkpoint = checkpoint
     } else if skipped > 0 {
       return nil
+    }
+  }
+
+  private static func ponged(_ reader: inout ByteReader, _ version: UInt8) -> PongedEndpoints? {
+    switch version {
+    case CursorRecord.version: return reader.nextNumber().map { PongedEndpoints(words: [$0]) }
+    case CursorRecord.versionOfManyEndpoints:
+      guard let count = reader.nextByte(), count > 1 else { return nil }
+      var words: [UInt64] = []
+      for _ in 0..<count {
+        guard let word = reader.nextNumber() else { return nil }
+        words.append(word)
+      }
+      return words.last == 0 ? nil : PongedEndpoints(words: words)
+    default: return nil
     }
   }
 
