@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 package import AudioForkMedia
 
 /// What a fork's cursor file keeps: the confirmed checkpoint and the totals that are not in it.
@@ -37,13 +38,13 @@ package struct CursorRecord: Equatable, Sendable {
     for number in [
       UInt64(bitPattern: completedAt.nanoseconds), connections, bytes, textsDropped, gaps, skipped, ponged,
     ] {
-      encoded.append(number: number)
+      encoded.append(littleEndian: number)
     }
     for gaps in [reportedIn, reportedOut] {
       encoded.append(UInt8(clamping: gaps.ranges.count))
       for range in gaps.ranges {
-        encoded.append(number: range.lowerBound)
-        encoded.append(number: range.upperBound)
+        encoded.append(littleEndian: range.lowerBound)
+        encoded.append(littleEndian: range.upperBound)
       }
     }
     if let checkpoint { encoded += checkpoint.encode() }
@@ -52,11 +53,11 @@ package struct CursorRecord: Equatable, Sendable {
 
   /// Nil for bytes that `encode` cannot have written: the fork then starts anew from what the ring holds.
   package init?(decoding bytes: [UInt8]) {
-    var reader = ByteReader(bytes)
-    guard reader.nextByte() == CursorRecord.version, let completed = reader.nextNumber(),
-      let connections = reader.nextNumber(), let count = reader.nextNumber(),
-      let dropped = reader.nextNumber(), let gaps = reader.nextNumber(),
-      let skipped = reader.nextNumber(), let ponged = reader.nextNumber(), let gapsIn = CursorRecord.gaps(&reader),
+    var reader = LittleEndianReader(bytes)
+    guard reader.next8() == CursorRecord.version, let completed = reader.next64(),
+      let connections = reader.next64(), let count = reader.next64(),
+      let dropped = reader.next64(), let gaps = reader.next64(),
+      let skipped = reader.next64(), let ponged = reader.next64(), let gapsIn = CursorRecord.gaps(&reader),
       let gapsOut = CursorRecord.gaps(&reader)
     else { return nil }
     completedAt = StreamTime(nanoseconds: Int64(bitPattern: completed))
@@ -78,11 +79,11 @@ package struct CursorRecord: Equatable, Sendable {
     }
   }
 
-  private static func gaps(_ reader: inout ByteReader) -> ReportedGaps? {
-    guard let count = reader.nextByte(), Int(count) <= ReportedGaps.rangesMax else { return nil }
+  private static func gaps(_ reader: inout LittleEndianReader) -> ReportedGaps? {
+    guard let count = reader.next8(), Int(count) <= ReportedGaps.rangesMax else { return nil }
     var ranges: [Range<UInt64>] = []
     for _ in 0..<count {
-      guard let lower = reader.nextNumber(), let upper = reader.nextNumber(), lower < upper else { return nil }
+      guard let lower = reader.next64(), let upper = reader.next64(), lower < upper else { return nil }
       ranges.append(lower..<upper)
     }
     return ReportedGaps(ranges)
