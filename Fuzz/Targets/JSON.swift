@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 internal import AudioForkMedia
 internal import AudioForkDialects
 internal import AudioForkEngine
@@ -11,7 +12,7 @@ func fuzzJSON(_ bytes: [UInt8]) {
   read(text)
   write(text)
   for limit in [0, 1, bytes.count / 2, bytes.count] {
-    let cut = AudioForkSurface.cut(bytes, to: limit)
+    let cut = AudioForkBytes.cut(bytes, to: limit)
     demand(cut.count <= limit && bytes.starts(with: cut), "cut to \(limit): \(cut)")
     if String(validating: bytes, as: UTF8.self) != nil {
       demand(String(validating: cut, as: UTF8.self) != nil && cut.count + 4 > limit, "not cut at a character: \(cut)")

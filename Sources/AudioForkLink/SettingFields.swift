@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 package import AudioForkSurface
 
 /// The texts of a fork's settings as the facts of its ring carry them. They may hold secrets.

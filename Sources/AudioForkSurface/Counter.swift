@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+internal import AudioForkBytes
 
 /// A number that the engine keeps for one fork.
 ///

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 package import AudioForkMedia
 
 /// The content of a fork's cursor file: the confirmed checkpoint and totals that the checkpoint does not contain.
@@ -38,7 +39,13 @@ package struct CursorRecord: Equatable, Sendable {
     let hasManyEndpoints = ponged.words.count > 1
     var encoded: [UInt8] = [hasManyEndpoints ? CursorRecord.versionOfManyEndpoints : CursorRecord.version]
     for number in [UInt64(bitPattern: completedAt.nanoseconds), connections, bytes, textsDropped, gaps, skipped] {
-      encoded.append(number: number)
+      encoded.append(littleEndian: number)
+    }
+    if hasManyEndpoints {
+      encoded.append(UInt8(clamping: ponged.words.count))
+      for word in ponged.words { encoded.append(littleEndian: word) }
+    } else {
+      encoded.append(littleEndian: ponged.words.first ?? 0)
     }
     if hasManyEndpoints {
       encoded.append(UInt8(clamping: ponged.words.count))
@@ -49,8 +56,8 @@ package struct CursorRecord: Equatable, Sendable {
     for gaps in [reportedIn, reportedOut] {
       encoded.append(UInt8(clamping: gaps.ranges.count))
       for range in gaps.ranges {
-        encoded.append(number: range.lowerBound)
-        encoded.append(number: range.upperBound)
+        encoded.append(littleEndian: range.lowerBound)
+        encoded.append(littleEndian: range.upperBound)
       }
     }
     if let checkpoint { encoded += checkpoint.encode() }
@@ -60,11 +67,10 @@ package struct CursorRecord: Equatable, Sendable {
   /// Decodes a record. Nil if `encode` cannot have written these bytes: the fork then starts again with what the ring
   /// holds.
   package init?(decoding bytes: [UInt8]) {
-    var reader = ByteReader(bytes)
-    guard let version = reader.nextByte(), let completed = reader.nextNumber(), let connections = reader.nextNumber(),
-      let count = reader.nextNumber(),
-      let dropped = reader.nextNumber(), let gaps = reader.nextNumber(),
-      let skipped = reader.nextNumber(), let ponged = CursorRecord.ponged(&reader, version),
+    var reader = LittleEndianReader(bytes)
+    guard let version = reader.next8(), let completed = reader.next64(), let connections = reader.next64(),
+      let count = reader.next64(), let dropped = reader.next64(), let gaps = reader.next64(),
+      let skipped = reader.next64(), let ponged = CursorRecord.ponged(&reader, version),
       let gapsIn = CursorRecord.gaps(&reader),
       let gapsOut = CursorRecord.gaps(&reader)
     else { return nil }
@@ -87,14 +93,14 @@ package struct CursorRecord: Equatable, Sendable {
     }
   }
 
-  private static func ponged(_ reader: inout ByteReader, _ version: UInt8) -> PongedEndpoints? {
+  private static func ponged(_ reader: inout LittleEndianReader, _ version: UInt8) -> PongedEndpoints? {
     switch version {
-    case CursorRecord.version: return reader.nextNumber().map { PongedEndpoints(words: [$0]) }
+    case CursorRecord.version: return reader.next64().map { PongedEndpoints(words: [$0]) }
     case CursorRecord.versionOfManyEndpoints:
-      guard let count = reader.nextByte(), count > 1 else { return nil }
+      guard let count = reader.next8(), count > 1 else { return nil }
       var words: [UInt64] = []
       for _ in 0..<count {
-        guard let word = reader.nextNumber() else { return nil }
+        guard let word = reader.next64() else { return nil }
         words.append(word)
       }
       return words.last == 0 ? nil : PongedEndpoints(words: words)
@@ -102,11 +108,11 @@ package struct CursorRecord: Equatable, Sendable {
     }
   }
 
-  private static func gaps(_ reader: inout ByteReader) -> ReportedGaps? {
-    guard let count = reader.nextByte(), Int(count) <= ReportedGaps.rangesMax else { return nil }
+  private static func gaps(_ reader: inout LittleEndianReader) -> ReportedGaps? {
+    guard let count = reader.next8(), Int(count) <= ReportedGaps.rangesMax else { return nil }
     var ranges: [Range<UInt64>] = []
     for _ in 0..<count {
-      guard let lower = reader.nextNumber(), let upper = reader.nextNumber(), lower < upper else { return nil }
+      guard let lower = reader.next64(), let upper = reader.next64(), lower < upper else { return nil }
       ranges.append(lower..<upper)
     }
     return ReportedGaps(ranges)

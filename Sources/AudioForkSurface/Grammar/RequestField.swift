@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// A name and a value for the server: a header of the upgrade request or a parameter of the start message.
 package struct RequestField: Sendable, Equatable {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// What a key of `[general]` stands for that a profile does not have.
 package enum GeneralKind: Sendable {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// What a setting's value is, in an option or in a profile. Each kind is parsed in one place,
 /// `ForkOptions.set(_:to:)`.
