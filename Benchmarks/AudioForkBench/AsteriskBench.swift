@@ -37,11 +37,11 @@ package struct AsteriskBench: Sendable {
   }
 
   let seconds: Double
-  let say: @Sendable (String) -> Void
+  let progress: @Sendable (String) -> Void
 
-  package init(seconds: Double, say: @escaping @Sendable (String) -> Void) {
+  package init(seconds: Double, progress: @escaping @Sendable (String) -> Void) {
     self.seconds = seconds
-    self.say = say
+    self.progress = progress
   }
 
   /// Before they speak, all wait for a time that chance decides within a frame. Where both sides of a call speak at the
@@ -114,7 +114,7 @@ package struct AsteriskBench: Sendable {
             before = behind
             found[index].samples.append(sample)
             found[index].baseline.append(baseline)
-            say(
+            progress(
               "turn \(turn), \(count) \(kind.rawValue) calls, \(row.rawValue): Asterisk "
                 + "\(sample.asterisk.processorNanoseconds / 1_000_000) ms "
                 + "(\(baseline.asterisk.processorNanoseconds / 1_000_000) without), engine "
@@ -186,7 +186,7 @@ package struct AsteriskBench: Sendable {
     let ended = af_now_ns()
     sample.seconds = Double(ended - began) / 1e9
     // For scripts/lab/profile-asterisk: seconds of CLOCK_MONOTONIC, and the process.
-    say("window \(row.exten) \(count) \(Double(began) / 1e9) \(Double(ended) / 1e9) \(sandbox.processIdentifier)")
+    progress("window \(row.exten) \(count) \(Double(began) / 1e9) \(Double(ended) / 1e9) \(sandbox.processIdentifier)")
     let report = try await receiver.report()
     sample.asterisk = asteriskAfter.since(asteriskBefore)
     if let engineBefore, let engineAfter { sample.engine = engineAfter.since(engineBefore) }

@@ -13,7 +13,7 @@ package struct JitterRun: Sendable {
   let calls: Int
   let seconds: Int
   let pairs: Int
-  let say: @Sendable (String) -> Void
+  let progress: @Sendable (String) -> Void
 
   /// From here on the p99.9 of two runs differ, microseconds.
   package static let differenceMax = 1000
@@ -27,11 +27,11 @@ package struct JitterRun: Sendable {
   private static let stalledMin = 2000
 
   /// `seconds` of each run count; `pairs` of runs without and with forks.
-  package init(calls: Int, seconds: Int, pairs: Int, say: @escaping @Sendable (String) -> Void) {
+  package init(calls: Int, seconds: Int, pairs: Int, progress: @escaping @Sendable (String) -> Void) {
     self.calls = calls
     self.seconds = seconds
     self.pairs = pairs
-    self.say = say
+    self.progress = progress
   }
 
   private static func dialplan(_ port: Int) -> String {
@@ -58,20 +58,20 @@ package struct JitterRun: Sendable {
       // No events: they would be the forks' and not Asterisk's.
       let manager = try await ManagerConnection(sandbox, hearsEvents: false)
       let warm = try await measure("warm-up", isForked: true, seconds: 2, sandbox, manager, server)
-      say("\(warm.cells), not counted")
+      progress("\(warm.cells), not counted")
       var pair = 1
       while pair <= max(pairs, 1) {
         var rows: [Row] = []
         for isForked in [false, true] {
           let label = "\(pair) \(isForked ? "on" : "off")"
           let row = try await measure(label, isForked: isForked, seconds: seconds, sandbox, manager, server)
-          say(row.cells)
+          progress(row.cells)
           rows.append(row)
         }
         if result.keep(rows, seconds: seconds, pairs: pairs) {
           pair += 1
         } else {
-          say("pair \(pair) is measured again: the host kept too much of its time")
+          progress("pair \(pair) is measured again: the host kept too much of its time")
         }
       }
       manager.end()

@@ -6,7 +6,7 @@ struct OutgoingFrames {
   /// The storage that is kept between flushes, bytes: more than a tick's frames of live audio need.
   private static let bytesKept = 4096
 
-  private var writer = FrameWriter(SystemRandomBlock())
+  private var writer = WebSocketFrameWriter(SystemRandomBlock())
   /// Frames that wait for a flush.
   var bytes = ByteBuffer()
   /// Bytes of all frames written so far, headers included.
@@ -15,7 +15,7 @@ struct OutgoingFrames {
   var isEmpty: Bool { bytes.readableBytes == 0 }
 
   /// Appends a frame.
-  mutating func write(_ append: (inout FrameWriter<SystemRandomBlock>, inout ByteBuffer) -> Void) {
+  mutating func write(_ append: (inout WebSocketFrameWriter<SystemRandomBlock>, inout ByteBuffer) -> Void) {
     let before = bytes.readableBytes
     append(&writer, &bytes)
     bytesWritten &+= UInt64(bytes.readableBytes - before)

@@ -38,7 +38,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// nothing is read from the socket meanwhile: a read, or what the kernel held when the server closed.
   private var unread = ByteBuffer()
   private var decoder = FrameDecoder()
-  private var rules = FrameRules(sender: .server)
+  private var rules = WebSocketFrameRules(sender: .server)
   private var flood = FloodWatch()
   /// The channel has ended this way, and frames that came before are still to be decoded.
   private var inputEnd: SessionEnd?
@@ -131,7 +131,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// server sent ".
   package func refuse(_ what: String) {
     guard case .open = phase else { return }
-    refuse(FrameViolation(code: CloseCode.protocolError, reason: what))
+    refuse(ProtocolViolation(code: CloseCode.protocolError, reason: what))
   }
 
   /// Says good-bye and leaves without waiting; the owner hears nothing more.
@@ -163,7 +163,7 @@ package final class WebSocketSession: ChannelInboundHandler {
 
   package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard phase != .over else { return }
-    share?.hasPiece()
+    share?.countPiece()
     var bytes = Self.unwrapInboundIn(data)
     if unread.readableBytes == 0 {
       unread = bytes
@@ -187,7 +187,7 @@ package final class WebSocketSession: ChannelInboundHandler {
         share.wait()
         break
       }
-      do throws(FrameViolation) {
+      do throws(ProtocolViolation) {
         guard let frame = try decoder.next(&unread) else { break }
         take(frame)
       } catch {
@@ -204,23 +204,23 @@ package final class WebSocketSession: ChannelInboundHandler {
     if share?.hasBacklog != true, let inputEnd { end(inputEnd) }
   }
 
-  private static let flooded = FrameViolation(
+  private static let flooded = ProtocolViolation(
     code: CloseCode.policyViolation,
     reason: "more than \(FloodWatch.framesPerSecond) control or empty frames a second for \(FloodWatch.seconds) s")
 
   private func take(_ frame: WebSocketFrame) {
     framesHeard &+= 1
     switch rules.receive(frame) {
-    case .nothing: share?.wasDecoded()
-    case .binary(let bytes), .piece(let bytes, _): share?.wasDecoded(messageBytes: bytes.readableBytes)
+    case .nothing: share?.countFrame()
+    case .binary(let bytes), .piece(let bytes, _): share?.countFrame(messageBytes: bytes.readableBytes)
     case .pong(let payload):
-      share?.wasDecoded()
+      share?.countFrame()
       owner?.webSocketReceived(self, pong: payload)
     case .text(let text):
-      share?.wasDecoded(messageBytes: text.utf8.count)
+      share?.countFrame(messageBytes: text.utf8.count)
       owner?.webSocketReceived(self, text: text)
     case .ping(let payload):
-      share?.wasDecoded()
+      share?.countFrame()
       answer(payload)
     case .close(let code, let reason): peerClosed(code, shown(reason))
     case .violation(let violation): refuse(violation)
@@ -278,12 +278,12 @@ package final class WebSocketSession: ChannelInboundHandler {
   private func peerClosed(_ code: UInt16?, _ reason: String) {
     switch phase {
     case .open: end(.closedByServer(code: code, reason: reason), farewell: .code(code))
-    case .closing: end(.closedByUs(code: code), farewell: .said)
+    case .closing: end(.closedByUs(code: code), farewell: .exchanged)
     case .over: break
     }
   }
 
-  private func refuse(_ violation: FrameViolation) {
+  private func refuse(_ violation: ProtocolViolation) {
     end(.lost("protocol: the server sent \(violation.reason)"), farewell: .code(violation.code))
   }
 
@@ -293,8 +293,8 @@ package final class WebSocketSession: ChannelInboundHandler {
     case none
     /// With a Close frame, without a code where the server's had none.
     case code(UInt16?)
-    /// Both sides have said it.
-    case said
+    /// Both sides have sent a Close frame.
+    case exchanged
   }
 
   /// Ends the session and tells the owner, once. What happens on the way down (the channel's end, for one) finds it
@@ -318,7 +318,7 @@ package final class WebSocketSession: ChannelInboundHandler {
     case .code(let code) where wasOpen:
       outgoing.write { writer, buffer in writer.close(code: code, into: &buffer) }
       flush()
-    case .said: break
+    case .exchanged: break
     case .none, .code: return context.close(promise: nil)
     }
     closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: WebSocketSession.closeWait) {

@@ -160,7 +160,7 @@ struct ForkStreamTests {
     #expect(machine.synced() == [ack(320, "persisted"), .write(samples(160), position: 320)])
     #expect(machine.written() == [ack(480), .scheduleSync])
     let stop = ForkMessage.stop(position: 480, reason: "ended")
-    #expect(machine.received(text(#"{"type":"stop","position":480,"reason":"ended"}"#)) == [.told(stop), .sync])
+    #expect(machine.received(text(#"{"type":"stop","position":480,"reason":"ended"}"#)) == [.message(stop), .sync])
     #expect(machine.synced() == [ack(480, "persisted")])
   }
 
