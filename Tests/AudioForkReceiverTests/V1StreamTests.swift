@@ -55,7 +55,7 @@ private func isRefused(_ actions: [StreamStateMachine.Action]) -> Bool {
 }
 
 @Suite("A connection of audiofork.v1")
-struct ForkStreamTests {
+struct V1StreamTests {
   @Test("Audio is written at its position and acknowledged when that is done")
   func acknowledged() throws {
     var machine = try resumed()
