@@ -27,8 +27,7 @@ struct af_direction_state {
 	uint32_t rate_hz;          /*!< 0 before the first frame */
 	uint8_t knows_ts;          /*!< next_ts is valid */
 	uint8_t stalled;           /*!< we are late, not the source; on until late <= 80 ms */
-	uint8_t new_run;           /*!< the next entry starts a run */
-	uint8_t reserved;
+	uint8_t reserved[2];
 };
 
 /*! The end of capture, in two steps, so that nobody unmaps a ring into which the mark is still to be written. */
