@@ -38,9 +38,9 @@ package struct BurstBench: Sendable {
 
   /// Seconds that are watched from the first start on, and before it.
   private static let watched = 3.0
-  let say: @Sendable (String) -> Void
+  let progress: @Sendable (String) -> Void
 
-  package init(say: @escaping @Sendable (String) -> Void) { self.say = say }
+  package init(progress: @escaping @Sendable (String) -> Void) { self.progress = progress }
 
   /// `starts` within one second, beside `running` forks, `turns` times with each transport.
   package func run(_ rows: [Row], running: Int, starts: Int, turns: Int) async throws -> [Result] {
@@ -50,7 +50,7 @@ package struct BurstBench: Sendable {
       for turn in 1...max(turns, 1) {
         let sample = try await measure(row, running, starts)
         result.samples.append(sample)
-        say(
+        progress(
           """
           turn \(turn), \(row.name): \(starts) connected after \(sample.connectedAfter.rounded(2)) s; of \(running) \
           others p99 \(sample.p99) ms (\(sample.p99Before) before), \(sample.onTime.rounded(2)) % on time, generator \

@@ -75,11 +75,11 @@ package struct EngineBench: Sendable {
   }
 
   let seconds: Double
-  let say: @Sendable (String) -> Void
+  let progress: @Sendable (String) -> Void
 
-  package init(seconds: Double, say: @escaping @Sendable (String) -> Void) {
+  package init(seconds: Double, progress: @escaping @Sendable (String) -> Void) {
     self.seconds = seconds
-    self.say = say
+    self.progress = progress
   }
 
   /// Measures each row `turns` times, the engine and the floor one after the other.
@@ -91,7 +91,7 @@ package struct EngineBench: Sendable {
         results[index].engine.append(engine)
         let floor = row.forks > 0 ? try await measureFloor(row) : nil
         if let floor { results[index].floor.append(floor) }
-        say(
+        progress(
           """
           turn \(turn), \(row.name), \(row.forks) forks: engine \(engine.microsecondsPerMessage.rounded(2)) us, floor \
           \((floor?.microsecondsPerMessage ?? 0).rounded(2)) us a message; p50 \(engine.p50) ms, p99 \(engine.p99) ms, \

@@ -21,7 +21,7 @@ final class EngineWatch: Sendable {
   /// From now on silence counts.
   func begin() { state.withLock { $0.lastBeat = af_now_ns() } }
 
-  func heard(_ message: LinkMessage) {
+  func received(_ message: LinkMessage) {
     let isHonest = message.fields.bytes(.id) == honest
     state.withLock { state in
       switch message.kind {

@@ -88,14 +88,14 @@ package struct HostileBench: Sendable {
   let connections: Int
   let kinds: [Kind]
   let seconds: Double
-  let say: @Sendable (String) -> Void
+  let progress: @Sendable (String) -> Void
 
   /// `connections` hostile ones, in equal parts of `kinds`. `seconds` of each run are watched, from the first one on.
-  package init(connections: Int, kinds: [Kind], seconds: Double, say: @escaping @Sendable (String) -> Void) {
+  package init(connections: Int, kinds: [Kind], seconds: Double, progress: @escaping @Sendable (String) -> Void) {
     self.connections = connections
     self.kinds = kinds
     self.seconds = seconds
-    self.say = say
+    self.progress = progress
   }
 
   /// Measures `runs` times with each of the readers, in turns.
@@ -107,7 +107,7 @@ package struct HostileBench: Sendable {
         var sample = try await reader == .engine ? measureEngine() : measurePlain()
         sample.stolen = (HostTime.stolen ?? 0) - stolen
         samples.append(sample)
-        say(
+        progress(
           "run \(number), \(reader.rawValue): longest gap \(sample.longest.rounded(1)) ms, "
             + "p99.9 \(sample.p999.rounded(1)) ms, \(sample.missing) of \(sample.messages) messages missing, "
             + "no heartbeat for \(Int(sample.silence)) ms at worst, \(Int(sample.processor)) % of a core, "
@@ -206,7 +206,7 @@ package struct HostileBench: Sendable {
     honest.start()
     defer { honest.stop() }
     let watch = EngineWatch(honest: honest.identifiers[0])
-    let engine = try LinkedEngine(in: folder) { watch.heard($0) }
+    let engine = try LinkedEngine(in: folder) { watch.received($0) }
     engine.begin(honest.identifiers)
     guard await sink.has(1, within: 10) else {
       throw BenchError("the honest fork does not connect: \(engine.process.lines.suffix(3))")

@@ -48,17 +48,17 @@ final class LinkedEngine {
 
   /// Greets it and tells it the forks that there are.
   func begin(_ identifiers: [String]) {
-    say(.hello(version: "bench", protocolVersion: LinkProtocol.version))
+    sendMessage(.hello(version: "bench", protocolVersion: LinkProtocol.version))
     for identifier in identifiers { fork(identifier) }
-    say(.tableEnd)
+    sendMessage(.tableEnd)
   }
 
   /// Tells it of a fork.
   func fork(_ identifier: String) {
-    say(.fork(id: identifier, isClosed: false))
+    sendMessage(.fork(id: identifier, isClosed: false))
   }
 
-  private func say(_ message: MessageFromModule<String>) {
+  private func sendMessage(_ message: MessageFromModule<String>) {
     let bytes = message.encoded
     var done = 0
     while done < bytes.count {

@@ -22,14 +22,14 @@ package struct QuickBench: Sendable {
 
   private static let forks = 200
   private static let calls = 50
-  private let say: @Sendable (String) -> Void
+  private let progress: @Sendable (String) -> Void
 
-  package init(say: @escaping @Sendable (String) -> Void) { self.say = say }
+  package init(progress: @escaping @Sendable (String) -> Void) { self.progress = progress }
 
   package func run() async throws -> [Finding] {
-    let engine = EngineBench(seconds: 3, say: say)
+    let engine = EngineBench(seconds: 3, progress: progress)
     let plain = try await engine.run([.plain(Self.forks)], turns: 3)
-    let asterisk = AsteriskBench(seconds: 5, say: say)
+    let asterisk = AsteriskBench(seconds: 5, progress: progress)
     let rows = try await asterisk.run([.mixMonitor, .forkBoth], kind: .local, calls: [Self.calls], turns: 2)
     return Self.findings(engine: plain, asterisk: rows)
   }

@@ -95,7 +95,7 @@ private func messageSteps() -> [Step] {
   var message: [UInt8] = []
   let linear = RawDialect()
   let muLaw = RawDialect(encoding: .muLaw)
-  var writer = FrameWriter(SeededRandom(seed: 1))
+  var writer = WebSocketFrameWriter(SeededRandom(seed: 1))
   var payload = [UInt8](repeating: 7, count: 320)
   var buffer = ByteBuffer()
   return [

@@ -69,7 +69,7 @@ private struct Connection {
     case 14:
       switch choice >> 6 {
       case 0: carryOut(machine.replaced())
-      case 1: carryOut(machine.silenceDue(hasHeard: choice & 0x20 == 0))
+      case 1: carryOut(machine.silenceDue(hasReceived: choice & 0x20 == 0))
       case 2: carryOut(machine.overloaded())
       default: carryOut(machine.startDue())
       }
@@ -161,7 +161,8 @@ private struct Connection {
         hasEnded = true
       case .sendPing: demand(!isClosed, "a ping behind a Close")
       case .scheduleFlush, .scheduleSync, .scheduleClose, .pauseReading, .resumeReading, .closeAfterWrites, .abort,
-        .text, .told:
+        .text,
+        .message:
         break
       }
     }
@@ -170,7 +171,7 @@ private struct Connection {
   /// What may not come behind the stream's end.
   private func isOnRecord(_ action: StreamStateMachine.Action) -> Bool {
     switch action {
-    case .open, .write, .sync, .finish, .sendPong, .text, .told, .ended, .sendText: true
+    case .open, .write, .sync, .finish, .sendPong, .text, .message, .ended, .sendText: true
     default: false
     }
   }

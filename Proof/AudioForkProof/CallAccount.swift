@@ -35,8 +35,8 @@ package struct CallAccount: Sendable {
     }
 
     /// A number of AudioForkStop; -1 where it is missing.
-    fileprivate func told(_ name: String) -> Int { Int(stop[name] ?? "") ?? -1 }
-    fileprivate var captured: Int { told("Captured") }
+    fileprivate func reportedCount(_ name: String) -> Int { Int(stop[name] ?? "") ?? -1 }
+    fileprivate var captured: Int { reportedCount("Captured") }
     /// The fork has delivered everything, by its own account.
     fileprivate var isDone: Bool { stop["Reason"]?.hasPrefix("done") == true }
   }
@@ -135,18 +135,18 @@ package struct CallAccount: Sendable {
       complaints.append("files and gaps know of \(known) samples, \(captured) were captured")
       if known < captured { findings.unaccounted += captured - known }
     }
-    if evidence.told("Delivered") + evidence.told("Lost") != captured {
+    if evidence.reportedCount("Delivered") + evidence.reportedCount("Lost") != captured {
       complaints.append("Delivered and Lost are not Captured")
     }
     let inGaps = evidence.gaps.reduce(0) { $0 + (Int($1["Count"] ?? "") ?? 0) }
-    if inGaps != evidence.told("Lost") {
-      complaints.append("gaps of \(inGaps) samples were told, Lost says \(evidence.told("Lost"))")
+    if inGaps != evidence.reportedCount("Lost") {
+      complaints.append("gaps of \(inGaps) samples were told, Lost says \(evidence.reportedCount("Lost"))")
     }
   }
 
   /// Positions and fill of a stream of dialect audiofork.
   private mutating func compareStream(_ accounts: [DeliveryAccount], _ evidence: Evidence) {
-    let position = evidence.told("Position")
+    let position = evidence.reportedCount("Position")
     if evidence.isDone, let file = evidence.recordings.first, file.count / 2 != position {
       complaints.append("the file has \(file.count / 2) sample frames, the stream \(position)")
     }
@@ -156,8 +156,8 @@ package struct CallAccount: Sendable {
     // No sample of the signals is zero: what is one was made up, and nothing that was made up is taken for audio.
     let fill = accounts.reduce(0) { $0 + $1.zeros }
     let contradicted = accounts.reduce(0) { $0 + $1.contradicted }
-    if evidence.isDone, fill + contradicted != evidence.told("Fill") {
-      complaints.append("the file has \(fill) samples of fill, the stream \(evidence.told("Fill"))")
+    if evidence.isDone, fill + contradicted != evidence.reportedCount("Fill") {
+      complaints.append("the file has \(fill) samples of fill, the stream \(evidence.reportedCount("Fill"))")
     }
   }
 

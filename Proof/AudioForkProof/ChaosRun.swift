@@ -23,7 +23,7 @@ package struct ChaosRun: Sendable {
   let isSecure: Bool
   /// Only faults whose description contains this; empty: all.
   let only: String
-  let say: @Sendable (String) -> Void
+  let progress: @Sendable (String) -> Void
   let trace: @Sendable (String) -> Void
 
   /// Seconds that the module keeps; the shortest outage that may cost audio.
@@ -32,7 +32,7 @@ package struct ChaosRun: Sendable {
 
   package init(
     seed: UInt64, plan: Plan, slots: Int = 20, isSecure: Bool = false, only: String = "",
-    say: @escaping @Sendable (String) -> Void,
+    progress: @escaping @Sendable (String) -> Void,
     trace: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     self.seed = seed
@@ -40,7 +40,7 @@ package struct ChaosRun: Sendable {
     self.slots = slots
     self.isSecure = isSecure
     self.only = only
-    self.say = say
+    self.progress = progress
     self.trace = trace
   }
 
@@ -130,7 +130,7 @@ package struct ChaosRun: Sendable {
         }
         // The faults come first: when they are over, no further call begins.
         do {
-          try await scene.inject(plan, seed: seed, say: say)
+          try await scene.inject(plan, seed: seed, progress: progress)
         } catch {
           isOver.withLock { $0 = true }
           throw error

@@ -19,7 +19,7 @@ struct ChaosScene: Sendable {
   /// Told each fault as it comes.
   let trace: @Sendable (String) -> Void
 
-  func inject(_ plan: ChaosRun.Plan, seed: UInt64, say: @Sendable (String) -> Void) async throws {
+  func inject(_ plan: ChaosRun.Plan, seed: UInt64, progress: @Sendable (String) -> Void) async throws {
     var random = SeededRandom(seed: seed)
     switch plan {
     case .kills(let count):
@@ -28,7 +28,7 @@ struct ChaosScene: Sendable {
       for number in 0..<(2 * count) {
         try await inject(number % 2 == 0 ? .engineKill : .serverKill, &random)
         try await Task.sleep(for: .milliseconds(.random(in: 500...1500, using: &random)))
-        if number % 40 == 39 { say("\(number + 1) kills, \(tally.now.calls) calls") }
+        if number % 40 == 39 { progress("\(number + 1) kills, \(tally.now.calls) calls") }
       }
     case .mixed(let minutes):
       let deadline = ContinuousClock.now + .seconds(minutes * 60)
@@ -49,7 +49,8 @@ struct ChaosScene: Sendable {
         if ContinuousClock.now - said > .seconds(60) {
           said = ContinuousClock.now
           let now = tally.now
-          say("\(now.faults.values.reduce(0, +)) faults, \(now.calls) calls, \(now.unaccounted) samples unaccounted")
+          progress(
+            "\(now.faults.values.reduce(0, +)) faults, \(now.calls) calls, \(now.unaccounted) samples unaccounted")
         }
       }
     }

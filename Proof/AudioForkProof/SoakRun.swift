@@ -7,17 +7,17 @@ internal import Foundation
 package struct SoakRun: Sendable {
   let forks: Int
   let cycles: Int
-  let say: @Sendable (String) -> Void
+  let progress: @Sendable (String) -> Void
 
   /// Growth of own memory that is allocation at work and no leak: 100,000 forks that leak 100 bytes each are 10 MB.
   static let growthMaxKilobytes = 6144
   private static let channels = 10
 
   /// `forks` are started and ended by dialplans, `cycles` by the manager interface on one channel.
-  package init(forks: Int, cycles: Int, say: @escaping @Sendable (String) -> Void) {
+  package init(forks: Int, cycles: Int, progress: @escaping @Sendable (String) -> Void) {
     self.forks = forks
     self.cycles = cycles
-    self.say = say
+    self.progress = progress
   }
 
   /// What one moment looks like.
@@ -74,7 +74,7 @@ package struct SoakRun: Sendable {
     try await Sandbox.with(.asterisk22, dialplan: Self.dialplan(receiver.url("soak"), rounds: rounds)) { sandbox in
       // No events: there would be half a million of them.
       let manager = try await ManagerConnection(sandbox, hearsEvents: false)
-      var scene = SoakScene(sandbox: sandbox, receiver: receiver, manager: manager, say: say)
+      var scene = SoakScene(sandbox: sandbox, receiver: receiver, manager: manager, progress: progress)
       try await cycles(in: &scene)
       try await sandbox.cli("channel request hangup all")
       _ = try await holds(within: 10) { try await sandbox.channels().isEmpty }

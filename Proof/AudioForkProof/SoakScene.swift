@@ -8,14 +8,15 @@ struct SoakScene {
   let sandbox: Sandbox
   let receiver: Receiver
   let manager: ManagerConnection
-  let say: @Sendable (String) -> Void
+  let progress: @Sendable (String) -> Void
   private(set) var result = SoakRun.Result()
 
-  init(sandbox: Sandbox, receiver: Receiver, manager: ManagerConnection, say: @escaping @Sendable (String) -> Void) {
+  init(sandbox: Sandbox, receiver: Receiver, manager: ManagerConnection, progress: @escaping @Sendable (String) -> Void)
+  {
     self.sandbox = sandbox
     self.receiver = receiver
     self.manager = manager
-    self.say = say
+    self.progress = progress
   }
 
   /// Waits until no fork and no file of one is left.
@@ -40,7 +41,7 @@ struct SoakScene {
     else { throw TestKitError("\(label): engines \(engines)") }
     result.rows.append(
       SoakRun.Row(label: label, asterisk: asterisk, engine: engine, files: sandbox.runFiles().count))
-    say("\(label): \(asterisk), \(engine)")
+    progress("\(label): \(asterisk), \(engine)")
   }
 
   /// Runs so many calls of `rounds` short forks each to their end.

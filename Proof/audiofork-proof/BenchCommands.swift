@@ -30,7 +30,7 @@ struct EngineCost: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let bench = EngineBench(seconds: seconds, say: Progress.say)
+    let bench = EngineBench(seconds: seconds, progress: Progress.toStandardError)
     var rows = forks.split(separator: ",").compactMap { Int($0) }.map { EngineBench.Row.plain($0) }
     if others > 0 { rows += EngineBench.Row.others(others) }
     rows += growth.split(separator: ",").compactMap { Int($0) }.map { EngineBench.Row.growth($0) }
@@ -54,7 +54,7 @@ struct BurstCost: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let results = try await BurstBench(say: Progress.say).run(
+    let results = try await BurstBench(progress: Progress.toStandardError).run(
       BurstBench.Row.all, running: running, starts: starts, turns: turns)
     print(BurstBench.table(results))
     try output.write(results, secondsEach: 3, as: "burst")
@@ -87,7 +87,8 @@ struct HostileCost: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let bench = HostileBench(connections: connections, kinds: chosen, seconds: seconds, say: Progress.say)
+    let bench = HostileBench(
+      connections: connections, kinds: chosen, seconds: seconds, progress: Progress.toStandardError)
     let samples = try await bench.run(runs)
     print(HostileBench.table(samples))
     print("\n" + HostileBench.loadTable(samples, seconds: seconds) + "\n")
@@ -112,7 +113,7 @@ struct AsteriskCost: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let bench = AsteriskBench(seconds: seconds, say: Progress.say)
+    let bench = AsteriskBench(seconds: seconds, progress: Progress.toStandardError)
     let wanted = rows.split(separator: ",")
     let rows = AsteriskBench.Row.allCases.filter { row in
       row != .nothing && (wanted.isEmpty || wanted.contains { row.rawValue.contains($0) || $0 == "\(row)" })
@@ -139,7 +140,7 @@ struct QuickCost: AsyncParsableCommand {
     abstract: "The benchmarks' ratios from short measurements; exit status 1 where one is too high.")
 
   func run() async throws {
-    try report(await QuickBench(say: Progress.say).run())
+    try report(await QuickBench(progress: Progress.toStandardError).run())
   }
 }
 

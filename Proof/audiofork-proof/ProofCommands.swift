@@ -9,7 +9,7 @@ struct FaultOptions: ParsableArguments {
   @Option(help: "Calls at a time.") var calls = 20
   @Flag(help: "Print each fault, and what is found wrong, as it comes.") var trace = false
 
-  var tracer: @Sendable (String) -> Void { trace ? Progress.say : Progress.nothing }
+  var tracer: @Sendable (String) -> Void { trace ? Progress.toStandardError : Progress.nothing }
 }
 
 /// Random faults.
@@ -24,7 +24,7 @@ struct Chaos: AsyncParsableCommand {
     let began = Date()
     let run = ChaosRun(
       seed: options.seed, plan: .mixed(minutes: minutes), slots: options.calls, isSecure: tls, only: only,
-      say: Progress.say, trace: options.tracer)
+      progress: Progress.toStandardError, trace: options.tracer)
     try AudioForkProofCommand.report(await run.run(), options.seed, began: began)
   }
 }
@@ -38,7 +38,8 @@ struct Kills: AsyncParsableCommand {
   func run() async throws {
     let began = Date()
     let run = ChaosRun(
-      seed: options.seed, plan: .kills(kills), slots: options.calls, say: Progress.say, trace: options.tracer)
+      seed: options.seed, plan: .kills(kills), slots: options.calls, progress: Progress.toStandardError,
+      trace: options.tracer)
     try AudioForkProofCommand.report(await run.run(), options.seed, began: began)
   }
 }
@@ -52,7 +53,7 @@ struct Soak: AsyncParsableCommand {
 
   func run() async throws {
     let began = Date()
-    let result = try await SoakRun(forks: forks, cycles: cycles, say: Progress.say).run()
+    let result = try await SoakRun(forks: forks, cycles: cycles, progress: Progress.toStandardError).run()
     try AudioForkProofCommand.report(result.table, result.violations, began: began)
   }
 }
@@ -67,7 +68,8 @@ struct Jitter: AsyncParsableCommand {
 
   func run() async throws {
     let began = Date()
-    let result = try await JitterRun(calls: calls, seconds: seconds, pairs: pairs, say: Progress.say).run()
+    let result = try await JitterRun(calls: calls, seconds: seconds, pairs: pairs, progress: Progress.toStandardError)
+      .run()
     try AudioForkProofCommand.report(result.table, result.violations, began: began)
   }
 }

@@ -151,7 +151,7 @@ final class CertificateWitness {
 
   /// Called for each certificate of the chain, the authority's first. Refuses short RSA keys, which BoringSSL takes,
   /// and what cannot be read. Otherwise leaves the verdict as it is.
-  func see(_ verdict: NIOSSLVerificationResult, _ certificate: NIOSSLCertificate) -> NIOSSLVerificationResult {
+  func record(_ verdict: NIOSSLVerificationResult, _ certificate: NIOSSLCertificate) -> NIOSSLVerificationResult {
     let isStrong = CertificateFacts(certificate).map { !$0.isWeak } ?? false
     let isGood = verdict != .failed && isStrong
     if !isGood, refused == nil { refused = certificate }
@@ -170,6 +170,6 @@ private struct WitnessedHandler: VerifyingHandlerMaker {
   @available(*, deprecated)
   func make(_ context: NIOSSLContext, host: String?, _ witness: CertificateWitness) throws -> NIOSSLClientHandler {
     try NIOSSLClientHandler(
-      context: context, serverHostname: host, verificationCallback: { witness.see($0, $1) })
+      context: context, serverHostname: host, verificationCallback: { witness.record($0, $1) })
   }
 }

@@ -55,8 +55,8 @@ package struct FrameHeader: Equatable, Sendable {
 }
 
 /// Frames of a server out of bytes. Stricter than NIO's decoder, and earlier:
-///  1. a header that breaks the rules is thrown as `FrameViolation` before any of its payload has come; NIO's decoder
-///     does not tell how a length was written,
+///  1. a header that breaks the rules is thrown as `ProtocolViolation` before any of its payload has come; NIO's
+///     decoder does not tell how a length was written,
 ///  2. a data frame whose payload has not come whole is passed on in pieces, each as a fragment of its message, so that
 ///     the rules see what is wrong with a text as soon as it is there.
 package struct FrameDecoder {
@@ -78,10 +78,10 @@ package struct FrameDecoder {
   package init() {}
 
   /// The next frame or piece of one; nil where more bytes are needed.
-  package mutating func next(_ buffer: inout ByteBuffer) throws(FrameViolation) -> WebSocketFrame? {
+  package mutating func next(_ buffer: inout ByteBuffer) throws(ProtocolViolation) -> WebSocketFrame? {
     if open == nil {
       guard let header = FrameHeader(&buffer) else { return nil }
-      if let violation = FrameRules.violation(in: header, from: .server) { throw violation }
+      if let violation = WebSocketFrameRules.violation(in: header, from: .server) { throw violation }
       if header.isControl || header.length == 0 { idleFrames &+= 1 }
       // The rules have refused lengths and opcodes that these cannot hold.
       guard let opcode = WebSocketOpcode(encodedWebSocketOpcode: header.opcode) else { return nil }

@@ -114,7 +114,7 @@ package final class InboundShare {
   package var mayRead: Bool { isDraining || !hasBacklog && mayWork }
 
   /// Counts a read of so many bytes.
-  package func wasRead(_ bytes: Int) {
+  package func countRead(_ bytes: Int) {
     let units =
       isOpen
       ? Cost.read + bytes / (isSecure ? Cost.bytesPerUnitSecure : Cost.bytesPerUnit)
@@ -123,10 +123,10 @@ package final class InboundShare {
   }
 
   /// Counts a piece of bytes for the decoder.
-  package func hasPiece() { spend(Cost.piece, own: Cost.piece) }
+  package func countPiece() { spend(Cost.piece, own: Cost.piece) }
 
   /// Counts a frame, and the bytes of the message that it completes.
-  package func wasDecoded(messageBytes: Int = 0) {
+  package func countFrame(messageBytes: Int = 0) {
     let units = Cost.frame + messageBytes / Cost.bytesPerUnit
     spend(units, own: units)
   }

@@ -25,7 +25,7 @@ package final class ReadPacer: ChannelDuplexHandler {
   package func handlerRemoved(context: ChannelHandlerContext) { share.read = nil }
 
   package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    share.wasRead(Self.unwrapInboundIn(data).readableBytes)
+    share.countRead(Self.unwrapInboundIn(data).readableBytes)
     context.fireChannelRead(data)
   }
 

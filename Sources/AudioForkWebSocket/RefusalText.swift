@@ -57,23 +57,23 @@ struct RefusalText {
   /// What administrators get wrong most often, by the words of nginx, Apache, Go, Caddy and Python's websockets.
   private func hint(offered: [String]?, isPlain: Bool) -> String? {
     let text = body.lowercased()
-    func says(_ words: String...) -> Bool { words.contains { text.contains($0) } }
+    func mentions(_ words: String...) -> Bool { words.contains { text.contains($0) } }
     if isPlain,
       head.status.code == 497
-        || says(
+        || mentions(
           "plain http request was sent to https", "plain http to an ssl", "http request to an https",
           "http request was sent to https")
     {
       return RefusalText.needsTLS
     }
-    if !isPlain, head.status.code == 496 || says("no required ssl certificate was sent") {
+    if !isPlain, head.status.code == 496 || mentions("no required ssl certificate was sent") {
       return "the server wants a client certificate: set cert_file and key_file in a profile"
     }
-    if !isPlain, head.status.code == 495 || says("ssl certificate error", "client certificate") {
+    if !isPlain, head.status.code == 495 || mentions("ssl certificate error", "client certificate") {
       return
         "the server wants another client certificate: cert_file in a profile has to be from an authority that it trusts"
     }
-    if let offered, says("subprotocol", "sub-protocol", "sec-websocket-protocol") {
+    if let offered, mentions("subprotocol", "sub-protocol", "sec-websocket-protocol") {
       let ours = offered.isEmpty ? "none was" : "'\(offered.joined(separator: ", "))' was"
       return "\(ours) offered: set the one that the server wants with subprotocol in a profile"
     }

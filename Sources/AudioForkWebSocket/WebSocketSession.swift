@@ -3,16 +3,6 @@ internal import AudioForkMedia
 package import NIOCore
 internal import NIOWebSocket
 
-/// How a session ended.
-package enum SessionEnd: Equatable, Sendable {
-  /// The server closed first; its code is nil where its Close frame had none.
-  case closedByServer(code: UInt16?, reason: String)
-  /// We closed first and the server answered, or closed with this code of its own at the same time.
-  case closedByUs(code: UInt16?)
-  /// Neither: the connection broke, the server broke the protocol, or our Close got no answer.
-  case lost(String)
-}
-
 /// An open WebSocket connection, client side. Lives on one event loop and is called there only:
 ///  1. sends binary messages, each in one masked frame; nothing leaves before `flush`, and then all of it with one
 ///     call,
@@ -30,8 +20,6 @@ package final class WebSocketSession: ChannelInboundHandler {
 
   /// How long the server may take to answer our Close, and to close the TCP connection then.
   package static let closeWait = TimeAmount.milliseconds(1500)
-  /// More than a tick's frames of live audio need.
-  private static let bytesKept = 4096
   /// So much may wait for a flush: as much as may wait in the channel.
   private static let outgoingMax = 65_536
 
@@ -50,18 +38,17 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// nothing is read from the socket meanwhile: a read, or what the kernel held when the server closed.
   private var unread = ByteBuffer()
   private var decoder = FrameDecoder()
-  private var rules = FrameRules(sender: .server)
+  private var rules = WebSocketFrameRules(sender: .server)
   private var flood = FloodWatch()
   /// The channel has ended this way, and frames that came before are still to be decoded.
   private var inputEnd: SessionEnd?
   private var isDecoding = false
-  private var writer = FrameWriter(SystemRandomBlock())
   /// Payload of the latest ping that could not be answered yet.
   private var pongDue: ByteBuffer?
   private var closeTimer: Scheduled<Void>?
 
-  /// What was written since the last flush. Its storage is used again and again.
-  private var outgoing = ByteBuffer()
+  /// What was written since the last flush.
+  private var outgoing = OutgoingFrames()
   /// The socket, where nothing is encrypted above it.
   private var socket: DirectSocket?
   private let isPlain: Bool
@@ -71,7 +58,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// Frames of the server so far.
   package private(set) var framesHeard: UInt64 = 0
   /// Bytes sent since the upgrade, those that wait for a flush and frame headers included.
-  package private(set) var bytesWritten: UInt64 = 0
+  package var bytesWritten: UInt64 { outgoing.bytesWritten }
   /// Control or empty frames that the server may send as answers.
   package var answersExpected: Int { flood.answersExpected }
   /// The channel, for what only the room below NIO's sockets knows.
@@ -87,61 +74,53 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// Whether the server and the kernel keep up: more may be sent.
   package var isWritable: Bool {
     guard isChannelWritable, case .open = phase else { return false }
-    return outgoing.readableBytes < WebSocketSession.outgoingMax
+    return outgoing.bytes.readableBytes < WebSocketSession.outgoingMax
   }
 
   /// Whether the kernel has taken everything that was sent.
   package var isFlushed: Bool {
-    guard let context, outgoing.readableBytes == 0 else { return false }
+    guard let context, outgoing.isEmpty else { return false }
     return (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) == 0
   }
 
   /// Sends a binary message; `payload` is masked in place and worth nothing afterwards.
   package func send(binary payload: inout [UInt8]) {
     guard context != nil, case .open = phase else { return }
-    write { writer, buffer in writer.binary(masking: &payload, into: &buffer) }
+    outgoing.write { writer, buffer in writer.binary(masking: &payload, into: &buffer) }
     flood.expectAnswer()
   }
 
   /// Sends a text message.
   package func send(text: String) {
     guard context != nil, case .open = phase else { return }
-    write { writer, buffer in writer.text(text, into: &buffer) }
+    outgoing.write { writer, buffer in writer.text(text, into: &buffer) }
     flood.expectAnswer()
   }
 
   /// Sends a ping with at most 125 bytes; its pong is reported with the same bytes.
   package func ping(_ payload: [UInt8]) {
     guard context != nil, case .open = phase else { return }
-    write { writer, buffer in writer.ping(payload, into: &buffer) }
+    outgoing.write { writer, buffer in writer.ping(payload, into: &buffer) }
     flood.expectAnswer()
   }
 
   /// Lets go what was sent since the last flush.
   package func flush() {
-    guard outgoing.readableBytes > 0, let context else { return }
+    guard !outgoing.isEmpty, let context else { return }
     // A channel that fails to write reads what the server has sent before it closes: nothing may hold that back.
-    if socket?.send(&outgoing) == false { share?.isDraining = true }
-    guard outgoing.readableBytes > 0 else { return reuse() }
+    if socket?.send(&outgoing.bytes) == false { share?.isDraining = true }
+    guard !outgoing.isEmpty else { return outgoing.reuse() }
     // What happens meanwhile finds nothing to flush: the channel may end in there, and with it the session.
-    var rest = ByteBuffer()
-    swap(&rest, &outgoing)
+    var rest = outgoing.take()
     context.writeAndFlush(Self.wrapOutboundOut(rest), promise: nil)
-    guard outgoing.capacity == 0 else { return }
-    swap(&rest, &outgoing)
-    reuse()
-  }
-
-  /// What a replay needed is not kept: there may be thousands of connections.
-  private func reuse() {
-    if outgoing.capacity > WebSocketSession.bytesKept { outgoing = ByteBuffer() } else { outgoing.clear() }
+    outgoing.giveBack(&rest)
   }
 
   /// Begins the closing handshake. `closedByUs` follows, or `lost` when the server does not answer in time.
   package func close(code: UInt16, reason: String = "") {
     guard let context, case .open = phase else { return }
     phase = .closing
-    write { writer, buffer in writer.close(code: code, reason: reason, into: &buffer) }
+    outgoing.write { writer, buffer in writer.close(code: code, reason: reason, into: &buffer) }
     flush()
     closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: WebSocketSession.closeWait) {
       self.end(.lost("close: no answer to our Close frame"))
@@ -152,7 +131,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// server sent ".
   package func refuse(_ what: String) {
     guard case .open = phase else { return }
-    refuse(FrameViolation(code: CloseCode.protocolError, reason: what))
+    refuse(ProtocolViolation(code: CloseCode.protocolError, reason: what))
   }
 
   /// Says good-bye and leaves without waiting; the owner hears nothing more.
@@ -184,7 +163,7 @@ package final class WebSocketSession: ChannelInboundHandler {
 
   package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard phase != .over else { return }
-    share?.hasPiece()
+    share?.countPiece()
     var bytes = Self.unwrapInboundIn(data)
     if unread.readableBytes == 0 {
       unread = bytes
@@ -208,7 +187,7 @@ package final class WebSocketSession: ChannelInboundHandler {
         share.wait()
         break
       }
-      do throws(FrameViolation) {
+      do throws(ProtocolViolation) {
         guard let frame = try decoder.next(&unread) else { break }
         take(frame)
       } catch {
@@ -225,23 +204,23 @@ package final class WebSocketSession: ChannelInboundHandler {
     if share?.hasBacklog != true, let inputEnd { end(inputEnd) }
   }
 
-  private static let flooded = FrameViolation(
+  private static let flooded = ProtocolViolation(
     code: CloseCode.policyViolation,
     reason: "more than \(FloodWatch.framesPerSecond) control or empty frames a second for \(FloodWatch.seconds) s")
 
   private func take(_ frame: WebSocketFrame) {
     framesHeard &+= 1
     switch rules.receive(frame) {
-    case .nothing: share?.wasDecoded()
-    case .binary(let bytes), .piece(let bytes, _): share?.wasDecoded(messageBytes: bytes.readableBytes)
+    case .nothing: share?.countFrame()
+    case .binary(let bytes), .piece(let bytes, _): share?.countFrame(messageBytes: bytes.readableBytes)
     case .pong(let payload):
-      share?.wasDecoded()
+      share?.countFrame()
       owner?.webSocketReceived(self, pong: payload)
     case .text(let text):
-      share?.wasDecoded(messageBytes: text.utf8.count)
+      share?.countFrame(messageBytes: text.utf8.count)
       owner?.webSocketReceived(self, text: text)
     case .ping(let payload):
-      share?.wasDecoded()
+      share?.countFrame()
       answer(payload)
     case .close(let code, let reason): peerClosed(code, shown(reason))
     case .violation(let violation): refuse(violation)
@@ -286,12 +265,6 @@ package final class WebSocketSession: ChannelInboundHandler {
     context.fireChannelInactive()
   }
 
-  private func write(_ append: (inout FrameWriter<SystemRandomBlock>, inout ByteBuffer) -> Void) {
-    let before = outgoing.readableBytes
-    append(&writer, &outgoing)
-    bytesWritten &+= UInt64(outgoing.readableBytes - before)
-  }
-
   /// Flushed with the end of the read.
   private func answer(_ ping: ByteBuffer) {
     guard case .open = phase else { return }
@@ -299,18 +272,18 @@ package final class WebSocketSession: ChannelInboundHandler {
       pongDue = ping
       return
     }
-    write { writer, buffer in writer.pong(ping, into: &buffer) }
+    outgoing.write { writer, buffer in writer.pong(ping, into: &buffer) }
   }
 
   private func peerClosed(_ code: UInt16?, _ reason: String) {
     switch phase {
     case .open: end(.closedByServer(code: code, reason: reason), farewell: .code(code))
-    case .closing: end(.closedByUs(code: code), farewell: .said)
+    case .closing: end(.closedByUs(code: code), farewell: .exchanged)
     case .over: break
     }
   }
 
-  private func refuse(_ violation: FrameViolation) {
+  private func refuse(_ violation: ProtocolViolation) {
     end(.lost("protocol: the server sent \(violation.reason)"), farewell: .code(violation.code))
   }
 
@@ -320,8 +293,8 @@ package final class WebSocketSession: ChannelInboundHandler {
     case none
     /// With a Close frame, without a code where the server's had none.
     case code(UInt16?)
-    /// Both sides have said it.
-    case said
+    /// Both sides have sent a Close frame.
+    case exchanged
   }
 
   /// Ends the session and tells the owner, once. What happens on the way down (the channel's end, for one) finds it
@@ -335,17 +308,17 @@ package final class WebSocketSession: ChannelInboundHandler {
     closeTimer = nil
     let owner = owner
     self.owner = nil
-    if let context { leave(context: context, farewell, wasOpen: wasOpen) }
+    if let context { closeChannel(context, farewell, wasOpen: wasOpen) }
     owner?.webSocketEnded(self, end)
   }
 
-  /// Leaves the channel behind the last Close frame; the server closes it, or we do after a while.
-  private func leave(context: ChannelHandlerContext, _ farewell: Farewell, wasOpen: Bool) {
+  /// Sends the last Close frame. Then the server closes the channel, or we do after `closeWait`.
+  private func closeChannel(_ context: ChannelHandlerContext, _ farewell: Farewell, wasOpen: Bool) {
     switch farewell {
     case .code(let code) where wasOpen:
-      write { writer, buffer in writer.close(code: code, into: &buffer) }
+      outgoing.write { writer, buffer in writer.close(code: code, into: &buffer) }
       flush()
-    case .said: break
+    case .exchanged: break
     case .none, .code: return context.close(promise: nil)
     }
     closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: WebSocketSession.closeWait) {

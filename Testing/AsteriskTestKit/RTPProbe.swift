@@ -76,17 +76,17 @@ package final class RTPProbe: Sendable {
     }
     let start = now(CLOCK_MONOTONIC) + 50_000_000
     let end = start + Int64(packets) * Self.packetNanoseconds + 1_000_000_000
-    async let saying = onThread { self.say(packets, from: start) }
-    async let hearing = onThread { self.hear(packets, until: end) }
-    let sent = await saying
-    let heard = await hearing
+    async let sending = onThread { self.sendPackets(packets, from: start) }
+    async let receiving = onThread { self.receivePackets(packets, until: end) }
+    let sent = await sending
+    let heard = await receiving
     guard heard.isTimed else { throw TestKitError("the kernel does not tell when a packet came") }
     return Passage(
       packets: packets, flows: sockets.count, sent: sent, arrived: heard.arrived, strangers: heard.strangers)
   }
 
   /// Sends every packet at its time; the flows are spread evenly over the 20 ms. Returns when each was sent.
-  private func say(_ packets: Int, from start: Int64) -> [Int64] {
+  private func sendPackets(_ packets: Int, from start: Int64) -> [Int64] {
     runFirst()
     var sent = [Int64](repeating: 0, count: sockets.count * packets)
     var bytes = [UInt8](repeating: 0, count: Self.packetBytes)
@@ -116,7 +116,7 @@ package final class RTPProbe: Sendable {
   }
 
   /// Takes what comes until that moment of the monotonic clock.
-  private func hear(_ packets: Int, until end: Int64) -> Heard {
+  private func receivePackets(_ packets: Int, until end: Int64) -> Heard {
     let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 2048, alignment: 16)
     let control = UnsafeMutableRawBufferPointer.allocate(byteCount: 256, alignment: 16)
     defer {

@@ -53,7 +53,7 @@ package final class RTPSender: Sendable {
     /// Media time in packets of 20 ms: the next one's.
     var next: Int64 = 0
     var sequence: UInt16 = 4711
-    var said = 0
+    var audioSent = 0
     var isOver = false
   }
 
@@ -111,20 +111,20 @@ package final class RTPSender: Sendable {
   package var received: [Received] { state.withLock { $0.received } }
 
   /// The payload of that type that has come so far.
-  package func heard(_ codec: RTPCodec) -> [UInt8] {
+  package func receivedPayload(_ codec: RTPCodec) -> [UInt8] {
     received.filter { $0.payloadType == codec.rawValue }.flatMap(\.payload)
   }
 
   /// Bytes of audio that have been sent; with each of the codecs but G.729 one lasts 1/8000 s.
-  package var said: Int { state.withLock { $0.said } }
+  package var audioSent: Int { state.withLock { $0.audioSent } }
 
   /// From now on packets go to this port.
   package func connect(to port: Int) { state.withLock { $0.destination = loopback(port) } }
 
-  /// Says this, a packet every 20 ms, and returns when it is said: how many packets of media time were silent before
+  /// Sends this, a packet every 20 ms. Returns, when all is sent, how many packets of media time were silent before
   /// it, since what was sent last.
   @discardableResult
-  package func say(_ payload: [UInt8], _ codec: RTPCodec, fates: [Int: RTPFate] = [:]) async -> Int {
+  package func send(_ payload: [UInt8], _ codec: RTPCodec, fates: [Int: RTPFate] = [:]) async -> Int {
     let length = codec.packetBytes
     let packets = stride(from: 0, to: payload.count, by: length).map {
       Array(payload[$0..<min($0 + length, payload.count)])
@@ -212,7 +212,7 @@ package final class RTPSender: Sendable {
         for packet in schedule {
           sleepUntil(packet.due)
           let destination = self.state.withLock { state in
-            state.said += packet.audio
+            state.audioSent += packet.audio
             return state.destination
           }
           guard var destination else { continue }

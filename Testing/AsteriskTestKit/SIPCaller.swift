@@ -34,7 +34,7 @@ package final class SIPCaller: Sendable {
         "-cid_str", call, "-key", "audio_port", "\(rtp.port)", "-key", "payload", "\(codec.rawValue)", "-nostdin",
         "-trace_logs", "-log_file", log.path, "-trace_err", "-error_file", folder.appending(path: "\(call).err").path,
       ])
-    let answer = try await said("answered", 1)
+    let answer = try await logLine("answered", 1)
     guard let match = answer.firstMatch(of: /port=([0-9]+)/), let media = Int(match.1) else {
       throw TestKitError("sipp got no address for audio: \(answer)")
     }
@@ -45,8 +45,8 @@ package final class SIPCaller: Sendable {
   @discardableResult
   package func reoffer(_ codec: RTPCodec, _ direction: String = "sendrecv") async throws -> Agreement {
     let step = nextStep()
-    try tell("REOFFER", step, ["Payload: \(codec.rawValue)", "Media-Direction: \(direction)"])
-    let answer = try await said("agreed", step)
+    try sendRequest("REOFFER", step, ["Payload: \(codec.rawValue)", "Media-Direction: \(direction)"])
+    let answer = try await logLine("agreed", step)
     guard let match = answer.firstMatch(of: /port=([0-9]+) payload=([0-9]+) direction=([a-z]+)/),
       let media = Int(match.1), let payloadType = UInt8(match.2)
     else { throw TestKitError("sipp understands no answer: \(answer)") }
@@ -56,7 +56,7 @@ package final class SIPCaller: Sendable {
 
   /// Hangs up, and waits until sipp has ended with its call as it should be.
   package func hangUp() async throws {
-    try tell("FINISH", nextStep(), [])
+    try sendRequest("FINISH", nextStep(), [])
     guard let status = await child.exitStatus(within: 10), status == 0 else {
       throw TestKitError("sipp did not end as it should: \(failure)")
     }
@@ -70,7 +70,7 @@ package final class SIPCaller: Sendable {
   }
 
   /// The line number `count` of those that begin with this word in sipp's log.
-  private func said(_ word: String, _ count: Int) async throws -> String {
+  private func logLine(_ word: String, _ count: Int) async throws -> String {
     let line = await eventually(within: 10) { () -> String? in
       let text = (try? String(contentsOf: log, encoding: .utf8)) ?? ""
       // What is not yet ended by a line's end may not be whole.
@@ -89,7 +89,7 @@ package final class SIPCaller: Sendable {
   }
 
   /// A request to sipp itself, inside its call: its scenario waits for it. Nobody answers.
-  private func tell(_ method: String, _ step: Int, _ headers: [String]) throws {
+  private func sendRequest(_ method: String, _ step: Int, _ headers: [String]) throws {
     let descriptor = try boundUDPSocket(0)
     defer { close(descriptor) }
     let lines =

@@ -149,16 +149,16 @@ final class PipeEnd: ChannelInboundHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    link.came(unwrapInboundIn(data), fromClient: isClient)
+    link.received(unwrapInboundIn(data), fromClient: isClient)
   }
 
   func channelReadComplete(context: ChannelHandlerContext) { link.readMore(fromClient: isClient) }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    if case .inputClosed? = event as? ChannelEvent { link.saidLastWord(byClient: isClient) }
+    if case .inputClosed? = event as? ChannelEvent { link.inputClosed(byClient: isClient) }
   }
 
-  func channelInactive(context: ChannelHandlerContext) { link.lost(isClient: isClient) }
+  func channelInactive(context: ChannelHandlerContext) { link.connectionLost(isClient: isClient) }
 
   /// A reset by one side is one for the other.
   func errorCaught(context: ChannelHandlerContext, error: any Error) { link.end(resets: true) }

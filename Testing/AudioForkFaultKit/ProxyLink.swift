@@ -116,7 +116,7 @@ final class ProxyLink {
     if fromClient { client.read() } else { server?.read() }
   }
 
-  func came(_ bytes: ByteBuffer, fromClient: Bool) {
+  func received(_ bytes: ByteBuffer, fromClient: Bool) {
     switch fault {
     case .blackhole: return
     case .answer(let text) where fromClient:
@@ -218,13 +218,13 @@ final class ProxyLink {
 
   // MARK: - End
 
-  func saidLastWord(byClient: Bool) {
+  func inputClosed(byClient: Bool) {
     if byClient { toServer.isLast = true } else { toClient.isLast = true }
     pump(toClient: !byClient)
   }
 
   /// One side is gone.
-  func lost(isClient: Bool) {
+  func connectionLost(isClient: Bool) {
     // What a frozen network swallows nobody hears of.
     switch fault {
     case .freeze where !isClient, .blackhole where !isClient: return

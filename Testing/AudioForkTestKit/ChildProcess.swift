@@ -199,6 +199,21 @@ package final class ChildProcess: Sendable {
     return (status, child.lines.joined(separator: "\n"))
   }
 
+  /// Runs a program to its end, and blocks this thread meanwhile. Returns status and output.
+  package static func runBlocking(
+    _ executable: String, _ arguments: [String], within seconds: Double = 60
+  ) throws -> (status: Int32, output: String) {
+    let child = try ChildProcess(executable, arguments)
+    let deadline = ContinuousClock.now + .seconds(seconds)
+    while child.isRunning || !child.state.withLock({ $0.outputIsOver }) {
+      guard ContinuousClock.now < deadline else {
+        throw TestKitError("\(executable) \(arguments.joined(separator: " ")) ran longer than \(seconds) s")
+      }
+      usleep(1000)
+    }
+    return (child.exitStatus ?? -1, child.lines.joined(separator: "\n"))
+  }
+
   /// Whether the condition came true within `seconds`.
   private static func wait(_ seconds: Double, _ condition: () -> Bool) async -> Bool {
     let deadline = ContinuousClock.now + .seconds(seconds)

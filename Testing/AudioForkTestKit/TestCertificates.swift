@@ -135,23 +135,10 @@ package final class TestCertificates: Sendable {
   }
 
   private func openssl(_ arguments: [String]) throws {
-    let log = folder.file("log")
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-    posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-    posix_spawn_file_actions_adddup2(&actions, 1, 2)
-    var words: [UnsafeMutablePointer<CChar>?] = (["openssl"] + arguments).map { strdup($0) } + [nil]
-    defer { for word in words { free(word) } }
-    var process: pid_t = 0
-    guard posix_spawnp(&process, "openssl", &actions, nil, &words, environ) == 0 else {
-      throw Failure(description: "there is no command openssl")
-    }
-    var status: CInt = 0
-    while waitpid(process, &status, 0) < 0, errno == EINTR {}
+    // env looks the program up.
+    let (status, output) = try ChildProcess.runBlocking("/usr/bin/env", ["openssl"] + arguments)
     guard status == 0 else {
-      throw Failure(description: "openssl \(arguments.joined(separator: " ")): \(text(of: log))")
+      throw Failure(description: "openssl \(arguments.joined(separator: " ")): \(output)")
     }
   }
 

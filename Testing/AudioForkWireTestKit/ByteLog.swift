@@ -23,7 +23,7 @@ package final class ByteLog: Sendable {
   package var saidLastWord: Bool { state.withLock { $0.saidLastWord } }
   package var failure: String? { state.withLock { $0.failure } }
 
-  fileprivate func heard(_ bytes: some Sequence<UInt8>) { state.withLock { $0.bytes += bytes } }
+  fileprivate func append(_ bytes: some Sequence<UInt8>) { state.withLock { $0.bytes += bytes } }
   fileprivate func over() { state.withLock { $0.isOver = true } }
   fileprivate func lastWord() { state.withLock { $0.saidLastWord = true } }
   fileprivate func failed(_ error: any Error) { state.withLock { $0.failure = "\(error)" } }
@@ -43,7 +43,7 @@ package final class Collector: ChannelInboundHandler {
 
   package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let bytes = unwrapInboundIn(data)
-    log.heard(bytes.readableBytesView)
+    log.append(bytes.readableBytesView)
     if echoes { context.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
   }
 

@@ -93,7 +93,7 @@ private final class EchoClient: WebSocketOwner {
 private final class BinaryEcho: ChannelInboundHandler {
   typealias InboundIn = WebSocketFrame
   typealias InboundOut = WebSocketFrame
-  private var rules = FrameRules(sender: .server)
+  private var rules = WebSocketFrameRules(sender: .server)
   private var isBroken = false
   private let session: WebSocketSession
 

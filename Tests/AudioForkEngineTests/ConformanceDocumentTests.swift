@@ -20,8 +20,8 @@ struct ConformanceDocumentTests {
   @Test("The page names the limits")
   func limits() throws {
     let page = try page()
-    #expect(messageBytesMax == FrameRules.messageBytesMax)
-    #expect(page.contains("\(FrameRules.messageBytesMax) bytes"))
+    #expect(messageBytesMax == WebSocketFrameRules.messageBytesMax)
+    #expect(page.contains("\(WebSocketFrameRules.messageBytesMax) bytes"))
     #expect(page.contains("\(WebSocketSession.closeWait.nanoseconds / 1_000_000) ms"))
   }
 

@@ -70,7 +70,7 @@ struct EventLinesTests {
         .listening(url: "u", port: 1, folder: "f"), .started(facts(), file: "f"),
         .progress(facts(), progress(frames: 1)),
         .ended(facts(), progress(frames: 1), ending, file: "f", trouble: nil), .warning("w"), .dropped(1),
-      ] + told.map { .told(facts(), $0) }
+      ] + told.map { .message(facts(), $0) }
     for event in events {
       guard case .object(let members) = try JSONValue(parsing: EventLines.json(event)) else {
         Issue.record("no object")

@@ -114,7 +114,7 @@ struct ForkRecordingRealTimeTests {
     #expect(new.isAcknowledged(1600))
     #expect(new.client.close()?.code == 1000)
     #expect(ParsedWav(contents(folder.files.first ?? ""))?.samples == bytes(said))
-    #expect(receiver.tells(#""duplicates":0"#))
+    #expect(receiver.prints(#""duplicates":0"#))
   }
 
   @Test("Who does not know a fork's secret neither takes it over nor writes into its file, at the same address either")
@@ -160,7 +160,7 @@ struct ForkRecordingRealTimeTests {
     let other = try TestClient(port: port, path: "/calls", headers: ["Sec-WebSocket-Protocol: audiofork.v1"])
     other.send(1, Array(startMessage().replacingOnce("8000", "16000").utf8))
     #expect(other.frame()?.code == 1011)
-    #expect(receiver.tells("no 16-bit WAV of 16000 Hz"))
+    #expect(receiver.prints("no 16-bit WAV of 16000 Hz"))
     #expect(ParsedWav(contents(folder.files.first ?? ""))?.samples.count == 8320, "it is as it was")
   }
 
@@ -179,7 +179,7 @@ struct ForkRecordingRealTimeTests {
     #expect(other.resume() == 0)
     other.send(noise(1)[...], at: 3_000_000_000)
     #expect(other.client.frame()?.code == 1011)
-    #expect(receiver.tells("beyond 4 GB"))
+    #expect(receiver.prints("beyond 4 GB"))
     for file in folder.files { #expect(contents(file).count == 44) }
   }
 
@@ -309,7 +309,7 @@ struct ForkRecordingRealTimeTests {
       #"{"type":"later"}"#, #"{"type":"stop","position":0,"reason":"ended"}"#,
     ] { fork.client.send(1, Array(message.utf8)) }
     #expect(fork.client.close()?.code == 1000)
-    #expect(receiver.tells(#"{"event":"ended""#))
+    #expect(receiver.prints(#"{"event":"ended""#))
     for line in [
       #"{"event":"gap","stream":1,"id":"af-1","direction":"in","position":7,"start":5,"samples":6,"reason":"overrun"}"#,
       #"{"event":"fill","stream":1,"id":"af-1","direction":"out","position":1,"frames":2}"#,

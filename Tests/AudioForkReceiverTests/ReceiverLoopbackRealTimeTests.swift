@@ -187,7 +187,7 @@ struct ReceiverLoopbackRealTimeTests {
   func big() async throws {
     try await withReceiver { port, folder, _ in
       let client = try TestClient(port: port)
-      let sent = ramp(FrameRules.messageBytesMax)
+      let sent = ramp(WebSocketFrameRules.messageBytesMax)
       for _ in 0..<8 { client.send(2, sent) }
       #expect(client.close()?.code == 1000)
       let wav = try #require(ParsedWav(contents(folder.files.first ?? "")))

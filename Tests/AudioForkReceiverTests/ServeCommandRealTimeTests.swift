@@ -94,7 +94,7 @@ struct ServeCommandRealTimeTests {
     let answer = try #require(client.frame())
     #expect(answer.code == 1011)
     #expect(String(decoding: answer.payload.dropFirst(2), as: UTF8.self) == "the recording cannot be continued")
-    #expect(serve.tells("\"event\":\"ended\""))
+    #expect(serve.prints("\"event\":\"ended\""))
     let file = try #require(folder.files.first)
     #expect(serve.output.contains("cannot write \(file): File too large; what was written is kept"))
     let kept = try #require(ParsedWav(contents(file)))
@@ -111,12 +111,12 @@ struct ServeCommandRealTimeTests {
   func json() throws {
     let folder = try TemporaryFolder()
     let serve = try ServeProcess(["serve", "--listen", "[::1]:0", "--out", folder.path, "--json"])
-    #expect(serve.tells("\"listening\""))
+    #expect(serve.prints("\"listening\""))
     let digits = try #require(serve.output.split(separator: "\"port\":").last?.prefix { $0.isNumber })
     let client = try TestClient(port: try #require(Int(digits)), path: "/j", headers: ["AudioFork-ID: 1"], ipv6: true)
     client.send(2, audio)
     #expect(client.close()?.code == 1000)
-    #expect(serve.tells("\"code\":1000"))
+    #expect(serve.prints("\"code\":1000"))
     let lines = serve.output.split(separator: "\n")
     #expect(
       lines.map { $0.prefix(16) } == ["{\"event\":\"listen", "{\"event\":\"starte", "{\"event\":\"ended\""])

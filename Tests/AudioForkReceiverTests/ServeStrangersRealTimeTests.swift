@@ -118,16 +118,16 @@ struct ServeStrangersRealTimeTests {
     let folder = try TemporaryFolder()
     let serve = try ServeProcess(["serve", "--listen", "0.0.0.0:0", "--out", folder.path])
     #expect(
-      serve.tells(
+      serve.prints(
         "WARNING: others on the network can record here, and read the calls on their way; "
           + "use --certificate and --key, and --token-file or --client-ca\n"))
     let secret = try ServeProcess([
       "serve", "--listen", "0.0.0.0:0", "--out", folder.path, "--token-file", tokenFile(in: folder), "--json",
     ])
-    #expect(secret.tells(#"{"event":"warning","message":"others on the network can read the calls and the tokens"#))
+    #expect(secret.prints(#"{"event":"warning","message":"others on the network can read the calls and the tokens"#))
     let loopback = try ServeProcess(["serve", "--listen", "127.0.0.1:0", "--out", folder.path])
     _ = try TestClient(port: try #require(loopback.port())).close()
-    #expect(loopback.tells("ended"))
+    #expect(loopback.prints("ended"))
     #expect(!loopback.output.contains("WARNING"))
   }
 

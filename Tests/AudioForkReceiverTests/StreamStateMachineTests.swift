@@ -89,15 +89,15 @@ struct StreamStateMachineTests {
   @Test("A silent client is pinged, and lost when it has not answered three of them")
   func silence() {
     var machine = makeOpened()
-    #expect(machine.silenceDue(hasHeard: true) == [])
-    #expect(machine.silenceDue(hasHeard: false) == [.sendPing])
-    #expect(machine.silenceDue(hasHeard: true) == [])
-    for _ in 0..<3 { #expect(machine.silenceDue(hasHeard: false) == [.sendPing]) }
-    #expect(machine.silenceDue(hasHeard: false) == [.finish])
+    #expect(machine.silenceDue(hasReceived: true) == [])
+    #expect(machine.silenceDue(hasReceived: false) == [.sendPing])
+    #expect(machine.silenceDue(hasReceived: true) == [])
+    for _ in 0..<3 { #expect(machine.silenceDue(hasReceived: false) == [.sendPing]) }
+    #expect(machine.silenceDue(hasReceived: false) == [.finish])
     let reason = "the client has not answered pings for 60 seconds"
     #expect(machine.finished() == [.ended(StreamEnding(side: .lost, code: 1006, reason: reason)), .abort])
     #expect(machine.channelClosed() == [])
-    #expect(machine.silenceDue(hasHeard: false) == [])
+    #expect(machine.silenceDue(hasReceived: false) == [])
   }
 
   @Test("A long message that comes while memory is full ends its stream with 1013, and the audio before it is kept")
@@ -221,7 +221,7 @@ struct StreamStateMachineTests {
     #expect(machine.received(frame(.continuation, audio(2))) == [.scheduleFlush])
     #expect(machine.messages == 1)
     _ = machine.received(first)
-    let rest = audio(FrameRules.messageBytesMax - FileWriter.flushBytes + 1)
+    let rest = audio(WebSocketFrameRules.messageBytesMax - FileWriter.flushBytes + 1)
     _ = machine.received(frame(.continuation, rest))
     _ = machine.written()
     _ = machine.written()

@@ -6,14 +6,14 @@ import NIOCore
 import Testing
 
 /// What a client makes of a server's bytes that come in these pieces; ends with the first violation.
-private func events(_ pieces: [[UInt8]]) -> [FrameRules.Event] {
+private func events(_ pieces: [[UInt8]]) -> [WebSocketFrameRules.Event] {
   var decoder = FrameDecoder()
-  var rules = FrameRules(sender: .server)
+  var rules = WebSocketFrameRules(sender: .server)
   var buffer = ByteBuffer()
-  var events: [FrameRules.Event] = []
+  var events: [WebSocketFrameRules.Event] = []
   for piece in pieces {
     buffer.writeBytes(piece)
-    do throws(FrameViolation) {
+    do throws(ProtocolViolation) {
       while let frame = try decoder.next(&buffer) {
         let event = rules.receive(frame)
         if event != .nothing { events.append(event) }

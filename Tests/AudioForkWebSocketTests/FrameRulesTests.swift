@@ -19,7 +19,7 @@ private func frame(
   return frame
 }
 
-private func closeCode(_ event: FrameRules.Event) -> UInt16? {
+private func closeCode(_ event: WebSocketFrameRules.Event) -> UInt16? {
   if case .violation(let violation) = event { return violation.code }
   return nil
 }
@@ -28,7 +28,7 @@ private func closeCode(_ event: FrameRules.Event) -> UInt16? {
 struct FrameRulesTests {
   @Test("Whole messages, pings, pongs and closes come through")
   func wholeFrames() {
-    var rules = FrameRules(sender: .server)
+    var rules = WebSocketFrameRules(sender: .server)
     #expect(rules.receive(frame(.text, Array("héllo".utf8))) == .text("héllo"))
     #expect(rules.receive(frame(.binary, [1, 2, 3])) == .binary(ByteBuffer(bytes: [1, 2, 3])))
     #expect(rules.receive(frame(.ping, [9])) == .ping(ByteBuffer(bytes: [9])))
@@ -40,7 +40,7 @@ struct FrameRulesTests {
 
   @Test("Fragments make one message, with control frames in between, even inside a character")
   func fragments() {
-    var rules = FrameRules(sender: .server)
+    var rules = WebSocketFrameRules(sender: .server)
     #expect(rules.receive(frame(.text, [0x68, 0xC3], fin: false)) == .nothing)
     #expect(rules.receive(frame(.ping, [1])) == .ping(ByteBuffer(bytes: [1])))
     #expect(rules.receive(frame(.continuation, [0xA9], fin: false)) == .nothing)
@@ -50,8 +50,8 @@ struct FrameRulesTests {
 
   @Test("Many small fragments of a large message cost no copy of the message each", .timeLimit(.minutes(1)))
   func manyFragments() {
-    var rules = FrameRules(sender: .server)
-    let half = FrameRules.messageBytesMax / 2
+    var rules = WebSocketFrameRules(sender: .server)
+    let half = WebSocketFrameRules.messageBytesMax / 2
     #expect(rules.receive(frame(.binary, [UInt8](repeating: 1, count: half), fin: false)) == .nothing)
     // With a copy of half a megabyte each this moves 100 GB.
     let clock = ContinuousClock()
@@ -67,7 +67,7 @@ struct FrameRulesTests {
   }
 
   /// Rules for what clients send, as the receiver has them.
-  private func clientRules() -> FrameRules { FrameRules(sender: .client, passesPieces: true) }
+  private func clientRules() -> WebSocketFrameRules { WebSocketFrameRules(sender: .client, passesPieces: true) }
 
   @Test("From a client a binary message comes unmasked, frame by frame; a text as a whole")
   func clientPieces() {
@@ -95,7 +95,7 @@ struct FrameRulesTests {
 
   @Test("From a client a message beyond 1 MiB is refused with 1009, in one piece or many")
   func clientOversized() {
-    let half = ByteBuffer(repeating: 65, count: FrameRules.messageBytesMax / 2)
+    let half = ByteBuffer(repeating: 65, count: WebSocketFrameRules.messageBytesMax / 2)
     for opcode in [WebSocketOpcode.binary, .text] {
       var rules = clientRules()
       func frame(_ opcode: WebSocketOpcode, _ data: ByteBuffer, fin: Bool = false) -> WebSocketFrame {
@@ -124,29 +124,29 @@ struct FrameRulesTests {
       frame(.connectionClose, [0x0B, 0xB7]), frame(.connectionClose, [0x13, 0x88]),
     ])
   func protocolErrors(bad: WebSocketFrame) {
-    var rules = FrameRules(sender: .server)
+    var rules = WebSocketFrameRules(sender: .server)
     #expect(closeCode(rules.receive(bad)) == 1002)
   }
 
   @Test("Unknown opcodes are answered with 1002", arguments: [3, 4, 5, 6, 7, 0xB, 0xC, 0xD, 0xE, 0xF] as [UInt8])
   func unknownOpcodes(number: UInt8) throws {
-    var rules = FrameRules(sender: .server)
+    var rules = WebSocketFrameRules(sender: .server)
     let opcode = try #require(WebSocketOpcode(encodedWebSocketOpcode: number))
     #expect(closeCode(rules.receive(frame(opcode))) == 1002)
   }
 
   @Test("A new message inside a fragmented one is answered with 1002")
   func interleaved() {
-    var rules = FrameRules(sender: .server)
+    var rules = WebSocketFrameRules(sender: .server)
     #expect(rules.receive(frame(.text, [0x61], fin: false)) == .nothing)
     #expect(closeCode(rules.receive(frame(.binary, [1]))) == 1002)
   }
 
   @Test("A server holds its clients to the mask")
   func clientsMask() {
-    var rules = FrameRules(sender: .client)
+    var rules = WebSocketFrameRules(sender: .client)
     #expect(closeCode(rules.receive(frame(.binary, [1]))) == 1002)
-    rules = FrameRules(sender: .client)
+    rules = WebSocketFrameRules(sender: .client)
     #expect(closeCode(rules.receive(frame(.binary, [1], masked: true))) == nil)
   }
 
@@ -157,14 +157,14 @@ struct FrameRulesTests {
       frame(.connectionClose, [0x03, 0xE8, 0xFF]),
     ])
   func invalidText(bad: WebSocketFrame) {
-    var rules = FrameRules(sender: .server)
+    var rules = WebSocketFrameRules(sender: .server)
     #expect(closeCode(rules.receive(bad)) == 1007)
   }
 
   @Test("A message of 1 MiB is accepted, one byte more in fragments is answered with 1009")
   func size() {
-    var rules = FrameRules(sender: .server)
-    let half = [UInt8](repeating: 1, count: FrameRules.messageBytesMax / 2)
+    var rules = WebSocketFrameRules(sender: .server)
+    let half = [UInt8](repeating: 1, count: WebSocketFrameRules.messageBytesMax / 2)
     #expect(rules.receive(frame(.binary, half, fin: false)) == .nothing)
     #expect(closeCode(rules.receive(frame(.continuation, half))) == nil)
     #expect(rules.receive(frame(.binary, half, fin: false)) == .nothing)
@@ -175,13 +175,13 @@ struct FrameRulesTests {
   @Test("Random frames never trap", arguments: 0..<40)
   func randomFrames(seed: UInt64) {
     var random = SeededRandom(seed: seed)
-    var rules = FrameRules(sender: .server)
+    var rules = WebSocketFrameRules(sender: .server)
     for _ in 0..<500 {
       let bytes = (0..<Int.random(in: 0...140, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
       let number = UInt8.random(in: 0...15, using: &random)
       guard let opcode = WebSocketOpcode(encodedWebSocketOpcode: number) else { continue }
       let event = rules.receive(frame(opcode, bytes, fin: Bool.random(using: &random)))
-      if closeCode(event) != nil { rules = FrameRules(sender: .server) }
+      if closeCode(event) != nil { rules = WebSocketFrameRules(sender: .server) }
     }
   }
 }
@@ -198,7 +198,7 @@ struct FrameWriterTests {
 
   @Test("Payloads of every length class arrive as they were", arguments: [0, 1, 125, 126, 320, 65_535, 65_536])
   func lengths(count: Int) throws {
-    var writer = FrameWriter(SeededRandom(seed: 3))
+    var writer = WebSocketFrameWriter(SeededRandom(seed: 3))
     let payload = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
     var scratch = payload
     var buffer = ByteBuffer()
@@ -210,7 +210,7 @@ struct FrameWriterTests {
 
   @Test("Every frame has a key of its own")
   func keys() {
-    var writer = FrameWriter(SeededRandom(seed: 3))
+    var writer = WebSocketFrameWriter(SeededRandom(seed: 3))
     var keys: Set<UInt32> = []
     for _ in 0..<1000 {
       var payload: [UInt8] = []
@@ -232,7 +232,7 @@ struct FrameWriterTests {
 
   @Test("Frames that leave together stand one behind the other")
   func together() throws {
-    var writer = FrameWriter(SeededRandom(seed: 3))
+    var writer = WebSocketFrameWriter(SeededRandom(seed: 3))
     var buffer = ByteBuffer()
     var first: [UInt8] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
     writer.binary(masking: &first, into: &buffer)
@@ -245,7 +245,7 @@ struct FrameWriterTests {
 
   @Test("A close reason is cut at a character so that the frame stays a control frame")
   func closeReason() throws {
-    var writer = FrameWriter(SeededRandom(seed: 3))
+    var writer = WebSocketFrameWriter(SeededRandom(seed: 3))
     var buffer = ByteBuffer()
     writer.close(code: 1002, reason: String(repeating: "é", count: 200), into: &buffer)
     let frame = try read(buffer)

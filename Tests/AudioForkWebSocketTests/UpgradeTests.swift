@@ -8,86 +8,15 @@ import NIOHTTP1
 import NIOWebSocket
 import Testing
 
-/// Records what a connection reports.
-private final class RecordingOwner: WebSocketOwner {
-  var session: WebSocketSession?
-  var failures: [ConnectionFailure] = []
-  var ends: [SessionEnd] = []
-
-  func webSocketOpened(_ session: WebSocketSession) { self.session = session }
-  func webSocketFailed(_ failure: ConnectionFailure) { failures.append(failure) }
-  var texts: [String] = []
-  func webSocketReceived(_ session: WebSocketSession, text: String) { texts.append(text) }
-  var pongs: [[UInt8]] = []
-  func webSocketReceived(_ session: WebSocketSession, pong: ByteBuffer) { pongs.append(Array(pong.readableBytesView)) }
-  func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd) { ends.append(end) }
-}
-
-/// The key of RFC 6455 section 1.3 and its answer.
-private let key = "dGhlIHNhbXBsZSBub25jZQ=="
-private let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-
-/// A connection attempt on a channel without a network.
-private struct Attempt {
-  let channel = EmbeddedChannel()
-  let owner = RecordingOwner()
-  let request: String
-
-  init(isPlain: Bool = true, _ configure: (inout UpgradeRequest) -> Void = { _ in }) throws {
-    var request = UpgradeRequest(host: Array("example.org".utf8), target: Array("/x?y=z".utf8))
-    request.subprotocols = ["echo"]
-    configure(&request)
-    try UpgradeHandler.install(in: channel, request: request, key: key, owner: owner, isPlain: isPlain)
-    try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).wait()
-    var text = ""
-    while let bytes = try channel.readOutbound(as: ByteBuffer.self) { text += String(buffer: bytes) }
-    self.request = text
-  }
-
-  func receive(_ text: String) throws { try receive(Array(text.utf8)) }
-  func receive(_ bytes: [UInt8]) throws {
-    try channel.writeInbound(ByteBuffer(bytes: bytes))
-    channel.embeddedEventLoop.run()
-  }
-
-  /// Frames that were sent.
-  func sent() throws -> [ClientFrame] {
-    var frames: [ClientFrame] = []
-    while var buffer = try channel.readOutbound(as: ByteBuffer.self) {
-      while buffer.readableBytes > 0 {
-        let frame = ClientFrame(&buffer)
-        frames.append(try #require(frame))
-      }
-    }
-    return frames
-  }
-
-  static func answer(_ changes: [String: String?] = [:], status: String = "101 Switching Protocols") -> String {
-    var fields: [String: String?] = [
-      "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accept,
-    ]
-    for (name, value) in changes { fields[name] = .some(value) }
-    let lines = fields.sorted { $0.key < $1.key }.compactMap { name, value in value.map { "\(name): \($0)\r\n" } }
-    return "HTTP/1.1 \(status)\r\n" + lines.joined() + "\r\n"
-  }
-
-  static func opened() throws -> Attempt {
-    let attempt = try Attempt()
-    try attempt.receive(answer())
-    try #require(attempt.owner.session != nil)
-    return attempt
-  }
-}
-
 @Suite("Upgrade request")
 struct UpgradeRequestTests {
   @Test("The request has everything that the RFC asks for, in one piece")
   func complete() throws {
-    let attempt = try Attempt { $0.headers = [RequestHeader(name: "AudioFork-ID", value: Array("af-1".utf8))] }
+    let attempt = try UpgradeAttempt { $0.headers = [RequestHeader(name: "AudioFork-ID", value: Array("af-1".utf8))] }
     let lines = attempt.request.components(separatedBy: "\r\n")
     #expect(lines.first == "GET /x?y=z HTTP/1.1")
     for line in [
-      "Host: example.org", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: \(key)",
+      "Host: example.org", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: \(UpgradeAttempt.key)",
       "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: echo", "AudioFork-ID: af-1", "User-Agent: audiofork",
     ] {
       #expect(lines.contains(line), "\(line)")
@@ -100,7 +29,9 @@ struct UpgradeRequestTests {
   @Test("A channel's name cannot inject a header")
   func injection() throws {
     let evil = "SIP/x\r\nX-Evil: 1\r\n\r\nGET / HTTP/1.1\u{0}\u{7F}é%41 b"
-    let attempt = try Attempt { $0.headers = [RequestHeader(name: "AudioFork-Channel", value: Array(evil.utf8))] }
+    let attempt = try UpgradeAttempt {
+      $0.headers = [RequestHeader(name: "AudioFork-Channel", value: Array(evil.utf8))]
+    }
     #expect(attempt.request.components(separatedBy: "\r\n\r\n").count == 2)
     #expect(!attempt.request.contains("X-Evil: "))
     #expect(
@@ -110,15 +41,15 @@ struct UpgradeRequestTests {
 
   @Test("User information becomes Basic authorization, percent-encoding undone")
   func authorization() throws {
-    let withPassword = try Attempt { $0.userInformation = Array("al%20ice:p%3Ass".utf8) }
+    let withPassword = try UpgradeAttempt { $0.userInformation = Array("al%20ice:p%3Ass".utf8) }
     #expect(withPassword.request.contains("Authorization: Basic YWwgaWNlOnA6c3M=\r\n"))
-    let withoutPassword = try Attempt { $0.userInformation = Array("alice".utf8) }
+    let withoutPassword = try UpgradeAttempt { $0.userInformation = Array("alice".utf8) }
     #expect(withoutPassword.request.contains("Authorization: Basic YWxpY2U6\r\n"))
   }
 
   @Test("Headers that were given go out as they are, and an Authorization among them takes the URL's place")
   func givenHeaders() throws {
-    let attempt = try Attempt {
+    let attempt = try UpgradeAttempt {
       $0.userInformation = Array("alice:pass".utf8)
       $0.givenHeaders = [
         RequestHeader(name: "authorization", value: Array("Bearer a.b==".utf8)),
@@ -132,14 +63,14 @@ struct UpgradeRequestTests {
     #expect(!attempt.request.contains("Basic"))
     #expect(attempt.request.contains("\r\nX-Call: 50% of ä\r\n"))
     #expect(attempt.request.contains("\r\nX-Evil: a%0D%0AX-More: b\r\n"))
-    let agent = try Attempt { $0.givenHeaders = [RequestHeader(name: "user-agent", value: Array("mine".utf8))] }
+    let agent = try UpgradeAttempt { $0.givenHeaders = [RequestHeader(name: "user-agent", value: Array("mine".utf8))] }
     #expect(agent.request.contains("\r\nuser-agent: mine\r\n"))
     #expect(!agent.request.contains("User-Agent:"))
   }
 
   @Test("A value that is percent-encoded already is not encoded again, and cannot end its line either")
   func encodedHeader() throws {
-    let attempt = try Attempt {
+    let attempt = try UpgradeAttempt {
       $0.headers = [
         RequestHeader(name: "AudioFork-Parameters", value: Array("a=50%25&b=x%20y".utf8), isEncoded: true),
         RequestHeader(name: "X-Evil", value: Array("a%0A\r\nX-More: b".utf8), isEncoded: true),
@@ -156,10 +87,10 @@ struct UpgradeRequestTests {
 struct UpgradeAnswerTests {
   @Test("A correct answer opens the session, with or without a sub-protocol, letter case aside")
   func accepted() throws {
-    _ = try Attempt.opened()
-    let attempt = try Attempt()
+    _ = try UpgradeAttempt.opened()
+    let attempt = try UpgradeAttempt()
     try attempt.receive(
-      Attempt.answer([
+      UpgradeAttempt.answer([
         "Upgrade": "WebSocket", "Connection": "keep-alive, upgrade", "Sec-WebSocket-Protocol": "echo",
       ]))
     #expect(attempt.owner.session != nil)
@@ -169,30 +100,30 @@ struct UpgradeAnswerTests {
   @Test(
     "A wrong answer fails with the first thing that is wrong",
     arguments: [
-      (Attempt.answer(["Upgrade": nil]), "upgrade: the answer has no header 'Upgrade: websocket'"),
-      (Attempt.answer(["Connection": "close"]), "upgrade: the answer has no header 'Connection: Upgrade'"),
+      (UpgradeAttempt.answer(["Upgrade": nil]), "upgrade: the answer has no header 'Upgrade: websocket'"),
+      (UpgradeAttempt.answer(["Connection": "close"]), "upgrade: the answer has no header 'Connection: Upgrade'"),
       (
-        Attempt.answer(["Sec-WebSocket-Accept": nil]),
+        UpgradeAttempt.answer(["Sec-WebSocket-Accept": nil]),
         "upgrade: the answer's Sec-WebSocket-Accept is missing or does not fit our key"
       ),
       (
-        Attempt.answer(["Sec-WebSocket-Accept": "S3pPLMBiTxaQ9kYGzzhZRbK+xOo="]),
+        UpgradeAttempt.answer(["Sec-WebSocket-Accept": "S3pPLMBiTxaQ9kYGzzhZRbK+xOo="]),
         "upgrade: the answer's Sec-WebSocket-Accept is missing or does not fit our key"
       ),
       (
-        Attempt.answer(["Sec-WebSocket-Protocol": "chat"]),
+        UpgradeAttempt.answer(["Sec-WebSocket-Protocol": "chat"]),
         """
         upgrade: the server chose the sub-protocol 'chat', not offered; where that is the right one, set subprotocol \
         in a profile
         """
       ),
       (
-        Attempt.answer(["Sec-WebSocket-Extensions": "permessage-deflate"]),
+        UpgradeAttempt.answer(["Sec-WebSocket-Extensions": "permessage-deflate"]),
         "upgrade: the server chose an extension that was not offered"
       ),
     ])
   func refused(answer: String, reason: String) throws {
-    let attempt = try Attempt()
+    let attempt = try UpgradeAttempt()
     try attempt.receive(answer)
     #expect(attempt.owner.failures == [ConnectionFailure(reason)])
     #expect(attempt.owner.session == nil)
@@ -207,20 +138,20 @@ struct UpgradeAnswerTests {
       ("503 Service Unavailable", false), ("200 OK", false), ("302 Found", false),
     ])
   func status(line: String, isPermanent: Bool) throws {
-    let attempt = try Attempt()
+    let attempt = try UpgradeAttempt()
     try attempt.receive("HTTP/1.1 \(line)\r\nContent-Length: 0\r\n\r\n")
     #expect(attempt.owner.failures == [ConnectionFailure("http: \(line)", isPermanent: isPermanent)])
   }
 
   @Test("A server that speaks something else, or too much, fails with a reason of one line")
   func notHTTP() throws {
-    let ssh = try Attempt()
+    let ssh = try UpgradeAttempt()
     try? ssh.receive("SSH-2.0-OpenSSH_9.2\r\n")
     #expect(ssh.owner.failures == [ConnectionFailure("http: the answer is not HTTP")])
-    let long = try Attempt()
+    let long = try UpgradeAttempt()
     try? long.receive("HTTP/1.1 200 OK\r\nX: \(String(repeating: "y", count: 20_000))\r\n\r\n")
     #expect(long.owner.failures == [ConnectionFailure("http: the answer's head is longer than 16384 bytes")])
-    let evil = try Attempt()
+    let evil = try UpgradeAttempt()
     try? evil.receive("HTTP/1.1 500 Bad\u{1B}[31m\r\nContent-Length: 0\r\n\r\n")
     #expect(evil.owner.failures.count == 1)
     #expect(evil.owner.failures.first?.reason.unicodeScalars.contains { $0.value < 32 } == false)
@@ -264,7 +195,7 @@ struct UpgradeAnswerTests {
       ("h", "http: the answer is not HTTP"),
     ])
   func wrongHead(answer: String, reason: String) throws {
-    let attempt = try Attempt()
+    let attempt = try UpgradeAttempt()
     try attempt.receive(answer)
     #expect(attempt.owner.failures == [ConnectionFailure(reason)])
     #expect(!attempt.channel.isActive)
@@ -272,18 +203,18 @@ struct UpgradeAnswerTests {
 
   @Test("A hundred header lines, folded ones and blanks around values are taken")
   func oddHead() throws {
-    let many = try Attempt()
+    let many = try UpgradeAttempt()
     try many.receive(
-      Attempt.answer().replacing("\r\n\r\n", with: "\r\n" + String(repeating: "X: v\r\n", count: 97) + "\r\n"))
+      UpgradeAttempt.answer().replacing("\r\n\r\n", with: "\r\n" + String(repeating: "X: v\r\n", count: 97) + "\r\n"))
     #expect(many.owner.session != nil)
     for (name, value) in [
-      ("Sec-WebSocket-Accept", "\(accept)  "), ("Sec-WebSocket-Accept", "\t\(accept)\t"),
+      ("Sec-WebSocket-Accept", "\(UpgradeAttempt.accept)  "), ("Sec-WebSocket-Accept", "\t\(UpgradeAttempt.accept)\t"),
       ("Sec-WebSocket-Protocol", "echo \t"), ("Sec-WebSocket-Protocol", " \t echo"), ("Upgrade", "\twebsocket "),
       ("Connection", "keep-alive\t, \tUpgrade "), ("X-A", "b\r\n c"), ("X-A", "\r\n\t \r\n b"),
       ("Connection", "keep-alive,\r\n Upgrade"),
     ] {
-      let attempt = try Attempt()
-      try attempt.receive(Attempt.answer([name: value]))
+      let attempt = try UpgradeAttempt()
+      try attempt.receive(UpgradeAttempt.answer([name: value]))
       #expect(attempt.owner.failures == [], "\(name): \(value)")
       #expect(attempt.owner.session != nil)
     }
@@ -291,8 +222,8 @@ struct UpgradeAnswerTests {
 
   @Test("A server that accepts and closes at once has accepted")
   func closedAtOnce() throws {
-    let attempt = try Attempt()
-    try attempt.receive(Attempt.answer())
+    let attempt = try UpgradeAttempt()
+    try attempt.receive(UpgradeAttempt.answer())
     attempt.channel.pipeline.fireChannelInactive()
     #expect(attempt.owner.failures == [])
     #expect(attempt.owner.ends == [.lost("connection: closed by the server without a Close frame")])
@@ -303,7 +234,7 @@ struct UpgradeAnswerTests {
     arguments: [[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46], [0x16, 0x03, 0x03]] as [[UInt8]])
   func recordOfTLS(bytes: [UInt8]) throws {
     for pieces in [[bytes], bytes.map { [$0] }] {
-      let attempt = try Attempt()
+      let attempt = try UpgradeAttempt()
       for piece in pieces where attempt.channel.isActive { try attempt.receive(piece) }
       #expect(
         attempt.owner.failures
@@ -316,21 +247,21 @@ struct UpgradeAnswerTests {
 
   @Test("A connection that closes before the answer fails, once")
   func closedEarly() throws {
-    let attempt = try Attempt()
+    let attempt = try UpgradeAttempt()
     attempt.channel.pipeline.fireChannelInactive()
     #expect(
       attempt.owner.failures
         == [ConnectionFailure("http: the connection closed without an answer; if this port speaks TLS, use wss://")])
-    let secure = try Attempt(isPlain: false)
+    let secure = try UpgradeAttempt(isPlain: false)
     secure.channel.pipeline.fireChannelInactive()
     #expect(secure.owner.failures == [ConnectionFailure("http: the connection closed without an answer")])
-    let reset = try Attempt()
+    let reset = try UpgradeAttempt()
     reset.channel.pipeline.fireErrorCaught(IOError(errnoCode: ECONNRESET, reason: "read"))
     #expect(
       reset.owner.failures == [
         ConnectionFailure("connection: reset by the server; if this port speaks TLS, use wss://")
       ])
-    let middle = try Attempt()
+    let middle = try UpgradeAttempt()
     try middle.receive("HTTP/1.1 101 Swi")
     _ = try? middle.channel.finish()
     #expect(middle.owner.failures == [ConnectionFailure("http: the connection closed in the middle of the answer")])
@@ -338,9 +269,9 @@ struct UpgradeAnswerTests {
 
   @Test("Frames in the same segment as the answer are not lost")
   func sameSegment() throws {
-    let attempt = try Attempt()
+    let attempt = try UpgradeAttempt()
     let ping: [UInt8] = [0x89, 0x03, 0x61, 0x62, 0x63]
-    try attempt.receive(Array(Attempt.answer().utf8) + ping + [0x88, 0x02, 0x03, 0xE8])
+    try attempt.receive(Array(UpgradeAttempt.answer().utf8) + ping + [0x88, 0x02, 0x03, 0xE8])
     #expect(attempt.owner.session != nil)
     #expect(attempt.owner.ends == [.closedByServer(code: 1000, reason: "")])
     let frames = try attempt.sent()
@@ -350,121 +281,9 @@ struct UpgradeAnswerTests {
 
   @Test("An answer that comes byte by byte opens the session, and so do frames")
   func byteByByte() throws {
-    let attempt = try Attempt()
-    for byte in Array(Attempt.answer().utf8) + [0x89, 0x01, 0x7A] { try attempt.receive([byte]) }
+    let attempt = try UpgradeAttempt()
+    for byte in Array(UpgradeAttempt.answer().utf8) + [0x89, 0x01, 0x7A] { try attempt.receive([byte]) }
     #expect(try attempt.sent().map(\.payload) == [[0x7A]])
-  }
-}
-
-@Suite("Session")
-struct SessionTests {
-  @Test("Pings are answered with their payload, pongs and messages are taken and ignored")
-  func pings() throws {
-    let attempt = try Attempt.opened()
-    try attempt.receive([0x8A, 0x00, 0x81, 0x02, 0x68, 0x69, 0x82, 0x01, 0x00, 0x89, 0x00, 0x89, 0x01, 0x05])
-    let frames = try attempt.sent()
-    #expect(frames.map(\.opcode) == [0xA, 0xA])
-    #expect(frames.map(\.payload) == [[], [5]])
-    #expect(attempt.owner.ends == [])
-  }
-
-  @Test("A violation is answered with its code and ends the session as lost")
-  func violation() throws {
-    let attempt = try Attempt.opened()
-    try attempt.receive([0x83, 0x00])
-    #expect(try attempt.sent().map(\.payload) == [[0x03, 0xEA]])
-    #expect(attempt.owner.ends == [.lost("protocol: the server sent a frame with unknown opcode 3")])
-    let tooLong = try Attempt.opened()
-    try? tooLong.receive([0x82, 0x7F, 0, 0, 0, 0, 0x7F, 0, 0, 0])
-    #expect(try tooLong.sent().map(\.payload) == [[0x03, 0xF1]])
-    #expect(tooLong.owner.ends.count == 1)
-  }
-
-  @Test("What the server says is handed on, whole, also while our Close is out; nothing binary is")
-  func messages() throws {
-    let attempt = try Attempt.opened()
-    try attempt.receive([0x01, 0x02, 0x68, 0xC3, 0x89, 0x00, 0x80, 0x01, 0xA9, 0x82, 0x03, 1, 2, 3])
-    #expect(attempt.owner.texts == ["h\u{E9}"])
-    attempt.owner.session?.close(code: 1000)
-    try attempt.receive([0x81, 0x02, 0x6F, 0x6B])
-    #expect(attempt.owner.texts == ["h\u{E9}", "ok"])
-    #expect(attempt.owner.ends == [])
-    try attempt.receive([0x88, 0x02, 0x03, 0xE8, 0x81, 0x02, 0x6F, 0x6B])
-    #expect(attempt.owner.ends == [.closedByUs(code: 1000)])
-    #expect(attempt.owner.texts.count == 2, "behind its Close a server says nothing")
-  }
-
-  @Test("Text that is not UTF-8 is answered with 1007 and handed to nobody")
-  func invalidText() throws {
-    let attempt = try Attempt.opened()
-    try attempt.receive([0x81, 0x01, 0xC3])
-    #expect(try attempt.sent().map(\.payload) == [[0x03, 0xEF]])
-    #expect(attempt.owner.texts == [])
-    #expect(attempt.owner.ends.count == 1)
-  }
-
-  @Test("Our Close waits for the server's, and not for ever")
-  func closing() throws {
-    let answered = try Attempt.opened()
-    answered.owner.session?.close(code: 1000)
-    #expect(try answered.sent().map(\.payload) == [[0x03, 0xE8]])
-    #expect(answered.channel.isActive)
-    try answered.receive([0x88, 0x02, 0x03, 0xE8])
-    #expect(answered.owner.ends == [.closedByUs(code: 1000)])
-    #expect(answered.channel.isActive, "the server closes the TCP connection")
-    answered.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1500))
-    #expect(!answered.channel.isActive)
-
-    let crossed = try Attempt.opened()
-    crossed.owner.session?.close(code: 1000)
-    try crossed.receive([0x88, 0x02, 0x03, 0xF3])
-    #expect(crossed.owner.ends == [.closedByUs(code: 1011)], "the server's own, and no answer to ours")
-
-    let silent = try Attempt.opened()
-    silent.owner.session?.close(code: 1000)
-    silent.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1499))
-    #expect(silent.owner.ends == [])
-    silent.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1))
-    #expect(silent.owner.ends == [.lost("close: no answer to our Close frame")])
-    #expect(!silent.channel.isActive)
-  }
-
-  @Test("The server's Close is echoed and reported, and the connection closed")
-  func closedByServer() throws {
-    let attempt = try Attempt.opened()
-    try attempt.receive([0x88, 0x06, 0x03, 0xE9, 0x62, 0x79, 0x65, 0x21])
-    #expect(try attempt.sent().map(\.payload) == [[0x03, 0xE9]])
-    #expect(attempt.owner.ends == [.closedByServer(code: 1001, reason: "bye!")])
-    #expect(attempt.channel.isActive, "the server closes the TCP connection")
-    attempt.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1500))
-    #expect(!attempt.channel.isActive)
-  }
-
-  @Test("An end of file is reported once, and nothing after a drop")
-  func endOfFile() throws {
-    let attempt = try Attempt.opened()
-    _ = try? attempt.channel.finish()
-    #expect(attempt.owner.ends.count == 1)
-    let dropped = try Attempt.opened()
-    dropped.owner.session?.drop()
-    dropped.channel.embeddedEventLoop.run()
-    #expect(try dropped.sent().map(\.payload) == [[0x03, 0xE9]])
-    #expect(dropped.owner.ends == [])
-    dropped.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1500))
-    #expect(!dropped.channel.isActive)
-  }
-
-  @Test("Audio is one masked binary frame per message, and counted")
-  func audio() throws {
-    let attempt = try Attempt.opened()
-    let session = try #require(attempt.owner.session)
-    var payload: [UInt8] = [1, 2, 3]
-    session.send(binary: &payload)
-    session.flush()
-    let frames = try attempt.sent()
-    #expect(frames.map(\.opcode) == [2])
-    #expect(frames.first?.payload == [1, 2, 3])
-    #expect(session.bytesWritten == 9)
   }
 }
 

@@ -54,7 +54,7 @@ extension IntegrationTests {
         let clock = ContinuousClock()
         #expect(await receiver.started(1, path: "call", within: 10))
         let began = clock.now
-        await phone.rtp.say(speech(100), .g729)
+        await phone.rtp.send(speech(100), .g729)
         // The call: what the phone said came back, as it was.
         let echoed = phone.rtp.received.filter { $0.payloadType == RTPCodec.g729.rawValue }
         #expect(echoed.count > 90 && echoed.allSatisfy { $0.payload.count == 20 }, "\(echoed.count)")
@@ -72,7 +72,7 @@ extension IntegrationTests {
         #expect(agreed == RTPCodec.muLaw.rawValue)
         #expect(try await holds(within: 3) { try await fact(sandbox, id, "State") == "streaming" })
         let before = clock.now - began
-        await phone.rtp.say(said.payload(.muLaw), .muLaw)
+        await phone.rtp.send(said.payload(.muLaw), .muLaw)
         #expect(
           await becomesTrue(within: 10) {
             (try? receiver.recording(path: "call", channel: 1).count { $0 != 0 }) ?? 0 >= said.samples.count
@@ -91,11 +91,11 @@ extension IntegrationTests {
 
         // Back to G.729 in mid-call: Asterisk warns until the next look, and no longer.
         try await phone.reoffer(.g729)
-        await phone.rtp.say(speech(75), .g729)
+        await phone.rtp.send(speech(75), .g729)
         #expect(try await fact(sandbox, id, "State") == "no-codec")
         let warnings = sandbox.logLines(containing: "No translat").count
         #expect(warnings <= 110, "\(warnings)")
-        await phone.rtp.say(speech(50), .g729)
+        await phone.rtp.send(speech(50), .g729)
         #expect(sandbox.logLines(containing: "No translat").count == warnings)
         #expect(sandbox.logLines(containing: "AudioFork ").count == 2)
       }

@@ -12,7 +12,7 @@ extension IntegrationTests {
   ///  11 `r` and `R` are two options: also `ForkOptionsTests`; `a` and `S`: `DocumentExampleTests`; `b`, and the
   ///     command through AMI: `ModuleFeatureTests`, and 2 here
   ///  12 URLs and unknown ids: `BadInputTests`, `BadInputSurfaceTests`; the list without a channel: `CallTests`
-  ///  13 `P` and the channel's lock: `ModuleFeatureTests`; help: `HelpTests`
+  ///  13 `P` and the channel's lock: `BeepTests`; help: `HelpTests`
   @Suite("What the original did wrong", .serialized)
   struct OriginalFaultTests {
     static func dialplan(_ arguments: String) -> String {

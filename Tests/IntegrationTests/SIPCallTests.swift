@@ -20,9 +20,9 @@ extension IntegrationTests {
       try await SIPScene.with(release) { scene in
         _ = try scene.sandbox.sound("heard", heard.samples)
         let ends = try await scene.call(codec) { phone in
-          await phone.rtp.say(said.payload(codec), codec)
+          await phone.rtp.send(said.payload(codec), codec)
           #expect(await scene.isPlayed(heard.samples.count))
-          #expect(difference(decoded(phone.rtp.heard(codec), codec), heard.samples) == nil)
+          #expect(difference(decoded(phone.rtp.receivedPayload(codec), codec), heard.samples) == nil)
           #expect(phone.rtp.received.allSatisfy { $0.payloadType == codec.rawValue })
         }
         for (path, channel, signal) in [("in", 0, said), ("stereo", 0, said), ("out", 0, heard), ("stereo", 1, heard)] {
@@ -49,9 +49,9 @@ extension IntegrationTests {
         let heard = wide(74, 2.5)
         let expected = try await scene.throughG722("heard", heard)
         let ends = try await scene.call(.g722) { phone in
-          await phone.rtp.say(said.payload, .g722)
+          await phone.rtp.send(said.payload, .g722)
           #expect(await scene.isPlayed(KnownSignal(recorded: heard).samples.count, path: "wide-out"))
-          #expect(difference(phone.rtp.heard(.g722).map(Int16.init), expected.payload.map(Int16.init)) == nil)
+          #expect(difference(phone.rtp.receivedPayload(.g722).map(Int16.init), expected.payload.map(Int16.init)) == nil)
         }
         let into = try scene.receiver.recording(path: "wide-in")
         #expect(difference(into.filter { $0 != 0 }, said.decoded.samples) == nil)
@@ -92,17 +92,17 @@ extension IntegrationTests {
         var silence: [Int] = []
         _ = try await scene.call(.muLaw, extension: "bridged") { phone in
           #expect(await scene.receiver.started(1, path: "party", within: 10))
-          await phone.rtp.say(KnownSignal(said.packets(before)).payload(.muLaw), .muLaw)
+          await phone.rtp.send(KnownSignal(said.packets(before)).payload(.muLaw), .muLaw)
           // On a busy machine the hold would come before the last packet has reached the other party.
           try await Task.sleep(for: .milliseconds(100))
           #expect(try await phone.reoffer(.muLaw, "sendonly").direction == "recvonly")
           try await Task.sleep(for: .milliseconds(300))
           // What a phone sends to whom it holds is still what it sends.
-          silence.append(await phone.rtp.say(KnownSignal(said.packets(during)).payload(.muLaw), .muLaw))
+          silence.append(await phone.rtp.send(KnownSignal(said.packets(during)).payload(.muLaw), .muLaw))
           #expect(try await phone.reoffer(.muLaw, "inactive").direction == "inactive")
           try await Task.sleep(for: .milliseconds(700))
           #expect(try await phone.reoffer(.muLaw).direction == "sendrecv")
-          silence.append(await phone.rtp.say(KnownSignal(said.packets(after)).payload(.muLaw), .muLaw))
+          silence.append(await phone.rtp.send(KnownSignal(said.packets(after)).payload(.muLaw), .muLaw))
           #expect(await scene.isPlayed(heard.samples.count))
         }
         let into = try scene.receiver.recording(path: "in")
@@ -145,16 +145,16 @@ extension IntegrationTests {
         // Up to two packets at a change do not come to the hook, in some runs: of what is silence here.
         let dropped = 4 * 2 * 160
         let ends = try await scene.call(.g722, discardedPerhaps: dropped) { phone in
-          silence.append(await phone.rtp.say(wide.payload, .g722))
+          silence.append(await phone.rtp.send(wide.payload, .g722))
           for _ in 1...2 {
             let held = try await phone.reoffer(.muLaw, "sendonly")
             #expect(held.direction == "recvonly" && held.payloadType == RTPCodec.muLaw.rawValue)
             try await Task.sleep(for: .milliseconds(300))
-            silence.append(await phone.rtp.say(narrow.map { G711.muLaw($0) }, .muLaw))
+            silence.append(await phone.rtp.send(narrow.map { G711.muLaw($0) }, .muLaw))
             let back = try await phone.reoffer(.g722)
             #expect(back.direction == "sendrecv" && back.payloadType == RTPCodec.g722.rawValue)
             try await Task.sleep(for: .milliseconds(300))
-            silence.append(await phone.rtp.say(wide.payload, .g722))
+            silence.append(await phone.rtp.send(wide.payload, .g722))
           }
           #expect(await scene.isPlayed(35_000))
         }

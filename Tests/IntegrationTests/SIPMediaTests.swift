@@ -30,12 +30,12 @@ extension IntegrationTests {
         _ = try scene.sandbox.sound("heard", heard.samples)
         var silence = 0
         let ends = try await scene.call(.muLaw) { phone in
-          await phone.rtp.say(first.payload(.muLaw), .muLaw)
+          await phone.rtp.send(first.payload(.muLaw), .muLaw)
           // On a busy machine the new codec would come before the last packet has been read.
           #expect(await scene.isPlayed(first.samples.count, path: "in"))
           let agreed = try await phone.reoffer(.aLaw).payloadType
           #expect(agreed == RTPCodec.aLaw.rawValue)
-          silence = await phone.rtp.say(second.payload(.aLaw), .aLaw)
+          silence = await phone.rtp.send(second.payload(.aLaw), .aLaw)
           #expect(await scene.isPlayed(heard.samples.count))
           // Asterisk, too, has gone over to the other law, once, and left nothing out.
           let played = phone.rtp.received.map(\.payloadType)
@@ -61,15 +61,15 @@ extension IntegrationTests {
         let wide = try await scene.throughG722("wide", KnownSignal(seed: 85, seconds: 2).samples) // a second of it
         var silence: [Int] = []
         let ends = try await scene.call(.muLaw, extension: "later") { phone in
-          await phone.rtp.say(first.payload(.muLaw), .muLaw)
+          await phone.rtp.send(first.payload(.muLaw), .muLaw)
           #expect(await scene.isPlayed(first.samples.count, path: "in"))
           let agreed = try await phone.reoffer(.g722).payloadType
           #expect(agreed == RTPCodec.g722.rawValue)
           // The application goes on reading µ-law, so this comes at 8 kHz; what is dialled then takes it as it is.
-          silence.append(await phone.rtp.say(wide.payload, .g722))
+          silence.append(await phone.rtp.send(wide.payload, .g722))
           #expect(await scene.receiver.started(1, path: "party", within: 10))
           try await Task.sleep(for: .milliseconds(300))
-          silence.append(await phone.rtp.say(wide.payload, .g722))
+          silence.append(await phone.rtp.send(wide.payload, .g722))
         }
         #expect(silence.count == 2 && silence[1] >= 15)
         let lengths = [8000, silence[0] * 160, 8000, silence[1] * 160, 8000]
@@ -104,11 +104,11 @@ extension IntegrationTests {
         _ = try scene.sandbox.sound("heard", heard.samples)
         let ends = try await scene.call(.muLaw) { phone in
           var silence = 0
-          await phone.rtp.say(payload(said, 0..<40), .muLaw)
+          await phone.rtp.send(payload(said, 0..<40), .muLaw)
           silence += await phone.rtp.press(5, packets: 8)
-          silence += await phone.rtp.say(payload(said, 40..<60), .muLaw)
+          silence += await phone.rtp.send(payload(said, 40..<60), .muLaw)
           silence += await phone.rtp.press(11, packets: 13)
-          silence += await phone.rtp.say(payload(said, 60..<100), .muLaw)
+          silence += await phone.rtp.send(payload(said, 60..<100), .muLaw)
           #expect(silence == 0)
           for (digit, length) in [("5", 160), ("#", 260)] {
             let end = try #require(
@@ -142,7 +142,7 @@ extension IntegrationTests {
         _ = try scene.sandbox.sound("heard", heard.samples)
         let ends = try await scene.call(.muLaw) { phone in
           let fates = losses.joined().map { ($0, RTPFate.lost) }
-          await phone.rtp.say(said.payload(.muLaw), .muLaw, fates: Dictionary(uniqueKeysWithValues: fates))
+          await phone.rtp.send(said.payload(.muLaw), .muLaw, fates: Dictionary(uniqueKeysWithValues: fates))
           #expect(await scene.isPlayed(heard.samples.count))
         }
         for (path, channel) in [("in", 0), ("stereo", 0)] {
@@ -174,10 +174,10 @@ extension IntegrationTests {
         _ = try scene.sandbox.sound("heard", heard.samples)
         var silence = 0
         let ends = try await scene.call(.muLaw, discarded: said.samples.count - expected.count) { phone in
-          await phone.rtp.say(payload(said, 0..<110), .muLaw, fates: fates)
+          await phone.rtp.send(payload(said, 0..<110), .muLaw, fates: fates)
           try await Task.sleep(for: .milliseconds(800))
-          silence = await phone.rtp.say(payload(said, 110..<150), .muLaw)
-          await phone.rtp.say(payload(said, 150..<200), .muLaw, fates: disordered)
+          silence = await phone.rtp.send(payload(said, 110..<150), .muLaw)
+          await phone.rtp.send(payload(said, 150..<200), .muLaw, fates: disordered)
           #expect(await scene.isPlayed(heard.samples.count))
         }
         for (path, channel) in [("in", 0), ("stereo", 0)] {

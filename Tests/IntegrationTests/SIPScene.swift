@@ -144,7 +144,7 @@ struct SIPScene: Sendable {
     for (path, _) in Self.forks { #expect(await receiver.started(1, path: path, within: 10), "/\(path)") }
     try await body(phone)
     let channel = try #require(receiver.events("started", path: "in").first?.channel)
-    let most = phone.rtp.said - discarded
+    let most = phone.rtp.audioSent - discarded
     let said = (most - discardedPerhaps)...most
     try await expectAgreementNow(channel, said: said)
     let reply = try await manager.send("StopAudioFork", [("Channel", channel)])

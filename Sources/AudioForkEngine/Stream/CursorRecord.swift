@@ -47,12 +47,6 @@ package struct CursorRecord: Equatable, Sendable {
     } else {
       encoded.append(littleEndian: ponged.words.first ?? 0)
     }
-    if hasManyEndpoints {
-      encoded.append(UInt8(clamping: ponged.words.count))
-      for word in ponged.words { encoded.append(number: word) }
-    } else {
-      encoded.append(number: ponged.words.first ?? 0)
-    }
     for gaps in [reportedIn, reportedOut] {
       encoded.append(UInt8(clamping: gaps.ranges.count))
       for range in gaps.ranges {

@@ -29,7 +29,7 @@ package enum EventLines {
       line.add("event", "text")
       line.add("stream", facts.number)
       line.add("text", text)
-    case .told(let facts, let message):
+    case .message(let facts, let message):
       add(message, of: facts, to: &line)
     case .ended(let facts, let progress, let ending, let file, let trouble):
       line.add("event", "ended")
@@ -64,7 +64,7 @@ package enum EventLines {
       return "[\(facts.number)] \(fixed(progress.seconds(facts), places: 2)) s  \(decibels(progress.level))"
     case .text(let facts, let text):
       return "[\(facts.number)] text: \(printable(String(text.prefix(textShownMax))))"
-    case .told(let facts, let message): return "[\(facts.number)] \(plain(message))"
+    case .message(let facts, let message): return "[\(facts.number)] \(plain(message))"
     case .ended(let facts, let progress, let ending, let file, let trouble):
       var line = "[\(facts.number)] ended \(file ?? "without a file")  \(fixed(progress.seconds(facts), places: 2)) s, "
       line += "\(progress.bytes(facts)) bytes, \(progress.messages) messages, \(decibels(progress.level)); "

@@ -74,15 +74,15 @@ package struct EventPrinter: Sendable {
     pool.start()
     var live = LiveBlock()
     for await event in events {
-      await tellDropped(&live, pool)
+      await reportDropped(&live, pool)
       await write(event, &live, pool)
       forget(event.byteCount)
     }
-    await tellDropped(&live, pool)
+    await reportDropped(&live, pool)
     try? await pool.shutdownGracefully()
   }
 
-  private func tellDropped(_ live: inout LiveBlock, _ pool: NIOThreadPool) async {
+  private func reportDropped(_ live: inout LiveBlock, _ pool: NIOThreadPool) async {
     let missing = counts.dropped.exchange(0, ordering: .relaxed)
     if missing > 0 { await write(.dropped(missing), &live, pool) }
   }

@@ -41,7 +41,7 @@ package struct LiveBlock: Sendable {
     case .ended(let facts, _, _, _, _):
       rows.removeAll { $0.facts.number == facts.number }
       output += EventLines.plain(event) + "\n"
-    case .listening, .text, .told, .warning, .dropped:
+    case .listening, .text, .message, .warning, .dropped:
       output += EventLines.plain(event) + "\n"
     }
     let room = max(1, lines - 2)

@@ -10,11 +10,11 @@ final class ByteMeter: ChannelInboundHandler {
 
   /// Bytes that came and are in no frame yet.
   private(set) var unframedBytes = 0
-  private var hasHeard = false
+  private var hasReceived = false
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     unframedBytes += unwrapInboundIn(data).readableBytes
-    hasHeard = true
+    hasReceived = true
     context.fireChannelRead(data)
   }
 
@@ -22,15 +22,15 @@ final class ByteMeter: ChannelInboundHandler {
   func begin() { unframedBytes = 0 }
 
   /// A frame was taken out of what came. It has the shortest form that RFC 6455 (5.2) allows, or counts for less.
-  func took(_ frame: WebSocketFrame) {
+  func frameDecoded(_ frame: WebSocketFrame) {
     let length = frame.length
     let header = 2 + (length < 126 ? 0 : length < 65_536 ? 2 : 8) + (frame.maskKey == nil ? 0 : 4)
     unframedBytes = max(0, unframedBytes - header - length)
   }
 
   /// Whether bytes came since the last call.
-  func takeHasHeard() -> Bool {
-    defer { hasHeard = false }
-    return hasHeard
+  func takeHasReceived() -> Bool {
+    defer { hasReceived = false }
+    return hasReceived
   }
 }

@@ -9,12 +9,14 @@ struct RawStream: StreamProtocol {
 
   mutating func binary(
     _ bytes: ByteBuffer, endsMessage: Bool, file: inout FileWriter
-  ) throws(FrameViolation) -> [StreamAction] {
+  ) throws(ProtocolViolation) -> [StreamAction] {
     file.append(bytes)
     return []
   }
 
-  mutating func text(_ text: String, file: inout FileWriter) throws(FrameViolation) -> [StreamAction] { [.text(text)] }
+  mutating func text(_ text: String, file: inout FileWriter) throws(ProtocolViolation) -> [StreamAction] {
+    [.text(text)]
+  }
 
   mutating func dropPartial() {}
 

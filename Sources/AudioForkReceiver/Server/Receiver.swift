@@ -184,7 +184,7 @@ package struct Receiver: Service {
     let meter = NIOLoopBound(ByteMeter(), eventLoop: channel.eventLoop)
     let upgraded = NIOLoopBound(upgraded, eventLoop: channel.eventLoop)
     let upgrader = NIOWebSocketServerUpgrader(
-      maxFrameSize: FrameRules.messageBytesMax, automaticErrorHandling: false,
+      maxFrameSize: WebSocketFrameRules.messageBytesMax, automaticErrorHandling: false,
       shouldUpgrade: { channel, head in
         var headers: HTTPHeaders?
         if let tokens = shared.tokens, tokens.digest(authorization: head.headers["Authorization"]) == nil {

@@ -62,7 +62,7 @@ package enum ReceiverEvent: Equatable, Sendable {
   /// A text message arrived.
   case text(StreamFacts, String)
   /// The client said something about its fork's stream (`audiofork.v1`).
-  case told(StreamFacts, ForkMessage)
+  case message(StreamFacts, ForkMessage)
   /// The stream is over and its file complete. No file: it could not be created. `trouble`: why recording stopped.
   case ended(StreamFacts, StreamProgress, StreamEnding, file: String?, trouble: String?)
   /// Something about this receiver that its operator should change.
@@ -76,26 +76,26 @@ extension ReceiverEvent {
   package static let textBytesMax = 16 * 1024
 
   /// The event of a text message.
-  static func said(_ facts: StreamFacts, _ text: String) -> ReceiverEvent { .text(facts, cut(text)) }
+  static func received(_ facts: StreamFacts, _ text: String) -> ReceiverEvent { .text(facts, cut(text)) }
 
   /// The event of another message of `audiofork.v1`.
-  static func said(_ facts: StreamFacts, _ message: ForkMessage) -> ReceiverEvent {
+  static func received(_ facts: StreamFacts, _ message: ForkMessage) -> ReceiverEvent {
     switch message {
-    case .text(let text): .told(facts, .text(cut(text)))
+    case .text(let text): .message(facts, .text(cut(text)))
     case .gap(let direction, let position, let start, let samples, let reason):
-      .told(
+      .message(
         facts,
         .gap(direction: cut(direction), position: position, start: start, samples: samples, reason: cut(reason)))
     case .fill(let direction, let position, let frames):
-      .told(facts, .fill(direction: cut(direction), position: position, frames: frames))
+      .message(facts, .fill(direction: cut(direction), position: position, frames: frames))
     case .mute(let direction, let position, let frames):
-      .told(facts, .mute(direction: cut(direction), position: position, frames: frames))
+      .message(facts, .mute(direction: cut(direction), position: position, frames: frames))
     case .digit(let direction, let position, let digit, let milliseconds):
-      .told(
+      .message(
         facts, .digit(direction: cut(direction), position: position, digit: cut(digit), milliseconds: milliseconds))
-    case .stop(let position, let reason): .told(facts, .stop(position: position, reason: cut(reason)))
-    case .unknown(let type): .told(facts, .unknown(type: cut(type)))
-    case .start: .told(facts, message)
+    case .stop(let position, let reason): .message(facts, .stop(position: position, reason: cut(reason)))
+    case .unknown(let type): .message(facts, .unknown(type: cut(type)))
+    case .start: .message(facts, message)
     }
   }
 
@@ -118,7 +118,7 @@ extension ReceiverEvent {
     case .warning(let text): return fixed + text.utf8.count
     case .started(let facts, let file): return fixed + count(facts) + file.utf8.count
     case .text(let facts, let text): return fixed + count(facts) + text.utf8.count
-    case .told(let facts, let message): return fixed + count(facts) + message.byteCount
+    case .message(let facts, let message): return fixed + count(facts) + message.byteCount
     case .ended(let facts, _, let ending, let file, let trouble):
       return fixed + count(facts) + ending.reason.utf8.count + (file?.utf8.count ?? 0) + (trouble?.utf8.count ?? 0)
     }
@@ -127,7 +127,7 @@ extension ReceiverEvent {
   /// Whether a client makes it at will, as often as it likes.
   var isText: Bool {
     switch self {
-    case .text, .told: true
+    case .text, .message: true
     case .listening, .started, .progress, .ended, .warning, .dropped: false
     }
   }

@@ -34,7 +34,7 @@ package enum StreamAction: Equatable, Sendable {
   /// A text message arrived.
   case text(String)
   /// A message of `audiofork.v1` other than `start` arrived.
-  case told(ForkMessage)
+  case message(ForkMessage)
   /// The file is complete and the stream over.
   case ended(StreamEnding)
 }

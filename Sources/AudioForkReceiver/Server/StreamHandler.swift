@@ -70,7 +70,7 @@ final class StreamHandler: ChannelDuplexHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let frame = unwrapInboundIn(data)
-    meter.took(frame)
+    meter.frameDecoded(frame)
     run(machine.received(frame))
   }
 
@@ -111,7 +111,7 @@ final class StreamHandler: ChannelDuplexHandler {
   /// Tells the budget what this connection holds. Where all hold too much and this one more than its share, it waits
   /// for its audio to be written; where it waits for the rest of a long message, it ends.
   func weigh() {
-    let unframed = isRefused || context == nil ? 0 : min(meter.unframedBytes, FrameRules.messageBytesMax)
+    let unframed = isRefused || context == nil ? 0 : min(meter.unframedBytes, WebSocketFrameRules.messageBytesMax)
     let partial = unframed + machine.partialBytes
     // A client may go on sending after its stream is over, until its connection is closed.
     let held = isOver && context == nil ? 0 : unframed + machine.heldBytes
@@ -148,8 +148,8 @@ final class StreamHandler: ChannelDuplexHandler {
         readIfAllowed()
       case .closeAfterWrites: closeAfterWrites()
       case .abort: context?.close(promise: nil)
-      case .text(let text): shared.emit(.said(facts, text))
-      case .told(let message): shared.emit(.said(facts, message))
+      case .text(let text): shared.emit(.received(facts, text))
+      case .message(let message): shared.emit(.received(facts, message))
       case .ended(let ending): ended(ending)
       }
     }
@@ -169,7 +169,7 @@ final class StreamHandler: ChannelDuplexHandler {
   func scheduleProgress() {
     loop.assumeIsolated().scheduleTask(in: shared.progressInterval) { [weak self] in
       guard let self, !isOver else { return }
-      tellProgress()
+      reportProgress()
       scheduleProgress()
     }
   }
@@ -178,14 +178,14 @@ final class StreamHandler: ChannelDuplexHandler {
     loop.assumeIsolated().scheduleTask(in: shared.silenceDelay) { [weak self] in
       guard let self, !isOver else { return }
       // Who is not read because of the disk is not to blame; who does not read what we say is.
-      let hasHeard = meter.takeHasHeard() || isPaused || isOverBudget
-      run(machine.silenceDue(hasHeard: hasHeard))
+      let hasReceived = meter.takeHasReceived() || isPaused || isOverBudget
+      run(machine.silenceDue(hasReceived: hasReceived))
       scheduleSilence()
     }
   }
 
   /// Nothing new, nothing told: but the first interval without audio is told once, so that a meter falls.
-  private func tellProgress() {
+  private func reportProgress() {
     var now = progress
     now.messages = machine.messages
     now.texts = machine.texts

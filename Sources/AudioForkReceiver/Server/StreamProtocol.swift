@@ -15,9 +15,9 @@ protocol StreamProtocol: Sendable {
   /// Bytes of a binary message; its last ones if `endsMessage`.
   mutating func binary(
     _ bytes: ByteBuffer, endsMessage: Bool, file: inout FileWriter
-  ) throws(FrameViolation) -> [StreamAction]
+  ) throws(ProtocolViolation) -> [StreamAction]
   /// A whole text message.
-  mutating func text(_ text: String, file: inout FileWriter) throws(FrameViolation) -> [StreamAction]
+  mutating func text(_ text: String, file: inout FileWriter) throws(ProtocolViolation) -> [StreamAction]
   /// Forgets the message that has not come in full.
   mutating func dropPartial()
 

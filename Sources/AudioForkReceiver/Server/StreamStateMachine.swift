@@ -6,8 +6,8 @@ package import NIOWebSocket
 /// One connection: what is written to its file when, when pings are answered, and how it is closed. No I/O and no
 /// clock: `StreamHandler` reports events and carries out the actions, in order.
 ///
-/// Its parts: `FrameRules` turn frames into messages, a `StreamProtocol` says what they mean, `FileWriter` has the
-/// file's states, `PongQueue` the open pings and `CloseHandshake` the states of the end.
+/// Its parts: `WebSocketFrameRules` turn frames into messages, a `StreamProtocol` says what they mean, `FileWriter` has
+/// the file's states, `PongQueue` the open pings and `CloseHandshake` the states of the end.
 ///
 /// Two promises hold for a client. A pong means that all audio sent before its ping has been written to the file, so
 /// that it outlives this process. An echoed Close means that the file is complete.
@@ -16,13 +16,13 @@ package struct StreamStateMachine: Sendable {
 
   /// How long a client of `audiofork.v1` has for its `start`.
   package static let startDelay = TimeAmount.seconds(10)
-  /// Between two calls of `silenceDue(hasHeard:)`, and how many of them without a byte from the client end the stream:
-  /// a client that is gone without a word answers no ping either.
+  /// Between two calls of `silenceDue(hasReceived:)`, and how many of them without a byte from the client end the
+  /// stream: a client that is gone without a word answers no ping either.
   package static let silenceDelay = TimeAmount.seconds(20)
   package static let silencesMax = 3
   package static let pongsMax = PongQueue.countMax
 
-  private var rules = FrameRules(sender: .client, passesPieces: true)
+  private var rules = WebSocketFrameRules(sender: .client, passesPieces: true)
   private var content: any StreamProtocol
   private var file: FileWriter
   private var pongs = PongQueue()
@@ -58,17 +58,17 @@ package struct StreamStateMachine: Sendable {
     case .nothing, .pong: return advance([])
     case .piece(let bytes, let endsMessage):
       if endsMessage { messages += 1 }
-      return interpret { content, file throws(FrameViolation) in
+      return interpret { content, file throws(ProtocolViolation) in
         try content.binary(bytes, endsMessage: endsMessage, file: &file)
       }
     case .binary(let bytes):
       messages += 1
-      return interpret { content, file throws(FrameViolation) in
+      return interpret { content, file throws(ProtocolViolation) in
         try content.binary(bytes, endsMessage: true, file: &file)
       }
     case .text(let text):
       texts += 1
-      return interpret { content, file throws(FrameViolation) in try content.text(text, file: &file) }
+      return interpret { content, file throws(ProtocolViolation) in try content.text(text, file: &file) }
     case .ping(let payload):
       pongs.add(payload, behind: file.acceptedBytes)
       file.flush()
@@ -84,26 +84,27 @@ package struct StreamStateMachine: Sendable {
   /// The frame decoder refused what arrived. Nothing can be decoded after it.
   package mutating func decodingFailed(_ error: any Error) -> [Action] {
     guard !isInputOver else { return [] }
-    return refuse(FrameViolation(decoderError: error))
+    return refuse(ProtocolViolation(decoderError: error))
   }
 
   /// All connections together hold too much, and this one more than its share.
   package mutating func overloaded() -> [Action] {
     guard !isInputOver else { return [] }
     content.dropPartial()
-    return refuse(FrameViolation(code: 1013, reason: "the receiver's memory is full; send shorter messages"))
+    return refuse(ProtocolViolation(code: 1013, reason: "the receiver's memory is full; send shorter messages"))
   }
 
   /// No `start` came within `startDelay`.
   package mutating func startDue() -> [Action] {
     guard file.state == .awaited, !isInputOver else { return [] }
-    return refuse(FrameViolation(code: CloseCode.protocolError, reason: "no start came within 10 seconds"))
+    return refuse(ProtocolViolation(code: CloseCode.protocolError, reason: "no start came within 10 seconds"))
   }
 
-  /// `silenceDelay` has passed. `hasHeard`: bytes came meanwhile, or would have been read if we had not paused reading.
-  package mutating func silenceDue(hasHeard: Bool) -> [Action] {
+  /// `silenceDelay` has passed. `hasReceived`: bytes came meanwhile, or would have been read if we had not paused
+  /// reading.
+  package mutating func silenceDue(hasReceived: Bool) -> [Action] {
     guard close.ending == nil, close.isConnected else { return [] }
-    silences = hasHeard ? 0 : silences + 1
+    silences = hasReceived ? 0 : silences + 1
     if silences == 0 { return [] }
     guard silences > StreamStateMachine.silencesMax else { return [.sendPing] }
     file.endInput()
@@ -123,7 +124,7 @@ package struct StreamStateMachine: Sendable {
   package mutating func opened(at position: UInt64) -> [Action] {
     guard file.state == .opening else { return advance([]) }
     file.opened(at: position)
-    return advance(say(content.resumed(at: position)))
+    return advance(sendText(content.resumed(at: position)))
   }
 
   /// The file could not be created; `reason` goes to the client.
@@ -136,13 +137,13 @@ package struct StreamStateMachine: Sendable {
   /// The write has been done.
   package mutating func written() -> [Action] {
     guard let end = file.writeDone() else { return advance([]) }
-    return advance(say(content.written(upTo: end)))
+    return advance(sendText(content.written(upTo: end)))
   }
 
   /// The file is on the disk.
   package mutating func synced() -> [Action] {
     guard let end = file.syncDone() else { return advance([]) }
-    return advance(say(content.synced(upTo: end)))
+    return advance(sendText(content.synced(upTo: end)))
   }
 
   /// The write has failed; what the file has so far is kept. `reason` goes to the client.
@@ -202,16 +203,16 @@ package struct StreamStateMachine: Sendable {
   // MARK: - What follows
 
   private mutating func interpret(
-    _ message: (inout any StreamProtocol, inout FileWriter) throws(FrameViolation) -> [Action]
+    _ message: (inout any StreamProtocol, inout FileWriter) throws(ProtocolViolation) -> [Action]
   ) -> [Action] {
-    do throws(FrameViolation) {
+    do throws(ProtocolViolation) {
       return advance(try message(&content, &file))
     } catch {
       return refuse(error)
     }
   }
 
-  private mutating func refuse(_ violation: FrameViolation) -> [Action] {
+  private mutating func refuse(_ violation: ProtocolViolation) -> [Action] {
     file.endInput()
     close.end(.server, violation.code, violation.reason)
     return advance([])
@@ -223,7 +224,7 @@ package struct StreamStateMachine: Sendable {
     close.end(.server, code, reason)
   }
 
-  private func say(_ text: String?) -> [Action] { close.maySend ? text.map { [.sendText($0)] } ?? [] : [] }
+  private func sendText(_ text: String?) -> [Action] { close.maySend ? text.map { [.sendText($0)] } ?? [] : [] }
 
   /// Everything that follows from the state, in the order in which it must happen.
   private mutating func advance(_ first: [Action]) -> [Action] {
@@ -238,11 +239,11 @@ package struct StreamStateMachine: Sendable {
   }
 }
 
-extension FrameViolation {
+extension ProtocolViolation {
   /// What bytes mean that NIO's frame decoder refused.
   fileprivate init(decoderError error: any Error) {
     switch error as? NIOWebSocketError {
-    case .invalidFrameLength: self = FrameRules.tooBig
+    case .invalidFrameLength: self = WebSocketFrameRules.tooBig
     case .fragmentedControlFrame: self.init(code: CloseCode.protocolError, reason: "a fragmented control frame")
     case .multiByteControlFrameLength:
       self.init(code: CloseCode.protocolError, reason: "a control frame of more than 125 bytes")

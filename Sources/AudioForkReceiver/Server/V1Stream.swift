@@ -32,7 +32,7 @@ struct V1Stream: StreamProtocol {
 
   mutating func binary(
     _ bytes: ByteBuffer, endsMessage: Bool, file: inout FileWriter
-  ) throws(FrameViolation) -> [StreamAction] {
+  ) throws(ProtocolViolation) -> [StreamAction] {
     message.writeImmutableBuffer(bytes)
     guard endsMessage else { return [] }
     var whole = message
@@ -41,18 +41,18 @@ struct V1Stream: StreamProtocol {
     let expected: UInt64?
     switch state {
     case .started(let known, let position) where file.isOpened: (start, expected) = (known, position)
-    case .stopped where file.isOpened: throw V1Stream.broken("audio came behind stop")
-    case .silent, .started, .stopped: throw V1Stream.broken("audio came before the stream was resumed")
+    case .stopped where file.isOpened: throw V1Stream.protocolError("audio came behind stop")
+    case .silent, .started, .stopped: throw V1Stream.protocolError("audio came before the stream was resumed")
     }
     let frameBytes = start.encoding.bytesPerSample * start.channelCount
     guard let position = whole.readInteger(as: UInt64.self), position <= ForkMessage.positionMax,
       whole.readableBytes % frameBytes == 0
-    else { throw V1Stream.broken("a binary message is no position and whole sample frames") }
+    else { throw V1Stream.protocolError("a binary message is no position and whole sample frames") }
     let frames = UInt64(whole.readableBytes / frameBytes)
-    guard frames > 0 else { throw V1Stream.broken("a binary message without samples") }
+    guard frames > 0 else { throw V1Stream.protocolError("a binary message without samples") }
     // What the fork has delivered elsewhere may be missing here, once, in front of the first message.
     let isExpected = expected.map { $0 == position } ?? (position <= max(file.end, start.position))
-    guard isExpected else { throw V1Stream.broken("a position that is not where the stream goes on") }
+    guard isExpected else { throw V1Stream.protocolError("a position that is not where the stream goes on") }
     let end = position &+ frames
     state = .started(start, expected: end)
     // Not again what the file has.
@@ -66,26 +66,26 @@ struct V1Stream: StreamProtocol {
 
   // MARK: - Messages
 
-  mutating func text(_ text: String, file: inout FileWriter) throws(FrameViolation) -> [StreamAction] {
+  mutating func text(_ text: String, file: inout FileWriter) throws(ProtocolViolation) -> [StreamAction] {
     let message: ForkMessage
     do throws(ForkMessage.Nonsense) {
       message = try ForkMessage(text)
     } catch {
-      throw V1Stream.broken(error.reason)
+      throw V1Stream.protocolError(error.reason)
     }
     switch (state, message) {
     case (.silent, .start(let start)):
       state = .started(start, expected: nil)
       file.open(isPersisted: start.wantsPersisted)
       return [.open(start)]
-    case (.silent, _): throw V1Stream.broken("the first message has to be start")
-    case (_, .start): throw V1Stream.broken("a second start")
+    case (.silent, _): throw V1Stream.protocolError("the first message has to be start")
+    case (_, .start): throw V1Stream.protocolError("a second start")
     case (.started(let start, _), .stop(let position, _)), (.stopped(let start), .stop(let position, _)):
       state = .stopped(start)
       file.streamEnd = position
       file.flush()
-      return [.told(message)]
-    default: return [.told(message)]
+      return [.message(message)]
+    default: return [.message(message)]
     }
   }
 
@@ -99,7 +99,7 @@ struct V1Stream: StreamProtocol {
     ForkMessage.acknowledgement(position: position, isPersisted: true)
   }
 
-  private static func broken(_ reason: String) -> FrameViolation {
-    FrameViolation(code: CloseCode.protocolError, reason: reason)
+  private static func protocolError(_ reason: String) -> ProtocolViolation {
+    ProtocolViolation(code: CloseCode.protocolError, reason: reason)
   }
 }

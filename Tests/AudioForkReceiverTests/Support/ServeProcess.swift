@@ -45,7 +45,7 @@ final class ServeProcess {
   }
 
   /// Whether its output contains a text within ten seconds.
-  func tells(_ text: String) -> Bool {
+  func prints(_ text: String) -> Bool {
     for _ in 0..<1000 {
       if output.contains(text) { return true }
       usleep(10_000)

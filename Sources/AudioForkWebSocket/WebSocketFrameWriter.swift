@@ -5,7 +5,7 @@ internal import NIOWebSocket
 
 /// Frames of a client, appended to a buffer: header and masked payload together, and all that leaves at once, cost one
 /// write.
-package struct FrameWriter<Random: RandomNumberGenerator> {
+package struct WebSocketFrameWriter<Random: RandomNumberGenerator> {
   private var random: Random
   /// Half of the last random number, not used yet.
   private var spareKey: UInt32?
@@ -58,7 +58,7 @@ package struct FrameWriter<Random: RandomNumberGenerator> {
   ) {
     let key = nextKey()
     let count = payload.count
-    buffer.reserveCapacity(minimumWritableBytes: count + FrameWriter.headerBytesMax)
+    buffer.reserveCapacity(minimumWritableBytes: count + WebSocketFrameWriter.headerBytesMax)
     let first = 0x80 | UInt8(webSocketOpcode: opcode)
     if count < 126 {
       buffer.writeMultipleIntegers(first, 0x80 | UInt8(truncatingIfNeeded: count), key)

@@ -55,7 +55,7 @@ private func isRefused(_ actions: [StreamStateMachine.Action]) -> Bool {
 }
 
 @Suite("A connection of audiofork.v1")
-struct ForkStreamTests {
+struct V1StreamTests {
   @Test("Audio is written at its position and acknowledged when that is done")
   func acknowledged() throws {
     var machine = try resumed()
@@ -160,7 +160,7 @@ struct ForkStreamTests {
     #expect(machine.synced() == [ack(320, "persisted"), .write(samples(160), position: 320)])
     #expect(machine.written() == [ack(480), .scheduleSync])
     let stop = ForkMessage.stop(position: 480, reason: "ended")
-    #expect(machine.received(text(#"{"type":"stop","position":480,"reason":"ended"}"#)) == [.told(stop), .sync])
+    #expect(machine.received(text(#"{"type":"stop","position":480,"reason":"ended"}"#)) == [.message(stop), .sync])
     #expect(machine.synced() == [ack(480, "persisted")])
   }
 

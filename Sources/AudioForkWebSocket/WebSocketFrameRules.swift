@@ -3,7 +3,7 @@ package import NIOCore
 package import NIOWebSocket
 
 /// Why a peer's frames cannot be followed any more, and the code that the Close frame tells it.
-package struct FrameViolation: Error, Equatable, Sendable {
+package struct ProtocolViolation: Error, Equatable, Sendable {
   package let code: UInt16
   package let reason: String
 
@@ -35,7 +35,7 @@ package enum CloseCode {
 ///
 /// Without I/O: frames go in, at most one event comes out of each. Both roles use them: the engine for what servers
 /// send, the receiver for what clients send. Feed nothing more after a violation.
-package struct FrameRules {
+package struct WebSocketFrameRules {
   /// Who sends the frames: a client masks them, a server never does.
   package enum Sender: Sendable {
     case client
@@ -54,7 +54,7 @@ package struct FrameRules {
     case pong(ByteBuffer)
     /// `code` is nil where the frame carries none (1005 in APIs).
     case close(code: UInt16?, reason: String)
-    case violation(FrameViolation)
+    case violation(ProtocolViolation)
   }
 
   /// Longest message, all fragments together. Servers answer with transcripts and short clips, not with files.
@@ -81,44 +81,48 @@ package struct FrameRules {
   }
 
   package mutating func receive(_ frame: WebSocketFrame) -> Event {
-    if let violation = FrameRules.violation(in: FrameHeader(frame), from: sender) { return .violation(violation) }
+    if let violation = WebSocketFrameRules.violation(in: FrameHeader(frame), from: sender) {
+      return .violation(violation)
+    }
     switch frame.opcode {
     case .text: return start(isText: true, frame)
     case .binary: return start(isText: false, frame)
-    case .continuation: return goOn(frame)
+    case .continuation: return continueMessage(frame)
     default: return control(frame.opcode, frame.unmaskedData)
     }
   }
 
   /// What is wrong with a frame whatever came before it, so that nobody has to wait for its payload.
-  package static func violation(in header: FrameHeader, from sender: Sender) -> FrameViolation? {
-    func broken(_ reason: String) -> FrameViolation { FrameViolation(code: CloseCode.protocolError, reason: reason) }
-    if header.hasReservedBits { return broken("a frame with reserved bits and no extension") }
+  package static func violation(in header: FrameHeader, from sender: Sender) -> ProtocolViolation? {
+    func protocolError(_ reason: String) -> ProtocolViolation {
+      ProtocolViolation(code: CloseCode.protocolError, reason: reason)
+    }
+    if header.hasReservedBits { return protocolError("a frame with reserved bits and no extension") }
     switch header.opcode {
     case 0...2, 8...10: break
-    default: return broken("a frame with unknown opcode \(header.opcode)")
+    default: return protocolError("a frame with unknown opcode \(header.opcode)")
     }
     switch (sender, header.isMasked) {
-    case (.server, true): return broken("a masked frame from a server")
-    case (.client, false): return broken("an unmasked frame from a client")
+    case (.server, true): return protocolError("a masked frame from a server")
+    case (.client, false): return protocolError("an unmasked frame from a client")
     case (.server, false), (.client, true): break
     }
     if header.isControl {
-      guard header.isFinal else { return broken("a fragmented control frame") }
-      guard header.length <= 125 else { return broken("a control frame of more than 125 bytes") }
+      guard header.isFinal else { return protocolError("a fragmented control frame") }
+      guard header.length <= 125 else { return protocolError("a control frame of more than 125 bytes") }
     }
-    guard header.isMinimal else { return broken("a length in more bytes than it needs") }
-    guard header.length <= UInt64(Int64.max) else { return broken("a length of 64 bits") }
-    guard header.length <= UInt64(FrameRules.messageBytesMax) else { return tooBig }
+    guard header.isMinimal else { return protocolError("a length in more bytes than it needs") }
+    guard header.length <= UInt64(Int64.max) else { return protocolError("a length of 64 bits") }
+    guard header.length <= UInt64(WebSocketFrameRules.messageBytesMax) else { return tooBig }
     return nil
   }
 
-  private func broken(_ reason: String) -> Event {
-    .violation(FrameViolation(code: CloseCode.protocolError, reason: reason))
+  private func protocolError(_ reason: String) -> Event {
+    .violation(ProtocolViolation(code: CloseCode.protocolError, reason: reason))
   }
 
   private mutating func start(isText: Bool, _ frame: WebSocketFrame) -> Event {
-    guard fragmentsAreText == nil else { return broken("a new message inside a fragmented one") }
+    guard fragmentsAreText == nil else { return protocolError("a new message inside a fragmented one") }
     if passesPieces, !isText { return pass(frame, behind: 0) }
     if frame.fin { return whole(frame.unmaskedData, isText: isText) }
     fragmentsAreText = isText
@@ -126,8 +130,8 @@ package struct FrameRules {
     return append(frame, isText: isText) ?? .nothing
   }
 
-  private mutating func goOn(_ frame: WebSocketFrame) -> Event {
-    guard let isText = fragmentsAreText else { return broken("a continuation without a message") }
+  private mutating func continueMessage(_ frame: WebSocketFrame) -> Event {
+    guard let isText = fragmentsAreText else { return protocolError("a continuation without a message") }
     if passesPieces, !isText { return pass(frame, behind: passedBytes) }
     if let violation = append(frame, isText: isText) { return violation }
     guard frame.fin else { return .nothing }
@@ -140,7 +144,9 @@ package struct FrameRules {
 
   private mutating func pass(_ frame: WebSocketFrame, behind count: Int) -> Event {
     let payload = frame.unmaskedData
-    guard count + payload.readableBytes <= FrameRules.messageBytesMax else { return .violation(FrameRules.tooBig) }
+    guard count + payload.readableBytes <= WebSocketFrameRules.messageBytesMax else {
+      return .violation(WebSocketFrameRules.tooBig)
+    }
     passedBytes = count + payload.readableBytes
     fragmentsAreText = frame.fin ? nil : false
     return .piece(payload, endsMessage: frame.fin)
@@ -148,10 +154,12 @@ package struct FrameRules {
 
   private mutating func append(_ frame: WebSocketFrame, isText: Bool) -> Event? {
     var payload = frame.unmaskedData
-    guard fragments.readableBytes + payload.readableBytes <= FrameRules.messageBytesMax else {
-      return .violation(FrameRules.tooBig)
+    guard fragments.readableBytes + payload.readableBytes <= WebSocketFrameRules.messageBytesMax else {
+      return .violation(WebSocketFrameRules.tooBig)
     }
-    guard !isText || characters.take(payload.readableBytesView) else { return .violation(FrameRules.invalidText) }
+    guard !isText || characters.take(payload.readableBytesView) else {
+      return .violation(WebSocketFrameRules.invalidText)
+    }
     fragments.writeBuffer(&payload)
     return nil
   }
@@ -159,14 +167,14 @@ package struct FrameRules {
   private func whole(_ message: ByteBuffer, isText: Bool) -> Event {
     guard isText else { return .binary(message) }
     guard let text = String(validating: message.readableBytesView, as: UTF8.self) else {
-      return .violation(FrameRules.invalidText)
+      return .violation(WebSocketFrameRules.invalidText)
     }
     return .text(text)
   }
 
-  package static let tooBig = FrameViolation(
+  package static let tooBig = ProtocolViolation(
     code: CloseCode.messageTooBig, reason: "a message of more than \(messageBytesMax) bytes")
-  private static let invalidText = FrameViolation(code: CloseCode.invalidText, reason: "text that is not UTF-8")
+  private static let invalidText = ProtocolViolation(code: CloseCode.invalidText, reason: "text that is not UTF-8")
 
   private func control(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) -> Event {
     switch opcode {
@@ -179,10 +187,10 @@ package struct FrameRules {
   private func close(_ payload: ByteBuffer) -> Event {
     var payload = payload
     if payload.readableBytes == 0 { return .close(code: nil, reason: "") }
-    guard let code = payload.readInteger(as: UInt16.self) else { return broken("a Close frame of one byte") }
-    guard CloseCode.mayTravel(code) else { return broken("a Close frame with code \(code)") }
+    guard let code = payload.readInteger(as: UInt16.self) else { return protocolError("a Close frame of one byte") }
+    guard CloseCode.mayTravel(code) else { return protocolError("a Close frame with code \(code)") }
     guard let reason = String(validating: payload.readableBytesView, as: UTF8.self) else {
-      return .violation(FrameViolation(code: CloseCode.invalidText, reason: "a close reason that is not UTF-8"))
+      return .violation(ProtocolViolation(code: CloseCode.invalidText, reason: "a close reason that is not UTF-8"))
     }
     return .close(code: code, reason: reason)
   }

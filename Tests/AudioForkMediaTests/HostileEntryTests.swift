@@ -5,7 +5,7 @@ import AudioForkTestKit
 import Testing
 
 /// A broken ring or cursor must cost its fork some audio, never the engine.
-struct HostileRingTests {
+struct HostileEntryTests {
   private let goodEntry = CapturedEntry(
     sequence: 0, direction: .in, rateHertz: 8000, count: 160, runStart: .zero, runIndex: 0,
     arrival: StreamTime(nanoseconds: 20_000_000), captured: 0)

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import NIOConcurrencyHelpers
+internal import NIOCore
+internal import NIOWebSocket
+
+/// Answers whatever comes with fixed bytes.
+final class AnswerHandler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+  private let text: String
+  private var hasAnswered = false
+
+  init(_ text: String) { self.text = text }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !hasAnswered else { return }
+    hasAnswered = true
+    context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer(string: text)), promise: nil)
+  }
+}
+
+final class RecordingHandler: ChannelInboundHandler {
+  typealias InboundIn = WebSocketFrame
+  typealias OutboundOut = WebSocketFrame
+  private let behaviour: TestServer.Behaviour
+  private let pingEvery: TimeAmount?
+  private let answersPings: Bool
+  private let log: NIOLockedValueBox<[TestServer.Connection]>
+  private let index: Int
+  private var pings: RepeatedTask?
+  private var store: ForkStore?
+
+  init(
+    _ behaviour: TestServer.Behaviour, _ pingEvery: TimeAmount?, _ answersPings: Bool,
+    _ log: NIOLockedValueBox<[TestServer.Connection]>,
+    _ index: Int
+  ) {
+    self.behaviour = behaviour
+    self.pingEvery = pingEvery
+    self.answersPings = answersPings
+    self.log = log
+    self.index = index
+    if case .fork(let store) = behaviour { self.store = store }
+  }
+
+  /// The Close that this ping brings about; nil: none.
+  private var closeCodeForPing: WebSocketErrorCode? {
+    switch behaviour {
+    case .closeOnPing(let code): code
+    case .closeAfterPings(let count, let code): log.withLockedValue { $0[index].pings.count > count } ? code : nil
+    default: nil
+    }
+  }
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    if case .talk(let texts) = behaviour {
+      for text in texts {
+        context.write(
+          Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: text))), promise: nil)
+      }
+      context.flush()
+    }
+    guard let pingEvery else { return }
+    let channel = context.channel
+    var number: UInt8 = 0
+    let next = { () -> UInt8 in
+      number &+= 1
+      return number
+    }
+    let counter = NIOLoopBound(next, eventLoop: context.eventLoop)
+    pings = context.eventLoop.scheduleRepeatedTask(initialDelay: pingEvery, delay: pingEvery) { _ in
+      let frame = WebSocketFrame(fin: true, opcode: .ping, data: ByteBuffer(bytes: [counter.value()]))
+      channel.writeAndFlush(frame, promise: nil)
+    }
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    let frame = Self.unwrapInboundIn(data)
+    let payload = Array(frame.unmaskedData.readableBytesView)
+    var total = 0
+    log.withLockedValue { log in
+      switch frame.opcode {
+      case .binary:
+        log[index].audio += payload
+        log[index].messageSizes.append(payload.count)
+      case .pong: log[index].pongs.append(payload)
+      case .ping: log[index].pings.append(payload)
+      case .text: log[index].texts.append(String(decoding: payload, as: UTF8.self))
+      case .connectionClose where payload.count >= 2:
+        log[index].closeCode = UInt16(payload[0]) << 8 | UInt16(payload[1])
+      default: break
+      }
+      total = log[index].audio.count
+    }
+    if case .forks(let stores) = behaviour, store == nil, frame.opcode == .text {
+      store = stores.store(startedBy: String(decoding: payload, as: UTF8.self))
+    }
+    if let store {
+      for answer in store.received(frame.opcode, payload) {
+        context.writeAndFlush(
+          Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: answer))), promise: nil
+        )
+      }
+    }
+    if frame.opcode == .ping, let code = closeCodeForPing {
+      var payload = ByteBuffer()
+      payload.write(webSocketErrorCode: code)
+      context.writeAndFlush(
+        Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
+    } else if frame.opcode == .ping, case .pongLate(let delay) = behaviour,
+      log.withLockedValue({ $0[index].pings.count > 1 })
+    {
+      let channel = context.channel
+      context.eventLoop.scheduleTask(in: delay) {
+        channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .pong, data: ByteBuffer(bytes: payload)), promise: nil)
+      }
+    } else if frame.opcode == .ping, case .pongOnce = behaviour, log.withLockedValue({ $0[index].pings.count > 1 }) {
+      return
+    } else if frame.opcode == .ping, answersPings {
+      context.writeAndFlush(
+        Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: ByteBuffer(bytes: payload))), promise: nil)
+    }
+    if frame.opcode == .connectionClose, case .ignoreClose = behaviour { return }
+    if frame.opcode == .connectionClose, case .dropOnClose = behaviour { return SocketCloser.close(context.channel) }
+    if frame.opcode == .connectionClose {
+      let answer = WebSocketFrame(fin: true, opcode: .connectionClose, data: ByteBuffer(bytes: payload.prefix(2)))
+      let channel = context.channel
+      context.writeAndFlush(Self.wrapOutboundOut(answer)).whenComplete { _ in channel.close(promise: nil) }
+    }
+    if case .closeAfter(let bytes, let code) = behaviour, total >= bytes {
+      var payload = ByteBuffer()
+      payload.write(webSocketErrorCode: code)
+      context.writeAndFlush(
+        Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
+    }
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    pings?.cancel()
+    log.withLockedValue { $0[index].isOver = true }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    log.withLockedValue { $0[index].errors.append("\(error)") }
+    context.close(promise: nil)
+  }
+}
+
+/// Below TLS: closes the socket without asking TLS.
+final class SocketCloser: ChannelOutboundHandler {
+  typealias OutboundIn = ByteBuffer
+  private var context: ChannelHandlerContext?
+
+  func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+  func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+  static func close(_ channel: any Channel) {
+    channel.eventLoop.execute {
+      let closer = try? channel.pipeline.syncOperations.handler(type: SocketCloser.self)
+      closer?.context?.close(promise: nil)
+    }
+  }
+}

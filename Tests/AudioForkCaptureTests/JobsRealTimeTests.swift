@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+import AudioForkBytes
+import AudioForkCapture
+import AudioForkLink
+import AudioForkSurface
+import AudioForkRing
+import AudioForkTap
+import CAsterisk
+import Foundation
+import Testing
+
+@Suite("Events, variables and commands", .serialized)
+struct JobsRealTimeTests {
+  @Test("Every event has the fields of its declaration, in order, and states are told when their name changes")
+  func wholeLife() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    let id = try #require(module.start(channel, "ws://u:pw@host/x,D(in)x(ANSWER)"))
+    let engine = module.engine
+    engine.send(.state, id, .text(.state, "connecting"))
+    engine.send(.state, id, .text(.state, "streaming"), .counter(.position, 160))
+    engine.send(.state, id, .text(.state, "streaming"), .counter(.position, 320))
+    engine.send(.state, id, .text(.state, "waiting"), .text(.reason, "close: 1011"))
+    engine.send(
+      .gap, id, .text(.direction, "in"), .number(.start, 1000), .number(.count, 200),
+      .counter(.position, 900), .text(.reason, "overrun"))
+    engine.send(
+      .text, id, .text(.text, "a\r\nEvent: Forged\r\n\r\n"), .number(.length, 20),
+      .counter(.dropped, 3))
+    #expect(soon { events.contains("AudioForkResponse") })
+    #expect(muteForks(channel!, id: nil, MuteDirections(Array("read".utf8))!, isOn: true).count == 1)
+    #expect(soon { events.contains("AudioForkMute") })
+    fake_hangup(channel)
+    engine.send(
+      .ended, id, .text(.reason, "done: all sent"), .counter(.position, 480), .counter(.confirmed, 480),
+      .counter(.bytes, 960))
+    #expect(soon { events.contains("AudioForkStop") })
+    let told = events.components(separatedBy: "\n\n").filter { $0.contains("Event") }.map { event in
+      let lines = event.split(separator: "\n").map(String.init)
+      return (name: lines[0], fields: lines.dropFirst().map { $0.components(separatedBy: ": ") })
+    }
+    #expect(
+      told.map(\.name) == [
+        "Event: AudioForkStart", "Event: AudioForkState", "Event: AudioForkState", "Event: AudioForkState",
+        "Event: AudioForkGap", "Event: AudioForkResponse", "Event: AudioForkMute",
+        "Event without channel: AudioForkStop",
+      ])
+    for event in told {
+      let definition = try #require(EventDefinition.all.first { event.name.hasSuffix("\($0.name)") })
+      #expect(event.fields.map { $0[0] } == definition.fields.map { "\($0.name)" }, "\(event)")
+    }
+    func value(_ event: Int, _ name: String) -> String? {
+      told[event].fields.first { $0[0] == name }?.dropFirst().joined(separator: ": ")
+    }
+    #expect(value(0, "WsServer") == "ws://host/x")
+    #expect(value(0, "Channel") == "PJSIP/100-1")
+    #expect(value(0, "Direction") == "in")
+    #expect(value(2, "State") == "streaming")
+    #expect(value(2, "Position") == "160")
+    #expect(value(3, "Reason") == "close: 1011")
+    #expect(value(4, "Count") == "200")
+    #expect(value(5, "Response") == "a\\r\\nEvent: Forged\\r\\n\\r\\n")
+    #expect(value(5, "Length") == "20")
+    #expect(value(5, "Dropped") == "3")
+    #expect(value(6, "MuteDirection") == "read")
+    #expect(value(6, "State") == "1")
+    #expect(value(7, "Reason") == "done: all sent")
+    #expect(value(7, "Bytes") == "960")
+    #expect(!events.contains("pw@"))
+    module.end([], [])
+  }
+
+  @Test("A server's text sets both variables, cut and on one line, and the row shows it")
+  func response() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    let id = try #require(module.start(channel, "ws://host/,x(ANSWER)"))
+    let long = String(repeating: "x", count: 3999) + "ü and more"
+    module.engine.send(.text, id, .text(.text, "{\"a\":\r\n1}"))
+    #expect(soon { FakedAsterisk.variable(channel, "ANSWER") == "{\"a\":  1}" })
+    #expect(FakedAsterisk.variable(channel, "AUDIOFORK_RESPONSE") == "{\"a\":  1}")
+    module.engine.send(.text, id, .text(.text, long))
+    #expect(soon { FakedAsterisk.variable(channel, "ANSWER") == String(repeating: "x", count: 3999) })
+    #expect(
+      forkRows().first.map { String(decoding: $0.response, as: UTF8.self) } == String(repeating: "x", count: 3999))
+    #expect(soon { events.contains(long) }, "the event has it whole")
+    // After StopAudioFork the server's last words still come.
+    _ = af_exec_stop(channel, "")
+    module.engine.send(.text, id, .text(.text, "last words"))
+    #expect(soon { FakedAsterisk.variable(channel, "ANSWER") == "last words" })
+    module.end([channel], [id])
+  }
+
+  @Test("With stasis on, the events are user events too, the last one from a snapshot when the channel is gone")
+  func stasis() throws {
+    let module = try LoadedModule("buffer=1\nstasis=yes")
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    let id = try #require(module.start(channel, "ws://host/"))
+    #expect(soon { events.contains("UserEvent: AudioForkStart\nChannel: PJSIP/100-1\n") })
+    fake_hangup(channel)
+    module.engine.sayEnded(id)
+    #expect(soon { events.contains("UserEvent from snapshot: AudioForkStop\nChannel: PJSIP/100-1\n") })
+    module.end([], [])
+  }
+
+  @Test("The command is evaluated at the start and run once at the end; unloading waits for it")
+  func command() throws {
+    let module = try LoadedModule()
+    let place = FileManager.default.temporaryDirectory.appending(
+      path: "af-command-\(UInt32.random(in: 0...UInt32.max))")
+    defer { try? FileManager.default.removeItem(at: place) }
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    pbx_builtin_setvar_helper(channel, "WHO", "then")
+    pbx_builtin_setvar_helper(channel, "TEXT", "${WHO}")
+    let id = try #require(
+      module.start(
+        channel,
+        """
+        ws://host/,D(in),echo ^{WHO} '${WHO} ^{TEXT}' >> \(place.path); \
+        while [ ! -e \(place.path).go ]; do sleep 0.02; done
+        """
+      ))
+    pbx_builtin_setvar_helper(channel, "WHO", "later")
+    fake_hangup(channel)
+    usleep(100_000)
+    #expect(!FileManager.default.fileExists(atPath: place.path), "not before the fork has ended")
+    module.engine.sayEnded(id)
+    module.engine.sayEnded(id)
+    // ^{} is evaluated once; what stood in the text already, or came out of a variable, is not.
+    #expect(soon { (try? String(contentsOf: place, encoding: .utf8)) == "then ${WHO} ${WHO}\n" })
+    #expect(soon { fake_module_references() == 0 })
+    #expect(af_unload() != 0)
+    #expect(FakedAsterisk.log.contains("1 command of a fork that has ended still runs"))
+    #expect(FileManager.default.createFile(atPath: place.path + ".go", contents: nil))
+    defer { try? FileManager.default.removeItem(atPath: place.path + ".go") }
+    module.engine.die()
+    #expect(module.asterisk.unload())
+    #expect(try String(contentsOf: place, encoding: .utf8) == "then ${WHO} ${WHO}\n")
+  }
+
+  @Test("A command that fails is one line; fifty at once all end before unloading")
+  func manyCommands() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    var ids = [String]()
+    for _ in 0..<50 { ids.append(try #require(module.start(channel, "ws://host/,,exit 3"))) }
+    module.end([channel], ids)
+    for id in ids { #expect(FakedAsterisk.log.contains("AudioFork \(id): its command ended with status"), "\(id)") }
+  }
+}
