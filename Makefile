@@ -21,22 +21,30 @@ SCRATCH := .build
 all: $(module) $(engine) $(program) $(documentation)
 
 help:
-	@echo "make                  build $(module), both programs and Asterisk's help; ASTERISK_INCLUDE=DIR (holds asterisk.h), ASTERISK_VERSION=x.y.z"
+	@echo "make                  build $(module), both programs and Asterisk's help;"
+	@echo "                      ASTERISK_INCLUDE=DIR (holds asterisk.h), ASTERISK_VERSION=x.y.z"
 	@echo "make demo             fork a call on a private Asterisk 22 and show what arrived"
 	@echo "make test             build and check everything on Asterisk 22 and 16"
 	@echo "make test-unit        tests that need no Asterisk"
 	@echo "make test-asterisk    tests on real Asterisk 22 and 16"
 	@echo "make test-long        what is too long for every change: weekly"
-	@echo "make check            what scripts can see: licences, imports, the module's symbols, the documents"
-	@echo "make chaos            20 calls on Asterisk 22 under random faults, every sample accounted for; SEED=n MINUTES=m TLS=1"
+	@echo "make check            what scripts can see: licences, imports, format, the module's symbols, the documents"
+	@echo "make format           writes the Swift files as 'make check' wants them"
+	@echo "make chaos            20 calls on Asterisk 22 under random faults, every sample accounted for;"
+	@echo "                      SEED=n MINUTES=m TLS=1"
 	@echo "make kills            20 calls under KILLS=n kills of the engine and as many of the server; SEED=n"
-	@echo "make soak             FORKS=n short forks and CYCLES=n starts and stops over AMI; nothing may be left of them"
-	@echo "make jitter           RTP through Asterisk with forks to a stalled server and without, in interleaved pairs; PAIRS=n"
-	@echo "make bench            what forks cost, beside their alternatives and a bare sender: tables, Benchmarks/results"
-	@echo "make bench-hostile    an honest stream beside 120 hostile connections, with limits; SECONDS=n of each of RUNS=n runs"
+	@echo "make soak             FORKS=n short forks and CYCLES=n starts and stops over AMI;"
+	@echo "                      nothing may be left of them"
+	@echo "make jitter           RTP through Asterisk with forks to a stalled server and without,"
+	@echo "                      in interleaved pairs; PAIRS=n"
+	@echo "make bench            what forks cost, beside their alternatives and a bare sender:"
+	@echo "                      tables, Benchmarks/results"
+	@echo "make bench-hostile    an honest stream beside 120 hostile connections, with limits;"
+	@echo "                      SECONDS=n of each of RUNS=n runs"
 	@echo "make bench-quick      the ratios alone, with limits"
 	@echo "make fuzz             arbitrary bytes at all that takes them from outside; SECONDS=n for each target"
-	@echo "make tsan             the ring's writer and reader, the unit tests and an engine under load: thread sanitizer"
+	@echo "make tsan             the ring's writer and reader, the unit tests and an engine under load:"
+	@echo "                      thread sanitizer"
 	@echo "make asan             the unit tests and an engine under load: address sanitizer"
 	@echo "make install          what make built, into PREFIX ($(PREFIX)) and Asterisk's folders; DESTDIR is honoured"
 	@echo "make samples          audiofork.conf into Asterisk's configuration folder, unless there is one"
@@ -48,13 +56,15 @@ engine: $(engine) $(program)
 documentation: $(documentation)
 
 $(module): FORCE deps
-	@$(MAKE) -s -C Module OUT=../build/module ASTERISK_INCLUDE='$(abspath $(ASTERISK_INCLUDE))' ENGINE='$(PREFIX)/libexec/audiofork/audiofork-engine'
+	@$(MAKE) -s -C Module OUT=../build/module ASTERISK_INCLUDE='$(abspath $(ASTERISK_INCLUDE))' \
+	  ENGINE='$(PREFIX)/libexec/audiofork/audiofork-engine'
 	@cmp -s build/module/app_audiofork.so $@ || { install -m 755 build/module/app_audiofork.so $@.new && mv $@.new $@; }
 
 $(engine) $(program): build/%: FORCE deps
 	swift build -c $(CONFIGURATION) --scratch-path $(SCRATCH) --product $*
 	@mkdir -p build
-	@cmp -s $(SCRATCH)/$(CONFIGURATION)/$* $@ || { install -m 755 $(SCRATCH)/$(CONFIGURATION)/$* $@.new && mv $@.new $@; }
+	@cmp -s $(SCRATCH)/$(CONFIGURATION)/$* $@ || \
+	  { install -m 755 $(SCRATCH)/$(CONFIGURATION)/$* $@.new && mv $@.new $@; }
 
 # Two builds in one scratch folder would wait for each other.
 $(program): | $(engine)
@@ -85,6 +95,10 @@ test-asterisk:
 
 check:
 	@scripts/test check
+
+format:
+	@git ls-files -z -co --exclude-standard '*.swift' | \
+	  xargs -0 swift format --in-place --parallel --configuration .swift-format
 
 # What docs/reliability.md holds against its promises.
 SEED ?= 1
@@ -151,4 +165,8 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all help module engine documentation deps demo test test-unit test-asterisk test-long check bench bench-engine bench-asterisk bench-hostile bench-quick chaos kills soak jitter fuzz tsan asan install samples uninstall clean FORCE
+.PHONY: all help module engine documentation deps demo
+.PHONY: test test-unit test-asterisk test-long check format
+.PHONY: bench bench-engine bench-asterisk bench-hostile bench-quick
+.PHONY: chaos kills soak jitter fuzz tsan asan
+.PHONY: install samples uninstall clean FORCE

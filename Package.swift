@@ -60,8 +60,8 @@ let targetsOfProgram: [Target] = [
   .executableTarget(
     name: "audiofork",
     dependencies: [
-      "AudioForkLink", "AudioForkSurface", "AudioForkReceiver", "AudioForkReference", "AudioForkRing", "AudioForkTLS",
-      "CAudioForkProcess", arguments, logging, lifecycle, nioCore, signals,
+      "AudioForkBytes", "AudioForkLink", "AudioForkSurface", "AudioForkReceiver", "AudioForkReference", "AudioForkRing",
+      "AudioForkTLS", "CAudioForkProcess", arguments, logging, lifecycle, nioCore, signals,
     ], exclude: ["Reference"], swiftSettings: common,
     // The programs carry the Swift runtime inside. Here and not as --static-swift-stdlib, because that would compile
     // everything a second time for the tests, which need the dynamic one.
@@ -72,8 +72,8 @@ let targetsOfProgram: [Target] = [
     name: "AudioForkTLSTests",
     dependencies: [
       "AudioForkEngine", "AudioForkEngineTestKit", "AudioForkLink", "AudioForkTLS", "AudioForkWebSocket",
-      "AudioForkMedia",
-      "AudioForkTestKit", "AudioForkWireTestKit", nioLocks, nioCore, nioEmbedded, nioPosix, nioHTTP1, nioSSL,
+      "AudioForkMedia", "AudioForkTestKit", "AudioForkWireTestKit", nioLocks, nioCore, nioEmbedded, nioPosix,
+      nioHTTP1, nioSSL,
     ], swiftSettings: common),
   // What is done for each block, one step after the other, and a malloc that counts: in front of glibc's in the tests'
   // program. The sanitizers have a malloc of their own.
@@ -82,14 +82,15 @@ let targetsOfProgram: [Target] = [
     name: "AudioForkSteps",
     dependencies: [
       "AudioForkMedia", "AudioForkDialects", "AudioForkLink", "AudioForkSurface", "AudioForkResampling",
-      "AudioForkRing",
-      "AudioForkTap", "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
+      "AudioForkRing", "AudioForkTap", "AudioForkTestKit", "AudioForkWebSocket", "CAudioForkABI", nioCore,
     ],
     path: "Benchmarks/Steps", swiftSettings: common),
   .testTarget(name: "AllocationTests", dependencies: ["AudioForkSteps", "CAllocationCount"], swiftSettings: common),
   .testTarget(
     name: "IntegrationTests",
-    dependencies: ["AsteriskTestKit", "AudioForkTestKit", "AudioForkMedia", "AudioForkSurface", "CAudioForkABI"],
+    dependencies: [
+      "AsteriskTestKit", "AudioForkTestKit", "AudioForkBytes", "AudioForkMedia", "AudioForkSurface", "CAudioForkABI",
+    ],
     exclude: ["Fixtures"], swiftSettings: common),
 ]
 
@@ -100,11 +101,9 @@ let fuzzers: [Target] =
       .executableTarget(
         name: "audiofork-fuzz",
         dependencies: [
-          "CLibFuzzer", "AudioForkMedia", "AudioForkDialects", "AudioForkEngine", "AudioForkLink", "AudioForkSurface",
-          "AudioForkReceiver",
-          "AudioForkResampling", "AudioForkRing", "AudioForkTap", "AudioForkWebSocket", "CAudioForkABI", nioCore,
-          nioEmbedded,
-          nioHTTP1, nioWebSocket,
+          "CLibFuzzer", "AudioForkBytes", "AudioForkMedia", "AudioForkDialects", "AudioForkEngine", "AudioForkLink",
+          "AudioForkSurface", "AudioForkReceiver", "AudioForkResampling", "AudioForkRing", "AudioForkTap",
+          "AudioForkWebSocket", "CAudioForkABI", nioCore, nioEmbedded, nioHTTP1, nioWebSocket,
         ],
         path: "Fuzz/Targets", swiftSettings: common,
         linkerSettings: [.unsafeFlags([library]), .linkedLibrary("stdc++")]),
@@ -143,8 +142,9 @@ let package = Package(
     .target(name: "CAudioForkABI"),
     // System calls that Swift cannot make.
     .target(name: "CAudioForkProcess"),
-    .target(name: "AudioForkSurface", swiftSettings: safe),
-    .target(name: "AudioForkLink", dependencies: ["AudioForkSurface"], swiftSettings: safe),
+    .target(name: "AudioForkBytes", swiftSettings: safe),
+    .target(name: "AudioForkSurface", dependencies: ["AudioForkBytes"], swiftSettings: safe),
+    .target(name: "AudioForkLink", dependencies: ["AudioForkBytes", "AudioForkSurface"], swiftSettings: safe),
 
     // The capture side. Module/Makefile compiles the same files, as Embedded Swift, into app_audiofork.so.
     .target(name: "AudioForkTap", dependencies: ["CAudioForkABI"], swiftSettings: common),
@@ -152,33 +152,37 @@ let package = Package(
     // The engine side, bottom up.
     .systemLibrary(name: "CSpeexDSP", pkgConfig: "speexdsp", providers: [.apt(["libspeexdsp-dev"])]),
     .systemLibrary(name: "CSndfile", pkgConfig: "sndfile", providers: [.apt(["libsndfile1-dev"])]),
-    .target(name: "AudioForkMedia", swiftSettings: safe),
+    .target(name: "AudioForkMedia", dependencies: ["AudioForkBytes"], swiftSettings: safe),
     .target(name: "AudioForkResampling", dependencies: ["AudioForkMedia", "CSpeexDSP"], swiftSettings: common),
     .target(
-      name: "AudioForkRing", dependencies: ["CAudioForkABI", "AudioForkMedia", "AudioForkLink"],
+      name: "AudioForkRing", dependencies: ["CAudioForkABI", "AudioForkBytes", "AudioForkMedia", "AudioForkLink"],
       swiftSettings: common + noExclusivityChecks),
-    .target(name: "AudioForkDialects", dependencies: ["AudioForkMedia", "AudioForkSurface"], swiftSettings: safe),
+    .target(
+      name: "AudioForkDialects", dependencies: ["AudioForkBytes", "AudioForkMedia", "AudioForkSurface"],
+      swiftSettings: safe),
     .target(
       name: "AudioForkWebSocket",
-      dependencies: ["AudioForkMedia", "AudioForkSurface", nioCore, nioHTTP1, nioWebSocket],
+      dependencies: ["AudioForkBytes", "AudioForkMedia", "AudioForkSurface", nioCore, nioHTTP1, nioWebSocket],
       swiftSettings: safe + noExclusivityChecks),
     .target(
       name: "AudioForkEngine",
       dependencies: [
-        "AudioForkMedia", "AudioForkLink", "AudioForkSurface", "AudioForkRing", "AudioForkResampling",
-        "AudioForkDialects",
-        "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioPosix, signals,
+        "AudioForkBytes", "AudioForkMedia", "AudioForkLink", "AudioForkSurface", "AudioForkRing",
+        "AudioForkResampling", "AudioForkDialects", "AudioForkWebSocket", "CAudioForkABI", "CAudioForkProcess",
+        nioLocks, nioCore, nioPosix, signals,
       ], swiftSettings: common + noExclusivityChecks),
     .target(
       name: "AudioForkReceiver",
       dependencies: [
-        "AudioForkMedia", "AudioForkDialects", "AudioForkSurface", "AudioForkWebSocket", "CSndfile", nioCore, nioPosix,
+        "AudioForkBytes", "AudioForkMedia", "AudioForkDialects", "AudioForkSurface", "AudioForkWebSocket", "CSndfile",
+        nioCore, nioPosix,
         nioHTTP1, nioWebSocket, lifecycle,
       ], swiftSettings: common),
     // Part of the program audiofork: prints the tables of AudioForkSurface as Asterisk's XML and as parts of the
     // reference pages. A target of its own, because tests cannot link a program that contains the Swift runtime.
     .target(
-      name: "AudioForkReference", dependencies: ["AudioForkSurface"], path: "Sources/audiofork/Reference",
+      name: "AudioForkReference", dependencies: ["AudioForkBytes", "AudioForkSurface"],
+      path: "Sources/audiofork/Reference",
       swiftSettings: safe),
     // The capture side a second time, compiled against a fake Asterisk. It exists only for tests and sanitizers: the
     // module itself is built by Module/Makefile.
@@ -186,14 +190,14 @@ let package = Package(
       name: "CAsterisk", dependencies: ["CAudioForkABI"], path: "Testing/CAsterisk",
       cSettings: [.define("_GNU_SOURCE")]),
     .target(
-      name: "AudioForkCapture", dependencies: ["CAsterisk", "AudioForkLink", "AudioForkSurface", "AudioForkTap"],
+      name: "AudioForkCapture",
+      dependencies: ["CAsterisk", "AudioForkBytes", "AudioForkLink", "AudioForkSurface", "AudioForkTap"],
       swiftSettings: strict),
     .testTarget(
       name: "AudioForkCaptureTests",
       dependencies: [
-        "AudioForkCapture", "AudioForkLink", "AudioForkSurface", "CAsterisk", "AudioForkTap", "AudioForkRing",
-        "AudioForkMedia",
-        "AudioForkTestKit",
+        "AudioForkBytes", "AudioForkCapture", "AudioForkLink", "AudioForkSurface", "CAsterisk", "AudioForkTap",
+        "AudioForkRing", "AudioForkMedia", "AudioForkTestKit",
       ],
       swiftSettings: common),
 
@@ -243,10 +247,13 @@ let package = Package(
       name: "AudioForkProofTests", dependencies: ["AsteriskTestKit", "AudioForkProof", "AudioForkMedia"],
       swiftSettings: common),
     .testTarget(name: "AudioForkBenchTests", dependencies: ["AudioForkBench"], swiftSettings: common),
+    .testTarget(name: "AudioForkBytesTests", dependencies: ["AudioForkBytes"], swiftSettings: common),
     .testTarget(
-      name: "AudioForkSurfaceTests", dependencies: ["AudioForkSurface", "AudioForkReference"], swiftSettings: common),
+      name: "AudioForkSurfaceTests", dependencies: ["AudioForkBytes", "AudioForkSurface", "AudioForkReference"],
+      swiftSettings: common),
     .testTarget(
-      name: "AudioForkLinkTests", dependencies: ["AudioForkLink", "AudioForkSurface", "AudioForkTestKit"],
+      name: "AudioForkLinkTests",
+      dependencies: ["AudioForkBytes", "AudioForkLink", "AudioForkSurface", "AudioForkTestKit"],
       swiftSettings: common),
     .testTarget(
       name: "AudioForkTapTests",
@@ -265,14 +272,13 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "AudioForkDialectsTests",
-      dependencies: ["AudioForkDialects", "AudioForkMedia", "AudioForkSurface", "AudioForkTestKit"],
+      dependencies: ["AudioForkBytes", "AudioForkDialects", "AudioForkMedia", "AudioForkSurface", "AudioForkTestKit"],
       swiftSettings: common),
     .testTarget(
       name: "AudioForkWebSocketTests",
       dependencies: [
         "AudioForkWebSocket", "AudioForkMedia", "AudioForkTestKit", "AudioForkWireTestKit", nioCore, nioEmbedded,
-        nioPosix,
-        nioHTTP1, nioWebSocket,
+        nioPosix, nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
     .testTarget(
       name: "AudioForkFaultKitTests",
@@ -280,7 +286,8 @@ let package = Package(
     .testTarget(
       name: "AudioForkEngineTests",
       dependencies: [
-        "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkDialects", "AudioForkRing", "AudioForkTap",
+        "AudioForkBytes", "AudioForkEngine", "AudioForkLink", "AudioForkWebSocket", "AudioForkDialects",
+        "AudioForkRing", "AudioForkTap",
         "AudioForkMedia", "AudioForkSurface", "AudioForkTestKit", "AudioForkEngineTestKit", "AudioForkFaultKit",
         "AudioForkWireTestKit", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix,
         nioHTTP1, nioWebSocket,
@@ -290,7 +297,8 @@ let package = Package(
     .testTarget(
       name: "AudioForkReceiverTests",
       dependencies: [
-        "AudioForkReceiver", "AudioForkMedia", "AudioForkDialects", "AudioForkSurface", "AudioForkTestKit",
+        "AudioForkBytes", "AudioForkReceiver", "AudioForkMedia", "AudioForkDialects", "AudioForkSurface",
+        "AudioForkTestKit",
         "AudioForkWebSocket", nioCore, nioHTTP1, nioWebSocket,
       ],
       // These start a program.

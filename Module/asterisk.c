@@ -541,7 +541,10 @@ void af_function_unregister(void)
 	free_function_texts();
 }
 
-void af_string_set(struct ast_str **string, ssize_t length, const char *text) { ast_str_set(string, length, "%s", text); }
+void af_string_set(struct ast_str **string, ssize_t length, const char *text)
+{
+	ast_str_set(string, length, "%s", text);
+}
 
 int af_is_documented(const char *kind, const char *name)
 {
@@ -568,7 +571,8 @@ struct ast_config *af_config_load(const char *name, int *broken)
 
 		snprintf(path, sizeof(path), "%s/%s", ast_config_AST_CONFIG_DIR, name);
 		if (!access(path, F_OK) && access(path, R_OK)) {
-			ast_log(__LOG_ERROR, LOG_SOURCE, "%s cannot be read: %s; let Asterisk's user read it\n", path, strerror(errno));
+			ast_log(__LOG_ERROR, LOG_SOURCE, "%s cannot be read: %s; let Asterisk's user read it\n",
+				path, strerror(errno));
 			*broken = 1;
 		}
 	}

@@ -107,8 +107,8 @@ extension AsteriskBench {
   package static func table(_ results: [Result]) -> String {
     var lines = [
       """
-      | calls | row | number | Asterisk, % of a core a call | engine, % | together, % | switches/s a call | memory, kB \
-      a call | threads a call | late p99, ms | arrived % |
+      | calls | row | number | Asterisk, % of a core a call | engine, % | together, % | switches/s a call \
+      | memory, kB a call | threads a call | late p99, ms | arrived % |
       """,
       "|---|---|---|---|---|---|---|---|---|---|---|",
     ]

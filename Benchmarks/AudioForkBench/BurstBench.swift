@@ -65,8 +65,8 @@ package struct BurstBench: Sendable {
   package static func table(_ results: [Result]) -> String {
     var lines = [
       """
-      | starts in 1 s | transport | connected after, s | running forks | their p50 ms, before | p99 ms, before | \
-      longest ms | on time % |
+      | starts in 1 s | transport | connected after, s | running forks | their p50 ms, before | p99 ms, before \
+      | longest ms | on time % |
       """,
       "|---|---|---|---|---|---|---|---|",
     ]

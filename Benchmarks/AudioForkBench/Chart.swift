@@ -50,7 +50,8 @@ package struct Chart: Sendable {
       )
     }
     var text = """
-      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 \(Int(440 + 18 * lines.count))" font-family="sans-serif" font-size="12">
+      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 \(Int(440 + 18 * lines.count))" \
+      font-family="sans-serif" font-size="12">
       <!-- SPDX-License-Identifier: Apache-2.0 -->
       <rect width="100%" height="100%" fill="#ffffff"/>
       <text x="70" y="22" font-size="15">\(escaped(title))</text>
@@ -60,13 +61,13 @@ package struct Chart: Sendable {
       """
     for tick in stride(from: 0, through: endY * 1.0001, by: stepY) {
       let (_, y) = place((0, tick))
-      text +=
-        "<path d=\"M70 \(y)H690\" stroke=\"#dddddd\"/><text x=\"64\" y=\"\(y + 4)\" text-anchor=\"end\">\(shown(tick))</text>\n"
+      text += "<path d=\"M70 \(y)H690\" stroke=\"#dddddd\"/>"
+      text += "<text x=\"64\" y=\"\(y + 4)\" text-anchor=\"end\">\(shown(tick))</text>\n"
     }
     for tick in stride(from: 0, through: endX * 1.0001, by: stepX) {
       let (x, _) = place((tick, 0))
-      text +=
-        "<path d=\"M\(x) 360v5\" stroke=\"#333333\"/><text x=\"\(x)\" y=\"380\" text-anchor=\"middle\">\(shown(tick))</text>\n"
+      text += "<path d=\"M\(x) 360v5\" stroke=\"#333333\"/>"
+      text += "<text x=\"\(x)\" y=\"380\" text-anchor=\"middle\">\(shown(tick))</text>\n"
     }
     text += "<path d=\"M70 40V360H690\" fill=\"none\" stroke=\"#333333\"/>\n"
     for (index, line) in lines.enumerated() {
@@ -76,8 +77,8 @@ package struct Chart: Sendable {
       text += "<polyline points=\"\(path)\" fill=\"none\" stroke=\"\(color)\" stroke-width=\"2\"/>\n"
       for place in places { text += "<circle cx=\"\(place.x)\" cy=\"\(place.y)\" r=\"3\" fill=\"\(color)\"/>\n" }
       let y = 424 + 18 * index
-      text +=
-        "<rect x=\"70\" y=\"\(y - 9)\" width=\"14\" height=\"4\" fill=\"\(color)\"/><text x=\"92\" y=\"\(y)\">\(escaped(line.name))</text>\n"
+      text += "<rect x=\"70\" y=\"\(y - 9)\" width=\"14\" height=\"4\" fill=\"\(color)\"/>"
+      text += "<text x=\"92\" y=\"\(y)\">\(escaped(line.name))</text>\n"
     }
     return text + "</svg>\n"
   }

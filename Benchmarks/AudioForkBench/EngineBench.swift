@@ -123,8 +123,8 @@ package struct EngineBench: Sendable {
   package static func table(_ results: [Result]) -> String {
     var lines = [
       """
-      | row | forks | engine, us a message | floor, us | ratio | % of a core a fork | p50 ms | p99 ms | p99.9 ms | on \
-      time % | switches/s | memory MB | threads |
+      | row | forks | engine, us a message | floor, us | ratio | % of a core a fork | p50 ms | p99 ms | p99.9 ms \
+      | on time % | switches/s | memory MB | threads |
       """,
       "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]

@@ -20,8 +20,8 @@ package struct ProcessCost: Equatable, Codable, Sendable {
     guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else { return nil }
     for name in names {
       // A thread may end while it is looked at.
-      if let words = ProcessCost.text("\(folder)/\(name)/schedstat")?.split(separator: " "), let time = UInt64(words[0])
-      {
+      let words = ProcessCost.text("\(folder)/\(name)/schedstat")?.split(separator: " ")
+      if let words, let time = UInt64(words[0]) {
         processorNanoseconds += time
       }
       for line in (ProcessCost.text("\(folder)/\(name)/status") ?? "").split(separator: "\n")

@@ -40,9 +40,8 @@ struct SIPPPhones {
     try ChildProcess(
       "/usr/bin/sipp",
       [
-        "127.0.0.1:\(port)", "-sf", scenario, "-s", exten, "-m", "\(count)", "-l", "\(count)", "-r", "50", "-i",
-        "127.0.0.1",
-        "-mi", "127.0.0.1", "-p", "\(try freeUDPPort())", "-nostdin", "-timeout", "300",
+        "127.0.0.1:\(port)", "-sf", scenario, "-s", exten, "-m", "\(count)", "-l", "\(count)", "-r", "50",
+        "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", "\(try freeUDPPort())", "-nostdin", "-timeout", "300",
       ])
   }
 }

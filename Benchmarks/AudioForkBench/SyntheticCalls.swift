@@ -96,11 +96,11 @@ final class SyntheticCalls: @unchecked Sendable {
   /// Ends the thread.
   func stop() {
     isOver.store(true, ordering: .relaxed)
-    if let made = thread.withLock({ thread in
-      defer { thread = nil }; return thread
-    }) {
-      pthread_join(made, nil)
+    let made = thread.withLock { thread in
+      defer { thread = nil }
+      return thread
     }
+    if let made { pthread_join(made, nil) }
   }
 
   /// How late a frame was written at worst, milliseconds: what is more than a few makes the figures worth nothing.

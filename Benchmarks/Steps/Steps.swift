@@ -25,11 +25,9 @@ package func makeSteps() throws -> [Step] {
   for (name, directions, isStereo) in [
     ("mono", DirectionSet.in, false), ("mix", .both, false), ("stereo", .both, true),
   ] {
-    steps.append(
-      renderingStep(
-        "render-\(name)",
-        RenderConfiguration(
-          directions: directions, wireRateHertz: 8000, fill: true, isStereo: isStereo)))
+    let configuration = RenderConfiguration(
+      directions: directions, wireRateHertz: 8000, fill: true, isStereo: isStereo)
+    steps.append(renderingStep("render-\(name)", configuration))
   }
   steps.append(
     renderingStep("render-mix-8-to-16-kHz", RenderConfiguration(directions: .both, wireRateHertz: 16_000, fill: true)))

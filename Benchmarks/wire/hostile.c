@@ -313,7 +313,8 @@ int main(int count, char **words)
 				accept_all(listener);
 			else if (events[i].data.ptr == &orders)
 				report(orders);
-			else if ((events[i].events & ~(uint32_t)EPOLLOUT && !take(it)) || (events[i].events & EPOLLOUT && !flood(it)))
+			else if ((events[i].events & ~(uint32_t)EPOLLOUT && !take(it)) ||
+				 (events[i].events & EPOLLOUT && !flood(it)))
 				leave(it);
 		}
 		session_check();

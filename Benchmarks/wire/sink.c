@@ -49,18 +49,18 @@ struct connection {
 	/* When its last message came, us, and the number that the next one should carry; 0: none came. */
 	uint64_t last, expected;
 	struct connection *next, *previous;
-	/* What the last look left of a frame that is not whole yet; room for BUFFER bytes from the first time that there is any. */
+	/* What the last look left of a frame that is not whole yet; from the first such frame on, room for BUFFER bytes. */
 	size_t count;
 	unsigned char *rest;
 };
 
-/* What is being looked at: of one connection at a time, so that it stays in the cache. The last byte is for a string's end. */
+/* What is being looked at: of one connection at a time, so that it stays in the cache. The last byte ends a string. */
 static unsigned char bytes[BUFFER];
 static size_t filled;
 
 static SSL_CTX *context;
 static int queue, every_ms;
-/* When a connection last came or opened: until they all stand, each look comes at once, since they wait for each other. */
+/* When a connection last came or opened. Until they all stand, each look comes at once: they wait for each other. */
 static uint64_t last_change;
 static struct connection *all;
 static uint64_t connections, opened, messages, byte_count, late, longest, longest_gap, missing, repeated, unstamped;

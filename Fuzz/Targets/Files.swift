@@ -34,9 +34,10 @@ func load(_ path: String) -> [UInt8] {
 let goodRing: [UInt8] = {
   let path = path("good.ring")
   var facts = FieldWriter()
-  for (key, value) in [(1, "af-1"), (2, "ws://example.org/"), (3, "D(both)"), (4, "PJSIP/a-1"), (9, "buffer=10")]
-    as [(UInt16, String)]
-  {
+  let texts: [(key: UInt16, value: String)] = [
+    (1, "af-1"), (2, "ws://example.org/"), (3, "D(both)"), (4, "PJSIP/a-1"), (9, "buffer=10"),
+  ]
+  for (key, value) in texts {
     facts.append(key: key, Array(value.utf8))
   }
   facts.append(.rate, number: 8000)

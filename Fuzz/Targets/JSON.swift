@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 internal import AudioForkMedia
 internal import AudioForkDialects
 internal import AudioForkEngine
@@ -11,7 +12,7 @@ func fuzzJSON(_ bytes: [UInt8]) {
   read(text)
   write(text)
   for limit in [0, 1, bytes.count / 2, bytes.count] {
-    let cut = AudioForkSurface.cut(bytes, to: limit)
+    let cut = AudioForkBytes.cut(bytes, to: limit)
     demand(cut.count <= limit && bytes.starts(with: cut), "cut to \(limit): \(cut)")
     if String(validating: bytes, as: UTF8.self) != nil {
       demand(String(validating: cut, as: UTF8.self) != nil && cut.count + 4 > limit, "not cut at a character: \(cut)")
@@ -56,8 +57,8 @@ private func write(_ text: String) {
   demand(Array(said.utf8) == Array(text.utf8), "\(said) was \(text)")
   var stream = StreamDescription(forkID: "af-1", channel: text, uniqueID: text, linkedID: text, direction: .both)
   stream.parameters = [RequestField(name: Array(text.utf8), value: Array(text.utf8))]
-  guard case .start(let start) = heard(dialect.opening(stream, position: Position(UInt64(text.utf8.count))).first)
-  else {
+  let opening = dialect.opening(stream, position: Position(UInt64(text.utf8.count)))
+  guard case .start(let start) = heard(opening.first) else {
     return demand(false, "a start is no start")
   }
   demand(start.id == "af-1" && start.position == UInt64(text.utf8.count), "\(start)")

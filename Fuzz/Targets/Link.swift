@@ -61,8 +61,7 @@ private func write(_ text: [UInt8]) {
   let word = String(decoding: text, as: UTF8.self)
   let written: [EngineMessage] = [
     .text(id: "af-1", text: text, length: UInt64(text.count), dropped: 7), .log(.notice, id: "af-1", text: word),
-    .heartbeat,
-    .ended(id: "af-1", reason: word, ForkCounters()),
+    .heartbeat, .ended(id: "af-1", reason: word, ForkCounters()),
   ]
   let received = messages(of: written.flatMap(\.encoded), step: 1000)
   demand(received.count == written.count, "\(written.count) messages became \(received.count)")

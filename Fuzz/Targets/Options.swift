@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkBytes
 internal import AudioForkSurface
 internal import AudioForkWebSocket
 internal import NIOHTTP1

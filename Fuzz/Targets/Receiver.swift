@@ -59,11 +59,11 @@ private struct Connection {
       let words = ["slin", "ulaw", "alaw", "slin16"]
       let channels = Int(choice >> 6) + 1
       let format = words[Int(choice >> 4 & 3)]
-      send(
-        true, .text,
-        Array(
-          #"{"type":"start","id":"x","epoch":1,"rate":\#(rates[channels - 1]),"channels":\#(channels),"format":"\#(format)","position":0,"acknowledge":"\#(choice & 0x20 == 0 ? "received" : "persisted")"}"#
-            .utf8))
+      let delivery = choice & 0x20 == 0 ? "received" : "persisted"
+      let start =
+        #"{"type":"start","id":"x","epoch":1,"rate":\#(rates[channels - 1]),"channels":\#(channels),"#
+        + #""format":"\#(format)","position":0,"acknowledge":"\#(delivery)"}"#
+      send(true, .text, Array(start.utf8))
     case 12: sendAudio(at: input.number(bytes: choice & 0x80 == 0 ? 2 : 8), frames: Int(input.byte()))
     case 13: carryOut(choice & 0x80 == 0 ? machine.shutDown() : machine.closeDue())
     case 14:
@@ -161,8 +161,7 @@ private struct Connection {
         hasEnded = true
       case .sendPing: demand(!isClosed, "a ping behind a Close")
       case .scheduleFlush, .scheduleSync, .scheduleClose, .pauseReading, .resumeReading, .closeAfterWrites, .abort,
-        .text,
-        .message:
+        .text, .message:
         break
       }
     }

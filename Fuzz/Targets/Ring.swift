@@ -94,7 +94,7 @@ func stream(_ reader: RingReader, cursor: CursorFile?, _ input: inout Decisions)
       } catch {
         break steps
       }
-      stream.sent(now: now, offset: UInt64(blocks) * 320, audioBytes: 320, isBarrier: step & 64 != 0)
+      stream.recordSent(now: now, offset: UInt64(blocks) * 320, audioBytes: 320, isBarrier: step & 64 != 0)
       for note in stream.takeMarkers() + stream.takeRanges(all: stream.isDrained) { check(note) }
       _ = stream.takeNewGaps()
     case 3:

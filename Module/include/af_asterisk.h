@@ -62,14 +62,14 @@ struct af_fork {
 	uint8_t hook_ending;         /*!< the hook has been told to leave at its next frame */
 	uint8_t dirty;               /*!< the engine does not know this row's state yet */
 	uint8_t ended;               /*!< the engine has ended the fork */
-	uint8_t hook_off;            /*!< the hook is in no list: nothing can be captured; changes with the channel locked too */
+	uint8_t hook_off;            /*!< in no list: nothing can be captured; changes with the channel locked too */
 	uint8_t untranslated;        /*!< directions whose codec Asterisk only passes through, bits as in tap.directions */
 	uint8_t codec_lines;         /*!< lines in the log about changes of the above */
 	uint8_t looks_missed;        /*!< looks in a row that found no channel while the hook was off */
 	uint64_t looked_at[2];       /*!< per direction, what was captured at the last look; the jobs thread's */
 	uint32_t rate_hz;            /*!< of the channel's raw formats when the fork began */
 	uint8_t only_bridged;        /*!< option b; never changes, read by the callback */
-	uint8_t wants_digits;        /*!< the server is told of DTMF: by its dialect, and not with digits = no; never changes */
+	uint8_t wants_digits;        /*!< servers are told of DTMF: by the dialect, not with digits = no; never changes */
 	uint8_t beeps_at_stop;       /*!< option P; never changes */
 	uint8_t hangs_up;            /*!< on_failure = hangup; 0 again once the call has been told to end */
 	uint32_t drain_seconds;      /*!< never changes */
@@ -87,7 +87,7 @@ struct af_fork {
 	char *caller_number;         /*!< the caller's when the fork began; for the command */
 	char *caller_name;
 	char *beep_id;               /*!< of option B's beeps; NULL: none, or ended */
-	char *channel;               /*!< the channel's name, uniqueid and linkedid as last seen; change with a masquerade */
+	char *channel;               /*!< name, uniqueid and linkedid as last seen; change with a masquerade */
 	char *uniqueid;
 	char *linkedid;
 	char *endpoint;              /*!< the URL in use, without secrets; empty before the engine said */
@@ -95,7 +95,7 @@ struct af_fork {
 	char *codec_problem;         /*!< which translator `untranslated` lacks; NULL: none */
 	char *response;              /*!< the server's last text, cut */
 	uint8_t state;               /*!< the engine's last word about it: a ForkStateName, 0 before */
-	uint8_t confirmation;        /*!< what the confirmed position is based on: a ConfirmationLevel, 0 before the first connection */
+	uint8_t confirmation;        /*!< of the confirmed position: a ConfirmationLevel, 0 before the first connection */
 	uint64_t counters[AF_COUNTERS_MAX]; /*!< as the engine reported them last: by a Counter's raw value */
 };
 
@@ -290,13 +290,15 @@ int af_unload(void);
 int af_reload(void);
 int af_exec_start(struct ast_channel *channel, const char *arguments);
 int af_exec_stop(struct ast_channel *channel, const char *arguments);
-int af_hook(struct ast_audiohook *hook, struct ast_channel *channel, struct ast_frame *frame, enum ast_audiohook_direction direction);
+int af_hook(struct ast_audiohook *hook, struct ast_channel *channel, struct ast_frame *frame,
+	enum ast_audiohook_direction direction);
 void af_datastore_destroyed(void *fork);
 /*! \brief Runs a command by its number in the order of af_cli_add(). \retval 0 the line has another form */
 int af_cli_run(int number, const struct ast_cli_args *arguments);
 char *af_cli_complete(int number, const struct ast_cli_args *arguments);
 int af_function_read(struct ast_channel *channel, const char *name, char *arguments, char *buffer, size_t length);
-int af_function_read2(struct ast_channel *channel, const char *name, char *arguments, struct ast_str **string, ssize_t length);
+int af_function_read2(struct ast_channel *channel, const char *name, char *arguments, struct ast_str **string,
+	ssize_t length);
 void af_datastore_moved(void *fork, struct ast_channel *from, struct ast_channel *to);
 void *af_control_thread(void *unused);
 void *af_jobs_thread(void *unused);

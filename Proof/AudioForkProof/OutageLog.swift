@@ -7,11 +7,11 @@ final class OutageLog: Sendable {
   private let begun = Mutex<ContinuousClock.Instant?>(nil)
   func begin() { begun.withLock { $0 = .now } }
   func end() {
-    guard
-      let from = begun.withLock({ instant in
-        defer { instant = nil }; return instant
-      })
-    else { return }
+    let from = begun.withLock { instant in
+      defer { instant = nil }
+      return instant
+    }
+    guard let from else { return }
     spans.withLock { $0.append(from...ContinuousClock.now) }
   }
   func explain(from: ContinuousClock.Instant) -> Bool {

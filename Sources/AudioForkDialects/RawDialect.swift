@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 package import AudioForkMedia
 package import AudioForkSurface
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 package import AudioForkSurface
 
 /// Builds the fields of a message or of a ring's facts.

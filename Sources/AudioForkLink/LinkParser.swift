@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-internal import AudioForkSurface
+internal import AudioForkBytes
 
 /// A message taken off the stream, its fields not yet read.
 package struct LinkMessage: Sendable {

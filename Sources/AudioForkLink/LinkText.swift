@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-package import AudioForkSurface
+package import AudioForkBytes
 
 /// Text of a message: `Bytes` in the module, where String's operations need tables, and `String` in the engine.
 package protocol LinkText: Equatable, Sendable {

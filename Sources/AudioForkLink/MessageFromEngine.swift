@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 package import AudioForkSurface
 
 /// A fork's counters as STATE and ENDED carry them.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-package import AudioForkSurface
+package import AudioForkBytes
+internal import AudioForkSurface
 
 /// A message of the capture module.
 package enum MessageFromModule<Text: LinkText>: Sendable, Equatable {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 package import AudioForkSurface
 
 /// The texts of a fork's settings as the facts of its ring carry them. They may hold secrets.
@@ -45,10 +46,9 @@ package struct SettingFields: Sendable, Equatable {
   package var texts: [ForkSource.Text] {
     var texts = urls.map { ForkSource.Text.url($0) }
     for line in lines {
-      guard let sign = firstIndex(of: UInt8(ascii: "="), in: line), let key = ProfileKey.named(slice(line, 0, sign))
-      else {
-        continue
-      }
+      guard let sign = firstIndex(of: UInt8(ascii: "="), in: line),
+        let key = ProfileKey.named(slice(line, 0, sign))
+      else { continue }
       texts.append(.setting(key, slice(line, sign &+ 1, line.count)))
     }
     texts.append(.options(options))

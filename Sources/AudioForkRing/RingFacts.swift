@@ -32,9 +32,7 @@ package struct RingFacts: Sendable, Equatable {
     channel = fields.text(.channel) ?? ""
     uniqueID = fields.text(.uniqueID) ?? ""
     linkedID = fields.text(.linkedID) ?? ""
-    if let rate = fields.number(.rate), rate >= UInt64(AF_RATE_HZ_MIN),
-      rate <= UInt64(AF_RATE_HZ_MAX)
-    {
+    if let rate = fields.number(.rate), rate >= UInt64(AF_RATE_HZ_MIN), rate <= UInt64(AF_RATE_HZ_MAX) {
       rateHertz = Int(rate)
     }
     if let drain = fields.number(.drain), drain <= UInt64(RingFacts.drainSecondsMax) {

@@ -89,8 +89,8 @@ package final class RingReader {
   /// Entries completely written, ever: the number of the next one.
   package var published: UInt64 { mapping.map { af_word_load_acquire(af_ring_published($0)) } ?? 0 }
 
-  /// When capture ended; nil while it goes on. Whoever sees a value here and asks for
-  /// `published` and `captured` afterwards gets the final ones.
+  /// When capture ended; nil while it continues. `published` and `captured` are final if they are read after this has
+  /// returned a value.
   package var closedAt: StreamTime? {
     guard let mapping else { return nil }
     let word = af_word_load_acquire(af_ring_closed(mapping))

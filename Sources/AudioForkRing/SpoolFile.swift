@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 package import AudioForkMedia
 internal import CAudioForkABI
 internal import Glibc
@@ -115,7 +116,7 @@ package struct SpoolFile: Sendable {
       SpoolFile.magic, UInt64(bitPattern: epoch.monotonic.nanoseconds),
       UInt64(bitPattern: epoch.wall.nanoseconds), 0,
     ] {
-      for shift in 0..<8 { header.append(UInt8(truncatingIfNeeded: word &>> UInt64(shift * 8))) }
+      header.append(littleEndian: word)
     }
     guard try read(at: 0, count: SpoolFile.headerBytes) == header else {
       guard ftruncate(descriptor, 0) == 0 else { throw failed("empty") }
@@ -223,7 +224,7 @@ package struct SpoolFile: Sendable {
 
   private var isSpool: Bool {
     guard let start = try? read(at: 0, count: 8), start.count == 8 else { return false }
-    return start.indices.allSatisfy { start[$0] == UInt8(truncatingIfNeeded: SpoolFile.magic &>> UInt64($0 * 8)) }
+    return LittleEndian.read64(start, at: 0) == SpoolFile.magic
   }
 
   package func close() { Glibc.close(descriptor) }

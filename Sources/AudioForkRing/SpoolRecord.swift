@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 package import AudioForkMedia
 
 /// What stands in a spool file: entries of a ring, each with its number, in order.
@@ -22,38 +23,34 @@ package enum SpoolRecord {
   package static func append(_ entry: CapturedEntry, samples: [Int16], to bytes: inout [UInt8]) {
     let count = min(entry.count, samples.count, RenderLimit.entrySamplesMax)
     let start = begin(entry.sequence, &bytes)
-    bytes.append(number: UInt64(bitPattern: entry.runStart.nanoseconds))
-    bytes.append(number: entry.runIndex)
-    bytes.append(number: UInt64(bitPattern: entry.arrival.nanoseconds))
-    bytes.append(number: entry.captured)
+    bytes.append(littleEndian: entry.runStart.nanoseconds)
+    bytes.append(littleEndian: entry.runIndex)
+    bytes.append(littleEndian: entry.arrival.nanoseconds)
+    bytes.append(littleEndian: entry.captured)
     bytes.append(
-      number: UInt64(UInt32(clamping: entry.rateHertz)) | UInt64(count) << 32 | UInt64(audio) << 48
+      littleEndian: UInt64(UInt32(clamping: entry.rateHertz)) | UInt64(count) << 32 | UInt64(audio) << 48
         | UInt64(entry.direction.rawValue) << 56)
     let flags: UInt8 =
       (entry.startsRun ? 1 : 0) | (entry.isMuted ? 2 : 0) | (entry.isAhead ? 4 : 0) | (entry.hasMore ? 8 : 0)
-    bytes.append(number: UInt64(flags))
-    for sample in samples[0..<count] {
-      let pattern = UInt16(bitPattern: sample)
-      bytes.append(UInt8(truncatingIfNeeded: pattern))
-      bytes.append(UInt8(truncatingIfNeeded: pattern &>> 8))
-    }
+    bytes.append(littleEndian: UInt64(flags))
+    bytes.append(littleEndian: samples[0..<count])
     end(start, &bytes)
   }
 
   /// Appends a digit.
   package static func append(_ digit: CapturedDigit, sequence: UInt64, to bytes: inout [UInt8]) {
     let start = begin(sequence, &bytes)
-    for _ in 0..<3 { bytes.append(number: 0) }
-    bytes.append(number: digit.milliseconds)
-    bytes.append(number: UInt64(SpoolRecord.digit) << 48 | UInt64(digit.direction.rawValue) << 56)
-    bytes.append(number: UInt64(digit.digit) << 8)
+    for _ in 0..<3 { bytes.append(littleEndian: 0 as UInt64) }
+    bytes.append(littleEndian: digit.milliseconds)
+    bytes.append(littleEndian: UInt64(SpoolRecord.digit) << 48 | UInt64(digit.direction.rawValue) << 56)
+    bytes.append(littleEndian: UInt64(digit.digit) << 8)
     end(start, &bytes)
   }
 
   private static func begin(_ sequence: UInt64, _ bytes: inout [UInt8]) -> Int {
     let start = bytes.count
-    bytes.append(number: 0)
-    bytes.append(number: sequence)
+    bytes.append(littleEndian: 0 as UInt64)
+    bytes.append(littleEndian: sequence)
     return start
   }
 
@@ -61,10 +58,8 @@ package enum SpoolRecord {
   private static func end(_ start: Int, _ bytes: inout [UInt8]) {
     let length = UInt32(truncatingIfNeeded: bytes.count - start)
     let sum = checksum(bytes, start + 8..<bytes.count, length)
-    for byte in 0..<4 {
-      bytes[start + byte] = UInt8(truncatingIfNeeded: length &>> UInt32(8 * byte))
-      bytes[start + 4 + byte] = UInt8(truncatingIfNeeded: sum &>> UInt32(8 * byte))
-    }
+    bytes.replace(at: start, littleEndian: length)
+    bytes.replace(at: start + 4, littleEndian: sum)
   }
 
   /// A record that stands in `bytes` at `offset`.
@@ -77,25 +72,26 @@ package enum SpoolRecord {
   /// The record at `offset`; nil where there is no whole one.
   package static func find(in bytes: [UInt8], at offset: Int) -> Found? {
     guard offset >= 0, bytes.count - offset >= headerBytes else { return nil }
-    let first = bytes.number(at: offset)
+    let first = LittleEndian.read64(bytes, at: offset)
     let length = Int(first & 0xFFFF_FFFF)
     guard length >= headerBytes, length <= bytesMax, length <= bytes.count - offset,
       checksum(bytes, offset + 8..<offset + length, UInt32(length)) == UInt32(first &>> 32)
     else { return nil }
-    return Found(sequence: bytes.number(at: offset + 8), length: length)
+    return Found(sequence: LittleEndian.read64(bytes, at: offset + 8), length: length)
   }
 
   /// What a found record says; its samples go into `samples`, which only grows. Nil for one that no spool writes.
-  package static func decode(_ found: Found, in bytes: [UInt8], at offset: Int, into samples: inout [Int16])
-    -> SpooledEntry?
-  {
-    let facts = bytes.number(at: offset + 48)
+  package static func decode(
+    _ found: Found, in bytes: [UInt8], at offset: Int, into samples: inout [Int16]
+  ) -> SpooledEntry? {
+    let facts = LittleEndian.read64(bytes, at: offset + 48)
     guard let direction = Direction(rawValue: UInt8(truncatingIfNeeded: facts &>> 56)) else { return nil }
-    let flags = bytes.number(at: offset + 56)
+    let flags = LittleEndian.read64(bytes, at: offset + 56)
     if UInt8(truncatingIfNeeded: facts &>> 48) == digit {
       let key = UInt8(truncatingIfNeeded: flags &>> 8)
       guard CapturedDigit.digits.contains(key) else { return nil }
-      return .digit(CapturedDigit(direction: direction, digit: key, milliseconds: bytes.number(at: offset + 40)))
+      return .digit(
+        CapturedDigit(direction: direction, digit: key, milliseconds: LittleEndian.read64(bytes, at: offset + 40)))
     }
     let count = Int(facts &>> 32 & 0xFFFF)
     let rate = Int(facts & 0xFFFF_FFFF)
@@ -111,10 +107,10 @@ package enum SpoolRecord {
     return .audio(
       CapturedEntry(
         sequence: found.sequence, direction: direction, rateHertz: rate, count: count,
-        runStart: StreamTime(nanoseconds: Int64(bitPattern: bytes.number(at: offset + 16))),
-        runIndex: bytes.number(at: offset + 24),
-        arrival: StreamTime(nanoseconds: Int64(bitPattern: bytes.number(at: offset + 32))),
-        captured: bytes.number(at: offset + 40),
+        runStart: StreamTime(nanoseconds: Int64(bitPattern: LittleEndian.read64(bytes, at: offset + 16))),
+        runIndex: LittleEndian.read64(bytes, at: offset + 24),
+        arrival: StreamTime(nanoseconds: Int64(bitPattern: LittleEndian.read64(bytes, at: offset + 32))),
+        captured: LittleEndian.read64(bytes, at: offset + 40),
         startsRun: flags & 1 != 0, isMuted: flags & 2 != 0, isAhead: flags & 4 != 0, hasMore: flags & 8 != 0))
   }
 

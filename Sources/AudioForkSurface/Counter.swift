@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+internal import AudioForkBytes
 
 /// A number that the engine keeps for one fork.
 ///
@@ -118,8 +119,8 @@ extension Counter {
         eventPlace: 3,
         help:
           """
-          Of these, the samples whose delivery is confirmed. When the fork has ended, Delivered and Lost together are \
-          Captured.
+          Of these, the samples whose delivery is confirmed. \
+          When the fork has ended, Delivered and Lost together are Captured.
           """
       )
     case .accountedIn:

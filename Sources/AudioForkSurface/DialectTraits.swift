@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// A dialect: the message format that a server expects. `DialectTraits` says the rest about each.
 package enum DialectName: UInt8, Sendable, Equatable, CaseIterable {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// The values that an engine-wide key of `[general]` takes.
 package enum EngineValue: Sendable, Equatable {

@@ -79,8 +79,7 @@ struct PreparedClient: PreparedTLS {
   /// last and for TLS 1.2 only. There is no Ed448 in it.
   private static let signatures: [SignatureAlgorithm] = [
     .ecdsaSecp256R1Sha256, .rsaPssRsaeSha256, .rsaPkcs1Sha256, .ecdsaSecp384R1Sha384, .rsaPssRsaeSha384,
-    .rsaPkcs1Sha384,
-    .ed25519, .ecdsaSecp521R1Sha512, .rsaPssRsaeSha512, .rsaPkcs1Sha512, .rsaPkcs1Sha1,
+    .rsaPkcs1Sha384, .ed25519, .ecdsaSecp521R1Sha512, .rsaPssRsaeSha512, .rsaPkcs1Sha512, .rsaPkcs1Sha1,
   ]
   /// NIOSSL's own, and P-521. There is no X448 in BoringSSL.
   private static let curves: [NIOTLSCurve] = [.x25519_MLKEM768, .x25519, .secp256r1, .secp384r1, .secp521r1]

@@ -26,7 +26,7 @@ package enum MediaPlacement {
 /// `count` samples at `rate` as nanoseconds, rounded down, without multiplying into an overflow.
 @inline(__always)
 package func nanoseconds(ofSamples count: UInt64, rate: UInt32) -> Int64 {
-  // C's division, because Swift's traps on zero; callers pass a checked rate.
+  // In C, which multiplies 64 bits by 64 to 128 without calling the runtime.
   Int64(truncatingIfNeeded: af_nanoseconds(count, rate))
 }
 

@@ -89,8 +89,8 @@ package struct AnswerReader {
       if case .statusLine = phase, line.count < AnswerReader.protocolName.count { throw AnswerReader.notHTTP }
       throw ConnectionFailure(
         """
-        http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed (RFC 9112 \
-        2.2)
+        http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed \
+        (RFC 9112 2.2)
         """
       )
     }
@@ -158,10 +158,9 @@ package struct AnswerReader {
       if !more.isEmpty { values[last] += (values[last].isEmpty ? [] : [UInt8(ascii: " ")]) + more }
       return
     }
-    guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > 0, line[..<colon].allSatisfy(isTokenCharacter)
-    else {
-      throw noHeader()
-    }
+    guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > 0,
+      line[..<colon].allSatisfy(isTokenCharacter)
+    else { throw noHeader() }
     guard names.count < AnswerReader.fieldsMax else {
       throw ConnectionFailure("http: the answer has more than \(AnswerReader.fieldsMax) header lines")
     }
@@ -234,8 +233,8 @@ private struct BodyReader {
     let codings = headers["Transfer-Encoding"].joined(separator: ",").lowercased().split(separator: ",")
     if let last = codings.last?.filter({ $0 != " " && $0 != "\t" }) {
       part = last == "chunked" ? .chunkSize(line: []) : .content(left: .max)
-    } else if let text = headers.first(name: "Content-Length"), text.utf8.count <= 18, let length = Int(text),
-      length >= 0
+    } else if let text = headers.first(name: "Content-Length"), text.utf8.count <= 18,
+      let length = Int(text), length >= 0
     {
       part = .content(left: length)
     } else {

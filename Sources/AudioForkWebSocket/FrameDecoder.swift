@@ -91,10 +91,9 @@ package struct FrameDecoder {
     guard var frame = open else { return nil }
     let count = min(frame.bytesLeft, buffer.readableBytes)
     let isWhole = count == frame.bytesLeft
-    guard isWhole || !frame.isControl && (count > 0 || frame.isFresh), let payload = buffer.readSlice(length: count)
-    else {
-      return nil
-    }
+    guard isWhole || !frame.isControl && (count > 0 || frame.isFresh),
+      let payload = buffer.readSlice(length: count)
+    else { return nil }
     let piece = WebSocketFrame(fin: isWhole && frame.isFinal, opcode: frame.opcode, data: payload)
     frame.opcode = .continuation
     frame.bytesLeft -= count

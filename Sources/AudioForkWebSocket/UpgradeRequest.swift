@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 internal import AudioForkSurface
 package import NIOHTTP1
 internal import NIOWebSocket

@@ -53,8 +53,9 @@ package struct WebSocketFrameWriter<Random: RandomNumberGenerator> {
     frame(.connectionClose, masking: &payload, into: &buffer)
   }
 
-  private mutating func frame(_ opcode: WebSocketOpcode, masking payload: inout [UInt8], into buffer: inout ByteBuffer)
-  {
+  private mutating func frame(
+    _ opcode: WebSocketOpcode, masking payload: inout [UInt8], into buffer: inout ByteBuffer
+  ) {
     let key = nextKey()
     let count = payload.count
     buffer.reserveCapacity(minimumWritableBytes: count + WebSocketFrameWriter.headerBytesMax)

@@ -102,7 +102,8 @@ void af_crash_watch(void)
 	for (i = 0; i < CRASHES; i++) {
 		struct sigaction old;
 
-		if (sigaction(crashes[i], &action, &old) == 0 && !((old.sa_flags & SA_SIGINFO) && old.sa_sigaction == note_crash)) {
+		if (sigaction(crashes[i], &action, &old) == 0
+			&& !((old.sa_flags & SA_SIGINFO) && old.sa_sigaction == note_crash)) {
 			before[i] = old;
 		}
 	}

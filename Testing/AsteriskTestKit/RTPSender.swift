@@ -194,9 +194,9 @@ package final class RTPSender: Sendable {
 
   private static func due(_ state: State, _ place: Int64) -> Int64 { (state.origin ?? 0) + place * packetNanoseconds }
 
-  private static func bytes(_ state: inout State, type: UInt8, place: Int64, marker: Bool, _ payload: [UInt8])
-    -> [UInt8]
-  {
+  private static func bytes(
+    _ state: inout State, type: UInt8, place: Int64, marker: Bool, _ payload: [UInt8]
+  ) -> [UInt8] {
     let timestamp = firstTimestamp &+ UInt32(truncatingIfNeeded: place * 160)
     defer { state.sequence &+= 1 }
     let head: [UInt8] = [0x80, (marker ? 0x80 : 0) | type, UInt8(state.sequence >> 8), UInt8(state.sequence & 255)]

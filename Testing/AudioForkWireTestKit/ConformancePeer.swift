@@ -162,9 +162,9 @@ package final class ConformancePeer {
   }
 
   /// The same of frames.
-  package func waitForFrames(_ what: String, milliseconds: Int64 = 5000, _ condition: (StrictReader) -> Bool)
-    async throws
-  {
+  package func waitForFrames(
+    _ what: String, milliseconds: Int64 = 5000, _ condition: (StrictReader) -> Bool
+  ) async throws {
     try await wait(what, milliseconds: milliseconds) {
       poll()
       return condition(reader)

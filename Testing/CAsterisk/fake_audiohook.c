@@ -6,7 +6,8 @@ static int warnings;
 
 int fake_warnings(void) { return __atomic_load_n(&warnings, __ATOMIC_ACQUIRE); }
 
-static void hear(struct ast_channel *channel, enum ast_audiohook_direction direction, struct ast_frame frame, const int16_t *samples)
+static void hear(struct ast_channel *channel, enum ast_audiohook_direction direction, struct ast_frame frame,
+	const int16_t *samples)
 {
 	struct ast_audiohook *hook, **place;
 
@@ -46,8 +47,8 @@ void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direct
 	hear(channel, direction, frame, samples);
 }
 
-void fake_timed_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count,
-	long milliseconds)
+void fake_timed_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples,
+	int count, long milliseconds)
 {
 	struct ast_frame frame = {
 		.frametype = AST_FRAME_VOICE, .datalen = count * 2, .samples = count, .flags = AST_FRFLAG_HAS_TIMING_INFO,
@@ -84,7 +85,8 @@ int fake_hooks(struct ast_channel *channel)
 	return count;
 }
 
-int ast_audiohook_init(struct ast_audiohook *hook, enum ast_audiohook_type type, const char *source, enum ast_audiohook_init_flags flags)
+int ast_audiohook_init(struct ast_audiohook *hook, enum ast_audiohook_type type, const char *source,
+	enum ast_audiohook_init_flags flags)
 {
 	memset(hook, 0, sizeof(*hook));
 	fake_recursive_lock(&hook->lock);

@@ -232,14 +232,20 @@ int fake_hangup_cause(struct ast_channel *channel)
 	return cause;
 }
 
-int ast_channel_softhangup_internal_flag(struct ast_channel *channel) { return channel->hung_up ? AST_SOFTHANGUP_DEV : 0; }
+int ast_channel_softhangup_internal_flag(struct ast_channel *channel)
+{
+	return channel->hung_up ? AST_SOFTHANGUP_DEV : 0;
+}
 
 struct ast_channel *ast_channel_get_by_name(const char *name)
 {
 	struct ast_channel *channel;
 
 	pthread_mutex_lock(&fake_world);
-	for (channel = channels; channel && strcasecmp(channel->name, name) && strcmp(channel->unique_id, name); channel = channel->next) { }
+	channel = channels;
+	while (channel && strcasecmp(channel->name, name) && strcmp(channel->unique_id, name)) {
+		channel = channel->next;
+	}
 	if (channel) {
 		channel->references++;
 	}

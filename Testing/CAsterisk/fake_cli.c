@@ -49,7 +49,8 @@ static int find_command(const char *line)
 	for (number = 0; number < command_count; number++) {
 		size_t length = strlen(commands[number].words);
 
-		if (length > best && !strncasecmp(line, commands[number].words, length) && (!line[length] || line[length] == ' ')) {
+		if (length > best && !strncasecmp(line, commands[number].words, length)
+			&& (!line[length] || line[length] == ' ')) {
 			best = length;
 			found = number;
 		}
@@ -78,7 +79,9 @@ char *fake_cli(const char *line)
 	file = tmpfile();
 	descriptor = fileno(file);
 	{
-		struct ast_cli_args arguments = { .fd = descriptor, .argc = count, .argv = (const char * const *) words, .line = line };
+		struct ast_cli_args arguments = {
+			.fd = descriptor, .argc = count, .argv = (const char * const *) words, .line = line,
+		};
 
 		well_formed = af_cli_run(number, &arguments);
 	}

@@ -51,7 +51,8 @@ int ast_channel_datastore_remove(struct ast_channel *channel, struct ast_datasto
 	return -1;
 }
 
-struct ast_datastore *ast_channel_datastore_find(struct ast_channel *channel, const struct ast_datastore_info *info, const char *uid)
+struct ast_datastore *ast_channel_datastore_find(struct ast_channel *channel, const struct ast_datastore_info *info,
+	const char *uid)
 {
 	struct ast_datastore *store = channel->datastores;
 

@@ -27,8 +27,12 @@ int af_control_start(void) { return pthread_create(&control, NULL, af_control_th
 void af_control_join(void) { pthread_join(control, NULL); }
 int af_jobs_start(void) { return pthread_create(&jobs, NULL, af_jobs_thread, NULL); }
 void af_jobs_join(void) { pthread_join(jobs, NULL); }
-int af_command_start(struct af_command *command) { return pthread_create(&command->thread, NULL, af_command_thread, command); }
+
 void af_command_join(struct af_command *command) { pthread_join(command->thread, NULL); }
+int af_command_start(struct af_command *command)
+{
+	return pthread_create(&command->thread, NULL, af_command_thread, command);
+}
 
 int af_command_run(const char *line, char *const *added)
 {

@@ -17,7 +17,8 @@ int fake_register(void)
 	return 0;
 }
 
-void fake_remember_item(const char *kind, const char *name, int authority, int (*run)(struct mansession *, const struct message *), const char *help)
+void fake_remember_item(const char *kind, const char *name, int authority,
+	int (*run)(struct mansession *, const struct message *), const char *help)
 {
 	struct fake_item *item = calloc(1, sizeof(*item));
 

@@ -50,10 +50,8 @@ extension CaptureRealTimeTests {
 
       for line in [
         "audiofork start", "audiofork start PJSIP/100-1", "audiofork stop", "audiofork stop a b c",
-        "audiofork list a b",
-        "audiofork mute PJSIP/100-1 read", "audiofork mute a read on b c", "audiofork show fork",
-        "audiofork show forks x",
-        "audiofork show engine x",
+        "audiofork list a b", "audiofork mute PJSIP/100-1 read", "audiofork mute a read on b c",
+        "audiofork show fork", "audiofork show forks x", "audiofork show engine x",
       ] {
         #expect(Self.cli(line).hasPrefix("Usage: audiofork "), "\(line)")
       }

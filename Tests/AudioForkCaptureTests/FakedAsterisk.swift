@@ -116,8 +116,8 @@ final class FakedEngine {
 }
 
 /// Whether the condition comes true within two seconds.
-func soon(_ condition: () -> Bool) -> Bool {
-  for _ in 0..<400 {
+func soon(within seconds: Int = 2, _ condition: () -> Bool) -> Bool {
+  for _ in 0..<(seconds * 200) {
     if condition() { return true }
     usleep(5000)
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkBytes
 import AudioForkCapture
 import AudioForkLink
 import AudioForkSurface
@@ -41,8 +42,8 @@ struct JobsRealTimeTests {
     #expect(
       told.map(\.name) == [
         "Event: AudioForkStart", "Event: AudioForkState", "Event: AudioForkState", "Event: AudioForkState",
-        "Event: AudioForkGap",
-        "Event: AudioForkResponse", "Event: AudioForkMute", "Event without channel: AudioForkStop",
+        "Event: AudioForkGap", "Event: AudioForkResponse", "Event: AudioForkMute",
+        "Event without channel: AudioForkStop",
       ])
     for event in told {
       let definition = try #require(EventDefinition.all.first { event.name.hasSuffix("\($0.name)") })
@@ -115,8 +116,8 @@ struct JobsRealTimeTests {
       module.start(
         channel,
         """
-        ws://host/,D(in),echo ^{WHO} '${WHO} ^{TEXT}' >> \(place.path); while [ ! -e \(place.path).go ]; do sleep \
-        0.02; done
+        ws://host/,D(in),echo ^{WHO} '${WHO} ^{TEXT}' >> \(place.path); \
+        while [ ! -e \(place.path).go ]; do sleep 0.02; done
         """
       ))
     pbx_builtin_setvar_helper(channel, "WHO", "later")

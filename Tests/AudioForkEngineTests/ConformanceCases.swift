@@ -227,9 +227,9 @@ private var fragmentationCases: [ConformanceCase] {
       group: .fragmentation, what: what, section: "5.4", acts: [.send(bytes)], pongs: pongs, texts: texts,
       outcome: .goesOn)
   }
-  func fails(_ what: String, _ bytes: [UInt8], section: String = "5.4", pongs: [[UInt8]] = [], texts: [String] = [])
-    -> ConformanceCase
-  {
+  func fails(
+    _ what: String, _ bytes: [UInt8], section: String = "5.4", pongs: [[UInt8]] = [], texts: [String] = []
+  ) -> ConformanceCase {
     ConformanceCase(
       group: .fragmentation, what: what, section: section, acts: [.send(bytes)], pongs: pongs, texts: texts,
       outcome: .fails(1002))
@@ -374,8 +374,9 @@ private var closingCases: [ConformanceCase] {
   func fails(_ what: String, _ code: UInt16, _ section: String, _ bytes: [UInt8]) -> ConformanceCase {
     ConformanceCase(group: .closing, what: what, section: section, acts: [.send(bytes)], outcome: .fails(code))
   }
-  func first(_ what: String, _ section: String, texts: [String] = [], _ acts: [ConformanceCase.Act]) -> ConformanceCase
-  {
+  func first(
+    _ what: String, _ section: String, texts: [String] = [], _ acts: [ConformanceCase.Act]
+  ) -> ConformanceCase {
     ConformanceCase(
       group: .closing, what: what, section: section, acts: [.callEnds, .awaitClose] + acts, texts: texts,
       outcome: .closesFirst)

@@ -34,7 +34,7 @@ struct DeliveryLogTests {
   func confirms() {
     var log = DeliveryLog(start: start)
     #expect(!log.isResumed && log.confirmedPosition == 0)
-    for frames: UInt64 in [160, 320, 480] { log.sent(mark(frames), now: 0, offset: frames * 2) }
+    for frames: UInt64 in [160, 320, 480] { log.recordSent(mark(frames), now: 0, offset: frames * 2) }
     #expect(log.confirmedPosition == 0)
     #expect(confirm(&log, 400))
     #expect(log.confirmed == mark(320) && log.confirmedPosition == 320)
@@ -52,9 +52,9 @@ struct DeliveryLogTests {
     var log = DeliveryLog(start: start)
     log.totals = DeliveryLog.Totals(connections: 3, bytes: 1000, textsDropped: 2)
     _ = log.ponged.insert(1)
-    log.gaps.meet([gap(.in, 700..<900)])
-    log.gaps.reportMet()
-    log.sent(mark(320), now: 0, offset: 1)
+    log.gaps.note([gap(.in, 700..<900)])
+    log.gaps.reportNoted()
+    log.recordSent(mark(320), now: 0, offset: 1)
     log.skipUnconfirmed(to: mark(480))
     let decisions = [ClockDecision(sequence: 1, from: 0, to: 2), ClockDecision(sequence: 2, from: 2, to: 5)]
     let record = log.record(decisions)
@@ -76,8 +76,8 @@ struct DeliveryLogTests {
   func skips() {
     var log = DeliveryLog(start: start)
     log.confirmAll(at: mark(160))
-    log.sent(mark(480, overrunIn: 80), now: 0, offset: 1)
-    log.gaps.meet([gap(.in, 200..<280, position: 200)])
+    log.recordSent(mark(480, overrunIn: 80), now: 0, offset: 1)
+    log.gaps.note([gap(.in, 200..<280, position: 200)])
     log.skipUnconfirmed(to: mark(480, overrunIn: 80))
     let gaps = log.gaps.take()
     #expect(
@@ -97,11 +97,11 @@ struct DeliveryLogTests {
   func abandons() {
     var log = DeliveryLog(start: start)
     log.confirmAll(at: mark(160))
-    log.abandon(captured: [(.in, 200), (.out, 160)])
+    log.abandon(capturedIn: 200, capturedOut: 160)
     #expect(log.gaps.take() == [gap(.in, 160..<200, .undelivered, position: 160)])
     let counters = log.counters(rendered: log.confirmed.checkpoint.counters)
     #expect(counters.delivered + counters.lost == 360)
-    log.abandon(captured: [(.in, 200), (.out, 160)])
+    log.abandon(capturedIn: 200, capturedOut: 160)
     #expect(log.gaps.take() == [])
   }
 
@@ -120,33 +120,33 @@ struct GapLedgerTests {
   }
 
   // #expect takes no mutating call.
-  private func report(_ ledger: inout GapLedger) -> Bool { ledger.reportMet() }
+  private func report(_ ledger: inout GapLedger) -> Bool { ledger.reportNoted() }
   private func take(_ ledger: inout GapLedger) -> [Gap] { ledger.take() }
 
   @Test("A gap that is met again is reported for the part that is new, each part once")
   func parts() {
     var ledger = GapLedger()
     #expect(!report(&ledger))
-    ledger.meet([gap(10..<20), gap(10..<20, .out)])
+    ledger.note([gap(10..<20), gap(10..<20, .out)])
     #expect(take(&ledger) == [], "a gap is reported before it is taken")
     #expect(report(&ledger))
     #expect(take(&ledger) == [gap(10..<20), gap(10..<20, .out)])
     #expect(take(&ledger) == [])
-    ledger.meet([gap(10..<20)])
+    ledger.note([gap(10..<20)])
     #expect(!report(&ledger) && take(&ledger) == [])
-    ledger.meet([gap(5..<25)])
+    ledger.note([gap(5..<25)])
     #expect(report(&ledger))
     #expect(take(&ledger) == [gap(5..<10), gap(20..<25)])
     #expect(ledger.count == 4)
-    ledger.meet([Gap(direction: .in, start: .max - 1, count: 5, reason: .ahead, position: 0)])
+    ledger.note([Gap(direction: .in, start: .max - 1, count: 5, reason: .ahead, position: 0)])
     #expect(!report(&ledger), "a count that wraps is no gap")
   }
 
   @Test("Lost is what the stream has passed, what was skipped, and what a replay has not come to again")
   func lost() {
     var ledger = GapLedger()
-    ledger.meet([gap(10..<20)])
-    ledger.reportMet()
+    ledger.note([gap(10..<20)])
+    ledger.reportNoted()
     ledger.skip(gap(40..<45, .out))
     var rendered = RenderCounters()
     #expect(ledger.lost(rendered: rendered) == 10 + 5 + 5, "the skipped samples lie behind this place")
@@ -157,27 +157,5 @@ struct GapLedgerTests {
     ledger.forget(before: rendered)
     #expect(ledger.reportedIn.ranges == [] && ledger.reportedOut.ranges == [])
     #expect(ledger.lost(rendered: rendered) == 15)
-  }
-}
-
-@Suite("Endpoints that have ponged")
-struct PongedEndpointsTests {
-  @Test("Each endpoint has its bit, those beyond the 63rd share one, and nothing traps")
-  func bits() {
-    var endpoints = PongedEndpoints()
-    for endpoint in [0, 5, 62] {
-      #expect(!endpoints.contains(endpoint))
-      let isNew = endpoints.insert(endpoint)
-      let isNewAgain = endpoints.insert(endpoint)
-      #expect(isNew && !isNewAgain && endpoints.contains(endpoint))
-    }
-    #expect(PongedEndpoints(bits: endpoints.bits) == endpoints)
-    #expect(!endpoints.contains(63))
-    _ = endpoints.insert(1000)
-    #expect(endpoints.contains(63) && endpoints.contains(64) && !endpoints.contains(61))
-    #expect(endpoints.contains(-1) == endpoints.contains(0))
-    let wasThere = endpoints.remove(5)
-    let wasThereStill = endpoints.remove(5)
-    #expect(wasThere && !wasThereStill && !endpoints.contains(5))
   }
 }

@@ -358,8 +358,9 @@ struct EngineLoopbackRealTimeTests {
     let directory = try ScratchFolder()
     let server = try await TestServer.start(.stall)
     let engine = try await TestEngine(directory)
-    // A ring of a second: whatever the sockets do not hold is soon overwritten.
-    let call = try TestCall(in: directory, url: server.url, bufferSeconds: 1)
+    // A ring of a second: whatever the sockets do not hold is soon overwritten. The ten minutes that are sent at the end
+    // take at least three seconds (50 blocks a tick), and longer on a busy machine: the drain must not cut them.
+    let call = try TestCall(in: directory, url: server.url, drainSeconds: 40, bufferSeconds: 1)
     engine.tell(.fork(id: call.id, isClosed: false))
     try await eventually("connected") { engine.states(call.id).contains(.streaming) }
     for _ in 0..<600 {
@@ -369,7 +370,7 @@ struct EngineLoopbackRealTimeTests {
     try await eventually("behind") { server.connections.first?.head != nil }
     server.resume()
     call.hangUp()
-    let end = try await engine.end(within: 20)
+    let end = try await engine.end(within: 50)
     #expect(end.counters.lost > 0)
     #expect(end.counters.gaps > 0)
     #expect(engine.lines().contains { $0.contains("captured samples lost in") })

@@ -296,6 +296,24 @@ struct EngineProcessRealTimeTests {
     close(lock)
   }
 
+  @Test(
+    "A module that unloads while the engine starts is answered at once too, and its fork is ended",
+    arguments: [0, 1, 2, 3, 5, 8] as [UInt64])
+  func unloadedAtOnce(milliseconds: UInt64) async throws {
+    let directory = try ScratchFolder()
+    let engine = try SpawnedEngine(directory)
+    // Its ring is missing, so that it ends as soon as the engine knows it.
+    engine.send(ModuleWriter.hello() + ModuleWriter.fork("af-1") + ModuleWriter.tableEnd())
+    try await Task.sleep(nanoseconds: milliseconds * 1_000_000)
+    engine.shutdownLink()
+    let asked = af_now_ns()
+    try await eventually("it closes its end") { !engine.receive() }
+    #expect(af_now_ns() - asked < 800_000_000)
+    #expect(engine.has(.ready) && engine.has(.ended))
+    try await eventually("it leaves") { engine.exitStatus != nil }
+    #expect(engine.exitStatus == 0)
+  }
+
   @Test("Nonsense on the link is logged and ends it with a failure, so that the module starts another")
   func brokenLink() async throws {
     let directory = try ScratchFolder()

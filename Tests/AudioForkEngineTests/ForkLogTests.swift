@@ -83,14 +83,14 @@ struct ForkLogTests {
     var journal = journal
     func gap(_ reason: Gap.Reason) -> Gap { Gap(direction: .in, start: 0, count: 80, reason: reason, position: 0) }
     let second: Int64 = 1_000_000_000
-    let first = text(journal.gaps([gap(.overrun)], now: at(second)))
+    let first = text(journal.noteGaps([gap(.overrun)], now: at(second)))
     #expect(first.contains("80 captured samples lost in 1 gap: overwritten in the ring"))
-    #expect(journal.gaps([gap(.ahead), gap(.ahead)], now: at(2 * second)) == nil)
-    #expect(journal.gapsDueNow(now: at(5 * second), isLast: false) == nil)
-    let later = text(journal.gapsDueNow(now: at(6 * second), isLast: false))
+    #expect(journal.noteGaps([gap(.ahead), gap(.ahead)], now: at(2 * second)) == nil)
+    #expect(journal.dueGapLine(now: at(5 * second), isLast: false) == nil)
+    let later = text(journal.dueGapLine(now: at(6 * second), isLast: false))
     #expect(later.contains("160 captured samples lost in 2 gaps: more than two seconds ahead of the clock"))
-    #expect(journal.gaps([gap(.overrun)], now: at(7 * second)) == nil)
-    #expect(text(journal.gapsDueNow(now: at(7 * second), isLast: true)).contains("80 captured samples lost in 1 gap"))
-    #expect(journal.gapsDueNow(now: at(60 * second), isLast: true) == nil)
+    #expect(journal.noteGaps([gap(.overrun)], now: at(7 * second)) == nil)
+    #expect(text(journal.dueGapLine(now: at(7 * second), isLast: true)).contains("80 captured samples lost in 1 gap"))
+    #expect(journal.dueGapLine(now: at(60 * second), isLast: true) == nil)
   }
 }

@@ -44,8 +44,8 @@ struct ForkReporterTests {
 
   private func reporter() -> ForkReporter {
     ForkReporter(
-      id: "af-1", output: output, textLimit: ModuleTexts(),
-      log: ForkLog(id: "af-1", channel: "x/1", endpoint: "ws://x/"),
+      id: "af-1", output: output, textLimit: SharedTextLimit(),
+      lines: ForkLog(id: "af-1", channel: "x/1", endpoint: "ws://x/"),
       textsDropped: 7)
   }
 
@@ -114,19 +114,19 @@ struct ForkReporterTests {
   func gaps() {
     var reporter = reporter()
     output.takes = false
-    reporter.passed((0..<150).map { gap($0 * 1000) }, now: 0)
+    reporter.reportGaps((0..<150).map { gap($0 * 1000) }, now: 0)
     output.takes = true
     #expect(output.take().isEmpty)
-    reporter.tell([gap(200_000)])
+    reporter.sendGaps(adding: [gap(200_000)])
     let told = output.take().compactMap { message -> UInt64? in
       if case .gap(_, let gap) = message { gap.start } else { nil }
     }
     #expect(told == (0..<100).map { $0 * 1000 } + [200_000])
-    reporter.tell()
+    reporter.sendGaps()
     #expect(output.take().isEmpty)
-    reporter.passed([], now: at(60 * Self.second))
+    reporter.reportGaps([], now: at(60 * Self.second))
     #expect(output.take().isEmpty)
-    reporter.passed([gap(300_000)], now: at(60 * Self.second))
+    reporter.reportGaps([gap(300_000)], now: at(60 * Self.second))
     #expect(warnings(output.take()) == 1, "the log sums them up")
   }
 

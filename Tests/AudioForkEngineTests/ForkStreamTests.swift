@@ -60,7 +60,7 @@ private final class StreamFixture {
     for moment in stride(from: start, to: end, by: 20) {
       let count = try take(at: moment)
       let now = moment * millisecond
-      if count > 0 { stream.sent(now: at(now), offset: UInt64(taken.count * 2), audioBytes: count * 320) }
+      if count > 0 { stream.recordSent(now: at(now), offset: UInt64(taken.count * 2), audioBytes: count * 320) }
       _ = stream.takeNewGaps()
       if stream.wantsConfirmation(now: at(now)) { stream.confirm(now: at(now), acknowledged: nil) }
     }
@@ -194,7 +194,7 @@ struct ForkStreamTests {
     try fixture.take(at: 6000)
     let before = fixture.taken
     #expect(before.count > 25 * 160)
-    fixture.stream.sent(now: at(6000 * millisecond), offset: 1, audioBytes: 0)
+    fixture.stream.recordSent(now: at(6000 * millisecond), offset: 1, audioBytes: 0)
     // Late audio arrives at its own time: it contradicts the fill, and both stand.
     fixture.call.speak(frames: 25)
     try fixture.restart()
@@ -209,7 +209,7 @@ struct ForkStreamTests {
     fixture.call.speak(frames: 10)
     try fixture.take(at: 200)
     // Delivered, so that no replay begins before it.
-    fixture.stream.sent(now: at(200 * millisecond), offset: 0, audioBytes: 3200)
+    fixture.stream.recordSent(now: at(200 * millisecond), offset: 0, audioBytes: 3200)
     fixture.stream.confirm(now: at(500 * millisecond), acknowledged: nil)
     fixture.call.speak(frames: 500)
     try fixture.take(at: 10_200)
@@ -272,7 +272,7 @@ struct ForkStreamTests {
       fixture.call.speak(frames: frames)
       now += Int64(frames) * 20
       let count = try fixture.take(at: now, blocks: Int.random(in: 0...150, using: &random))
-      fixture.stream.sent(now: at(now * millisecond), offset: 0, audioBytes: count * 320)
+      fixture.stream.recordSent(now: at(now * millisecond), offset: 0, audioBytes: count * 320)
       told += fixture.stream.takeNewGaps().reduce(0) { $0 + $1.count }
       if Bool.random(using: &random) { fixture.stream.confirm(now: at(now * millisecond), acknowledged: nil) }
       switch Int.random(in: 0..<5, using: &random) {
@@ -335,7 +335,7 @@ struct ForkStreamTests {
     let fixture = try StreamFixture(bufferSeconds: 1, fill: false)
     fixture.call.speak(frames: 100)
     try fixture.take(at: 2000)
-    fixture.stream.sent(now: at(2000 * millisecond), offset: 1, audioBytes: 0)
+    fixture.stream.recordSent(now: at(2000 * millisecond), offset: 1, audioBytes: 0)
     _ = fixture.stream.takeNewGaps()
     let reached = fixture.stream.position
     #expect(reached > 0 && fixture.stream.confirmedPosition == 0)
@@ -363,7 +363,7 @@ struct ForkStreamTests {
     var blocks = 0
     while blocks < count, let block = try fixture.stream.nextBlock(now: at(2000 * millisecond)) {
       blocks += 1
-      fixture.stream.sentBlock(now: at(2000 * millisecond), offset: 0, audioBytes: 320)
+      fixture.stream.recordSentBlock(now: at(2000 * millisecond), offset: 0, audioBytes: 320)
       if blocks == 25 { fixture.stream.confirm(position: block.position + UInt64(block.frameCount)) }
     }
     let reached = fixture.stream.position
@@ -384,7 +384,7 @@ struct ForkStreamTests {
     let fixture = try StreamFixture(collectsMarkers: true)
     fixture.call.speak(.in, frames: 10)
     try fixture.take(at: 2000)
-    fixture.stream.sentBlock(now: at(2000 * millisecond), offset: 0, audioBytes: 320)
+    fixture.stream.recordSentBlock(now: at(2000 * millisecond), offset: 0, audioBytes: 320)
     let reached = fixture.stream.position
     fixture.stream.confirm(position: reached)
     #expect(reached > 0 && fixture.stream.confirmedPosition == 0, "nothing is confirmed of which it was not told all")
@@ -434,7 +434,7 @@ struct ForkStreamTests {
     let fixture = try StreamFixture(bufferSeconds: 1)
     fixture.call.speak(frames: 600)
     try fixture.take(at: 12_000)
-    fixture.stream.sent(now: at(12_000 * millisecond), offset: 1, audioBytes: 0)
+    fixture.stream.recordSent(now: at(12_000 * millisecond), offset: 1, audioBytes: 0)
     // The gaps have been found and nobody has fetched them.
     fixture.stream.skipUnconfirmed()
     let gaps = fixture.stream.takeNewGaps()
@@ -461,12 +461,17 @@ struct ForkStreamTests {
     record.bytes = 1 << 40
     record.textsDropped = 9
     record.gaps = 4
-    record.ponged = 5
+    record.ponged = PongedEndpoints(words: [5])
     for gap in [5..<7, 8..<9] as [Range<UInt64>] { _ = record.reportedIn.report(gap) }
     for place in 0..<UInt64(ReportedGaps.rangesMax) { _ = record.reportedOut.report((place * 2)..<(place * 2 + 1)) }
     let bytes = record.encode()
     #expect(CursorRecord(decoding: bytes) == record)
     #expect(CursorRecord(decoding: CursorRecord().encode()) == CursorRecord())
+    var manyEndpoints = record
+    manyEndpoints.ponged = PongedEndpoints(words: [0, 0, 9])
+    let longer = manyEndpoints.encode()
+    #expect(bytes[0] == 6 && longer[0] == 7, "one word keeps the format that earlier engines read")
+    #expect(CursorRecord(decoding: longer) == manyEndpoints)
     let withoutCheckpoint = bytes.count - renderer.checkpoint.encode().count
     for count in 0..<bytes.count where count != withoutCheckpoint {
       #expect(CursorRecord(decoding: Array(bytes.prefix(count))) == nil)

@@ -23,11 +23,11 @@ struct LookUpLanesTests {
     #expect(begun.count == 16)
     #expect(lanes.ask(100) == [], "it waits")
     // A second later.
-    for question in 0..<16 { begun += lanes.aged(question) }
+    for question in 0..<16 { begun += lanes.markSlow(question) }
     #expect(begun.suffix(3) == [16, 17, 100])
     #expect(lanes.finished(100, wasSlow: false) == [])
     // The dead ones answer nothing after all, and are asked again: half a minute later all of it is in one lane.
-    for question in 0..<18 { _ = lanes.aged(question) }
+    for question in 0..<18 { _ = lanes.markSlow(question) }
     for question in 0..<18 { #expect(lanes.finished(question, wasSlow: true) == []) }
     #expect((0..<18).flatMap { lanes.ask($0) } == Array(0..<16))
     for healthy in 200..<216 { #expect(lanes.ask(healthy) == [healthy]) }
@@ -38,7 +38,7 @@ struct LookUpLanesTests {
     var lanes = Lanes()
     for question in 0..<1000 { _ = lanes.ask(question) }
     for _ in 0..<10 {
-      for question in 0..<1000 { _ = lanes.aged(question) }
+      for question in 0..<1000 { _ = lanes.markSlow(question) }
       #expect(lanes.runningCount <= Lanes.threadsMax)
     }
     #expect(lanes.runningCount == Lanes.threadsMax)
@@ -54,7 +54,7 @@ struct LookUpLanesTests {
   func recovers() {
     var lanes = Lanes()
     #expect(lanes.ask(1) == [1])
-    _ = lanes.aged(1)
+    _ = lanes.markSlow(1)
     _ = lanes.finished(1, wasSlow: true)
     #expect(lanes.ask(1) == [1])
     _ = lanes.finished(1, wasSlow: false)

@@ -11,7 +11,7 @@ struct PingBarrierTests {
   /// A barrier with a ping for `position` out since time 0.
   private func asked(_ position: Position = 8000) -> PingBarrier {
     var barrier = PingBarrier(expecting: .unknown, now: 0)
-    barrier.sent(position: position, now: 0)
+    barrier.recordSent(position: position, now: 0)
     return barrier
   }
 
@@ -19,7 +19,7 @@ struct PingBarrierTests {
   func answered() {
     var barrier = PingBarrier(expecting: .unknown, now: 0)
     #expect(barrier.isDue(position: 160, now: 0, unconfirmed: true, isUrgent: false), "the first at once")
-    barrier.sent(position: 160, now: 0)
+    barrier.recordSent(position: 160, now: 0)
     #expect(!barrier.isDue(position: 8000, now: at(10 * interval), unconfirmed: true, isUrgent: true))
     #expect(!barrier.isAnswering)
     #expect(barrier.pongReceived(PingBarrier.payload(160)) == 160)
@@ -71,14 +71,14 @@ struct PingBarrierTests {
     #expect(!barrier.isDead(now: at(long - 1), acknowledges: true, waitingSince: 0))
     _ = barrier.pongReceived(PingBarrier.payload(8000))
     #expect(!barrier.isDead(now: at(10 * long), acknowledges: false, waitingSince: 0), "nothing is out")
-    barrier.sent(position: 16_000, now: at(long))
+    barrier.recordSent(position: 16_000, now: at(long))
     #expect(!barrier.isDead(now: at(2 * long - 1), acknowledges: false, waitingSince: 0))
     #expect(barrier.isDead(now: at(2 * long), acknowledges: false, waitingSince: 0))
-    barrier.heard(7, now: at(2 * long - 1))
+    barrier.framesReceived(7, now: at(2 * long - 1))
     #expect(
       !barrier.isDead(now: at(3 * long - 2), acknowledges: false, waitingSince: 0),
       "a late pong of one who speaks is back-pressure")
-    barrier.heard(7, now: at(3 * long - 2))
+    barrier.framesReceived(7, now: at(3 * long - 2))
     #expect(barrier.isDead(now: at(3 * long - 1), acknowledges: false, waitingSince: 0), "the same count is no news")
   }
 
@@ -92,7 +92,7 @@ struct PingBarrierTests {
     let limit: Int64 = 7_000_000_000
     var barrier = PingBarrier(expecting: .answers, silenceMax: Nanoseconds(limit), now: 0)
     #expect(barrier.standing(now: at(100 * limit)) == .undecided)
-    barrier.sent(position: 1, now: 0)
+    barrier.recordSent(position: 1, now: 0)
     #expect(barrier.outcome(now: 1, hasClosed: true) == .nothing, "what is known to answer is not to blame")
     #expect(barrier.outcome(now: at(100 * limit), hasClosed: false) == .silent(spoke: false))
     #expect(!barrier.isDead(now: at(limit - 1), acknowledges: false, waitingSince: 0))
@@ -104,12 +104,12 @@ struct PingBarrierTests {
     let limit: Int64 = 7_000_000_000
     var barrier = PingBarrier(expecting: .answers, silenceMax: Nanoseconds(limit), now: 0)
     #expect(barrier.outcome(now: at(2 * limit), hasClosed: false) == .nothing, "it was not asked")
-    barrier.sent(position: 1, now: 0)
+    barrier.recordSent(position: 1, now: 0)
     #expect(barrier.outcome(now: at(limit - 1), hasClosed: false) == .nothing)
     #expect(barrier.outcome(now: at(limit), hasClosed: false) == .silent(spoke: false))
     #expect(
       barrier.standing(now: at(limit)) == .undecided, "nothing at all is a dead connection and no word about pings")
-    barrier.heard(1, now: at(limit - 1))
+    barrier.framesReceived(1, now: at(limit - 1))
     #expect(barrier.standing(now: at(limit - 1)) == .undecided)
     #expect(barrier.standing(now: at(limit)) != .undecided)
     #expect(barrier.outcome(now: at(limit), hasClosed: false) == .silent(spoke: true))
@@ -121,18 +121,18 @@ struct PingBarrierTests {
   func stopped() {
     let limit: Int64 = 7_000_000_000
     var barrier = PingBarrier(expecting: .unknown, silenceMax: Nanoseconds(limit), now: 0)
-    barrier.sent(position: 1, now: 0)
-    barrier.heard(1, now: 1)
+    barrier.recordSent(position: 1, now: 0)
+    barrier.framesReceived(1, now: 1)
     func isFound(_ now: Int64) -> Bool { barrier.hasStoppedAnswering(now: at(now), limit: Nanoseconds(limit)) }
     #expect(!isFound(2 * limit), "it has not begun")
     _ = barrier.pongReceived(PingBarrier.payload(1))
     #expect(!isFound(2 * limit), "it owes nothing")
-    barrier.heard(2, now: at(limit))
-    barrier.sent(position: 2, now: at(limit))
+    barrier.framesReceived(2, now: at(limit))
+    barrier.recordSent(position: 2, now: at(limit))
     #expect(!isFound(2 * limit), "it says nothing behind the ping")
-    barrier.heard(3, now: at(limit + 1))
+    barrier.framesReceived(3, now: at(limit + 1))
     #expect(!isFound(2 * limit), "what was on its way when it died")
-    barrier.heard(4, now: at(2 * limit - 2))
+    barrier.framesReceived(4, now: at(2 * limit - 2))
     #expect(!isFound(2 * limit - 1))
     #expect(isFound(2 * limit))
     #expect(
@@ -145,14 +145,14 @@ struct PingBarrierTests {
   func idleSilence() {
     let limit: Int64 = 7_000_000_000
     var barrier = PingBarrier(expecting: .unknown, silenceMax: Nanoseconds(limit), now: 0)
-    barrier.sent(position: 1, now: 0)
+    barrier.recordSent(position: 1, now: 0)
     _ = barrier.pongReceived(PingBarrier.payload(1))
-    barrier.sent(position: 1, now: at(limit))
+    barrier.recordSent(position: 1, now: at(limit))
     #expect(!barrier.isDead(now: at(3 * limit), acknowledges: false, waitingSince: nil))
     #expect(barrier.isDead(now: at(limit + PingBarrier.deadAfter.count), acknowledges: false, waitingSince: nil))
     // One that never pongs, and has had nothing to acknowledge for a while.
     var mute = PingBarrier(expecting: .unknown, silenceMax: Nanoseconds(limit), now: 0)
-    mute.sent(position: 1, now: 0)
+    mute.recordSent(position: 1, now: 0)
     #expect(!mute.isDead(now: at(100 * limit), acknowledges: true, waitingSince: nil))
     #expect(!mute.isQuiet(now: at(100 * limit), since: at(100 * limit)))
     #expect(!mute.isDead(now: at(101 * limit - 1), acknowledges: true, waitingSince: at(100 * limit)))
@@ -185,11 +185,11 @@ struct PingBarrierTests {
   func owesNothing() {
     var barrier = PingBarrier(expecting: .unknown, now: 0)
     #expect(!barrier.isAnswered(now: 0), "nobody knows yet")
-    barrier.sent(position: 1, now: 0)
+    barrier.recordSent(position: 1, now: 0)
     _ = barrier.pongReceived(PingBarrier.payload(1))
     #expect(barrier.isAnswered(now: at(2 * PingBarrier.interval.count - 1)))
     #expect(!barrier.isAnswered(now: at(2 * PingBarrier.interval.count)), "it was not asked for a while")
-    barrier.sent(position: 2, now: 20_000_000_000)
+    barrier.recordSent(position: 2, now: 20_000_000_000)
     #expect(barrier.isAnswered(now: at(20_000_000_000 + 2 * PingBarrier.interval.count - 1)))
     #expect(!barrier.isAnswered(now: at(20_000_000_000 + 2 * PingBarrier.interval.count)))
   }
@@ -198,11 +198,11 @@ struct PingBarrierTests {
   func offence() {
     var barrier = PingBarrier(expecting: .unknown, now: 0)
     #expect(barrier.outcome(now: 0, hasClosed: true) == .nothing)
-    barrier.sent(position: 1, now: 0)
+    barrier.recordSent(position: 1, now: 0)
     #expect(barrier.outcome(now: 999_999_999, hasClosed: true) == .endedAtPing(isClose: true, hadIgnored: false))
     #expect(barrier.outcome(now: 1_000_000_000, hasClosed: true) == .ignored)
     _ = barrier.pongReceived(PingBarrier.payload(1))
-    barrier.sent(position: 2, now: 500)
+    barrier.recordSent(position: 2, now: 500)
     #expect(barrier.outcome(now: 501, hasClosed: true, confirms: false) == .answered(confirms: false))
   }
 
@@ -211,12 +211,12 @@ struct PingBarrierTests {
     let sparse = PingTolerance.sparseInterval.count
     var barrier = PingBarrier(expecting: .unknown, interval: Nanoseconds(sparse), now: 0)
     #expect(barrier.isDue(position: 1, now: 0, unconfirmed: true, isUrgent: false))
-    barrier.sent(position: 1, now: 0)
+    barrier.recordSent(position: 1, now: 0)
     _ = barrier.pongReceived(PingBarrier.payload(1))
     #expect(!barrier.isDue(position: 2, now: at(sparse - 1), unconfirmed: true, isUrgent: false))
     #expect(barrier.isDue(position: 2, now: at(sparse), unconfirmed: true, isUrgent: false))
     #expect(barrier.isAnswered(now: at(2 * sparse - 1)) && !barrier.isAnswered(now: at(2 * sparse)))
-    barrier.sent(position: 2, now: at(sparse))
+    barrier.recordSent(position: 2, now: at(sparse))
     #expect(barrier.count == 2)
   }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkBytes
 import AudioForkMedia
 import AudioForkEngine
 import AudioForkLink
@@ -29,13 +30,13 @@ struct ServerTextsTests {
     #expect(texts.admit(now: at(Int64.min)) == false)
   }
 
-  @Test("Dropping is told once in a spell, and every message of it is counted")
+  @Test("Dropping is told once in a dropLogPause, and every message of it is counted")
   func spells() {
     var texts = ServerTexts(dropped: 7)
-    #expect(texts.drop(now: 0) == true)
-    #expect(texts.drop(now: at(Self.second)) == false)
-    #expect(texts.drop(now: at(10 * Self.second)) == false)
-    #expect(texts.drop(now: at(20 * Self.second)) == true)
+    #expect(texts.countDrop(now: 0) == true)
+    #expect(texts.countDrop(now: at(Self.second)) == false)
+    #expect(texts.countDrop(now: at(10 * Self.second)) == false)
+    #expect(texts.countDrop(now: at(20 * Self.second)) == true)
     #expect(texts.dropped == 11)
   }
 

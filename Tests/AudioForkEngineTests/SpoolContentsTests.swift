@@ -21,7 +21,7 @@ struct SpoolContentsTests {
     mutating func write(_ contents: inout SpoolContents) {
       #expect(contents.end == bytes.count)
       bytes += contents.beginWriting().bytes
-      contents.wrote()
+      contents.writeSucceeded()
     }
 
     func fetch(_ offset: Int, for contents: inout SpoolContents) {
@@ -52,7 +52,7 @@ struct SpoolContentsTests {
     _ = contents.beginWriting()
     #expect(contents.waiting.isEmpty && !contents.isAllWritten)
     #expect(find(4, in: &contents) == .onItsWay)
-    #expect(contents.failedToWrite() > 0)
+    #expect(contents.writeFailed() > 0)
     #expect(contents.newest == nil && contents.isAllWritten, "what could not be written is copied again")
 
     for sequence: UInt64 in [3, 4, 6] {

@@ -179,9 +179,8 @@ struct SpoolStateMachineTests {
   private static func owed(_ state: State) -> Input? {
     switch state {
     case .looking, .creating, .closing(.look, _), .closing(.creation, _): .opened(isTooLarge: false)
-    case .open(.writing, _), .open(.writingThenEmptying, _), .closing(.change, _),
-      .closing(.changeAndFetch, _):
-      .written
+    case .open(.writing, _), .open(.writingThenEmptying, _): .written
+    case .closing(.change, _), .closing(.changeAndFetch, _): .written
     case .open(.emptying, _): .emptied
     case .open(.none, .underWay), .open(.none, .outdated), .closing(.fetch, _): .fetched
     case .waitingToLook: .lookTimerFired

@@ -35,7 +35,8 @@ struct EventLinesTests {
   @Test("Each event of a stream is one JSON object")
   func json() {
     let stream =
-      #""path":"/demo","id":"4f","channel":"SIP/\"x\"","remote":"127.0.0.1:5000","rate":8000,"channels":1,"encoding":"linear""#
+      #""path":"/demo","id":"4f","channel":"SIP/\"x\"","remote":"127.0.0.1:5000","#
+      + #""rate":8000,"channels":1,"encoding":"linear""#
     #expect(
       EventLines.json(.started(facts(), file: "/r/a.wav"))
         == #"{"event":"started","stream":1,\#(stream),"subprotocol":"echo","position":0,"file":"/r/a.wav","notes":[]}"#)
@@ -46,9 +47,9 @@ struct EventLinesTests {
     let ending = StreamEnding(side: .client, code: 1000, reason: "")
     #expect(
       EventLines.json(.ended(facts(), progress(frames: 0, samples: []), ending, file: nil, trouble: "disk \"full\""))
-        == #"{"event":"ended","stream":1,\#(stream),"subprotocol":"echo","position":0,"file":"","seconds":0.000,"bytes":0,"#
-        + #""messages":50,"texts":0,"duplicates":0,"level":null,"peak":null,"code":1000,"by":"client","reason":"","#
-        + #""error":"disk \"full\""}"#)
+        == #"{"event":"ended","stream":1,\#(stream),"subprotocol":"echo","position":0,"file":"","seconds":0.000,"#
+        + #""bytes":0,"messages":50,"texts":0,"duplicates":0,"level":null,"peak":null,"#
+        + #""code":1000,"by":"client","reason":"","error":"disk \"full\""}"#)
   }
 
   @Test("The page's table has every event with its keys, in their order")

@@ -30,8 +30,9 @@ struct ServeSecurelyRealTimeTests {
   /// What `openssl s_client` sees of a server: its verdict about the certificate and the answer to a request.
   private func ask(port: Int, _ options: String, in folder: TemporaryFolder) throws -> String {
     try shell(
-      "printf 'GET / HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n' | timeout 20 openssl s_client -connect 127.0.0.1:\(port) "
-        + "-servername localhost -CAfile certificate.pem -verify_hostname localhost -ign_eof \(options)", in: folder)
+      "printf 'GET / HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n' | timeout 20 openssl s_client "
+        + "-connect 127.0.0.1:\(port) -servername localhost -CAfile certificate.pem "
+        + "-verify_hostname localhost -ign_eof \(options)", in: folder)
   }
 
   @Test("A certificate made as the document says makes it speak TLS 1.2 and 1.3, and nothing older")

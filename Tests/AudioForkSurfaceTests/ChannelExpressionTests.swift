@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkBytes
 import AudioForkSurface
 import Testing
 
@@ -27,12 +28,10 @@ struct ChannelExpressionTests {
     arguments: [
       ("^{NAME}", "Anna"), ("a^{NAME}b^{NAME}", "aAnnabAnna"), ("^{NOTHING}", ""), ("^{LONG:3}", "3456789"),
       ("^{LONG:3:2}", "34"), ("^{LONG:-3}", "789"), ("^{LONG:-3:2}", "78"), ("^{LONG:2:-3}", "23456"),
-      ("^{LONG:20}", ""),
-      ("^{LONG:-20:2}", "01"), ("^{LONG:0:-20}", ""), ("^{LONG:x}", "0123456789"), ("^{LONG:1:x}", "123456789"),
-      ("^{CALLERID(name):1:2}", "nn"), ("^{FILTER(a-z,^{NAME})}", "<FILTER|a-z,Anna>"),
+      ("^{LONG:20}", ""), ("^{LONG:-20:2}", "01"), ("^{LONG:0:-20}", ""), ("^{LONG:x}", "0123456789"),
+      ("^{LONG:1:x}", "123456789"), ("^{CALLERID(name):1:2}", "nn"), ("^{FILTER(a-z,^{NAME})}", "<FILTER|a-z,Anna>"),
       ("^{LEN(^{QUOTE(^{NAME})})}", "<LEN|<QUOTE|Anna>>"), ("^{LEN(a)b)}", ""), ("^{LEN(a}", ""), ("^{}", ""),
-      ("^{NAME", "^{NAME"),
-      ("^ {NAME}", "^ {NAME}"), ("^{NAME}}", "Anna}"),
+      ("^{NAME", "^{NAME"), ("^ {NAME}", "^ {NAME}"), ("^{NAME}}", "Anna}"),
     ])
   func values(text: String, value: String) {
     #expect(string(ArgumentTemplate(bytes(text)).text(Channel().evaluate)) == value)
@@ -127,9 +126,8 @@ struct ForkArgumentsTests {
     "Options behind a second comma are noticed",
     arguments: [
       ("f(slin16)", true), ("D(in)", true), ("n", true), ("D(in)f(slin16)n", true), ("f(slin16),n", true),
-      ("n,b", true),
-      ("ps", false), ("id", false), ("touch x", false), ("echo (n)", false), ("", false), ("/bin/n", false),
-      ("nb", false),
+      ("n,b", true), ("ps", false), ("id", false), ("touch x", false), ("echo (n)", false), ("", false),
+      ("/bin/n", false), ("nb", false),
     ])
   func lookalikes(command: String, isOptions: Bool) {
     #expect(ForkArguments(command: bytes(command)).commandLooksLikeOptions == isOptions)
@@ -138,9 +136,9 @@ struct ForkArgumentsTests {
 
 @Suite("Options with expressions")
 struct EvaluatedOptionTests {
-  private func apply(_ text: String, _ channel: Channel = Channel()) throws -> (
-    options: ForkOptions, again: ForkOptions
-  ) {
+  private func apply(
+    _ text: String, _ channel: Channel = Channel()
+  ) throws -> (options: ForkOptions, again: ForkOptions) {
     var options = ForkOptions()
     let evaluated = try options.apply(options: bytes(text), evaluating: channel.evaluate)
     var again = ForkOptions()

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkBytes
 import AudioForkSurface
 import Testing
 
@@ -71,7 +72,8 @@ struct ForkSourcesTests {
         "profile p: url = 'ws://a/x' is left out: \(plain)",
       ]),
     GivenFork(
-      lines: ["url=ws://a/^{x}"], options: "T(^{on})", kept: ["ws://a/x"], says: ["option T(on) is left out: \(plain)"]),
+      lines: ["url=ws://a/^{x}"], options: "T(^{on})", kept: ["ws://a/x"],
+      says: ["option T(on) is left out: \(plain)"]),
     GivenFork(
       lines: ["url=ws://a/", "url=wss://b/^{x}"], options: "T(^{on})", kept: ["ws://a/", "wss://b/x"],
       says: ["option T(on) is left out: \(plain)"]),

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkBytes
 import AudioForkSurface
 import AudioForkReference
 import Foundation
@@ -62,9 +63,8 @@ struct ReferenceTests {
 
   @Test("The texts that the module brings have every item, and lines that fit a terminal")
   func plainText() throws {
-    for text in ApplicationDefinition.all.map(\.plainText) + ActionDefinition.all.map(\.plainText) + [
-      FunctionDefinition.plainText
-    ] {
+    let texts = ApplicationDefinition.all.map(\.plainText) + ActionDefinition.all.map(\.plainText)
+    for text in texts + [FunctionDefinition.plainText] {
       let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
       // Examples are never broken.
       #expect(

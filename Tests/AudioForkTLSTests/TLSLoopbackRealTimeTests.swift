@@ -216,9 +216,7 @@ struct TLSLoopbackRealTimeTests {
 
   @Test(
     "A server that wants a client certificate gets ours, and its refusal names the setting",
-    arguments: [
-      TLSVersion.tlsv12, .tlsv13,
-    ])
+    arguments: [TLSVersion.tlsv12, .tlsv13])
   func mutual(version: TLSVersion) async throws {
     let good = try scene.certificates.issued("good")
     let client = try scene.certificates.issued("client", names: "DNS:asterisk.example.org")

@@ -183,6 +183,20 @@ struct MediaTimeTests {
     #expect(state.run_ns + nanoseconds(ofSamples: state.run_samples, rate: 44100) == 3_600_000_000_000)
   }
 
+  @Test(
+    "Samples become the nanoseconds that a division gives, at every rate",
+    arguments: [1, 3, 7999, 8000, 11_025, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000, .max])
+  func nanosecondsOfSamples(rate: UInt32) {
+    let divisor = UInt64(rate)
+    // A multiple of the rate, its neighbors, and both ends.
+    let multiples = [1, 2, 3, 1001, UInt64.max / divisor / 2, UInt64.max / divisor].map { $0 &* divisor }
+    for samples in multiples.flatMap({ [$0 &- 1, $0, $0 &+ 1] }) + [0, 160, 882, .max] {
+      let expected = samples / divisor &* 1_000_000_000 &+ samples % divisor &* 1_000_000_000 / divisor
+      #expect(nanoseconds(ofSamples: samples, rate: rate) == Int64(truncatingIfNeeded: expected), "\(samples)")
+    }
+    #expect(nanoseconds(ofSamples: 160, rate: 0) == 0)
+  }
+
   @Test("Whatever comes in, nothing traps")
   func extremes() {
     let values: [Int64] = [.min, .min + 1, -1, 0, 1, 1 << 40, .max - 1, .max]

@@ -171,15 +171,15 @@ struct UpgradeAnswerTests {
       (
         "HTTP/1.1 101 Switching Protocols\nUpgrade: websocket\n\n",
         """
-        http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed (RFC 9112 \
-        2.2)
+        http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed \
+        (RFC 9112 2.2)
         """
       ),
       (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\n",
         """
-        http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed (RFC 9112 \
-        2.2)
+        http: a line of the answer ends with a line feed alone; HTTP wants carriage return and line feed \
+        (RFC 9112 2.2)
         """
       ),
       ("HTTP/1.1 101 x\r\n folded\r\n", "http: the answer has a line that is no header: ' folded'"),

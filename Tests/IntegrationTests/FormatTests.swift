@@ -108,7 +108,8 @@ extension IntegrationTests {
         dialplan: """
           [test]
           exten => a,1,Answer()
-           same => n,AudioFork(ws://u:pw@127.0.0.1:\(port)/one?x=1,D(stereo)f(slin16)H(X-Call: 50% of two  words&x-key:a=b)s(tenant=blue sky&note=a%26b%25))
+           same => n,AudioFork(ws://u:pw@127.0.0.1:\(port)/one?x=1,D(stereo)f(slin16)\
+          H(X-Call: 50% of two  words&x-key:a=b)s(tenant=blue sky&note=a%26b%25))
            same => n,AudioFork(ws://u:pw@127.0.0.1:\(port)/two,D(in)f(alaw)H(Authorization: Bearer t0ken.x==))
            same => n,Wait(30)
           exten => b,1,Answer()

@@ -103,9 +103,9 @@ func runs(of recording: [Int16], _ signal: KnownSignal) throws -> [(range: Range
 
 /// Takes a recording of the sum of two signals apart: each sample must be the saturated sum of the next one of each,
 /// or the next one of either alone, or fill. Returns how many samples of each it holds, or nil where one is foreign.
-func partsOfSum(_ recording: [Int16], _ first: KnownSignal, _ second: KnownSignal) -> (
-  first: Int, second: Int, bothAt: Int
-)? {
+func partsOfSum(
+  _ recording: [Int16], _ first: KnownSignal, _ second: KnownSignal
+) -> (first: Int, second: Int, bothAt: Int)? {
   let a = first.samples
   let b = second.samples
   var i = 0

@@ -97,9 +97,9 @@ struct LifetimeScene: Sendable {
   }
 
   /// Waits until the stream holds this many samples of the signal.
-  func hears(_ signal: KnownSignal, _ count: Int = 6000, path: String = "out", within seconds: Double = 10) async
-    -> Bool
-  {
+  func hears(
+    _ signal: KnownSignal, _ count: Int = 6000, path: String = "out", within seconds: Double = 10
+  ) async -> Bool {
     // Eight in a row are no chance.
     await becomesTrue(within: seconds) {
       guard let recording = try? receiver.recording(path: path).filter({ $0 != 0 }) else { return false }

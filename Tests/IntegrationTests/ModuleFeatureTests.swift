@@ -150,8 +150,8 @@ extension IntegrationTests {
           try await sandbox.channels().first { $0.hasPrefix("Local/c@test") && $0.hasSuffix(";2") })
         let started = try await sandbox.cli(
           """
-          audiofork start \(channel) \"\(receiver.url("c")),D(in),touch \(sandbox.folder.path)/began\\; while [ ! -e \
-          \(sandbox.folder.path)/go ]\\; do sleep 0.05\\; done\"
+          audiofork start \(channel) \"\(receiver.url("c")),D(in),touch \(sandbox.folder.path)/began\\; \
+          while [ ! -e \(sandbox.folder.path)/go ]\\; do sleep 0.05\\; done\"
           """
         )
         #expect(started.contains("Started fork"), "\(started)")

@@ -10,8 +10,7 @@ extension IntegrationTests {
   ///  3  unloading by force: `ModuleTests`
   ///  8  a server that is down at the start: `FaultTests`
   ///  11 `r` and `R` are two options: also `ForkOptionsTests`; `a` and `S`: `DocumentExampleTests`; `b`, and the
-  ///  command
-  ///     through AMI: `ModuleFeatureTests`, and 2 here
+  ///     command through AMI: `ModuleFeatureTests`, and 2 here
   ///  12 URLs and unknown ids: `BadInputTests`, `BadInputSurfaceTests`; the list without a channel: `CallTests`
   ///  13 `P` and the channel's lock: `BeepTests`; help: `HelpTests`
   @Suite("What the original did wrong", .serialized)
@@ -85,8 +84,8 @@ extension IntegrationTests {
           return try #require(reply["AudioForkID"], "\(reply)")
         }
         func stop(_ id: String?) async throws -> String? {
-          try await manager.send("StopAudioFork", [("Channel", channel)] + (id.map { [("AudioForkID", $0)] } ?? []))[
-            "Response"]
+          let which = id.map { [("AudioForkID", $0)] } ?? []
+          return try await manager.send("StopAudioFork", [("Channel", channel)] + which)["Response"]
         }
         func cycles(_ count: Int) async throws {
           for _ in 0..<count {
@@ -248,8 +247,8 @@ extension IntegrationTests {
     func attempts(release: AsteriskRelease) async throws {
       for (options, attempts) in [("r(3)", 3), ("r(0)", 0), ("R(1)r(2)", 2)] {
         let (server, port) = try await Self.fixture("unhelpful-server.py", ["dropping"])
-        try await Sandbox.with(release, dialplan: Self.dialplan("ws://127.0.0.1:\(port)/,D(both)\(options)")) {
-          sandbox in
+        let dialplan = Self.dialplan("ws://127.0.0.1:\(port)/,D(both)\(options)")
+        try await Sandbox.with(release, dialplan: dialplan) { sandbox in
           try await sandbox.call("a", "b")
           #expect(await sandbox.logShows(" ended: unreachable: ", within: 20))
           let said =

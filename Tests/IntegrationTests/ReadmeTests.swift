@@ -14,8 +14,8 @@ extension IntegrationTests {
       let receiver = try await Receiver()
       let here = shown.replacing("127.0.0.1:8080", with: "127.0.0.1:\(receiver.port)")
       #expect(here != shown)
-      try await Sandbox.with(release, dialplan: here + "\n[test]\nexten => b,1,Answer()\n same => n,Wait(30)\n") {
-        sandbox in
+      let dialplan = here + "\n[test]\nexten => b,1,Answer()\n same => n,Wait(30)\n"
+      try await Sandbox.with(release, dialplan: dialplan) { sandbox in
         try await sandbox.cli("channel originate Local/1000@incoming extension b@test")
         #expect(await receiver.ended(1, within: 15))
         let event = try #require(receiver.events("ended").first)

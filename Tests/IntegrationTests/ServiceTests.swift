@@ -148,7 +148,8 @@ extension IntegrationTests {
     }
 
     private static func untilHungUp(_ receiver: Receiver) -> String {
-      "exten => a,1,Answer()\n\(LifetimeScene.forks(receiver))\n same => n,Playback(${SOUNDS}/first)\n same => n,Wait(60)\n"
+      "exten => a,1,Answer()\n\(LifetimeScene.forks(receiver))\n"
+        + " same => n,Playback(${SOUNDS}/first)\n same => n,Wait(60)\n"
     }
 
     @Test("core stop gracefully waits for the call, and then nothing is left", arguments: AsteriskRelease.tested)

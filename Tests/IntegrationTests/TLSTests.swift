@@ -129,8 +129,8 @@ extension IntegrationTests {
       let signal = KnownSignal(seed: 74, seconds: 8)
       var receivers = [try await Receiver(certificate: pair)]
       let (port, folder) = (receivers[0].port, receivers[0].folder)
-      try await Self.withCall(release, "\(receivers[0].url("again")),D(out)T(insecure)R(1)r(100)", hearing: signal) {
-        sandbox in
+      let fork = "\(receivers[0].url("again")),D(out)T(insecure)R(1)r(100)"
+      try await Self.withCall(release, fork, hearing: signal) { sandbox in
         for _ in 1...2 {
           let receiver = receivers[receivers.count - 1]
           #expect(await becomesTrue(within: 8) { (try? receiver.recording(path: "again").count) ?? 0 > 8000 })

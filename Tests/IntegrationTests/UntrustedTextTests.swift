@@ -33,15 +33,17 @@ extension IntegrationTests {
          same => n,Wait(60)
         exten => safe,1,Answer()
          same => n,Set(CALLERID(name)=${NAME})
-         same => n,AudioFork(\(url)/^{CALLERID(name)}?n=^{CALLERID(name):0:4},D(in)H(Authorization: Bearer good)H(X-Name: ^{CALLERID(name)}&X-Last: 1)s(n=^{CALLERID(name)}&m=1),env > ${PLACE}/env-${NUMBER})
+         same => n,AudioFork(\(url)/^{CALLERID(name)}?n=^{CALLERID(name):0:4},D(in)\
+        H(Authorization: Bearer good)H(X-Name: ^{CALLERID(name)}&X-Last: 1)s(n=^{CALLERID(name)}&m=1),\
+        env > ${PLACE}/env-${NUMBER})
          same => n,Verbose(1,safe ${NUMBER}: ${AUDIOFORKSTATUS})
         exten => unsafe,1,Answer()
          same => n,Set(CALLERID(name)=${NAME})
          same => n,AudioFork(\(url)/unsafe,D(in)H(X-Name: ${CALLERID(name)}))
          same => n,Verbose(1,unsafe ${NUMBER}: ${AUDIOFORKSTATUS})
         """
-      try await Sandbox.with(release, dialplan: dialplan, settings: ["options": "live_dangerously = yes\n"]) {
-        sandbox in
+      let settings = ["options": "live_dangerously = yes\n"]
+      try await Sandbox.with(release, dialplan: dialplan, settings: settings) { sandbox in
         let manager = try await ManagerConnection(sandbox)
         let file = sandbox.folder.appending(path: "touched").path
         func set(_ name: String, _ value: String) async throws {
@@ -166,7 +168,8 @@ extension IntegrationTests {
       try await Sandbox.with(release, dialplan: Self.dialplan(folder.path)) { sandbox in
         let fork = { (name: String) in "ws://127.0.0.1:9/,r(0),touch \(folder.path)/\(name)" }
         try ModuleFeatureTests.append(
-          "[applicationmap]\nforkself => *8,self,AudioFork,\"\(fork("self"))\"\nforkpeer => *9,peer,AudioFork,\"\(fork("peer"))\"\n",
+          "[applicationmap]\nforkself => *8,self,AudioFork,\"\(fork("self"))\"\n"
+            + "forkpeer => *9,peer,AudioFork,\"\(fork("peer"))\"\n",
           to: "features.conf", of: sandbox)
         try ModuleFeatureTests.append(
           "[q]\nstrategy = ringall\nmember => Local/b@test\nmembergosub = subqueue\n", to: "queues.conf", of: sandbox)
@@ -199,11 +202,10 @@ extension IntegrationTests {
         for (name, isDialplan) in Self.places where isDialplan {
           #expect(await becomesTrue(within: 15) { ran(name) }, "\(name): \(sandbox.logLines())")
         }
+        let refusal = "was not started: a command, the third argument, runs only"
         #expect(
-          await becomesTrue(within: 15) {
-            sandbox.logLines(["WARNING"], containing: "was not started: a command, the third argument, runs only").count
-              == 4
-          }, "\(sandbox.logLines())")
+          await becomesTrue(within: 15) { sandbox.logLines(["WARNING"], containing: refusal).count == 4 },
+          "\(sandbox.logLines())")
         // A hangup handler is dialplan too, but its channel cannot be forked any more.
         #expect(sandbox.logLines(["WARNING"], containing: "Local/handler@test-").count == 1)
         #expect(sandbox.logLines(["WARNING"], containing: "was not started: the channel is hanging up").count == 1)

@@ -88,7 +88,7 @@ class Job:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def end(self):
-        """Ends its process group: SIGTERM, and SIGKILL after eight seconds. `clean` stops each Asterisk that it started."""
+        """Ends its process group: SIGTERM, and SIGKILL after eight seconds. `clean` stops each Asterisk it started."""
         for number, patience in ((signal.SIGTERM, 8), (signal.SIGKILL, 5)):
             try:
                 os.killpg(self.process.pid, number)
@@ -104,8 +104,9 @@ class Job:
 
 
 class Pool:
-    """Starts the jobs in their order and tells of each that has ended. Idle jobs go on from one `run` to the next. Once a
-    step has failed no other step begins or goes on; tests of the failed step do, so that one run shows all that fail."""
+    """Starts the jobs in their order and tells of each that has ended. Idle jobs go on from one `run` to the next.
+    Once a step has failed no other step begins or goes on; tests of the failed step do, so that one run shows all
+    that fail."""
 
     def __init__(self, at_once, tell):
         self.at_once, self.tell = at_once, tell
@@ -121,8 +122,9 @@ class Pool:
             self.queues[job.lane].append(job)
 
     def run(self, jobs, until=()):
-        """Adds the jobs. Returns when all but idle ones have ended, and the idle ones of the steps in `until`; with jobs of
-        the lane "alone", which begin behind all others, when everything has. Returns whether all went well."""
+        """Adds the jobs. Returns when all but idle ones have ended, and the idle ones of the steps in `until`; with
+        jobs of the lane "alone", which begin behind all others, when everything has. Returns whether all went
+        well."""
         self.add(jobs)
         while any(job.lane != "idle" or job.step in until for job in self.pending()):
             self.start()

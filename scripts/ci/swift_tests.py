@@ -60,7 +60,8 @@ def check(tests):
     """Ends the program where a test would run in no step, or where the list cannot be what it should be."""
     lost = [test.name for test in tests if test.is_skipped_by_unit_tests == (test.kind == "unit")]
     if lost:
-        sys.exit(f"test: no step runs {', '.join(lost)}: a suite is named ...RealTimeTests if its file is, and only then")
+        sys.exit(
+            f"test: no step runs {', '.join(lost)}: a suite is named ...RealTimeTests if its file is, and only then")
     for kind in ("unit", "real time", "asterisk"):
         if not any(test.kind == kind for test in tests):
             sys.exit(f"test: the test program lists no test of the kind '{kind}'")
@@ -70,7 +71,7 @@ def check(tests):
 
 
 def jobs(tests, step):
-    """A job for each test, the slow ones first; for each suite with the tag `together` one job with all of its tests."""
+    """A job for each test, the slow ones first; for a suite with the tag `together` one job with all of its tests."""
     together = {}
     found = []
     for test in sorted(tests, key=lambda test: ".slow" not in test.tags):

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkBytes
 import AudioForkSurface
 import CAsterisk
 
@@ -32,23 +33,28 @@ enum Registration {
     var steps = [application(.start, execStart), application(.stop, execStop), function, commands]
     steps.append(
       action(.start) {
-        ManagerActions.start(ManagerRequest($0, $1)); return 0
+        ManagerActions.start(ManagerRequest($0, $1))
+        return 0
       })
     steps.append(
       action(.stop) {
-        ManagerActions.stop(ManagerRequest($0, $1)); return 0
+        ManagerActions.stop(ManagerRequest($0, $1))
+        return 0
       })
     steps.append(
       action(.mute) {
-        ManagerActions.mute(ManagerRequest($0, $1)); return 0
+        ManagerActions.mute(ManagerRequest($0, $1))
+        return 0
       })
     steps.append(
       action(.sendText) {
-        ManagerActions.sendText(ManagerRequest($0, $1)); return 0
+        ManagerActions.sendText(ManagerRequest($0, $1))
+        return 0
       })
     steps.append(
       action(.list) {
-        ManagerActions.list(ManagerRequest($0, $1)); return 0
+        ManagerActions.list(ManagerRequest($0, $1))
+        return 0
       })
     return steps
   }

@@ -33,7 +33,7 @@ package final class ConnectLimiter: Sendable {
     func giveBack() {
       guard !isReturned else { return }
       isReturned = true
-      limiter.leave(host, number)
+      limiter.release(host, number)
     }
 
     deinit { giveBack() }
@@ -101,7 +101,7 @@ package final class ConnectLimiter: Sendable {
     return Ticket(self, host, number, isAdmitted: isIn)
   }
 
-  private func leave(_ host: String, _ number: UInt64) {
+  private func release(_ host: String, _ number: UInt64) {
     let next = state.withLockedValue { state -> Waiter? in
       guard state.hosts[host]?.underWay.remove(number) != nil else {
         state.hosts[host]?.waiting[number] = nil

@@ -104,11 +104,12 @@ final class DialectConnection {
   /// Bytes sent since the upgrade.
   var bytesWritten: UInt64 { session?.bytesWritten ?? 0 }
 
-  /// Sends a block, the first frame of it at `position`. Returns the bytes of audio in the message.
-  func send(audio samples: [Int16], at position: Position) -> Int {
+  /// Sends a block over `session`, which the caller has taken once for many blocks. `position` is that of the block's
+  /// first frame. Returns the bytes of audio in the message.
+  func send(audio samples: [Int16], at position: Position, over session: WebSocketSession) -> Int {
     dialect.encode(samples, at: position, into: &scratch.message)
     let bytes = scratch.message.count - dialect.audioHeaderBytes
-    session?.send(binary: &scratch.message)
+    session.send(binary: &scratch.message)
     return bytes
   }
 

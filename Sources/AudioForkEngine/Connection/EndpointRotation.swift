@@ -32,7 +32,7 @@ package struct EndpointRotation: Sendable {
   private func isOpen(_ endpoint: Int, _ now: MonotonicTime) -> Bool { opening(endpoint) <= now }
 
   /// The next one in order, without a word against this one.
-  package mutating func passOver(now: MonotonicTime) {
+  package mutating func skipCurrent(now: MonotonicTime) {
     index = (1...count).map { (index + $0) % count }.first { isOpen($0, now) } ?? index
   }
 

@@ -81,7 +81,7 @@ package final class HostResolver: Sendable {
       let aging = loop.scheduleTask(in: HostResolver.slow) { [self] in
         run(
           state.withLockedValue { state in
-            let begun = state.lanes.aged(question)
+            let begun = state.lanes.markSlow(question)
             return HostResolver.place(begun, in: &state)
           }, on: loop)
       }

@@ -40,7 +40,7 @@ package struct LookUpLanes<Question: Hashable & Sendable>: Sendable {
   }
 
   /// A look-up has been running for a second. Returns the look-ups to begin now.
-  package mutating func aged(_ question: Question) -> [Question] {
+  package mutating func markSlow(_ question: Question) -> [Question] {
     // Without a slow thread it stays where it is.
     guard running[question] == .fresh, slow < Self.slowMax else { return [] }
     fresh -= 1

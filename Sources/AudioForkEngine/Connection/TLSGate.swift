@@ -29,7 +29,7 @@ package final class CiphertextMeter: ChannelOutboundHandler {
       held = bytes
       return
     }
-    passOn(context)
+    forwardHeld(context)
     socket?.hasQueued()
     context.write(data, promise: promise)
   }
@@ -46,11 +46,11 @@ package final class CiphertextMeter: ChannelOutboundHandler {
   }
 
   package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-    passOn(context)
+    forwardHeld(context)
     context.close(mode: mode, promise: promise)
   }
 
-  private func passOn(_ context: ChannelHandlerContext) {
+  private func forwardHeld(_ context: ChannelHandlerContext) {
     guard let bytes = held else { return }
     held = nil
     socket?.hasQueued()

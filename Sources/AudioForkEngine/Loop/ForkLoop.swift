@@ -60,7 +60,7 @@ final class ForkLoop {
   private var pending: [String: Pending] = [:]
   private var isOrphaned = false
   private var isStopping = false
-  private var ticks = false
+  private var isTicking = false
   /// When the next tick is due, moved by the loop's share of a tick, so that loops take turns.
   private var nextTick = MonotonicTime(nanoseconds: 0)
   /// The forks by the tick at which they are looked at next; tick `n` has the place `n` modulo their count. Most forks
@@ -157,12 +157,12 @@ final class ForkLoop {
     guard let waiting = pending[id], !isStopping else { return }
     pulse.beginJob()
     let files = ForkFiles(directory: waiting.directory, id: id)
-    CrashAttribution(files.crashPath).during { open(id, waiting, files) }
+    files.crashFile.attribution().during { open(id, waiting, files) }
   }
 
   private func open(_ id: String, _ waiting: Pending, _ files: ForkFiles) {
     do throws(ForkFailure) {
-      try files.checkCrashes()
+      try files.crashFile.checkCount()
       let session = try ForkSession(
         id: id, files: files, isAdopted: waiting.isAdopted, loop: loop, scratch: scratch, turns: turns, output: output,
         context: context
@@ -224,8 +224,8 @@ final class ForkLoop {
   // MARK: - Tick
 
   private func startTicking() {
-    guard !ticks else { return }
-    ticks = true
+    guard !isTicking else { return }
+    isTicking = true
     let tick = ForkLoop.tickLength
     let boot = MonotonicTime(nanoseconds: 0)
     nextTick = boot + tick * ((MonotonicTime.now - boot) / tick &+ 1) + phase
@@ -239,7 +239,7 @@ final class ForkLoop {
 
   private func tick() {
     guard !sessions.isEmpty || turns.hasWaiting else {
-      ticks = false
+      isTicking = false
       // Those that have ended since; there may be no other fork for days.
       for place in wheel.indices { wheel[place] = [] }
       return

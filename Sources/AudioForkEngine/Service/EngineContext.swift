@@ -9,7 +9,7 @@ package struct EngineContext: Sendable {
   package var limiter: ConnectLimiter
   package var spools: SpoolStore
   /// Limits the texts of all servers together that reach the module.
-  let texts = ModuleTexts()
+  let texts = SharedTextLimit()
 
   package init(
     tls: (any TLSProvider)? = nil, resolver: HostResolver = HostResolver(),

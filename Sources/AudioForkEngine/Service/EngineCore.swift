@@ -61,8 +61,8 @@ package final class EngineCore {
   package private(set) var settings = EngineSettings()
   private var isModuleGone = false
   private var stopping: EngineExit?
-  private var beats = false
-  private var hasLeft = false
+  private var isBeating = false
+  private var hasExited = false
 
   private init(
     loop: any EventLoop, loops: [NIOLoopBound<ForkLoop>], pulses: [LoopPulse], output: any EngineOutput,
@@ -107,8 +107,8 @@ package final class EngineCore {
   package func handle(_ message: ModuleMessage) {
     guard stopping == nil else { return }
     switch message {
-    case .hello(let version, let protocolVersion): greeted(version, protocolVersion)
-    case .fork(let id, let isClosed): rowSent(id, isClosed: isClosed)
+    case .hello(let version, let protocolVersion): helloReceived(version, protocolVersion)
+    case .fork(let id, let isClosed): rowReceived(id, isClosed: isClosed)
     case .tableEnd: tableEnded()
     case .forget(let id): forget(id)
     case .sendText(let id, let text): sendText(text, to: id)
@@ -122,11 +122,11 @@ package final class EngineCore {
     guard !isModuleGone else { return }
     isModuleGone = true
     onLoops { $0.orphanAll() }
-    leaveIfDone()
+    exitIfDone()
   }
 
   /// The link carries nonsense, or failed.
-  package func linkBroke(_ reason: String) {
+  package func linkFailed(_ reason: String) {
     output.send(.log(.error, id: nil, text: "the AudioFork engine ends: the link carried \(reason)"))
     stop(.brokenLink(reason))
   }
@@ -136,12 +136,12 @@ package final class EngineCore {
     guard stopping == nil else { return }
     stopping = why
     onLoops { $0.shutdown() }
-    leaveIfDone()
+    exitIfDone()
     // A loop that is stuck keeps nobody: what it has not saved now the next engine does without.
-    loop.assumeIsolated().scheduleTask(in: EngineCore.stopWait) { self.leave(why) }
+    loop.assumeIsolated().scheduleTask(in: EngineCore.stopWait) { self.exit(with: why) }
   }
 
-  private func greeted(_ version: String, _ protocolVersion: UInt64) {
+  private func helloReceived(_ version: String, _ protocolVersion: UInt64) {
     announced = []
     guard protocolVersion != LinkProtocol.version else { return }
     output.send(
@@ -154,7 +154,7 @@ package final class EngineCore {
           """))
   }
 
-  private func rowSent(_ id: String, isClosed: Bool) {
+  private func rowReceived(_ id: String, isClosed: Bool) {
     announced?.insert(id)
     // A row sent again changes nothing here: the end of capture stands in the ring.
     guard forks[id] == nil, !endedForks.contains(id) else { return }
@@ -162,14 +162,14 @@ package final class EngineCore {
   }
 
   private func begin(_ id: String, _ start: @escaping @Sendable (ForkLoop) -> Void) {
-    let place = emptiest()
+    let place = leastLoaded()
     forks[id] = Work(loop: place)
     loads[place] += 1
     loops[place].onLoop(start)
     startBeating()
   }
 
-  private func emptiest() -> Int {
+  private func leastLoaded() -> Int {
     if let open = loads.firstIndex(where: { $0 < EngineCore.forksBeforeNextLoop }) { return open }
     return loads.indices.min { loads[$0] < loads[$1] } ?? 0
   }
@@ -186,15 +186,15 @@ package final class EngineCore {
   // MARK: - Heartbeat
 
   private func startBeating() {
-    guard !beats else { return }
-    beats = true
+    guard !isBeating else { return }
+    isBeating = true
     beat()
   }
 
   /// Tells the module that no loop hangs in one job, and looks again a second later.
   private func beat() {
     guard !forks.isEmpty, stopping == nil else {
-      beats = false
+      isBeating = false
       return
     }
     let (isAlive, ask) = hangs.check(pulses.map(\.jobs))
@@ -237,17 +237,17 @@ package final class EngineCore {
     where adoptions[index].left.remove(id) != nil && adoptions[index].left.isEmpty {
       adoptions.remove(at: index).onEnd()
     }
-    leaveIfDone()
+    exitIfDone()
   }
 
-  private func leaveIfDone() {
+  private func exitIfDone() {
     guard forks.isEmpty, let why = stopping ?? (isModuleGone ? .finished : nil) else { return }
-    leave(why)
+    exit(with: why)
   }
 
-  private func leave(_ why: EngineExit) {
-    guard !hasLeft else { return }
-    hasLeft = true
+  private func exit(with why: EngineExit) {
+    guard !hasExited else { return }
+    hasExited = true
     exit.succeed(why)
   }
 

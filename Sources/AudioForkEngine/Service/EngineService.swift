@@ -55,7 +55,11 @@ package struct EngineService {
     let loops = Array(group.makeIterator())
     // The link has a loop of its own: the module hears of the engine however much its forks' loops have to do.
     let first = MultiThreadedEventLoopGroup(numberOfThreads: 1).next()
+    let listener = try await first.submit { NIOLoopBound(LinkHandler(), eventLoop: first) }.get()
     let channel = try await ClientBootstrap(group: first)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(listener.value) }
+      }
       .channelOption(.allowRemoteHalfClosure, value: true)
       .channelOption(.autoRead, value: false)
       .channelOption(.writeBufferWaterMark, value: .init(low: 65_536, high: 262_144))
@@ -66,17 +70,10 @@ package struct EngineService {
       on: first, forkLoops: loops, directory: directory, output: output, context: context
     ).get()
     output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
-    do {
-      try await first.submit {
-        try channel.pipeline.syncOperations.addHandler(
-          LinkHandler(made.core.value))
-      }.get()
-      try await channel.setOption(.autoRead, value: true).get()
-      channel.read()
-    } catch {
-      // The module was gone again before we had begun to listen: the same end as later.
-      made.core.onLoop { $0.moduleGone() }
-    }
+    try await first.submit { listener.value.serve(made.core.value) }.get()
+    // Fails where the module is gone already, which the handler has told the core.
+    try? await channel.setOption(.autoRead, value: true).get()
+    channel.read()
 
     let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
     let stopper = Task {
@@ -90,7 +87,7 @@ package struct EngineService {
     try? await first.scheduleTask(in: .milliseconds(50)) {}.futureResult.get()
     switch exit {
     case .finished:
-      await EngineService.empty(channel)
+      await EngineService.waitUntilWritten(channel)
       try? await channel.close().get()
       removeDirectory()
       return 0
@@ -101,7 +98,7 @@ package struct EngineService {
   }
 
   /// Waits until the module has taken what it was told; one that unloads still listens. Not for ever.
-  private static func empty(_ channel: any Channel) async {
+  private static func waitUntilWritten(_ channel: any Channel) async {
     let promise = channel.eventLoop.makePromise(of: Void.self)
     // Behind all that is waiting; fails at once where nobody is there any more.
     channel.writeAndFlush(ByteBuffer()).whenComplete { _ in promise.succeed(()) }
@@ -156,38 +153,57 @@ package struct EngineService {
 }
 
 /// The end of the link's pipeline: hands the core the module's messages, and the end of the link.
+///
+/// It is there before the core. A module that unloads at once has closed its side by then, and NIO reports that once.
 final class LinkHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
-  private let core: EngineCore
+  /// Nil until `serve`.
+  private var core: EngineCore?
   private var parser = LinkParser()
   /// The stream cannot be followed any more.
   private var isBroken = false
+  private var isModuleGone = false
 
-  init(_ core: EngineCore) { self.core = core }
+  /// Hands the core what has arrived before, and everything from now on.
+  func serve(_ core: EngineCore) {
+    self.core = core
+    deliver()
+    if isModuleGone { core.moduleGone() }
+  }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard !isBroken else { return }
     parser.append(Self.unwrapInboundIn(data).readableBytesView)
+    deliver()
+  }
+
+  private func deliver() {
+    guard let core else { return }
     do throws(LinkError) {
       while let message = try parser.next() { core.handle(try ModuleMessage(message)) }
     } catch {
       isBroken = true
-      core.linkBroke(error.description)
+      core.linkFailed(error.description)
     }
   }
 
   /// The module shut its side down but may still listen: it is not kept waiting for longer than the drain takes.
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    if case ChannelEvent.inputClosed? = event as? ChannelEvent { core.moduleGone() }
+    if case ChannelEvent.inputClosed? = event as? ChannelEvent { moduleGone() }
     context.fireUserInboundEventTriggered(event)
   }
 
   func channelInactive(context: ChannelHandlerContext) {
-    core.moduleGone()
+    moduleGone()
     context.fireChannelInactive()
   }
 
   /// A socket that fails is a module that is gone.
-  func errorCaught(context: ChannelHandlerContext, error: any Error) { core.moduleGone() }
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { moduleGone() }
+
+  private func moduleGone() {
+    isModuleGone = true
+    core?.moduleGone()
+  }
 }

@@ -26,12 +26,12 @@ package struct ReportedGaps: Equatable, Sendable {
   package mutating func report(_ gap: Range<UInt64>) -> [Range<UInt64>] {
     guard !gap.isEmpty else { return [] }
     var new: [Range<UInt64>] = []
-    var at = gap.lowerBound
+    var start = gap.lowerBound
     for known in ranges where known.upperBound > gap.lowerBound && known.lowerBound < gap.upperBound {
-      if known.lowerBound > at { new.append(at..<known.lowerBound) }
-      at = max(at, known.upperBound)
+      if known.lowerBound > start { new.append(start..<known.lowerBound) }
+      start = max(start, known.upperBound)
     }
-    if at < gap.upperBound { new.append(at..<gap.upperBound) }
+    if start < gap.upperBound { new.append(start..<gap.upperBound) }
     if !new.isEmpty { insert(gap) }
     return new
   }

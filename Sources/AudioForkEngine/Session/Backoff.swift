@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Waits between connection attempts: the first retry at once, then exponential with full jitter, so that a
-/// thousand forks do not return to a restarted server in one herd.
+/// Waits between connection attempts. The first retry comes at once, later ones after exponential waits with full
+/// jitter: a thousand forks must not return to a restarted server at the same moment.
 package struct Backoff: Sendable, Equatable {
-  /// Ceiling of the first wait that is not zero; it doubles with each attempt.
+  /// Longest possible wait before the second retry. It doubles with each further retry.
   package static let base: Duration = .milliseconds(250)
-  /// No wait is longer: option `R`, in seconds.
+  /// Upper limit of every wait (option `R`).
   package let cap: Duration
 
   package init(cap: Duration) { self.cap = max(cap, .zero) }
 
-  /// The longest wait before this attempt, which is counted from 0 in each outage: 0, base, 2 × base … cap.
+  /// Returns the longest possible wait before this attempt: 0, base, 2 × base … cap. `attempt` counts from 0 in each
+  /// outage.
   package func ceiling(attempt: Int) -> Duration {
     guard attempt > 0 else { return .zero }
     var ceiling = Backoff.base
@@ -22,15 +23,15 @@ package struct Backoff: Sendable, Equatable {
     return min(ceiling, cap)
   }
 
-  /// How long to wait before this attempt: anything from zero to its ceiling, all equally likely.
+  /// Returns a random wait before this attempt, uniform between zero and its ceiling.
   package func delay<Generator: RandomNumberGenerator>(attempt: Int, using generator: inout Generator) -> Duration {
     let ceiling = ceiling(attempt: attempt)
     guard ceiling > .zero else { return .zero }
     return .nanoseconds(Int64.random(in: 0...Backoff.nanoseconds(ceiling), using: &generator))
   }
 
-  /// How long to wait where the server asked for a time: that and up to a quarter more, so that those whom it asked do
-  /// not come all at once; but no more than `cap`, and then up to a quarter less.
+  /// Returns a random wait for a server that asked for one: up to a quarter longer than `asked`, so that not all forks
+  /// return at once. If that exceeds `cap`, the wait is up to a quarter shorter than `cap`.
   package func delay<Generator: RandomNumberGenerator>(asked: Duration, using generator: inout Generator) -> Duration {
     guard asked > .zero else { return .zero }
     let most = min(asked + asked / 4, cap)

@@ -3,32 +3,32 @@ package import AudioForkLink
 package import AudioForkMedia
 package import AudioForkDialects
 
-/// Decides, on one connection after the other, what may be sent, when the server is asked how far it has come, and when
-/// it is dead. No I/O and no clock: the session tells it what happens and carries out what it says.
+/// Decides how much may be sent on a connection, when to ask the server how far it has come, and when it is dead. No
+/// I/O and no clock: the session reports what happens and carries out the decisions.
 ///
-/// `level` says on whose word a position is confirmed:
+/// `level` says who confirms a position:
 ///  - `tcp`: the server's kernel has acknowledged the bytes. Can transition to: `pong`.
 ///  - `pong`: the server has answered a ping that was sent behind them. Stays until the connection ends.
 ///  - `app`: the server's application acknowledges. Chosen when the connection begins; stays until it ends.
 package struct DeliveryController: Sendable {
-  /// Sent and not confirmed, at most: what is on its way dies with the connection. A server that acknowledges only what
-  /// its disk has gets more.
+  /// Maximum audio that is sent and not confirmed, because a lost connection loses it. A server that acknowledges only
+  /// what is on its disk gets more.
   private static let secondsInFlight: UInt64 = 2
   private static let secondsInFlightPersisted: UInt64 = 5
-  /// How often the kernel is asked about a connection with audio in flight, and how often for a confirmation.
+  /// Time between two questions to the kernel: about the connection's life, and for a confirmation.
   private static let probeInterval = Nanoseconds.milliseconds(500)
   private static let askInterval = Nanoseconds.milliseconds(50)
 
-  /// What a fork's options make of delivery.
+  /// Numbers that follow from a fork's options.
   package struct Settings: Sendable {
     package var rate: SampleRate
-    /// What an acknowledgement has to say at level `app`.
+    /// What the server must have done with the audio that it acknowledges (level `app`).
     package var acknowledgement: AcknowledgementLevel
-    /// Silence of a server that means a dead connection while audio waits.
+    /// A server that is silent for this long while audio waits for a confirmation counts as dead.
     package var silenceMax: Nanoseconds
-    /// How long a server that answers pings may leave one without an answer while it goes on sending.
+    /// Maximum time without a pong from a server that answers pings and continues to send other frames.
     package var unansweredMax: Nanoseconds
-    /// Between two pings for an endpoint that cannot stand many.
+    /// Time between two pings for an endpoint that closes after many pings.
     package var sparseInterval: Nanoseconds
 
     package init(
@@ -45,7 +45,7 @@ package struct DeliveryController: Sendable {
 
   /// How far the stream has come.
   package struct Progress: Sendable {
-    /// Behind the last frame that was sent.
+    /// Position after the last frame that was sent.
     package var position: Position
     package var confirmed: Position
     /// Nothing more is sent on this connection: the stream has ended, or the engine stops.
@@ -65,13 +65,13 @@ package struct DeliveryController: Sendable {
   package private(set) var level: ConfirmationLevel = .tcp
   private var pings = PingBarrier(expecting: nil, now: MonotonicTime(nanoseconds: 0))
   private var isSparse = false
-  /// The server stopped answering pings: that is why the connection is left.
+  /// The connection is dropped because the server stopped answering pings.
   private var hasStoppedAnswering = false
   /// What the server has acknowledged on this connection, at level `app`.
   private var acknowledged = Position.zero
-  /// Sent bytes of this connection up to its last audio. Pongs behind it are not waited for.
+  /// Bytes of this connection up to and with its last audio. Pings and pongs after it need no acknowledgement.
   private var audioEnd: UInt64 = 0
-  /// Since when there has been audio in flight; nil: there is none.
+  /// Since when audio has been in flight; nil if none is.
   private var waitingSince: MonotonicTime?
   private var askedAt = MonotonicTime(nanoseconds: 0)
   private var probedAt = MonotonicTime(nanoseconds: 0)
@@ -79,8 +79,8 @@ package struct DeliveryController: Sendable {
 
   package init(_ settings: Settings) { self.settings = settings }
 
-  /// A connection begins. `expectation`: what is expected of its pings; nil: it is not pinged. `isSparse`: its endpoint
-  /// cannot stand many.
+  /// A connection begins. `acknowledges`: the server's application acknowledges audio. `expectation`: whether answers to
+  /// pings are expected; nil if the connection is not pinged. `isSparse`: its endpoint closes after many pings.
   package mutating func connectionBegan(
     acknowledges: Bool, expecting expectation: PingBarrier.Expectation?, isSparse: Bool, now: MonotonicTime
   ) {
@@ -98,8 +98,8 @@ package struct DeliveryController: Sendable {
 
   // MARK: - Sending
 
-  /// Sample frames that may be sent and not confirmed. A server that cannot say how far it has come is held back by the
-  /// socket's buffers alone, once that is known of it.
+  /// Returns the maximum number of sample frames in flight. Without a limit once it is known that the server neither
+  /// acknowledges nor answers pings: then only the socket's buffers limit what is in flight.
   package func inFlightMax(now: MonotonicTime) -> UInt64 {
     if level == .tcp, pings.standing(now: now) != .undecided { return .max }
     let isPersisted = level == .app && settings.acknowledgement == .persisted
@@ -110,10 +110,11 @@ package struct DeliveryController: Sendable {
   /// Audio was sent up to this byte of the connection.
   package mutating func audioSent(upTo offset: UInt64) { audioEnd = offset }
 
-  /// Returns what the server has acknowledged, when the last position has to be one that can be confirmed: nothing
-  /// follows it, for good or until more is confirmed. Its acknowledgement may have come before that was known, and does
-  /// not come again. Nil: no such position is needed.
-  package func acknowledgedAtEnd(_ progress: Progress, now: MonotonicTime) -> Position? {
+  /// Returns the acknowledged position if the stream needs a mark at its current position; nil if it does not.
+  ///
+  /// A mark is needed at level `app` when no audio follows, at the end of the stream or until more is confirmed. The
+  /// server may have acknowledged this position before the mark existed, and does not acknowledge it again.
+  package func acknowledgedIfMarkNeeded(_ progress: Progress, now: MonotonicTime) -> Position? {
     guard level == .app, progress.inFlight > 0, progress.isAtEnd || progress.inFlight >= inFlightMax(now: now) else {
       return nil
     }
@@ -122,8 +123,8 @@ package struct DeliveryController: Sendable {
 
   // MARK: - Asking
 
-  /// True when a ping is to be sent behind `progress.position` now. At level `app` the server speaks for itself: there
-  /// a ping only asks a silent one whether it lives.
+  /// Returns true when a ping is due after the audio up to `progress.position`. At level `app` the server confirms by
+  /// itself, and a ping only checks whether a silent server is alive.
   package func wantsPing(_ progress: Progress, now: MonotonicTime) -> Bool {
     let inFlight = progress.inFlight
     let acknowledges = level == .app
@@ -133,14 +134,16 @@ package struct DeliveryController: Sendable {
     return pings.isDue(position: progress.position, now: now, unconfirmed: isUnconfirmed, isUrgent: isWaitedFor)
   }
 
-  /// A ping is sent behind `position`. Returns its payload. What was heard up to here is no answer to it.
+  /// Records a ping sent at `position` and returns its payload. `framesHeard`: frames received so far, which cannot be
+  /// answers to this ping.
   package mutating func sendPing(at position: Position, framesHeard: UInt64, now: MonotonicTime) -> [UInt8] {
-    pings.heard(framesHeard, now: now)
-    pings.sent(position: position, now: now)
+    pings.framesReceived(framesHeard, now: now)
+    pings.recordSent(position: position, now: now)
     return PingBarrier.payload(position)
   }
 
-  /// True when the server's kernel is to be asked what it has acknowledged. Call when a confirmation is of use.
+  /// Returns true when it is time to ask what the server's kernel has acknowledged. Call only when there is something to
+  /// confirm.
   package mutating func asksKernel(now: MonotonicTime) -> Bool {
     guard level == .tcp, now - askedAt >= DeliveryController.askInterval, pings.standing(now: now) != .undecided else {
       return false
@@ -151,7 +154,7 @@ package struct DeliveryController: Sendable {
 
   // MARK: - Answers
 
-  /// Takes a pong. Returns the position that it confirms; nil: none, since it answers no ping of ours, or the server
+  /// Takes a pong. Returns the position that it confirms; nil if it answers no ping of ours, or if the server
   /// acknowledges by itself.
   package mutating func pongReceived(_ payload: some Sequence<UInt8>) -> Position? {
     guard let position = pings.pongReceived(payload), level < .app else { return nil }
@@ -159,16 +162,16 @@ package struct DeliveryController: Sendable {
     return position
   }
 
-  /// What an acknowledgement of the server amounts to.
+  /// The meaning of a server's acknowledgement.
   package enum Acknowledgement: Equatable, Sendable {
     case confirms(Position)
-    /// It says less than was asked for, or this server cannot say anything.
+    /// It says less than the fork asked for, or the server did not announce acknowledgements.
     case nothing
-    /// It breaks the dialect's rules.
+    /// It breaks the dialect's rules. The text completes "the server sent …".
     case violation(String)
   }
 
-  /// Takes an acknowledgement. `sent`: how far the server has been sent the stream.
+  /// Takes an acknowledgement and returns what it means. `sent`: position up to which the server was sent the stream.
   package mutating func acknowledgementReceived(
     _ position: Position, _ said: AcknowledgementLevel, sent: Position
   ) -> Acknowledgement {
@@ -181,20 +184,20 @@ package struct DeliveryController: Sendable {
 
   // MARK: - Life and end
 
-  /// What is to be done about the connection.
+  /// What the session has to do about the connection.
   package enum Check: Equatable, Sendable {
     case isAlive
-    /// The kernel is to be asked whether the network answers.
+    /// Ask the kernel whether the network answers.
     case probe
-    /// Leave it: the server has said nothing for so long.
+    /// Drop it: the server was silent for this long.
     case isDead(after: Nanoseconds)
-    /// Leave it: the server goes on sending, and has not answered a ping for so long.
+    /// Drop it: the server sends other frames, but has not answered a ping for this long.
     case hasStoppedAnswering(after: Nanoseconds)
   }
 
-  /// Looks whether the server lives. Call after each flush. `framesHeard`: a count that changes with each frame of it.
+  /// Returns whether the server is alive. Call after each flush. `framesHeard`: frames received on this connection.
   package mutating func check(_ progress: Progress, framesHeard: UInt64, now: MonotonicTime) -> Check {
-    pings.heard(framesHeard, now: now)
+    pings.framesReceived(framesHeard, now: now)
     waitingSince = progress.inFlight > 0 ? waitingSince ?? now : nil
     if pings.isDead(now: now, acknowledges: level == .app, waitingSince: waitingSince) {
       return .isDead(after: waitingSince == nil ? PingBarrier.deadAfter : settings.silenceMax)
@@ -209,38 +212,39 @@ package struct DeliveryController: Sendable {
     return .probe
   }
 
-  /// How delivery stands when all is sent.
+  /// State of the delivery after everything was sent.
   package enum Finish: Equatable, Sendable {
     /// All is confirmed.
     case isDelivered
+    /// A confirmation is still missing.
     case waits
-    /// The kernel is to be asked what it has acknowledged: `kernelAnswered` takes the answer.
+    /// Ask the kernel what it has acknowledged, and call `kernelAnswered` with the answer.
     case asksKernel
   }
 
-  /// All is sent and has left. It is delivered when the server has confirmed it at the connection's level. A server
-  /// that cannot say so has its kernel asked, at each tick.
+  /// Returns whether everything is delivered. Call at each tick after the last byte was flushed. Delivered means
+  /// confirmed at the connection's level. At level `tcp` the kernel has to be asked.
   package mutating func finish(_ progress: Progress, now: MonotonicTime) -> Finish {
     let isConfirmed = progress.inFlight == 0
-    // What nothing was sent for on this connection nobody will answer for.
+    // Nothing was sent on this connection, so no acknowledgement will come on it.
     guard level == .tcp, audioEnd > 0 || !isConfirmed else { return isConfirmed ? .isDelivered : .waits }
     guard !isAskingForTheEnd, pings.standing(now: now) != .undecided else { return .waits }
     isAskingForTheEnd = true
     return .asksKernel
   }
 
-  /// The kernel's answer is there, whatever has become of the connection meanwhile.
+  /// The kernel has answered. Call this even if the connection has ended meanwhile.
   package mutating func kernelAnswered() { isAskingForTheEnd = false }
 
-  /// True when these bytes of the connection hold all its audio.
+  /// Returns true if the first `acknowledged` bytes of the connection hold all its audio.
   package func coversAudio(_ acknowledged: UInt64) -> Bool { acknowledged >= audioEnd }
 
   // MARK: - After the connection
 
-  /// How many pings the connection was sent.
+  /// Number of pings sent on the connection.
   package var pingCount: Int { pings.count }
 
-  /// What the connection has shown about pings, when it ends. See `PingBarrier.outcome`.
+  /// Returns what the connection has shown about pings. Call when it ends. See `PingBarrier.outcome`.
   package func pingOutcome(hasClosed: Bool, wasStable: Bool, now: MonotonicTime) -> PingOutcome {
     if hasStoppedAnswering { return .stoppedAnswering }
     return pings.outcome(now: now, hasClosed: hasClosed, wasStable: wasStable, confirms: level < .app)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
 
-/// How an endpoint takes pings, as far as its connections have shown. Outlives a connection.
+/// Whether an endpoint answers pings, learned from all its connections so far.
 ///
-/// An endpoint in one of the states `answers`, `silent` and `paused` is *known to answer*. The cursor keeps that for
+/// An endpoint in one of the states `answers`, `silent` and `paused` is *known to answer*. The cursor saves that for
 /// the next engine.
 package enum PingSupport: Hashable, Sendable {
-  /// No connection has shown anything. `drops` connections in a row were lost, without a Close, right after a ping that
-  /// had no answer yet; that may be chance.
+  /// Nothing is known. `drops`: number of connections in a row that were lost, without a Close, right after a ping
+  /// without an answer. That may be chance.
   ///
   /// Can transition to: `answers`, `paused`, `ignores`, `unknown` with one more drop or without any, `refuses`.
   case unknown(drops: Int)
@@ -15,30 +15,32 @@ package enum PingSupport: Hashable, Sendable {
   ///
   /// Can transition to: `silent`, `paused`.
   case answers
-  /// Known to answer, but answered none on its last `connections` connections. `spoke`: it sent something else
-  /// meanwhile, on one of them at least.
+  /// Known to answer, but did not answer on its last `connections` connections. `spoke`: on at least one of them it sent
+  /// other frames instead.
   ///
   /// Can transition to: `answers`, `paused`, `silent` with one more connection, and from there to `ignores` or
   /// `unknown`.
   case silent(connections: Int, spoke: Bool)
-  /// Known to answer. It stopped answering on its last connection while it went on sending. It is not pinged on the
-  /// next one.
+  /// Known to answer, but stopped answering on its last connection while it continued to send. It is not pinged on the
+  /// next connection.
   ///
   /// Can transition to: `answers`.
   case paused
-  /// Answers none. Pings are sent all the same, for the proxies on the way. `drops` as in `unknown`.
+  /// Does not answer. It is pinged nevertheless, to keep proxies from closing an idle connection. `drops` as in
+  /// `unknown`.
   ///
   /// Can transition to: `answers`, `paused`, `ignores` with one more drop, `refuses`; to `unknown` when it answers and
   /// acknowledges by itself.
   case ignores(drops: Int)
-  /// Closes when it is pinged. It is not pinged. `drops` as in `unknown`; `ignored`: it was in `ignores` before.
+  /// Closes the connection when it is pinged, so it is not pinged. `drops` as in `unknown`. `ignored`: it was in
+  /// `ignores` before.
   ///
   /// Can transition to: `unknown` or `ignores`, when a connection without pings ends early too.
   case refuses(drops: Int, ignored: Bool)
 
-  /// So many connections in a row, lost right after a ping, are no chance any more.
+  /// After this many connections in a row that were lost right after a ping, the ping is the cause.
   package static let dropsMax = 3
-  /// After so many connections in a row without an answer an endpoint is no longer known to answer.
+  /// After this many connections in a row without an answer, an endpoint is no longer known to answer.
   package static let silencesMax = 2
 
   /// True for an endpoint that has answered pings and is expected to do so again.
@@ -49,7 +51,7 @@ package enum PingSupport: Hashable, Sendable {
     }
   }
 
-  /// What the next connection expects of its pings; nil: it is not pinged.
+  /// The expectation for pings on the next connection; nil if it is not pinged.
   package var expectation: PingBarrier.Expectation? {
     switch self {
     case .unknown: .unknown
@@ -59,7 +61,7 @@ package enum PingSupport: Hashable, Sendable {
     }
   }
 
-  /// Takes what a connection has shown. Call when the connection has ended.
+  /// Updates the state after a connection has ended. Returns the change, if there is one to report or save.
   package mutating func connectionEnded(_ outcome: PingOutcome) -> EndpointHealth.Change? {
     switch (self, outcome) {
     case (_, .answered(confirms: true)): self = .answers
@@ -68,9 +70,9 @@ package enum PingSupport: Hashable, Sendable {
     case (_, .stoppedAnswering): self = .paused
     case (.unknown(let drops), .ignored): self = .ignores(drops: drops)
     case (.unknown(let drops), .endedAtPing(let isClose, let hadIgnored)):
-      return dropped(drops + 1, isClose: isClose, ignores: hadIgnored)
+      return countDrop(drops + 1, isClose: isClose, ignores: hadIgnored)
     case (.ignores(let drops), .endedAtPing(let isClose, _)):
-      return dropped(drops + 1, isClose: isClose, ignores: true)
+      return countDrop(drops + 1, isClose: isClose, ignores: true)
     case (.answers, .silent(let spoke)): self = .silent(connections: 1, spoke: spoke)
     case (.silent(let connections, let before), .silent(let spoke)):
       let hasSpoken = before || spoke
@@ -88,8 +90,9 @@ package enum PingSupport: Hashable, Sendable {
     return nil
   }
 
-  /// A Close proves it at once; a loss only when it happens again and again.
-  private mutating func dropped(_ count: Int, isClose: Bool, ignores: Bool) -> EndpointHealth.Change? {
+  /// A connection ended right after a ping. A Close proves at once that the endpoint refuses pings; lost connections
+  /// prove it only after `dropsMax` in a row.
+  private mutating func countDrop(_ count: Int, isClose: Bool, ignores: Bool) -> EndpointHealth.Change? {
     let drops = min(count, PingSupport.dropsMax)
     guard isClose || drops == PingSupport.dropsMax else {
       self = ignores ? .ignores(drops: drops) : .unknown(drops: drops)
@@ -102,48 +105,48 @@ package enum PingSupport: Hashable, Sendable {
 
 /// What one connection has shown about pings.
 package enum PingOutcome: Hashable, Sendable {
-  /// Nothing: no ping was sent, or the connection ended too early.
+  /// Nothing, because no ping was sent or the connection ended too early.
   case nothing
-  /// It was not pinged. `wasStable`: it lasted as long as a good one.
+  /// It was not pinged. `wasStable`: it lasted for `ForkLimits.stableAfter`.
   case notPinged(wasStable: Bool)
-  /// A ping was answered. `confirms`: answers confirm audio there; otherwise the server acknowledges by itself.
+  /// A ping was answered. `confirms`: pongs confirm audio. False if the server acknowledges by itself.
   case answered(confirms: Bool)
-  /// It answered, went on sending, and left a later ping without an answer for too long.
+  /// It answered at first. Later it sent other frames, but did not answer a ping in time.
   case stoppedAnswering
-  /// It answered none, although it had the time.
+  /// It answered no ping, although it had enough time.
   case ignored
-  /// It is known to answer and has left the first ping without an answer for too long. `spoke`: it sent something else.
+  /// It is known to answer, but did not answer the first ping in time. `spoke`: it sent other frames.
   case silent(spoke: Bool)
-  /// It ended within a second of a ping, before any answer. `isClose`: with a Close of the server; `hadIgnored`: an
-  /// earlier ping had no answer, although there was time.
+  /// It ended within a second after a ping, before any answer. `isClose`: with a Close from the server. `hadIgnored`: an
+  /// earlier ping of the connection had not been answered in time.
   case endedAtPing(isClose: Bool, hadIgnored: Bool)
 }
 
-/// What has been learned about one endpoint, over all its connections. No I/O and no clock.
+/// What the connections of one endpoint have shown so far. No I/O and no clock.
 package struct EndpointHealth: Sendable {
-  /// How it takes pings.
+  /// Whether it answers pings.
   package private(set) var pings: PingSupport
   private var tolerance = PingTolerance()
 
-  /// `isKnownToAnswer`: an earlier engine of the fork has had an answer of it.
+  /// `isKnownToAnswer`: it answered a ping of an earlier engine.
   package init(isKnownToAnswer: Bool = false) {
     pings = isKnownToAnswer ? .answers : .unknown(drops: 0)
   }
 
-  /// True once the endpoint has shown that it cannot stand many pings. Stays.
+  /// True once the endpoint has shown that it closes after many pings. Never becomes false again.
   package var isSparse: Bool { tolerance.isSparse }
 
-  /// Something that a connection's end has changed and that has to be told or saved.
+  /// A change that has to be logged or saved.
   package enum Change: Equatable, Sendable {
-    /// The endpoint refuses pings: it is not pinged from now on.
+    /// The endpoint refuses pings. It is not pinged from now on.
     case refusesPings
-    /// The endpoint is not known to answer any more.
+    /// The endpoint is no longer known to answer.
     case noLongerAnswers
-    /// The endpoint cannot stand many pings: it is pinged less often from now on.
+    /// The endpoint closes after many pings. It is pinged less often from now on.
     case isSparse
   }
 
-  /// A connection ended. `pings`: how many it was sent; `isPolicy`: by the server's Close with 1008.
+  /// A connection ended. `pings`: number of pings sent on it. `isPolicy`: the server closed with 1008.
   package mutating func connectionEnded(
     _ outcome: PingOutcome, pings count: Int, isPolicy: Bool, now: MonotonicTime
   ) -> Change? {

@@ -3,15 +3,15 @@ package import AudioForkMedia
 package import AudioForkLink
 internal import AudioForkSurface
 
-/// What Asterisk's log gets to read about one fork. Holds to its promises: nothing in a fork's normal life is a
-/// warning, an outage is two lines however many attempts it takes, and gaps are summed up.
+/// Makes the lines about one fork in Asterisk's log. It keeps three promises: normal operation causes no warning, an
+/// outage causes two lines however many attempts it takes, and gaps are summed up.
 package struct ForkLog {
-  /// Gaps are reported at once and then at most so often.
+  /// Minimum time between two lines about gaps. The first one comes at once.
   package static let gapSpacing = Nanoseconds.seconds(5)
 
   private let id: String
   private let channel: String
-  /// The URL that lines are about, without secrets.
+  /// The URL named in the lines, without secrets.
   package var endpoint: String
   private var gapsDue = 0
   private var samplesDue: UInt64 = 0
@@ -29,7 +29,7 @@ package struct ForkLog {
     channel.isEmpty ? "AudioFork \(id) to \(endpoint)" : "AudioFork \(id) on \(channel) to \(endpoint)"
   }
 
-  /// `attemptsMax`: at each of `endpointCount` URLs.
+  /// An outage began. `attemptsMax`: maximum attempts at each of `endpointCount` URLs.
   package func outageBegan(_ reason: String, attemptsMax: Int, endpointCount: Int = 1) -> EngineMessage {
     let times = attemptsMax == 1 ? "once" : "at most \(attemptsMax) times"
     return line(
@@ -40,8 +40,8 @@ package struct ForkLog {
       """)
   }
 
-  /// `isFirst`: there was no connection before. A warning as the line before it: the log of one who reads warnings only
-  /// would show outages without an end.
+  /// The outage is over. `isFirst`: this is the fork's first connection. A warning like `outageBegan`, so that a log of
+  /// warnings also shows the end of an outage.
   package func outageOver(attempts: Int, lagMilliseconds: UInt64, isFirst: Bool) -> EngineMessage {
     let isBehind = lagMilliseconds >= ForkLog.lagWorthTelling
     return line(
@@ -50,12 +50,12 @@ package struct ForkLog {
         + (isBehind ? ", \(lagMilliseconds) ms behind; catching up" : ""))
   }
 
-  /// Less is sent within a few ticks, milliseconds.
+  /// Milliseconds of lag from which a line names it. Less is sent within a few ticks.
   private static let lagWorthTelling: UInt64 = 100
 
   private static func count(_ number: Int, _ thing: String) -> String { "\(number) \(thing)\(number == 1 ? "" : "s")" }
 
-  /// The last line; nil where the end is the usual one and ENDED says it all.
+  /// The fork ended. Nil for a normal end, which ENDED describes completely.
   package func ended(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> EngineMessage? {
     let reason = ForkLog.reason(ending, undeliveredMilliseconds: undeliveredMilliseconds)
     switch ending {
@@ -71,7 +71,7 @@ package struct ForkLog {
     }
   }
 
-  /// How a fork of a dead Asterisk ended; of others the module says it.
+  /// A fork of a dead Asterisk ended. For other forks the module writes this line.
   package func adoptedEnded(
     _ ending: ForkEnding, undeliveredMilliseconds: Int64, _ counters: ForkCounters
   ) -> EngineMessage {
@@ -84,18 +84,18 @@ package struct ForkLog {
       """)
   }
 
-  /// Notes gaps and returns a line when it is time for one.
-  package mutating func gaps(_ gaps: [Gap], now: MonotonicTime) -> EngineMessage? {
+  /// Adds gaps to the next line, and returns that line when it is due.
+  package mutating func noteGaps(_ gaps: [Gap], now: MonotonicTime) -> EngineMessage? {
     for gap in gaps {
       gapsDue += 1
       samplesDue &+= gap.count
       reasonsDue.insert(gap.reason)
     }
-    return gapsDueNow(now: now, isLast: false)
+    return dueGapLine(now: now, isLast: false)
   }
 
-  /// Gaps that were noted and not yet told.
-  package mutating func gapsDueNow(now: MonotonicTime, isLast: Bool) -> EngineMessage? {
+  /// Returns the line about gaps noted so far when it is due; nil otherwise. `isLast`: it is due in any case.
+  package mutating func dueGapLine(now: MonotonicTime, isLast: Bool) -> EngineMessage? {
     guard gapsDue > 0 else { return nil }
     if let last = gapsReportedAt, now - last < ForkLog.gapSpacing, !isLast { return nil }
     defer {
@@ -114,12 +114,14 @@ package struct ForkLog {
       .warning, "\(samplesDue) captured samples lost in \(gapsDue) \(gapsDue == 1 ? "gap" : "gaps"): \(causes)")
   }
 
+  /// The server's certificate is not verified.
   package func notVerified() -> EngineMessage {
     line(
       .notice,
       "the server's certificate is not verified (T(insecure) or verify = no): the audio goes to whoever answers")
   }
 
+  /// The server refuses pings.
   package func pingRefused() -> EngineMessage {
     line(
       .notice,
@@ -127,7 +129,7 @@ package struct ForkLog {
         + "(ping = no in a profile says so from the beginning)")
   }
 
-  /// `interval`: between two pings from now on.
+  /// The server is pinged less often. `interval`: time between two pings from now on.
   package func pingsSlowed(interval: Nanoseconds) -> EngineMessage {
     line(
       .notice,
@@ -135,7 +137,8 @@ package struct ForkLog {
         + "More may come twice after a break (ping = no in a profile sends none)")
   }
 
-  package func losing() -> EngineMessage {
+  /// The ring overwrites audio that was not sent.
+  package func bufferFull() -> EngineMessage {
     line(
       .warning,
       """
@@ -144,6 +147,7 @@ package struct ForkLog {
       """)
   }
 
+  /// News of the fork's spool.
   package func spool(_ news: SpoolNews) -> EngineMessage {
     switch news {
     case .failed(let reason):
@@ -160,6 +164,7 @@ package struct ForkLog {
     }
   }
 
+  /// Texts of the server are dropped.
   package func textsDropped() -> EngineMessage {
     line(
       .warning,
@@ -167,17 +172,18 @@ package struct ForkLog {
         + "\(TextLimit.perSecond), or Asterisk does not take them; what is too much is dropped and counted")
   }
 
+  /// The cursor cannot be saved.
   package func cursorFailed() -> EngineMessage {
     line(
       .error, "the cursor cannot be saved; after a crash of the engine audio would be repeated. Make room in run_dir")
   }
 
-  /// A line about the fork.
+  /// Returns a line that names the fork, its channel and URL, followed by `text`.
   package func line(_ level: LogLevel, _ text: String) -> EngineMessage {
     .log(level, id: id, text: "\(subject): \(text)")
   }
 
-  /// The reason in ENDED: a word, a colon and text.
+  /// Returns the reason in ENDED: a word, a colon and text.
   package static func reason(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> String {
     switch ending {
     case .delivered: "done: all audio was delivered"
@@ -198,7 +204,7 @@ package struct ForkLog {
     }
   }
 
-  /// What an administrator can do about a reason, where it is not in the reason itself.
+  /// Returns what an administrator can do about a reason; empty if the reason says it.
   private static func advice(_ reason: String) -> String {
     let advices = [
       ("http: 401", " (give credentials: a header in a profile, or user:password@ in the URL)"),

@@ -1,45 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 package import AudioForkLink
 package import AudioForkMedia
 internal import AudioForkSurface
 
-/// Tells the module and Asterisk's log what becomes of one fork: states and totals, gaps, texts of the server, lines.
+/// Reports on one fork to the module and to Asterisk's log: states and totals, gaps, texts of the server, log lines.
 ///
-/// What the module does not take, because it does not read, is told again later, and is limited meanwhile. No clock.
+/// Reports that the module does not take, because it is not reading, are repeated later. Their number is limited. No
+/// clock.
 package struct ForkReporter {
-  /// How often the module is told totals that have changed.
+  /// Minimum time between two reports of changed totals.
   private static let interval = Nanoseconds.seconds(1)
   /// Maximum unreported gaps kept while the module is not reading. Further gaps appear only in the totals.
   private static let gapsMax = 100
 
   private let id: String
   private let output: any EngineOutput
-  private let textLimit: ModuleTexts
-  /// Words what Asterisk's log gets to read.
-  package var log: ForkLog
+  private let textLimit: SharedTextLimit
+  /// Makes the lines for Asterisk's log.
+  package var lines: ForkLog
   private var texts: ServerTexts
-  /// The totals that the module was told last.
+  /// The totals of the last report, and whether the module took it.
   private var reported: (counters: ForkCounters, at: MonotonicTime, wasTaken: Bool)?
   private var gapsUnreported: [Gap] = []
   private var hasLoggedLoss = false
   private var hasLoggedCursorFailure = false
 
-  package init(id: String, output: any EngineOutput, textLimit: ModuleTexts, log: ForkLog, textsDropped: UInt64) {
+  package init(id: String, output: any EngineOutput, textLimit: SharedTextLimit, lines: ForkLog, textsDropped: UInt64) {
     self.id = id
     self.output = output
     self.textLimit = textLimit
-    self.log = log
+    self.lines = lines
     texts = ServerTexts(dropped: textsDropped)
   }
 
   // MARK: - State
 
-  /// Tells the state and the totals. `onlyIfMoved`: not where the module has been told the same.
+  /// Reports the state and the totals. `onlyIfMoved`: only if the totals differ from the last report.
   package mutating func report(
     _ state: ForkStateName, reason: String, endpoint: String, _ counters: ForkCounters, now: MonotonicTime,
     onlyIfMoved: Bool = false
   ) {
-    if counters.isLosing, !hasLoggedLoss { output.send(log.losing()) }
+    if counters.isLosing, !hasLoggedLoss { output.send(lines.bufferFull()) }
     hasLoggedLoss = counters.isLosing
     let isNews = !onlyIfMoved || reported?.counters != counters
     reported?.at = now
@@ -49,67 +51,67 @@ package struct ForkReporter {
     reported = (counters, now, wasTaken)
   }
 
-  /// What a report that is due has to be like.
+  /// Whether a report is due.
   package enum Due: Equatable, Sendable {
     case no
-    /// Only where the totals have changed.
+    /// Yes, if the totals have changed.
     case ifMoved
-    /// In any case: the module did not take the last one.
+    /// Yes, because the module did not take the last report.
     case always
   }
 
-  /// Whether a second has passed since the last report.
+  /// Returns whether a report is due: at most once per `interval`.
   package func isDue(now: MonotonicTime) -> Due {
     guard let reported, now - reported.at >= ForkReporter.interval else { return .no }
     return reported.wasTaken ? .ifMoved : .always
   }
 
-  /// The last message about the fork: `work` is done once the module has it.
+  /// Sends the last message about the fork. `work` runs once the module has it.
   package func ended(_ reason: String, _ counters: ForkCounters, then work: @escaping @Sendable () -> Void) {
     output.send(.ended(id: id, reason: reason, counters), then: work)
   }
 
   // MARK: - Gaps
 
-  /// Gaps that the stream has passed: for the module, and summed up for the log.
-  package mutating func passed(_ gaps: [Gap], now: MonotonicTime) {
+  /// Reports gaps to the module, and their sum to the log.
+  package mutating func reportGaps(_ gaps: [Gap], now: MonotonicTime) {
     guard !gaps.isEmpty else { return }
-    tell(gaps)
-    if let line = log.gaps(gaps, now: now) { output.send(line) }
+    sendGaps(adding: gaps)
+    if let line = lines.noteGaps(gaps, now: now) { output.send(line) }
   }
 
-  /// Tells the module of gaps, those included that it did not take before. The log says nothing of these.
-  package mutating func tell(_ gaps: [Gap] = []) {
+  /// Sends gaps to the module, after those that it did not take before. Writes nothing to the log.
+  package mutating func sendGaps(adding gaps: [Gap] = []) {
     gapsUnreported += gaps
     while let gap = gapsUnreported.first, output.send(.gap(id: id, gap)) { gapsUnreported.removeFirst() }
     gapsUnreported.removeLast(max(0, gapsUnreported.count - ForkReporter.gapsMax))
   }
 
-  /// Logs gaps that wait for their line, when it is time for one. `isLast`: in any case.
+  /// Logs the line about gaps if it is due. `isLast`: it is due in any case.
   package mutating func logGaps(now: MonotonicTime, isLast: Bool = false) {
-    if let line = log.gapsDueNow(now: now, isLast: isLast) { output.send(line) }
+    if let line = lines.dueGapLine(now: now, isLast: isLast) { output.send(line) }
   }
 
   // MARK: - Texts
 
-  /// Hands a text of the server to the module, unless there are too many. What the dialect uses itself is not counted.
-  /// Returns how many have been dropped so far.
+  /// Sends a text of the server to the module, unless there are too many. Returns the number of dropped texts so far.
+  /// Texts that belong to the dialect do not come here.
   package mutating func textReceived(_ text: String, now: MonotonicTime) -> UInt64 {
-    // In this order: all that the server says counts against it, and only what it may say against the others.
+    // In this order: every text counts for the server's own limit, only admitted ones for the limit of all servers.
     if texts.admit(now: now), textLimit.admit(now: now, recent: texts.recent) {
       let bytes = Array(text.utf8)
       let message = EngineMessage.text(
         id: id, text: cut(bytes, to: ServerTexts.bytesMax), length: UInt64(bytes.count), dropped: texts.dropped)
       if output.send(message) { return texts.dropped }
     }
-    if texts.drop(now: now) { output.send(log.textsDropped()) }
+    if texts.countDrop(now: now) { output.send(lines.textsDropped()) }
     return texts.dropped
   }
 
   // MARK: - Log
 
-  /// Logs a line of `log`'s.
-  package func write(_ line: EngineMessage?) {
+  /// Logs one of `lines`, or nothing.
+  package func log(_ line: EngineMessage?) {
     if let line { output.send(line) }
   }
 
@@ -117,6 +119,6 @@ package struct ForkReporter {
   package mutating func cursorFailed() {
     guard !hasLoggedCursorFailure else { return }
     hasLoggedCursorFailure = true
-    output.send(log.cursorFailed())
+    output.send(lines.cursorFailed())
   }
 }

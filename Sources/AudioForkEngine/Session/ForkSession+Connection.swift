@@ -5,22 +5,22 @@ internal import AudioForkSurface
 internal import AudioForkWebSocket
 internal import NIOCore
 
-/// What a fork does with a connection, and with what the connection reports.
+/// Connecting, and the handlers of a connection's events.
 extension ForkSession {
-  /// A connection that ends sooner, without a frame of the server, was not wanted.
+  /// A connection that is lost sooner, without any frame from the server, was probably closed on purpose.
   private static let freshMax = Nanoseconds.seconds(1)
 
   /// Starts an attempt to connect to the endpoint whose turn it is.
   func connect() {
-    let connection = DialectConnection(loop: loop, dialect: dialect, stream: facts.stream, scratch: scratch) {
+    let connection = DialectConnection(loop: loop, dialect: dialect, stream: setup.stream, scratch: scratch) {
       [self] event in received(event) // until it has ended, or is dropped
     }
     self.connection = connection
     connection.start { [attribution] onEvent in
       EndpointConnection(
-        loop: loop, url: endpoint, request: facts.request(to: endpoint, dialect), timeout: facts.attemptTimeout,
-        security: context.tls.map { EndpointConnection.Security($0, facts.options) }, names: context.resolver,
-        limiter: context.limiter, turns: turns, hasAlternative: facts.endpoints.count > 1
+        loop: loop, url: endpoint, request: setup.request(to: endpoint, dialect), timeout: setup.attemptTimeout,
+        security: context.tls.map { TransportAttempt.Security($0, setup.options) }, names: context.resolver,
+        limiter: context.limiter, turns: turns, hasAlternative: setup.endpoints.count > 1
       ) { event in attribution.during { onEvent(event) } }
     }
   }
@@ -32,7 +32,7 @@ extension ForkSession {
     case .failed(let failure): attemptFailed(failure)
     case .crowded:
       // We yielded to other forks connecting to this host; don't count it as an attempt.
-      rotation.passOver(now: .now)
+      rotation.skipCurrent(now: .now)
       connect()
     case .text(let text): stream.textsDropped = reporter.textReceived(text, now: .now)
     case .pong(let payload): pongReceived(payload)
@@ -44,12 +44,12 @@ extension ForkSession {
   // MARK: - Opening
 
   private func opened() {
-    reporter.log.endpoint = endpoint.shownText
+    reporter.lines.endpoint = endpoint.shownText
     guard let connection else { return }
-    if connection.sendOpening(from: stream.confirmedPosition, timeout: facts.attemptTimeout) { begin(at: nil) }
+    if connection.sendOpening(from: stream.confirmedPosition, timeout: setup.attemptTimeout) { begin(at: nil) }
   }
 
-  /// The server's answer to the opening.
+  /// The server says, in answer to the opening, that it has everything before `position`.
   private func resumed(at position: Position) {
     guard stream.canHaveReached(position, now: epoch.streamTime(at: .now)) else {
       connection?.refuse("a resume at a position that the stream has not reached")
@@ -58,7 +58,7 @@ extension ForkSession {
     begin(at: position)
   }
 
-  /// The connection can be used. `position`: how far the server has come, where it says so.
+  /// Starts to send on the connection. `position`: where the server says that it has come to; nil if it does not say.
   private func begin(at position: Position?) {
     connection?.begin()
     let now = MonotonicTime.now
@@ -69,18 +69,18 @@ extension ForkSession {
     logIfNotVerified()
     let health = self.health[endpointIndex]
     delivery.connectionBegan(
-      acknowledges: position != nil, expecting: facts.options.pings ? health.pings.expectation : nil,
+      acknowledges: position != nil, expecting: setup.options.pings ? health.pings.expectation : nil,
       isSparse: health.isSparse, now: now)
     handle(.connected)
   }
 
-  /// Once in a fork's life, whatever number of connections and engines it takes; where only some endpoints have TLS,
-  /// once in an engine's.
+  /// Logs once per fork, over all connections and engines, that the certificate is not verified. If only some endpoints
+  /// have TLS, once per fork and engine.
   private func logIfNotVerified() {
-    guard endpoint.isSecure, !facts.options.verifies, !hasLoggedNotVerified else { return }
+    guard endpoint.isSecure, !setup.options.verifies, !hasLoggedNotVerified else { return }
     hasLoggedNotVerified = true
-    if stream.isFirstConnection || !facts.endpoints.allSatisfy(\.isSecure) {
-      reporter.write(reporter.log.notVerified())
+    if stream.isFirstConnection || !setup.endpoints.allSatisfy(\.isSecure) {
+      reporter.log(reporter.lines.notVerified())
     }
   }
 
@@ -88,7 +88,7 @@ extension ForkSession {
 
   private func pongReceived(_ payload: ByteBuffer) {
     guard let position = delivery.pongReceived(payload.readableBytesView) else { return }
-    stream.ponged(rotation.index)
+    stream.rememberPong(of: rotation.index)
     stream.confirm(position: position)
   }
 
@@ -108,7 +108,7 @@ extension ForkSession {
     connection = nil
     switch ending {
     case .closedByServer(code: CloseCode.normal, _): handle(.closedByServer)
-    // An answer repeats our code, or has none. Another one crossed our Close: that server has not read to the end.
+    // An answer repeats our code, or has none. A Close with another code crossed ours, and the server had not read all.
     case .closedByUs(code: let code?) where code != CloseCode.normal && machine.awaitsAnswer:
       connectionLost(closeReason(code), hasClosed: true)
     case .closedByUs: handle(.closeCompleted)
@@ -121,7 +121,7 @@ extension ForkSession {
   private func attemptFailed(_ failure: ConnectionFailure) {
     lastReason = failure.reason
     connection = nil
-    reporter.log.endpoint = endpoint.shownText
+    reporter.lines.endpoint = endpoint.shownText
     let now = MonotonicTime.now
     let retryAt = failure.retryAfter.map { now + $0.wait(now: .now) }
     let isHopeless = rotation.attemptFailed(isPermanent: failure.isPermanent, retryAt: retryAt, now: now)
@@ -129,41 +129,41 @@ extension ForkSession {
       .attemptFailed(failure.reason, isPermanent: isHopeless, wait: rotation.wait(now: now).duration))
   }
 
-  /// Leaves a connection whose server is gone.
-  func leave(_ reason: String) {
+  /// Drops a connection whose server no longer answers.
+  func abandonConnection(_ reason: String) {
     dropConnection()
     connectionLost(reason)
   }
 
-  /// `hasClosed`: by a Close of the server's, and not by the network; `code`: that Close's.
+  /// The connection is lost. `hasClosed`: the server sent a Close, with this `code`.
   private func connectionLost(_ reason: String, hasClosed: Bool = false, code: UInt16? = nil) {
     lastReason = reason
-    // Not while we wait for an answer to our Close and know that all has arrived.
+    // Not while we wait for an answer to our Close and know that everything was delivered.
     if machine.isStreaming || machine.awaitsAnswer {
       let now = MonotonicTime.now
-      leaveUnconfirmed()
+      rewindOrSkipUnconfirmed()
       reportGaps(now: now)
-      let wasStable = connectedAt.map { (now - $0).duration >= facts.limits.stableAfter } ?? true
+      let wasStable = connectedAt.map { (now - $0).duration >= setup.limits.stableAfter } ?? true
       learnFromPings(hasClosed: hasClosed, wasStable: wasStable, code, now)
       rotation.connectionLost(wasStable: wasStable)
     }
     handle(.disconnected(reason))
   }
 
-  /// The connection is gone with what was on its way: that is sent again, or not.
-  func leaveUnconfirmed() {
-    if facts.options.replays || dialect.awaitsResume { stream.rewind() } else { stream.skipUnconfirmed() }
+  /// Decides about audio in flight on a lost connection: it is sent again, or counts as lost if the fork does not replay.
+  func rewindOrSkipUnconfirmed() {
+    if setup.options.replays || dialect.awaitsResume { stream.rewind() } else { stream.skipUnconfirmed() }
   }
 
-  /// Remembers how the endpoint took its pings.
+  /// Records whether the endpoint answered its pings.
   private func learnFromPings(hasClosed: Bool, wasStable: Bool, _ code: UInt16?, _ now: MonotonicTime) {
     let outcome = delivery.pingOutcome(hasClosed: hasClosed, wasStable: wasStable, now: now)
     let change = health[endpointIndex].connectionEnded(
       outcome, pings: delivery.pingCount, isPolicy: code == PingTolerance.policyViolation, now: now)
     switch change {
-    case .refusesPings: reporter.write(reporter.log.pingRefused())
-    case .isSparse: reporter.write(reporter.log.pingsSlowed(interval: facts.sparsePingInterval))
-    case .noLongerAnswers: stream.forgetPonged(rotation.index)
+    case .refusesPings: reporter.log(reporter.lines.pingRefused())
+    case .isSparse: reporter.log(reporter.lines.pingsSlowed(interval: setup.sparsePingInterval))
+    case .noLongerAnswers: stream.forgetPong(of: rotation.index)
     case nil: break
     }
   }

@@ -8,26 +8,26 @@ internal import AudioForkWebSocket
 internal import CAudioForkABI
 internal import NIOCore
 
-/// One fork in the engine, from its files to its end. Confined to one event loop: made there, called there, and its
-/// timers and connections run there.
+/// One fork in the engine, from opening its files to its end. Confined to one event loop, where its timers and
+/// connections run too.
 ///
-/// The parts decide, and the session carries out what they say:
+/// Its parts decide, and the session carries out their decisions:
 ///  - `machine` (`ForkStateMachine`): connecting, streaming, waiting, draining, ended; `run` carries its actions out,
-///  - `delivery` (`DeliveryController`): what may be sent, what is confirmed, whether the server lives,
-///  - `rotation` and `health`: which endpoint is next, and how each takes pings,
+///  - `delivery` (`DeliveryController`): how much may be sent, what is confirmed, whether the server is alive,
+///  - `rotation` and `health`: which endpoint is next, and whether each answers pings,
 ///  - `stream` (`ForkStream`): the audio and the cursor,
 ///  - `connection` (`DialectConnection`): the network,
-///  - `reporter` (`ForkReporter`): what the module and Asterisk's log get to know.
+///  - `reporter` (`ForkReporter`): messages to the module and to Asterisk's log.
 ///
-/// What a tick does is in ForkSession+Tick.swift, what a connection causes in ForkSession+Connection.swift.
+/// ForkSession+Tick.swift has the phases of a tick, ForkSession+Connection.swift the handlers of connection events.
 final class ForkSession {
-  /// How long an engine that stops waits for what is in flight, so that the next one repeats nothing.
-  private static let leaveMax = Nanoseconds.milliseconds(400)
-  /// What an engine that starts late is given for draining, even when the fork's own time is over.
+  /// How long a stopping engine waits for audio in flight to be confirmed, so that the next engine repeats nothing.
+  private static let shutdownWaitMax = Nanoseconds.milliseconds(400)
+  /// Minimum time for draining, for an engine that starts when the fork's own time is nearly over.
   private static let drainMin = Duration.seconds(1)
 
   let id: String
-  let facts: ForkSetup
+  let setup: ForkSetup
   let loop: any EventLoop
   let context: EngineContext
   let attribution: CrashAttribution
@@ -37,7 +37,7 @@ final class ForkSession {
   let scratch: RenderScratch
   let turns: InboundTurns
   private let files: ForkFiles
-  /// A dead Asterisk left it: no module has a row for it, so that the log has to say how it ended.
+  /// A dead Asterisk left the fork. No module has a row for it, so the engine has to log how it ended.
   private let isAdopted: Bool
   private let onEnd: (ForkSession) -> Void
   private var random = SystemRandomNumberGenerator()
@@ -51,16 +51,16 @@ final class ForkSession {
   var health: [EndpointHealth]
   var reporter: ForkReporter
   var connection: DialectConnection?
-  /// When the current connection could be used first, or the last one; nil: there was none.
+  /// When audio could first be sent on the current or last connection; nil if there was none.
   var connectedAt: MonotonicTime?
   /// Why the last attempt or connection failed.
   var lastReason = ""
   var hasLoggedNotVerified = false
-  /// Set while the engine stops: nothing more is taken from the ring, and what is in flight is waited for until then.
-  private(set) var leavesAt: MonotonicTime?
-  /// When the next block can be there; not after now: it is waited for.
+  /// Set while the engine stops: until then it waits for audio in flight, and takes no more from the ring.
+  private(set) var shutdownDeadline: MonotonicTime?
+  /// When the next block is expected. A time in the past: look at the next tick.
   var nextLook = MonotonicTime(nanoseconds: 0)
-  /// Nothing more is to be done for it.
+  /// The fork needs no more turns.
   private(set) var isOver = false
 
   /// Opens the fork's files. Throws `ForkFailure` with the reason for ENDED.
@@ -77,75 +77,76 @@ final class ForkSession {
     self.turns = turns
     self.context = context
     self.onEnd = onEnd
-    attribution = CrashAttribution(files.crashPath)
+    attribution = files.crashFile.attribution()
     let ring = try files.openRing()
-    let facts = try ForkSetup(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
+    let setup = try ForkSetup(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
     let cursor = try files.openCursor()
     try files.checkRing()
     let news = SpoolNewsBox()
-    let spool = facts.spool.map { settings in
+    let spool = setup.spool.map { settings in
       ForkSpool(
-        id: id, settings: settings, epoch: ring.epoch, store: context.spools, loop: loop, tell: news.tell)
+        id: id, settings: settings, epoch: ring.epoch, store: context.spools, loop: loop, onNews: news.forward)
     }
-    self.facts = facts
+    self.setup = setup
     epoch = ring.epoch
-    dialect = facts.makeDialect()
+    dialect = setup.makeDialect()
     let stream = ForkStream(
-      ring: ring, cursor: cursor, configuration: facts.rendering, collectsMarkers: dialect.sendsMarkers, spool: spool,
-      bufferSeconds: facts.options.bufferSeconds, scratch: scratch)
+      ring: ring, cursor: cursor, configuration: setup.rendering, collectsMarkers: dialect.sendsMarkers, spool: spool,
+      bufferSeconds: setup.options.bufferSeconds, scratch: scratch)
     self.stream = stream
-    machine = ForkStateMachine(facts.limits)
-    delivery = DeliveryController(facts.delivery)
-    rotation = EndpointRotation(count: facts.endpoints.count)
-    health = facts.endpoints.indices.map { EndpointHealth(isKnownToAnswer: stream.hasPonged($0)) }
+    machine = ForkStateMachine(setup.limits)
+    delivery = DeliveryController(setup.delivery)
+    rotation = EndpointRotation(count: setup.endpoints.count)
+    health = setup.endpoints.indices.map { EndpointHealth(isKnownToAnswer: stream.isKnownToPong($0)) }
     reporter = ForkReporter(
       id: id, output: output, textLimit: context.texts,
-      log: ForkLog(id: id, channel: facts.stream.channel, endpoint: facts.endpoints[0].shownText),
+      lines: ForkLog(id: id, channel: setup.stream.channel, endpoint: setup.endpoints[0].shownText),
       textsDropped: stream.textsDropped)
     // A weak reference makes every other one slower.
     if spool != nil { news.owner = self }
   }
 
   /// The endpoint of the current or next attempt.
-  var endpoint: EndpointURL { facts.endpoints[endpointIndex] }
-  var endpointIndex: Int { min(rotation.index, facts.endpoints.count - 1) }
+  var endpoint: EndpointURL { setup.endpoints[endpointIndex] }
+  var endpointIndex: Int { min(rotation.index, setup.endpoints.count - 1) }
 
   // MARK: - What the engine asks for
 
   /// Starts to connect.
   func start() { handle(.started) }
 
-  /// The module is gone, or does not list the fork any more: what is in the ring is all there will be.
+  /// The module is gone, or does not list the fork any more: nothing more will be captured.
   func orphan() { stream.isOrphaned = true }
 
-  /// The engine stops and the next one goes on from the cursor: once what is in flight has arrived, or a little later.
+  /// The engine stops, and the next one continues from the cursor. Ends the work once all audio in flight is confirmed,
+  /// after `shutdownWaitMax` at the latest.
   func shutdown() {
     guard machine.isStreaming, connection?.session != nil, !stream.isAllConfirmed else { return handle(.shutdown) }
-    leavesAt = .now + ForkSession.leaveMax
+    shutdownDeadline = .now + ForkSession.shutdownWaitMax
   }
 
-  /// The module has no row for it any more.
+  /// The module has no row for the fork any more.
   func forget() { handle(.forgotten) }
 
-  /// Sends a text of the dialplan to the server: now or never.
+  /// Sends a text of the dialplan to the server. It is dropped, with a warning, if it cannot be sent now.
   func sendText(_ bytes: [UInt8]) {
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      return reporter.write(reporter.log.line(.warning, "a text for the server is not UTF-8; it is not sent"))
+      return reporter.log(reporter.lines.line(.warning, "a text for the server is not UTF-8; it is not sent"))
     }
     guard machine.isStreaming, let connection, connection.session != nil else {
-      return reporter.write(reporter.log.line(.warning, "there is no connection; a text for the server is not sent"))
+      return reporter.log(reporter.lines.line(.warning, "there is no connection; a text for the server is not sent"))
     }
     guard connection.isWritable else {
-      return reporter.write(reporter.log.line(.warning, "the server does not keep up; a text for it is not sent"))
+      return reporter.log(reporter.lines.line(.warning, "the server does not keep up; a text for it is not sent"))
     }
     connection.send(text: text)
   }
 
-  fileprivate func spoolTold(_ news: SpoolNews) { reporter.write(reporter.log.spool(news)) }
+  fileprivate func logSpoolNews(_ news: SpoolNews) { reporter.log(reporter.lines.spool(news)) }
 
   // MARK: - Machine
 
-  /// Takes an event, and carries out what the machine answers.
+  /// Gives the machine an event and carries out its actions.
   func handle(_ event: ForkEvent) {
     for action in machine.handle(event, now: .now, using: &random) { run(action) }
   }
@@ -163,13 +164,13 @@ final class ForkSession {
     case .close: if connection?.close() != true { handle(.closeCompleted) }
     case .drop: dropConnection()
     case .outageBegan(let reason):
-      reporter.write(
-        reporter.log.outageBegan(
-          reason, attemptsMax: facts.limits.attemptsMax, endpointCount: facts.limits.endpointCount))
+      reporter.log(
+        reporter.lines.outageBegan(
+          reason, attemptsMax: setup.limits.attemptsMax, endpointCount: setup.limits.endpointCount))
     case .outageOver(let attempts):
       let lag = counters(now: .now).lagMilliseconds
-      reporter.write(
-        reporter.log.outageOver(attempts: attempts, lagMilliseconds: lag, isFirst: stream.isFirstConnection))
+      reporter.log(
+        reporter.lines.outageOver(attempts: attempts, lagMilliseconds: lag, isFirst: stream.isFirstConnection))
     case .report(let name): report(name, now: .now)
     case .end(let ending): end(ending)
     }
@@ -187,21 +188,21 @@ final class ForkSession {
 
   // MARK: - Totals
 
-  /// Totals as of now.
+  /// Returns the totals as of now.
   func counters(now: MonotonicTime) -> ForkCounters {
     var counters = stream.counters(now: epoch.streamTime(at: now))
     if connectedAt != nil { counters.confirmation = delivery.level }
     return counters
   }
 
-  /// Tells the module the state and the totals.
+  /// Reports the state and the totals to the module.
   func report(_ name: ForkStateName, now: MonotonicTime, onlyIfMoved: Bool = false) {
     reporter.report(
       name, reason: lastReason, endpoint: endpoint.shownText, counters(now: now), now: now, onlyIfMoved: onlyIfMoved)
   }
 
-  /// Tells of the gaps that the stream has passed.
-  func reportGaps(now: MonotonicTime) { reporter.passed(stream.takeNewGaps(), now: now) }
+  /// Reports the gaps that the stream has passed.
+  func reportGaps(now: MonotonicTime) { reporter.reportGaps(stream.takeNewGaps(), now: now) }
 
   // MARK: - End
 
@@ -210,11 +211,11 @@ final class ForkSession {
     drainTimer?.cancel()
     let now = MonotonicTime.now
     if ending == .delivered { stream.confirmAll() }
-    // The next engine would send again what is on its way.
-    if ending == .shutdown, !facts.options.replays { leaveUnconfirmed() }
-    // Those of the last blocks, where the connection was gone before they could be told.
+    // Otherwise the next engine would send again what is in flight.
+    if ending == .shutdown, !setup.options.replays { rewindOrSkipUnconfirmed() }
+    // Gaps of the last blocks, if the connection was lost before they were reported.
     reportGaps(now: now)
-    reporter.tell()
+    reporter.sendGaps()
     guard ending != .shutdown else {
       stream.save()
       stream.close(isOver: false)
@@ -224,23 +225,23 @@ final class ForkSession {
     let undelivered = stream.undeliveredMilliseconds(now: epoch.streamTime(at: now))
     let final = abandonRest(now: now)
     reporter.logGaps(now: now, isLast: true)
-    reporter.write(reporter.log.ended(ending, undeliveredMilliseconds: undelivered))
-    if isAdopted { reporter.write(reporter.log.adoptedEnded(ending, undeliveredMilliseconds: undelivered, final)) }
+    reporter.log(reporter.lines.ended(ending, undeliveredMilliseconds: undelivered))
+    if isAdopted { reporter.log(reporter.lines.adoptedEnded(ending, undeliveredMilliseconds: undelivered, final)) }
     if undelivered == 0 { stream.dropSpool() }
     let fork = NIOLoopBound(self, eventLoop: loop)
-    // An engine that dies before the module knows leaves the files to the next one, which finds out the same.
+    // The files stay until the module has this message: if this engine dies first, the next one ends the fork again.
     reporter.ended(ForkLog.reason(ending, undeliveredMilliseconds: undelivered), final) {
       if fork.eventLoop.inEventLoop { fork.value.removeFiles() } else { fork.onLoop { $0.removeFiles() } }
     }
   }
 
-  /// Counts as missing what was captured and is not confirmed. Returns the last totals.
+  /// Counts as lost what was captured and is not confirmed. Returns the final totals.
   private func abandonRest(now: MonotonicTime) -> ForkCounters {
     let sent = counters(now: now)
-    // The line about the end names these; the log needs no other.
-    reporter.tell(stream.abandonRest())
+    // Only for the module: the last line in the log names these.
+    reporter.sendGaps(adding: stream.abandonRest())
     var final = counters(now: now)
-    // What was sent stays sent, although nobody confirmed it.
+    // What was sent counts as sent, although it is not confirmed.
     final.position = sent.position
     final.fill = sent.fill
     final.isLosing = false
@@ -248,7 +249,7 @@ final class ForkSession {
   }
 
   private func removeFiles() {
-    // Before the lock on the cursor is given up: an engine that waits for it would find the fork once more.
+    // Before the cursor's lock is released: an engine that waits for the lock would start the fork again.
     files.unlink()
     stream.close(isOver: true)
     isOver = true
@@ -256,8 +257,8 @@ final class ForkSession {
   }
 }
 
-/// Hands a spool's news to the fork, which is made after it.
+/// Forwards a spool's news to the session, which is created after the spool.
 private final class SpoolNewsBox {
   weak var owner: ForkSession?
-  func tell(_ news: SpoolNews) { owner?.spoolTold(news) }
+  func forward(_ news: SpoolNews) { owner?.logSpoolNews(news) }
 }

@@ -2,103 +2,20 @@
 package import AudioForkMedia
 package import AudioForkLink
 
-/// Limits of one fork's delivery.
-package struct ForkLimits: Sendable, Equatable {
-  /// `r(n)`: attempts to connect in one outage, not counting a fork's very first one; at each of several endpoints.
-  package var attemptsMax: Int
-  /// `R(s)`: longest wait between two attempts.
-  package var waitMax: Duration
-  /// What may pass between the end of capture and the end of delivery.
-  package var drain: Duration
-  /// Servers that are tried in turn: all of them before there is a wait.
-  package let endpointCount: Int
-  /// A connection that held for so long was a good one: the next break is a new outage.
-  package var stableAfter: Duration = .seconds(10)
-
-  package init(attemptsMax: Int, waitMax: Duration, drain: Duration, endpointCount: Int = 1) {
-    self.attemptsMax = attemptsMax
-    self.endpointCount = max(endpointCount, 1)
-    self.waitMax = waitMax
-    self.drain = drain
-  }
-}
-
-/// Why a fork ended.
-package enum ForkEnding: Hashable, Sendable {
-  /// All that was captured arrived: the peer acknowledged its last byte, or answered our Close behind it.
-  case delivered
-  /// The server closed with 1000: it wants no more.
-  case closedByServer
-  /// The last of `r(n)` attempts failed, for this reason.
-  case unreachable(attempts: Int, reason: String)
-  /// The server's answer will not change: 401, 403, 404 and the like.
-  case refused(String)
-  /// The time for draining was over; the last outage's reason where there was one.
-  case drainExpired(String?)
-  /// The ring cannot be read any more.
-  case broken(String)
-  /// The engine stops; the next one goes on.
-  case shutdown
-  /// The module does not know the fork any more.
-  case forgotten
-}
-
-/// What happens to a fork.
-package enum ForkEvent: Equatable, Sendable {
-  case started
-  case connected
-  /// `wait`: what the server asked for before the next one.
-  case attemptFailed(String, isPermanent: Bool, wait: Duration = .zero)
-  /// The connection broke, or the server closed it with anything but 1000.
-  case disconnected(String)
-  case closedByServer
-  case retryTimerFired
-  case captureClosed
-  /// Capture has ended and everything was sent. The peer has acknowledged it; or nobody knows, where our kernel does
-  /// not count: then the answer to our Close has to tell.
-  case drained(isAcknowledged: Bool)
-  case drainDeadlinePassed
-  /// Our Close has been answered.
-  case closeCompleted
-  case broken(String)
-  case shutdown
-  case forgotten
-}
-
-/// What the owner of the machine is to do, in this order.
-package enum ForkAction: Equatable, Sendable {
-  case connect
-  case scheduleRetry(after: Duration)
-  case cancelRetry
-  case scheduleDrainDeadline(after: Duration)
-  /// The connection stands: send from the confirmed position on.
-  case stream
-  /// The dialect's end, Close 1000 and waiting for its answer: `closeCompleted` or `disconnected` follows.
-  case close
-  /// Leave the connection or give the attempt up; nothing follows.
-  case drop
-  case outageBegan(reason: String)
-  case outageOver(attempts: Int)
-  /// The state has another name now.
-  case report(ForkStateName)
-  /// Nothing follows.
-  case end(ForkEnding)
-}
-
-/// What a fork does next: without I/O, clock and randomness are arguments.
+/// Decides what a fork does next: connect, stream, wait, drain, end. No I/O. Time and random numbers are arguments.
 package struct ForkStateMachine: Sendable {
-  /// A time without a good connection.
+  /// A time without a stable connection.
   package struct Outage: Hashable, Sendable {
-    /// Attempts that were begun in it.
+    /// Attempts started in it.
     package var attempts = 0
     package var reason: String
-    /// It has been reported as over; a connection that breaks again soon belongs to the same outage.
+    /// It was reported as over. It continues if the connection breaks again before it was stable.
     package var wasReportedOver = false
   }
 
-  /// What there is of a connection.
+  /// State of the connection.
   package enum Link: Hashable, Sendable {
-    /// An attempt is under way; no outage: the fork's first. Goes to: streaming, waiting, ended.
+    /// An attempt is under way. No outage: it is the fork's first. Goes to: streaming, waiting, ended.
     case connecting(Outage?)
     /// Goes to: waiting, closing, ended.
     case streaming(Outage?, since: MonotonicTime)
@@ -116,10 +33,10 @@ package struct ForkStateMachine: Sendable {
   package enum State: Hashable, Sendable {
     /// Goes to: active, ended.
     case created
-    /// Capture goes on, or it has ended and the rest is being delivered. Goes to: closing, ended.
+    /// Capture continues, or it has ended and the rest is being delivered. Goes to: closing, ended.
     case active(Link, isDraining: Bool)
-    /// All is sent, our Close frame too. Goes to: ended; where nothing was acknowledged and the connection breaks
-    /// before our Close is answered, to active (waiting).
+    /// Everything is sent, and our Close. Goes to: ended. Goes to active (waiting) if the audio was not acknowledged and
+    /// the connection breaks before the server answers our Close.
     case closing(Outage?, since: MonotonicTime, isAcknowledged: Bool)
     case ended(ForkEnding)
   }
@@ -133,7 +50,7 @@ package struct ForkStateMachine: Sendable {
     backoff = Backoff(cap: limits.waitMax)
   }
 
-  /// The state as the outside knows it.
+  /// The state's name on the control link and in Asterisk's CLI.
   package var name: ForkStateName {
     switch state {
     case .created: .connecting
@@ -151,7 +68,7 @@ package struct ForkStateMachine: Sendable {
     return false
   }
 
-  /// Whether our Close is out and only its answer can tell that the audio before it arrived.
+  /// Whether our Close was sent and only the server's answer can prove that the audio before it was delivered.
   package var awaitsAnswer: Bool {
     if case .closing(_, _, isAcknowledged: false) = state { return true }
     return false
@@ -163,7 +80,7 @@ package struct ForkStateMachine: Sendable {
     return false
   }
 
-  /// Takes an event.
+  /// Takes an event and returns the actions that the owner carries out, in this order.
   package mutating func handle(
     _ event: ForkEvent, now: MonotonicTime, using random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
@@ -184,7 +101,7 @@ package struct ForkStateMachine: Sendable {
       case .shutdown: end(.shutdown)
       case .forgotten: end(.forgotten)
       }
-    // First of all: what follows may lead to the next event at once.
+    // Report first: carrying out the other actions may cause the next event at once.
     if name != before, name != .ended { actions.insert(.report(name), at: 0) }
     return actions
   }
@@ -221,12 +138,12 @@ package struct ForkStateMachine: Sendable {
   ) -> [ForkAction] {
     switch state {
     case .active(.streaming(let outage, let since), let isDraining):
-      return broke(outage, since, reason, now, isDraining, &random)
+      return retryAfterLoss(outage, since, reason, now, isDraining, &random)
     case .active(.connecting, _): return attemptFailed(reason, false, .zero, &random)
-    // Servers that drop the connection on our Close frame instead of answering it have all they wanted.
+    // Some servers drop the connection instead of answering our Close. Everything was acknowledged before.
     case .closing(_, _, isAcknowledged: true): return end(.delivered)
     case .closing(let outage, let since, isAcknowledged: false):
-      return broke(outage, since, reason, now, true, &random)
+      return retryAfterLoss(outage, since, reason, now, true, &random)
     case .created, .active(.waiting, _), .ended: return []
     }
   }
@@ -271,9 +188,10 @@ package struct ForkStateMachine: Sendable {
     return end(.delivered)
   }
 
-  // MARK: - What they lead to
+  // MARK: - Transitions
 
-  private mutating func broke(
+  /// The connection is lost: continues its outage, or begins a new one if it was stable.
+  private mutating func retryAfterLoss(
     _ outage: Outage?, _ since: MonotonicTime, _ reason: String, _ now: MonotonicTime, _ isDraining: Bool,
     _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
@@ -281,6 +199,7 @@ package struct ForkStateMachine: Sendable {
     return retry(wasStable ? nil : outage, reason, isDraining, .zero, &random)
   }
 
+  /// Waits for the next attempt, or ends the fork after the last one.
   private mutating func retry(
     _ outage: Outage?, _ reason: String, _ isDraining: Bool, _ wait: Duration,
     _ random: inout some RandomNumberGenerator

@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
 
-/// Pings that carry the stream's position. A pong proves that the server's WebSocket stack has parsed all that was sent
-/// before the ping (RFC 6455 section 5.5.3, and the order of TCP). Of one connection; no I/O and no clock.
+/// The pings of one connection. They carry the stream's position: a pong proves that the server's WebSocket stack has
+/// parsed everything sent before the ping (RFC 6455 section 5.5.3, and the order of TCP). No I/O and no clock.
 ///
 /// There are three cases:
 ///  1. *Off*: the connection is not pinged. The server's kernel confirms.
-///  2. *Asking*: pings are sent and none has been answered. What earlier connections have shown decides how long an
-///     answer is waited for (`Expectation`); until then nothing is confirmed.
+///  2. *Asking*: pings are sent and none was answered. `Expectation` decides how long to wait for an answer. Nothing is
+///     confirmed during that time.
 ///  3. *Answering*: the server has answered a ping. From now on only its pongs confirm.
 ///
-/// One ping is out at a time. A late pong is back-pressure, not a dead connection: see `isDead`.
+/// At most one ping is unanswered at a time. A late pong is back-pressure, not a dead connection: see `isDead`.
 package struct PingBarrier: Sendable {
-  /// Between two pings while audio is in flight.
+  /// Time between two pings while audio is in flight.
   package static let interval = Nanoseconds.milliseconds(250)
-  /// Between two pings on a connection that carries nothing: proxies cut one that is silent for a minute.
+  /// Time between two pings while no audio is in flight: proxies cut connections that are silent for a minute.
   package static let idleInterval = Nanoseconds.seconds(20)
-  /// How long a server may take for its first pong before it counts as one that does not answer.
+  /// A server without a pong for this long after the first ping counts as one that does not answer.
   package static let firstAnswerMax = Nanoseconds.seconds(1)
-  /// The longest `silenceMax` that makes sense.
+  /// Silence after which an idle connection counts as dead. Upper limit of `silenceMax`.
   package static let deadAfter = Nanoseconds.seconds(20)
-  /// A connection that ends so soon after its ping may have ended because of it.
+  /// A connection that ends within this time after its ping may have ended because of the ping.
   package static let offenceMax = Nanoseconds.seconds(1)
 
   /// What earlier connections to the endpoint have shown.
   package enum Expectation: Hashable, Sendable {
-    /// It answers. A missing answer is waited for, until the server has sent other things for `silenceMax`.
+    /// It answers. Wait for an answer until the server has sent other frames for `silenceMax`.
     case answers
-    /// Nothing yet. An answer is waited for during `firstAnswerMax`.
+    /// Nothing yet. Wait for an answer for `firstAnswerMax`.
     case unknown
-    /// It does not answer. None is waited for; one that comes counts.
+    /// It does not answer. Do not wait for an answer, but accept one.
     case nothing
   }
 
@@ -42,10 +42,10 @@ package struct PingBarrier: Sendable {
     case answering
   }
 
-  /// What the barrier can say about the server at a moment.
+  /// Whether the server answers pings, as far as the connection has shown by now.
   package enum Standing: Equatable, Sendable {
     case off
-    /// The server may still turn out to answer: its kernel's word is not taken for its own.
+    /// The server may still answer. Until this is decided, its kernel confirms nothing.
     case undecided
     case ignoring
     case answering
@@ -65,11 +65,11 @@ package struct PingBarrier: Sendable {
   private var framesHeard: UInt64 = 0
   /// Position of the newest ping that was answered.
   private var answered: Position?
-  /// How many pings were sent.
+  /// Number of pings sent.
   package private(set) var count = 0
-  /// Between two pings while audio is in flight.
+  /// Time between two pings while audio is in flight.
   package let interval: Nanoseconds
-  /// Silence of a server that has spoken, with a ping out and audio that waits, that means a dead connection.
+  /// Silence after which a connection with an unanswered ping and audio in flight counts as dead.
   package let silenceMax: Nanoseconds
 
   /// Begins with a connection. `expectation`: nil for a connection that is not pinged.
@@ -87,8 +87,8 @@ package struct PingBarrier: Sendable {
 
   // MARK: - Pinging
 
-  /// True when a ping with this position is to be sent now. `unconfirmed`: audio is in flight. `isUrgent`: delivery
-  /// waits for the answer, so that the interval does not matter.
+  /// Returns true when a ping with this position is due. `unconfirmed`: audio is in flight. `isUrgent`: delivery waits
+  /// for the answer, so do not wait for the interval.
   package func isDue(position: Position, now: MonotonicTime, unconfirmed: Bool, isUrgent: Bool) -> Bool {
     if case .off = state { return false }
     if let outstanding {
@@ -99,16 +99,16 @@ package struct PingBarrier: Sendable {
     return isUrgent || now - lastAt >= interval
   }
 
-  /// A ping was sent behind all audio up to `position`.
-  package mutating func sent(position: Position, now: MonotonicTime) {
+  /// Records a ping that was sent after all audio up to `position`.
+  package mutating func recordSent(position: Position, now: MonotonicTime) {
     outstanding = Ping(position: position, at: now)
     count &+= 1
     firstAt = firstAt ?? now
     lastAt = now
   }
 
-  /// Takes a pong's payload. Returns the position up to which the server has parsed the stream; nil for a pong that
-  /// answers no ping of ours.
+  /// Takes a pong's payload. Returns the position up to which the server has parsed the stream; nil if the pong answers
+  /// no ping of ours.
   package mutating func pongReceived(_ payload: some Sequence<UInt8>) -> Position? {
     guard let position = PingBarrier.position(payload), let ping = outstanding, position <= ping.position else {
       return nil
@@ -121,7 +121,7 @@ package struct PingBarrier: Sendable {
   }
 
   /// Notes how much has been heard of the server so far, as a count that changes with each frame.
-  package mutating func heard(_ frames: UInt64, now: MonotonicTime) {
+  package mutating func framesReceived(_ frames: UInt64, now: MonotonicTime) {
     guard frames != framesHeard else { return }
     framesHeard = frames
     heardAt = now
@@ -157,31 +157,29 @@ package struct PingBarrier: Sendable {
     now - max(heardAt, since) >= silenceMax / 2
   }
 
-  /// True when the server has left the ping that is out without an answer for `limit`, and goes on sending other
-  /// things. `limit` is `silenceMax` or more.
+  /// Returns true if the outstanding ping has had no answer for `limit` while the server continues to send other frames.
+  /// `limit` is at least `silenceMax`, which is the default.
   private func hasSentOtherThings(for limit: Nanoseconds? = nil, now: MonotonicTime) -> Bool {
     guard let outstanding, now - outstanding.at >= limit ?? silenceMax else { return false }
-    // What a server sends before it reads a ping, and dies, is no sign of life.
+    // Frames that a server sent shortly after the ping, before it died, are no sign of life.
     return heardAt > outstanding.at && now - heardAt < silenceMax / 2
   }
 
-  /// True for a server that has answered on this connection, goes on sending, and has left a ping without an answer for
-  /// `limit`: nothing that it takes would be confirmed any more.
+  /// Returns true if the server answered earlier on this connection and continues to send, but has not answered a ping
+  /// for `limit`. Its audio would never be confirmed.
   package func hasStoppedAnswering(now: MonotonicTime, limit: Nanoseconds) -> Bool {
     isAnswering && hasSentOtherThings(for: limit, now: now)
   }
 
-  /// True when the server is gone without a word, with a ping out. `waitingSince`: when audio began to wait for a
-  /// confirmation; nil: none does. `acknowledges`: the server confirms by messages of its own.
+  /// Returns true if the server is dead: silent, with a ping unanswered. `waitingSince`: since when audio has waited for
+  /// a confirmation; nil if none waits. `acknowledges`: the server confirms by messages of its own.
   ///
   /// There are three cases:
-  ///  1. No audio waits. The server has answered on this connection, and nothing was heard for `deadAfter` since the
-  ///     ping.
-  ///  2. Audio waits, and the server acknowledges. It was silent for `silenceMax`, also for half of that behind the
-  ///     ping.
-  ///  3. Audio waits, and the server is known to answer pings. It was silent for `silenceMax` behind the ping.
+  ///  1. No audio waits. The server has answered on this connection, and was silent for `deadAfter` after the ping.
+  ///  2. Audio waits, and the server acknowledges. It was silent for `silenceMax`, at least half of it after the ping.
+  ///  3. Audio waits, and the server is known to answer pings. It was silent for `silenceMax` after the ping.
   ///
-  /// A server of which nothing is expected is never dead by this: TCP finds out.
+  /// Otherwise this returns false, and TCP detects a dead connection.
   package func isDead(now: MonotonicTime, acknowledges: Bool, waitingSince: MonotonicTime?) -> Bool {
     guard let outstanding else { return false }
     guard let waitingSince else {
@@ -196,11 +194,11 @@ package struct PingBarrier: Sendable {
     return now >= max(asked, max(heardAt, waitingSince) + silenceMax)
   }
 
-  /// What the connection has shown, when it ends. `hasClosed`: by a Close of the server, not by the network.
-  /// `wasStable`: it lasted as long as a good one. `confirms`: pongs confirm audio on this connection.
-  package func outcome(now: MonotonicTime, hasClosed: Bool, wasStable: Bool = true, confirms: Bool = true)
-    -> PingOutcome
-  {
+  /// Returns what the connection has shown. Call when it ends. `hasClosed`: it ended with a Close from the server.
+  /// `wasStable`: it lasted for `ForkLimits.stableAfter`. `confirms`: pongs confirm audio on this connection.
+  package func outcome(
+    now: MonotonicTime, hasClosed: Bool, wasStable: Bool = true, confirms: Bool = true
+  ) -> PingOutcome {
     let expectation: Expectation
     switch state {
     case .off: return .notPinged(wasStable: wasStable)
@@ -219,7 +217,7 @@ package struct PingBarrier: Sendable {
 
   // MARK: - Payload
 
-  /// The position as a payload: 8 bytes, most significant first.
+  /// Returns the position as a payload: 8 bytes, most significant first.
   package static func payload(_ position: Position) -> [UInt8] {
     stride(from: 56 as UInt64, through: 0, by: -8).map { UInt8(truncatingIfNeeded: position.frames &>> $0) }
   }

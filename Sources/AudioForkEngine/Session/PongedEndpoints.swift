@@ -1,27 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Which of a fork's endpoints have ever answered a ping, over all engines. A bit for each; the cursor file keeps them.
+/// The endpoints of a fork that have answered a ping, over all engines. The cursor file keeps them.
 package struct PongedEndpoints: Equatable, Sendable {
-  /// Bit n: endpoint n. Endpoints from the 64th on share the last bit.
-  package private(set) var bits: UInt64
+  /// Maximum number of words in the cursor file, where the number has one byte.
+  package static let wordsMax = 255
+  /// Endpoints from this index on are not remembered: the next engine has to learn again whether they answer pings.
+  package static let endpointsMax = wordsMax * 64
 
-  package init(bits: UInt64 = 0) { self.bits = bits }
+  /// Bit n of word w: endpoint 64 × w + n. The last word is not 0.
+  package private(set) var words: [UInt64] = []
 
-  package func contains(_ endpoint: Int) -> Bool { bits & Self.bit(endpoint) != 0 }
+  package init() {}
 
-  /// Returns whether it was not among them before.
+  /// As in the cursor file; zeros at the end are dropped. Words beyond `wordsMax` are ignored.
+  package init(words: [UInt64]) {
+    self.words = Array(words.prefix(Self.wordsMax))
+    dropZeros()
+  }
+
+  /// Returns whether the endpoint has answered a ping.
+  package func contains(_ endpoint: Int) -> Bool {
+    guard endpoint >= 0, endpoint / 64 < words.count else { return false }
+    return words[endpoint / 64] & Self.bit(endpoint) != 0
+  }
+
+  /// Adds an endpoint. Returns whether that changed anything.
   package mutating func insert(_ endpoint: Int) -> Bool {
-    guard !contains(endpoint) else { return false }
-    bits |= Self.bit(endpoint)
+    guard (0..<Self.endpointsMax).contains(endpoint), !contains(endpoint) else { return false }
+    while words.count <= endpoint / 64 { words.append(0) }
+    words[endpoint / 64] |= Self.bit(endpoint)
     return true
   }
 
-  /// Returns whether it was among them before.
+  /// Removes an endpoint. Returns whether that changed anything.
   package mutating func remove(_ endpoint: Int) -> Bool {
     guard contains(endpoint) else { return false }
-    bits &= ~Self.bit(endpoint)
+    words[endpoint / 64] &= ~Self.bit(endpoint)
+    dropZeros()
     return true
   }
 
-  private static func bit(_ endpoint: Int) -> UInt64 { 1 &<< UInt64(min(max(endpoint, 0), 63)) }
+  private mutating func dropZeros() {
+    while words.last == 0 { words.removeLast() }
+  }
+
+  private static func bit(_ endpoint: Int) -> UInt64 { 1 &<< UInt64(endpoint % 64) }
 }

@@ -1,34 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
 
-/// What of a server's text messages reaches the module: so many in a second, each up to a length. A server that talks
-/// more must not become Asterisk's load.
+/// Limits the text messages of one server that reach the module, so that a server cannot load Asterisk with them.
 package struct ServerTexts: Sendable {
-  /// Messages in a second, and at once after a pause.
+  /// Maximum messages per second. After a pause this many may come at once.
   package static let perSecond: Int64 = 50
-  /// Longest text that is passed on, bytes; the rest is cut at a character's boundary.
+  /// Maximum length of a text, bytes. A longer one is cut at a character's boundary.
   package static let bytesMax = 65_536
-  /// A spell of dropping is told once; it is over after so long without one.
-  package static let spell = Nanoseconds.seconds(10)
+  /// A dropped message is logged only if none was dropped for this long before it.
+  package static let dropLogPause = Nanoseconds.seconds(10)
 
-  /// What a text costs of `credit`, which grows with time.
+  /// Amount of `credit` that one text takes. Credit grows by one second per second.
   private static let cost = Nanoseconds.seconds(1) / perSecond
   private static let creditMax = cost * perSecond
 
-  /// Messages dropped so far, over the fork's life.
+  /// Messages dropped since the fork began.
   package private(set) var dropped: UInt64
   private var credit = creditMax
   private var creditAt: MonotonicTime?
   private var droppedAt: MonotonicTime?
-  /// Texts in the second that began at `secondAt`, and in the one before it.
+  /// Texts in the second that began at `secondAt`, and in the second before it.
   private var counts: (now: Int64, before: Int64) = (0, 0)
   private var secondAt: MonotonicTime?
-  /// Texts in the second before the last call of `admit`, about: those that were dropped too.
+  /// Approximate number of texts in the last second before the last call of `admit`, dropped ones included.
   package private(set) var recent: Int64 = 0
 
   package init(dropped: UInt64) { self.dropped = dropped }
 
-  /// Whether a message that came at `now` may be passed on.
+  /// Counts a message received at `now`. Returns whether it may go to the module.
   package mutating func admit(now: MonotonicTime) -> Bool {
     let since = creditAt.map { now > $0 ? now - $0 : .zero } ?? .zero
     credit = min(ServerTexts.creditMax, credit + min(max(since, .zero), ServerTexts.creditMax))
@@ -42,21 +41,21 @@ package struct ServerTexts: Sendable {
   private mutating func count(_ now: MonotonicTime) {
     let second = Nanoseconds.seconds(1)
     let began = secondAt ?? now
-    let passed = max(.zero, now - began)
-    if passed >= second || secondAt == nil {
-      counts = (0, passed < second * 2 ? counts.now : 0)
-      secondAt = secondAt == nil ? now : began + second * (passed / second)
+    let elapsed = max(.zero, now - began)
+    if elapsed >= second || secondAt == nil {
+      counts = (0, elapsed < second * 2 ? counts.now : 0)
+      secondAt = secondAt == nil ? now : began + second * (elapsed / second)
     }
     counts.now += 1
     let share = second - min(max(.zero, now - (secondAt ?? now)), second)
     recent = counts.now + counts.before * share.wholeMilliseconds / 1000
   }
 
-  /// Counts a message that was dropped. True where that begins a spell, so that it is worth a line in the log.
-  package mutating func drop(now: MonotonicTime) -> Bool {
+  /// Counts a dropped message. Returns true if it should be logged: none was dropped for `dropLogPause`.
+  package mutating func countDrop(now: MonotonicTime) -> Bool {
     dropped &+= 1
     defer { droppedAt = now }
     guard let last = droppedAt else { return true }
-    return now - last >= ServerTexts.spell
+    return now - last >= ServerTexts.dropLogPause
   }
 }

@@ -2,13 +2,13 @@
 package import AudioForkMedia
 internal import NIOConcurrencyHelpers
 
-/// Limits the texts of all servers together: Asterisk's variables and events for them are one thread's work. Servers
-/// that say little go first, so that a hundred that say much do not keep them from being heard.
+/// Limits the texts of all servers together, because one thread of Asterisk handles them all. Servers that send few
+/// texts have priority, so that many busy servers cannot crowd them out.
 package struct TextLimit: Sendable {
-  /// Texts in a second, and at once after a pause.
+  /// Maximum texts per second. After a pause this many may come at once.
   package static let perSecond: Int64 = 500
 
-  /// What a text costs of `credit`, which grows with time.
+  /// Amount of `credit` that one text takes. Credit grows by one second per second.
   private static let cost = Nanoseconds.seconds(1) / perSecond
   private static let creditMax = cost * perSecond
   private var credit = creditMax
@@ -16,26 +16,29 @@ package struct TextLimit: Sendable {
 
   package init() {}
 
-  /// Whether a text at `now` may pass. `recent`: texts that the same server
-  /// has said within a second. The more, the more must be left for the others.
+  /// Returns whether a text received at `now` may go to the module, and takes its cost from the credit if so.
+  ///
+  /// `recent`: number of texts from the same server within the last second. The higher it is, the more credit must be
+  /// left for other servers.
   package mutating func admit(now: MonotonicTime, recent: Int64) -> Bool {
     let since = creditAt.map { now > $0 ? now - $0 : .zero } ?? .zero
     credit = min(TextLimit.creditMax, credit + min(since, TextLimit.creditMax))
     creditAt = max(now, creditAt ?? now)
-    // A server that says all it may can use half of what there is.
-    let left = TextLimit.creditMax / 2 / ServerTexts.perSecond * min(max(recent, 0), ServerTexts.perSecond)
-    guard credit >= max(TextLimit.cost, left) else { return false }
+    // A server at its own limit may use only the upper half of the credit.
+    let reserved = TextLimit.creditMax / 2 / ServerTexts.perSecond * min(max(recent, 0), ServerTexts.perSecond)
+    guard credit >= max(TextLimit.cost, reserved) else { return false }
     credit -= TextLimit.cost
     return true
   }
 }
 
-/// The limit as all loops share it. Asked for no more than 50 texts a second and fork.
-package final class ModuleTexts: Sendable {
+/// One `TextLimit` for all event loops. Each fork asks at most `ServerTexts.perSecond` times per second.
+package final class SharedTextLimit: Sendable {
   private let limit = NIOLockedValueBox(TextLimit())
 
   package init() {}
 
+  /// See `TextLimit.admit`.
   package func admit(now: MonotonicTime, recent: Int64) -> Bool {
     limit.withLockedValue { $0.admit(now: now, recent: recent) }
   }

@@ -4,34 +4,36 @@ internal import AudioForkDialects
 internal import AudioForkResampling
 internal import AudioForkRing
 
-/// Reads a fork's entries and renders them to the blocks that its server lacks.
+/// Reads a fork's entries and renders them to blocks. Skips blocks that the server has already.
 ///
-/// The gaps that it meets go to the delivery log, and with the digits to `markers`. After a break `rewind(to:)` goes
-/// back to the confirmed mark.
+/// Gaps go to the delivery log and to `markers`, digits to `markers`. After a break `rewind(to:)` returns to the confirmed
+/// mark.
 struct BlockReader: ~Copyable {
-  /// Maximum blocks that one call skips because the server has them already: the event loop has other forks.
-  private static let passedMax = 200
+  /// Maximum blocks that one call skips because the server has them already. Limited because the event loop has other
+  /// forks.
+  private static let skippedBlocksMax = 200
 
   let ring: RingReader
   let configuration: RenderConfiguration
   private let source: LayeredSource<RingSource, SpoolSource>
   private let scratch: RenderScratch
   private var renderer: Renderer<SpeexConverter>
-  /// What the server is to be told beside the audio.
-  var markers: UntoldMarkers
-  /// The server has the stream up to here already: blocks before it are not sent again.
-  var passUntil = Position.zero
-  /// The module no longer writes the ring, although the ring may not say so.
+  /// The markers to send to the server besides the audio.
+  var markers: PendingMarkers
+  /// The server has the stream up to this position already. Blocks before it are not sent again.
+  var serverPosition = Position.zero
+  /// Nothing more is captured, even if the ring is not closed: its module is gone.
   var isOrphaned = false
-  /// The renderer knows that capture has ended.
+  /// The renderer was told that capture has ended.
   private var isFinished = false
   /// Capture has ended and every block has been taken.
   private(set) var isDrained = false
   /// When the newest block taken became decidable.
   private(set) var completedAt = StreamTime.zero
-  /// What the clock had decided when that was saved last.
+  /// The clock decisions that were saved last.
   private var decisionsSaved: [ClockDecision] = []
-  /// The clock has decided more. A replay cannot find that in the ring: it has to be saved before its blocks are sent.
+  /// There are newer clock decisions. A replay cannot find them in the ring, so they must be saved before their blocks
+  /// are sent.
   private(set) var hasUnsavedDecisions = false
 
   /// Begins at the epoch.
@@ -44,7 +46,7 @@ struct BlockReader: ~Copyable {
     self.scratch = scratch
     source = LayeredSource(RingSource(ring), then: spool.map { SpoolSource($0) })
     renderer = Renderer(configuration)
-    markers = UntoldMarkers(isCollecting: collectsMarkers)
+    markers = PendingMarkers(isCollecting: collectsMarkers)
     renderer.notesRanges = collectsMarkers
   }
 
@@ -52,30 +54,30 @@ struct BlockReader: ~Copyable {
 
   /// Returns the next block, with its samples in the scratch; nil if none is decidable now, or ever (`isDrained`).
   ///
-  /// `isFurther`: a block was just taken at this time, so that only what is published needs to be looked at.
+  /// `isFurther`: a block was just taken at this time. Then only published entries are read, not the clock.
   mutating func next(
-    now: StreamTime, isFurther: Bool, log: inout DeliveryLog
+    now: StreamTime, isFurther: Bool, log deliveryLog: inout DeliveryLog
   ) throws(ForkStream.Broken) -> RenderedBlock? {
-    var passable = BlockReader.passedMax
-    var mayTellTime = !isFurther
-    while passable > 0 {
+    var skipsLeft = BlockReader.skippedBlocksMax
+    var mayAdvanceClock = !isFurther
+    while skipsLeft > 0 {
       if let block = renderer.nextBlock(into: &scratch.samples) {
-        if let rest = unsent(of: block, &log) { return rest }
-        passable -= 1
+        if let rest = unsent(of: block, &deliveryLog) { return rest }
+        skipsLeft -= 1
       } else {
-        takeGaps(&log)
-        guard try feed(now, isFurther: isFurther, mayTellTime: &mayTellTime) else { return nil }
+        takeGaps(&deliveryLog)
+        guard try feed(now, isFurther: isFurther, mayAdvanceClock: &mayAdvanceClock) else { return nil }
       }
     }
     return nil
   }
 
-  /// Gives the renderer the next entry, the end of capture, or the time. Returns false if there is nothing to give.
+  /// Gives the renderer the next entry, the end of capture, or the time. Returns false if there is nothing new.
   private mutating func feed(
-    _ now: StreamTime, isFurther: Bool, mayTellTime: inout Bool
+    _ now: StreamTime, isFurther: Bool, mayAdvanceClock: inout Bool
   ) throws(ForkStream.Broken) -> Bool {
     guard !isFinished else {
-      // Entries that a writer publishes behind the end are not read. The totals show them as undelivered.
+      // Entries that a writer publishes after the end are not read. The totals show them as undelivered.
       isDrained = true
       return false
     }
@@ -94,47 +96,48 @@ struct BlockReader: ~Copyable {
     case .notYet:
       guard !isFurther else { return false }
       if finishIfClosed() { return true }
-      guard mayTellTime else { return false }
-      mayTellTime = false
-      tellTime(now)
+      guard mayAdvanceClock else { return false }
+      mayAdvanceClock = false
+      advanceClock(now)
     }
     return true
   }
 
-  /// What of a rendered block the server lacks; nil if it has all of it. The samples are cut likewise.
-  private mutating func unsent(of rendered: RenderedBlock, _ log: inout DeliveryLog) -> RenderedBlock? {
+  /// Returns the part of a rendered block that the server does not have; nil if it has all of it. Removes the other
+  /// samples from the scratch.
+  private mutating func unsent(of rendered: RenderedBlock, _ deliveryLog: inout DeliveryLog) -> RenderedBlock? {
     completedAt = max(completedAt, rendered.completedAt)
     var block = rendered
-    if takeGaps(&log), !configuration.fill, block.position < passUntil {
-      // Without fill a gap takes no positions: the audio behind it is not what the server has at these positions.
-      renderer.advancePosition(by: passUntil - block.position)
-      block.position = passUntil
+    if takeGaps(&deliveryLog), !configuration.fill, block.position < serverPosition {
+      // Without fill a gap takes no positions: the server has other audio at these positions than this block's.
+      renderer.advancePosition(by: serverPosition - block.position)
+      block.position = serverPosition
     }
-    guard block.position < passUntil else { return block }
-    let passed = passUntil - block.position
-    guard passed < UInt64(block.frameCount) else {
-      // The server says what it has only once per connection: a replay must not begin before it.
-      log.pass(to: mark)
+    guard block.position < serverPosition else { return block }
+    let framesAtServer = serverPosition - block.position
+    guard framesAtServer < UInt64(block.frameCount) else {
+      // A server says only once per connection what it has. A later replay must not begin before that.
+      deliveryLog.advanceConfirmed(to: mark)
       return nil
     }
-    block.position = passUntil
-    block.frameCount -= Int(passed)
-    scratch.samples.removeFirst(min(Int(passed) * configuration.channelCount, scratch.samples.count))
+    block.position = serverPosition
+    block.frameCount -= Int(framesAtServer)
+    scratch.samples.removeFirst(min(Int(framesAtServer) * configuration.channelCount, scratch.samples.count))
     return block
   }
 
-  /// Passes the renderer's new gaps on. Returns whether there were any.
+  /// Takes the renderer's new gaps to the delivery log and the markers. Returns whether there were any.
   @discardableResult
-  private mutating func takeGaps(_ log: inout DeliveryLog) -> Bool {
+  private mutating func takeGaps(_ deliveryLog: inout DeliveryLog) -> Bool {
     let gaps = renderer.takeGaps()
     guard !gaps.isEmpty else { return false }
-    log.gaps.meet(gaps)
+    deliveryLog.gaps.note(gaps)
     markers.note(gaps)
     return true
   }
 
-  /// Tells the renderer that capture has ended, once it has read everything. Returns whether that is so. The ring's end
-  /// is read before `published`: only in this order is the published number the last one.
+  /// Finishes the renderer if capture has ended and all entries were read. Returns whether it did. The ring's end must be
+  /// read before `published`: only in this order is the published number the final one.
   private mutating func finishIfClosed() -> Bool {
     guard isCaptureClosed, ring.published <= renderer.nextSequence else { return false }
     isFinished = true
@@ -142,7 +145,7 @@ struct BlockReader: ~Copyable {
     return true
   }
 
-  private mutating func tellTime(_ now: StreamTime) {
+  private mutating func advanceClock(_ now: StreamTime) {
     renderer.clock(now: now, onlyWaiting: !configuration.fill)
     if renderer.clockDecisions != decisionsSaved { hasUnsavedDecisions = true }
   }
@@ -150,7 +153,7 @@ struct BlockReader: ~Copyable {
   /// Whether capture has ended.
   var isCaptureClosed: Bool { isOrphaned || ring.closedAt != nil }
 
-  /// The entry that is needed next.
+  /// The number of the next entry to read.
   var nextSequence: UInt64 { renderer.nextSequence }
 
   // MARK: - Where the stream is
@@ -158,24 +161,25 @@ struct BlockReader: ~Copyable {
   /// Position of the next block.
   var position: Position { renderer.position }
 
-  /// The place behind the block taken last.
+  /// The mark after the block taken last.
   var mark: DeliveryLog.Mark {
     DeliveryLog.Mark(
       checkpoint: renderer.checkpoint, completedAt: completedAt,
       ranges: markers.ranges(untaken: renderer.ranges, at: position))
   }
 
-  /// Whether there is fill or muted audio that the server has not been told.
-  var hasUntoldRanges: Bool { renderer.hasRanges }
+  /// Whether there are ranges of fill or muted audio that were not sent to the server.
+  var hasUnsentRanges: Bool { renderer.hasRanges }
 
-  /// Takes the fill and muted audio that the server has not been told, once a second of the stream. `all`: at once.
+  /// Returns the ranges of fill and muted audio that were not sent, once per second of the stream. `all`: without waiting
+  /// for that second.
   mutating func takeRanges(all: Bool) -> [StreamMarker] {
     guard markers.isCollecting, all || markers.areRangesDue(at: position, rate: configuration.wireRate)
     else { return [] }
-    return markers.tell(renderer.takeRanges(), at: position)
+    return markers.take(renderer.takeRanges(), at: position)
   }
 
-  /// What the clock has decided. It counts as saved from now on.
+  /// Returns the clock decisions. They count as saved from now on.
   mutating func decisionsToSave() -> [ClockDecision] {
     decisionsSaved = renderer.clockDecisions
     hasUnsavedDecisions = false
@@ -185,7 +189,7 @@ struct BlockReader: ~Copyable {
   /// No replay will begin before `checkpoint`.
   mutating func forgetDecisions(before checkpoint: Checkpoint) { renderer.forgetClockDecisions(before: checkpoint) }
 
-  /// Goes back to the confirmed mark. The renderer repeats what the clock has decided since.
+  /// Returns to the confirmed mark. The renderer repeats the clock decisions made since.
   mutating func rewind(to mark: DeliveryLog.Mark) {
     var mark = mark
     mark.checkpoint = mark.checkpoint.withClockDecisions(renderer.clockDecisions)
@@ -209,7 +213,7 @@ struct BlockReader: ~Copyable {
   /// Totals as of the block taken last.
   var counters: RenderCounters { renderer.counters }
 
-  /// By how much `in` is placed later than `out`, beyond their media times.
+  /// Milliseconds by which `in` is placed later than `out`, beyond their media times.
   var skewMilliseconds: Int64 {
     configuration.wireRate.milliseconds(ofFrames: renderer.shift(of: .in) &- renderer.shift(of: .out))
   }

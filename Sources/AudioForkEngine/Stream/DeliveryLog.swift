@@ -2,17 +2,17 @@
 package import AudioForkLink
 package import AudioForkMedia
 
-/// What of a fork's stream was sent, what of that is confirmed, and which gaps were reported, over all connections and
-/// engines. No I/O and no clock: a `CursorRecord` goes in at the start and comes out when something has to be saved.
+/// Records which part of a fork's stream was sent, which is confirmed, and which gaps were reported, over all connections
+/// and engines. No I/O and no clock: it starts from a `CursorRecord` and makes one when something has to be saved.
 ///
-/// Marks passed in are never before the confirmed position. Positions that a server names may be.
+/// Marks passed in must not lie before the confirmed position. Positions that a server names may.
 package struct DeliveryLog {
   /// A place in the stream to which delivery can return.
   package struct Mark: Sendable, Equatable {
     package var checkpoint: Checkpoint
     /// When the last block before it became decidable.
     package var completedAt: StreamTime
-    /// Fill and muted audio before it that the server may not have been told.
+    /// Ranges of fill and muted audio before it that may not have been sent to the server.
     package var ranges: [StreamRange]
 
     package init(checkpoint: Checkpoint, completedAt: StreamTime, ranges: [StreamRange] = []) {
@@ -60,11 +60,11 @@ package struct DeliveryLog {
       window = DeliveryWindow(confirmed: Mark(checkpoint: start, completedAt: .zero), position: start.position)
     }
     gaps = GapLedger(record, keepsSkipped: isResumed)
-    ponged = PongedEndpoints(bits: record.ponged)
+    ponged = record.ponged
     totals = Totals(connections: record.connections, bytes: record.bytes, textsDropped: record.textsDropped)
   }
 
-  /// For the cursor file. `decisions`: what the clock has decided since the confirmed mark.
+  /// Returns the record for the cursor file. `decisions`: clock decisions since the confirmed mark.
   package func record(_ decisions: [ClockDecision]) -> CursorRecord {
     var record = CursorRecord()
     record.checkpoint = confirmed.checkpoint.withClockDecisions(decisions)
@@ -76,20 +76,20 @@ package struct DeliveryLog {
     record.reportedIn = gaps.reportedIn
     record.reportedOut = gaps.reportedOut
     record.skipped = gaps.skipped
-    record.ponged = ponged.bits
+    record.ponged = ponged
     return record
   }
 
   // MARK: - What is confirmed
 
-  /// The newest mark that counts as delivered. A replay begins there.
+  /// The newest confirmed mark. A replay begins there.
   package var confirmed: Mark { window.confirmed }
 
   /// Position of the confirmed mark. Cheaper than `confirmed`, which is large.
   package var confirmedPosition: Position { window.confirmedPosition }
 
-  /// Confirms the marks that are old enough and that the peer's kernel has acknowledged: `acknowledged` bytes of this
-  /// connection, nil if unknown. Returns whether there were any.
+  /// Confirms the marks that are old enough and that the server's kernel has acknowledged. `acknowledged`: acknowledged
+  /// bytes of this connection; nil if unknown. Returns whether there were any.
   package mutating func confirm(now: MonotonicTime, acknowledged: UInt64?) -> Bool {
     guard window.confirm(now: now, acknowledged: acknowledged) else { return false }
     forgetConfirmed()
@@ -105,83 +105,76 @@ package struct DeliveryLog {
 
   /// Confirms everything up to `mark`, which is where the stream is now.
   package mutating func confirmAll(at mark: Mark) {
-    pass(to: mark)
+    advanceConfirmed(to: mark)
     forgetConfirmed()
   }
 
-  /// The stream has passed audio that the server had already: a replay begins at `mark` from now on. Saving can wait,
-  /// since the server says again what it has.
-  package mutating func pass(to mark: Mark) {
+  /// Moves the confirmed mark to `mark`, after the stream has skipped audio that the server has already. Saving can wait,
+  /// because the server tells the next engine again what it has.
+  package mutating func advanceConfirmed(to mark: Mark) {
     assert(mark.position >= confirmedPosition, "the stream is behind its confirmed position")
     window = DeliveryWindow(confirmed: mark, position: mark.position)
   }
 
-  /// Whether `confirm(now:acknowledged:)` could do something.
+  /// Whether `confirm(now:acknowledged:)` could confirm anything.
   package func isConfirmationDue(now: MonotonicTime) -> Bool { window.isDue(now: now) }
 
   private mutating func forgetConfirmed() { gaps.forget(before: window.confirmed.checkpoint.counters) }
 
   // MARK: - What is sent
 
-  /// Whether a mark sent now would be far enough from the last one.
+  /// Whether the last mark is old enough for a new one.
   package func wantsMark(now: MonotonicTime) -> Bool { window.wantsMark(now: now) }
 
-  /// Everything before `mark` has been sent: `offset` bytes of this connection. `isWhole`: the server has also been
-  /// told all fill and muted audio before it, so that the mark can be confirmed. Others only serve to resume at.
-  package mutating func sent(_ mark: Mark, now: MonotonicTime, offset: UInt64, isWhole: Bool = true) {
+  /// Records that everything before `mark` was sent, as the first `offset` bytes of this connection. `isWhole`: so were
+  /// all ranges before it, and the mark can be confirmed. Other marks only serve to resume at.
+  package mutating func recordSent(_ mark: Mark, now: MonotonicTime, offset: UInt64, isWhole: Bool = true) {
     assert(mark.position >= confirmedPosition, "audio was sent that is confirmed already")
     window.record(mark, position: mark.position, now: now, offset: offset, isWhole: isWhole)
   }
 
   // MARK: - Connections
 
-  /// The connection is lost. Its marks stay until the next one begins, in case its server says how far it came.
+  /// The connection is lost. Its marks are kept until the next connection begins, for a server that says where to resume.
   package mutating func connectionLost() { window.reset() }
 
-  /// A connection begins, and its server says that it has everything before `position`; nil: it cannot say. Returns
-  /// whether that confirmed something: then the stream has to go to the confirmed mark.
+  /// A connection begins. `position`: the server says that it has everything before it; nil if it does not say. Returns
+  /// whether that confirmed anything. If so, the stream has to go to the confirmed mark.
   package mutating func resume(at position: Position?) -> Bool {
     guard window.resume(at: position) else { return false }
     forgetConfirmed()
     return true
   }
 
-  /// Counts what was sent and is not confirmed as lost, and confirms everything up to `mark`, where the stream is now.
-  /// The audio between will not be sent again.
+  /// Counts as lost what was sent and is not confirmed, and confirms everything up to `mark`, where the stream is now. The
+  /// audio between is not sent again.
   package mutating func skipUnconfirmed(to mark: Mark) {
-    gaps.reportMet()
-    for gap in unconfirmed(until: mark.checkpoint.counters, reason: .unconfirmed) { gaps.skip(gap) }
+    gaps.reportNoted()
+    let sent = mark.checkpoint.counters
+    for gap in unconfirmed(until: (sent.in.accounted, sent.out.accounted), reason: .unconfirmed) { gaps.skip(gap) }
     confirmAll(at: mark)
   }
 
-  /// The fork ends here: counts everything that was captured and is not confirmed as lost. `captured`: samples of each
-  /// direction that the fork carries.
-  package mutating func abandon(captured: [(direction: Direction, samples: UInt64)]) {
-    let from = confirmed.checkpoint
-    for (direction, samples) in captured where samples > from.counters[direction].accounted {
-      let start = from.counters[direction].accounted
-      gaps.meet([
-        Gap(
-          direction: direction, start: start, count: samples &- start, reason: .undelivered, position: from.position)
-      ])
-    }
-    gaps.reportMet()
+  /// The fork ends here: counts as lost everything that was captured and is not confirmed. Pass 0 for a direction that
+  /// the fork does not carry.
+  package mutating func abandon(capturedIn: UInt64, capturedOut: UInt64) {
+    gaps.note(unconfirmed(until: (capturedIn, capturedOut), reason: .undelivered))
+    gaps.reportNoted()
   }
 
-  private func unconfirmed(until sent: RenderCounters, reason: Gap.Reason) -> [Gap] {
+  /// Returns the captured samples from the confirmed mark to these, as a gap for each direction that has any.
+  private func unconfirmed(until end: (in: UInt64, out: UInt64), reason: Gap.Reason) -> [Gap] {
     let from = confirmed.checkpoint
-    return [Direction.in, .out].compactMap { direction in
+    return [(Direction.in, end.in), (.out, end.out)].compactMap { direction, end in
       let start = from.counters[direction].accounted
-      guard sent[direction].accounted > start else { return nil }
-      return Gap(
-        direction: direction, start: start, count: sent[direction].accounted &- start, reason: reason,
-        position: from.position)
+      guard end > start else { return nil }
+      return Gap(direction: direction, start: start, count: end &- start, reason: reason, position: from.position)
     }
   }
 
   // MARK: - Totals
 
-  /// The totals that the log knows. `rendered`: those of the stream where it is now.
+  /// Returns the totals that follow from the log. `rendered`: totals of the stream at its current position.
   package func counters(rendered: RenderCounters) -> ForkCounters {
     var counters = ForkCounters()
     counters.position = rendered.position.frames

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
 
-/// What is known about the way of one connection's audio: which checkpoints were sent when, and which of them counts
-/// as delivered.
+/// The marks of one connection: which were sent when, and which one is confirmed.
 ///
-/// A mark (the renderer's checkpoint in the engine) is taken at a block boundary, at most every `spacing`, behind each
-/// ping, and behind each block for a server that says how far it came: the stream goes on at exactly that place, even
-/// when what lies before it is not in the ring any more. What confirms a mark depends on what the server can say
-/// (`ConfirmationLevel`): `confirm(position:)` is its
-/// own word, a pong or an `ack`; `confirm(now:acknowledged:)` is the peer's kernel's, and age on a connection that
-/// still lives. After a break the stream goes on from the confirmed mark.
+/// A mark (in the engine the renderer's checkpoint) is a place at a block boundary where the stream can continue, even if
+/// the audio before it is no longer in the ring. Marks are taken every `spacing`, with each ping, and with each block for a
+/// server that acknowledges. `ConfirmationLevel` decides what confirms them: `confirm(position:)` for a pong or an `ack`,
+/// `confirm(now:acknowledged:)` for the age of the mark and what the server's kernel has acknowledged. After a break the
+/// stream continues from the confirmed mark.
 package struct DeliveryWindow<Mark> {
   private struct Sent {
     var mark: Mark
@@ -21,36 +19,39 @@ package struct DeliveryWindow<Mark> {
     var isWhole: Bool
   }
 
+  /// Minimum time between two marks.
   package static var spacing: Nanoseconds { .milliseconds(50) }
+  /// Minimum age of a mark that the server's kernel confirms.
   package static var age: Nanoseconds { .milliseconds(200) }
-  /// More than a socket's buffers hold, and than five seconds of blocks; beyond it marks get coarser, so that memory
-  /// stays bounded.
+  /// Maximum number of marks: more than a socket's buffers hold, and more than five seconds of blocks. Beyond it the
+  /// newest mark is replaced.
   package static var sentMax: Int { 256 }
 
-  /// The newest mark that counts as delivered.
+  /// The newest confirmed mark.
   package private(set) var confirmed: Mark
-  /// Its position: asked for with each block, where the whole mark would be copied.
+  /// Position of the confirmed mark. Read for each block, where copying the whole mark would be slow.
   package private(set) var confirmedPosition: Position
   private var sent: [Sent] = []
-  /// Marks of a connection that is gone; a server that says how far it came makes use of them.
-  private var left: [Sent] = []
+  /// Marks of the lost connection, for a server that says where to resume.
+  private var previous: [Sent] = []
 
-  /// Begins at a mark that counts as delivered: the fork's start, or what an earlier engine left.
+  /// Begins at a confirmed mark: the fork's start, or the one that an earlier engine saved.
   package init(confirmed: Mark, position: Position = .zero) {
     self.confirmed = confirmed
     confirmedPosition = position
   }
 
-  /// Whether a mark sent now would be far enough from the last one to be worth keeping.
+  /// Whether the last mark is old enough for a new one.
   package func wantsMark(now: MonotonicTime) -> Bool {
     guard let last = sent.last else { return true }
     return now - last.at >= Self.spacing
   }
 
-  /// Notes that all before `mark`, at `position` of the stream, has been sent: `offset` bytes on this connection, at
-  /// `now`. One at the same position as the last replaces it only where
-  /// that was not whole and this one is. `isWhole`: the server has also been told
-  /// what belongs to the audio before it; only such a mark counts as delivered, and the others serve to resume at.
+  /// Records that everything before `mark`, at `position` of the stream, was sent as the first `offset` bytes of this
+  /// connection.
+  ///
+  /// `isWhole`: so were all markers that belong to this audio. Only such a mark can be confirmed; others serve to resume
+  /// at. A mark at the position of the last one is ignored, unless it is whole and the last one is not.
   package mutating func record(
     _ mark: Mark, position: Position, now: MonotonicTime, offset: UInt64, isWhole: Bool = true
   ) {
@@ -62,14 +63,13 @@ package struct DeliveryWindow<Mark> {
     sent.append(Sent(mark: mark, position: position, at: now, offset: offset, isWhole: isWhole))
   }
 
-  /// Whether the oldest mark is old enough, so that it is worth asking what was acknowledged.
+  /// Whether the oldest mark is old enough to be confirmed by the server's kernel.
   package func isDue(now: MonotonicTime) -> Bool {
     guard let first = sent.first else { return false }
     return now - first.at >= Self.age
   }
 
-  /// Confirms what `now` and the bytes acknowledged by the peer's kernel (nil: unknown) allow. True where something
-  /// was.
+  /// Confirms the marks that are old enough and within `acknowledged` bytes (nil: unknown). Returns whether there were any.
   package mutating func confirm(now: MonotonicTime, acknowledged: UInt64?) -> Bool {
     var count = 0
     for entry in sent {
@@ -79,8 +79,7 @@ package struct DeliveryWindow<Mark> {
     return confirm(first: count)
   }
 
-  /// Confirms the marks up to this position of the stream: the server has said that it has all before it. True where
-  /// there was one.
+  /// Confirms the marks up to this position, because the server has everything before it. Returns whether there were any.
   package mutating func confirm(position: Position) -> Bool {
     confirm(first: sent.prefix { $0.position <= position }.count)
   }
@@ -93,17 +92,17 @@ package struct DeliveryWindow<Mark> {
     return true
   }
 
-  /// The connection is gone: what it was sent counts as lost, `confirmed` is where to go on.
+  /// The connection is lost. The stream continues from the confirmed mark.
   package mutating func reset() {
-    if !sent.isEmpty { left = sent }
+    if !sent.isEmpty { previous = sent }
     sent = []
   }
 
-  /// A new connection begins, and its server says that it has all before this position: true where that confirmed
-  /// something. Without a word of the server (nil) the marks of the last connection are of no use any more.
+  /// A connection begins. `position`: the server says that it has everything before it; nil if it does not say. Returns
+  /// whether that confirmed a mark of the last connection. Those marks are dropped afterwards.
   package mutating func resume(at position: Position?) -> Bool {
-    defer { left = [] }
-    guard let position, let last = left.last(where: { $0.position <= position }) else { return false }
+    defer { previous = [] }
+    guard let position, let last = previous.last(where: { $0.position <= position }) else { return false }
     confirmed = last.mark
     confirmedPosition = last.position
     return true

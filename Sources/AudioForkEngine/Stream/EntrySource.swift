@@ -2,7 +2,7 @@
 package import AudioForkMedia
 package import AudioForkRing
 
-/// What a source has under one entry number.
+/// The result of reading one entry from a source.
 package enum SourcedEntry: Equatable, Sendable {
   /// Audio. Its samples are in the array that was passed to `read`.
   case audio(CapturedEntry)
@@ -16,7 +16,7 @@ package enum SourcedEntry: Equatable, Sendable {
   case loading
   /// It has not been captured yet.
   case notYet
-  /// The source contradicts itself and cannot be read any further; the reason is for the log.
+  /// The source is damaged and cannot be read any further. The reason is for the log.
   case broken(String)
 }
 
@@ -46,7 +46,7 @@ package struct RingSource: EntrySource {
   }
 }
 
-/// The fork's spool on disk: what the ring has overwritten before it was confirmed.
+/// The fork's spool on disk: audio that the ring overwrote before it was confirmed.
 package struct SpoolSource: EntrySource {
   package let spool: ForkSpool
 
@@ -72,6 +72,7 @@ package struct LayeredSource<First: EntrySource, Second: EntrySource>: EntrySour
     guard case .missing(let next) = found, let second else { return found }
     let older = second.read(sequence, into: &samples)
     guard case .missing(let nextOlder) = older else { return older }
-    return .missing(next: [next, nextOlder].compactMap { $0 }.min())
+    guard let next, let nextOlder else { return .missing(next: next ?? nextOlder) }
+    return .missing(next: min(next, nextOlder))
   }
 }

@@ -5,23 +5,23 @@ package import NIOCore
 
 /// What a spool reports.
 package enum SpoolNews: Equatable, Sendable {
-  /// It cannot be used now and is tried again later; the reason is for the log.
+  /// The spool cannot be used now and is tried again later. The reason is for the log.
   case failed(String)
-  /// What was in it was removed: another fork's spool needed the room.
+  /// The spool was emptied because another fork's spool needed the room.
   case evicted
-  /// There is no room for more, and no older spool to take it from.
+  /// There is no room for more, and no older spool that could be emptied.
   case full
 }
 
-/// One fork's spool: keeps what the ring is about to overwrite, and gives it back when the stream comes to it.
+/// One fork's spool: a file with audio that the ring may overwrite before it is confirmed.
 ///
-/// Confined to the fork's event loop. The file's blocking calls run on the store's threads. Entries are copied from the
-/// ring while the server is away for longer than a part of the buffer. The stream reads the ring where it can, and the
-/// spool where the ring has been overwritten. Once everything in the file is confirmed, the file is emptied.
+/// Confined to the fork's event loop. Blocking calls run on the store's threads. Entries are copied from the ring during
+/// an outage longer than a part of the buffer (`SpoolTrigger`). The stream reads the spool when the ring has overwritten an
+/// entry. Once everything in the file is confirmed, the file is emptied.
 ///
-/// `SpoolStateMachine` says what may be done with the file, `SpoolContents` what is in it.
+/// `SpoolStateMachine` decides what may be done with the file, `SpoolContents` knows what is in it.
 package final class ForkSpool {
-  /// Where it is and how much it may take.
+  /// Where the file is, and the room that it may take.
   package struct Settings: Equatable, Sendable {
     package var folder: String
     /// Maximum bytes of all forks' spools in the folder together.
@@ -45,7 +45,7 @@ package final class ForkSpool {
   private let settings: Settings
   private let store: SpoolStore
   private let loop: any EventLoop
-  private let tell: (SpoolNews) -> Void
+  private let onNews: (SpoolNews) -> Void
   private var machine = SpoolStateMachine()
   private var contents = SpoolContents()
   /// From the moment it is open until it is closed.
@@ -56,23 +56,23 @@ package final class ForkSpool {
   private var retryAt = StreamTime(nanoseconds: .min)
   private var lastNews: SpoolNews?
 
-  /// Looks for what an earlier engine of the fork left.
+  /// Starts to look for the file of an earlier engine of the fork. `onNews`: called on the event loop.
   package init(
     id: String, settings: Settings, epoch: StreamEpoch, store: SpoolStore, loop: any EventLoop,
-    tell: @escaping (SpoolNews) -> Void
+    onNews: @escaping (SpoolNews) -> Void
   ) {
     self.id = id
     self.settings = settings
     self.epoch = epoch
     self.store = store
     self.loop = loop
-    self.tell = tell
+    self.onNews = onNews
     path = "\(settings.folder)/\(id).spool"
     store.uses(settings.folder)
     open(creates: false, now: .zero)
   }
 
-  /// Whether the entry is here, or may be.
+  /// Whether the spool has the entry, or may have it.
   package func holds(_ sequence: UInt64) -> Bool {
     machine.isLooking || contents.newest.map { sequence <= $0 } ?? false
   }
@@ -80,10 +80,10 @@ package final class ForkSpool {
   private func report(_ news: SpoolNews) {
     guard news != lastNews else { return }
     lastNews = news
-    tell(news)
+    onNews(news)
   }
 
-  private func failed(_ error: any Error, _ now: StreamTime) {
+  private func reportFailure(_ error: any Error, _ now: StreamTime) {
     retryAt = now + ForkSpool.retryWait
     report(.failed((error as? RingError)?.message ?? "\(error)"))
   }
@@ -103,7 +103,7 @@ package final class ForkSpool {
     case .remove:
       let path = path
       _ = store.perform(on: loop) { SpoolFile.remove(path) }
-    // `copy`, `tick`, `fetch` and `fetched` do these themselves.
+    // `copy`, `tick`, `fetch` and `pageFetched` do these themselves.
     case .create, .write, .fetch, .usePage: break
     }
   }
@@ -120,7 +120,7 @@ package final class ForkSpool {
           handle(.opened(isTooLarge: isTooLarge))
         case .success(nil): handle(.foundNothing)
         case .failure(let error):
-          failed(error, now)
+          reportFailure(error, now)
           handle(.openFailed)
         }
       }
@@ -134,11 +134,11 @@ package final class ForkSpool {
   private func reserve(_ bytes: Int) -> Bool {
     let spool = NIOLoopBound(self, eventLoop: loop)
     return store.reserve(bytes, for: id, in: settings.folder, limit: settings.limit) {
-      spool.eventLoop.execute { spool.value.evicted() }
+      spool.eventLoop.execute { spool.value.evict() }
     }
   }
 
-  private func evicted() {
+  private func evict() {
     report(.evicted)
     handle(.empty)
   }
@@ -150,7 +150,7 @@ package final class ForkSpool {
     store.perform(on: loop) { try file.empty() }.assumeIsolated().whenComplete { [self] _ in handle(.emptied) }
   }
 
-  /// The fork ends, and its spool with it. `keeps`: it continues in another engine, which finds the spool.
+  /// Closes the spool. `keeps`: the file stays, because the fork continues in another engine. Otherwise it is removed.
   package func close(keeps: Bool) { handle(.close(keeps: keeps)) }
 
   private func closeFile(keeps: Bool) {
@@ -165,7 +165,7 @@ package final class ForkSpool {
 
   // MARK: - Writing
 
-  /// Copies from the ring what is not here yet, from entry `oldest` on.
+  /// Copies entries from the ring that the spool does not have, from entry `oldest` on.
   package func copy(from ring: RingReader, oldest: UInt64, now: StreamTime) {
     guard now >= retryAt else { return }
     if machine.handle(.create) == .create { return open(creates: true, now: now) }
@@ -189,7 +189,7 @@ package final class ForkSpool {
     }
   }
 
-  /// Writes the entries that wait, once there are enough or they are old enough.
+  /// Writes the waiting entries, once there are enough or they are old enough.
   package func tick(now: StreamTime) {
     guard machine.isIdle, let file, now >= retryAt, contents.waiting.isDue(now: now) else { return }
     guard reserve(contents.waiting.bytes.count) else {
@@ -201,31 +201,31 @@ package final class ForkSpool {
     let (offset, isSynced) = (contents.end, settings.isSynced)
     store.perform(on: loop) { try file.write(bytes, at: offset, isSynced: isSynced) }
       .assumeIsolated().whenComplete { [self] result in
-        landed(result, now)
+        writeCompleted(result, now)
         handle(.written)
       }
   }
 
-  private func landed(_ result: Result<Void, any Error>, _ now: StreamTime) {
+  private func writeCompleted(_ result: Result<Void, any Error>, _ now: StreamTime) {
     switch result {
     case .success:
-      contents.wrote()
+      contents.writeSucceeded()
       if case .failed? = lastNews { lastNews = nil }
     case .failure(let error):
-      store.giveBack(contents.failedToWrite(), of: id)
-      failed(error, now)
+      store.giveBack(contents.writeFailed(), of: id)
+      reportFailure(error, now)
       giveUpWaiting(now)
     }
   }
 
-  /// The entries that wait are copied again later, if the ring still has them.
+  /// Drops the waiting entries. They are copied again later, if the ring still has them.
   private func giveUpWaiting(_ now: StreamTime) {
     retryAt = now + ForkSpool.retryWait
     contents.waiting = SpoolBatch()
     next = contents.written.map { $0 &+ 1 } ?? 0
   }
 
-  /// No entry before this one is read any more: empties the file if it has no later one.
+  /// No entry before this one is needed any more. Empties the file if it has no later ones.
   package func release(before sequence: UInt64) {
     if let newest = contents.waiting.newest, newest < sequence { contents.waiting = SpoolBatch() }
     guard let newest = contents.newest, newest < sequence, contents.isAllWritten, machine.isIdle else { return }
@@ -235,7 +235,7 @@ package final class ForkSpool {
 
   // MARK: - Reading
 
-  /// The entry with this number. Samples of audio go to the front of `samples`, which only grows.
+  /// Returns the entry with this number. Its samples go to the front of `samples`, which only grows.
   package func read(_ sequence: UInt64, into samples: inout [Int16]) -> SourcedEntry {
     if machine.isLooking { return .loading }
     guard machine.isReadable else { return .missing(next: nil) }
@@ -248,7 +248,7 @@ package final class ForkSpool {
       return .loading
     case .missing(let next): return .missing(next: next)
     case .damaged:
-      damaged()
+      discardDamaged()
       return .missing(next: nil)
     }
   }
@@ -256,19 +256,19 @@ package final class ForkSpool {
   private func fetch(_ offset: Int) {
     guard let file, machine.handle(.fetch) == .fetch else { return }
     store.perform(on: loop) { try file.read(at: offset, count: SpoolContents.pageBytes) }
-      .assumeIsolated().whenComplete { [self] result in fetched((try? result.get()) ?? [], at: offset) }
+      .assumeIsolated().whenComplete { [self] result in pageFetched((try? result.get()) ?? [], at: offset) }
   }
 
-  /// An empty page could not be read, or lies behind the end of a file that was cut.
-  private func fetched(_ page: [UInt8], at offset: Int) {
+  /// A page was read. It is empty if it could not be read, or if the file was cut before it.
+  private func pageFetched(_ page: [UInt8], at offset: Int) {
     guard let action = machine.handle(.fetched) else { return }
     guard action == .usePage else { return perform(action) }
     contents.take(page: page, at: offset)
-    if page.isEmpty { damaged() }
+    if page.isEmpty { discardDamaged() }
   }
 
-  /// The file does not hold what was written: what it should have held is lost.
-  private func damaged() {
+  /// Empties a file that does not hold what was written. What it should have held is lost.
+  private func discardDamaged() {
     report(.failed("the spool file '\(path)' has changed on the disk: what was in it is lost"))
     handle(.empty)
   }

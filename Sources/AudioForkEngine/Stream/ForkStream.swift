@@ -4,10 +4,10 @@ package import AudioForkDialects
 package import AudioForkLink
 package import AudioForkRing
 
-/// A fork's audio on its way from the ring to the connection, and the cursor that follows it. Knows no network.
+/// Reads a fork's audio from its ring as blocks, and keeps the cursor of what is delivered. Knows no network.
 ///
-/// The owner takes blocks as fast as the connection accepts them. Without a connection it takes none, so that the ring
-/// stays the only buffer. It then says what it has sent, confirms, and rewinds after a break. Each job has its type:
+/// The owner takes blocks as fast as the connection accepts them, and none without a connection, so that the ring is the
+/// only buffer. It records what it has sent, confirms, and rewinds after a break. Each job has its own type:
 ///  - `BlockReader` makes blocks of what the ring holds, or the spool if the ring has overwritten it,
 ///  - `DeliveryLog` knows what is sent, confirmed and missing,
 ///  - `StreamCursor` saves that for the next engine,
@@ -22,7 +22,7 @@ package final class ForkStream {
   private var spoolTrigger: SpoolTrigger
   private let scratch: RenderScratch
   private var reader: BlockReader
-  private var log: DeliveryLog
+  private var deliveryLog: DeliveryLog
   private var cursor: StreamCursor
 
   /// Continues where the cursor says, or begins at the epoch.
@@ -36,8 +36,8 @@ package final class ForkStream {
     self.cursor = StreamCursor(cursor)
     reader = BlockReader(
       ring: ring, spool: spool, configuration: configuration, collectsMarkers: collectsMarkers, scratch: scratch)
-    log = DeliveryLog(self.cursor.load(), start: reader.mark.checkpoint)
-    if log.isResumed { reader.resume(at: log.confirmed) }
+    deliveryLog = DeliveryLog(self.cursor.load(), start: reader.mark.checkpoint)
+    if deliveryLog.isResumed { reader.resume(at: deliveryLog.confirmed) }
   }
 
   /// Why the ring cannot be read any further.
@@ -53,7 +53,7 @@ package final class ForkStream {
     reader.ring.closedAt.map { max(.zero, now - $0).duration } ?? .zero
   }
 
-  /// The module no longer writes the ring, although the ring may not say so.
+  /// Nothing more is captured, even if the ring is not closed: its module is gone.
   package var isOrphaned: Bool {
     get { reader.isOrphaned }
     set { reader.isOrphaned = newValue }
@@ -66,9 +66,9 @@ package final class ForkStream {
 
   /// Returns the next block, with its samples in `samples`; nil if none is decidable now, or ever (`isDrained`).
   ///
-  /// `isFurther`: a block was just taken at this time, so that only what is published needs to be looked at.
+  /// `isFurther`: a block was just taken at this time. Then only published entries are read, not the clock.
   package func nextBlock(now: StreamTime, isFurther: Bool = false) throws(Broken) -> RenderedBlock? {
-    let block = try reader.next(now: now, isFurther: isFurther, log: &log)
+    let block = try reader.next(now: now, isFurther: isFurther, log: &deliveryLog)
     if reader.hasUnsavedDecisions { save() }
     return block
   }
@@ -86,12 +86,12 @@ package final class ForkStream {
   /// Prefetches the entries of the next block.
   package func prefetch() { reader.ring.prefetch(reader.nextSequence) }
 
-  /// Has the spool copy what the ring will overwrite before it is confirmed. Call it at each tick, connected or not.
+  /// Copies to the spool what the ring may overwrite before it is confirmed. Call at each tick, connected or not.
   package func keepSpool(now: StreamTime) {
     guard let spool else { return }
     let ring = reader.ring
-    let confirmed = log.confirmed
-    // A replay reads entries again that wait for the other direction, or that the stream contains in part.
+    let confirmed = deliveryLog.confirmed
+    // A replay also needs earlier entries: those that wait for the other direction, or that were rendered in part.
     let oldest = confirmed.checkpoint.oldestSequence
     spool.release(before: oldest)
     let copies = spoolTrigger.update(
@@ -102,30 +102,33 @@ package final class ForkStream {
 
   // MARK: - What the server and the module are told
 
-  /// Gaps and digits for the server, in the stream's order. They belong before the block that was taken last.
+  /// Returns gaps and digits for the server, in the stream's order. Send them before the block that was taken last.
   package func takeMarkers() -> [StreamMarker] { reader.markers.take() }
 
-  /// Fill and muted audio for the server, of about a second of the stream at a time. `all`: whatever there is.
+  /// Returns the ranges of fill and muted audio for the server, about once per second of the stream. `all`: without
+  /// waiting for that second.
   package func takeRanges(all: Bool) -> [StreamMarker] { reader.takeRanges(all: all) }
 
-  /// Gaps that the stream has passed and that have not been reported, not even by an earlier engine. They are saved
-  /// before they are returned.
+  /// Returns the gaps that the stream has passed and that no engine has reported. Saves them first.
   package func takeNewGaps() -> [Gap] {
-    if log.gaps.reportMet() { save() }
-    return log.gaps.take()
+    if deliveryLog.gaps.reportNoted() { save() }
+    return deliveryLog.gaps.take()
   }
 
-  /// The fork ends here: returns everything that was captured and is not confirmed, as gaps, and goes back to the
-  /// confirmed mark. From now on delivered and lost samples together are the captured ones.
+  /// The fork ends here. Returns to the confirmed mark, and returns everything captured after it as gaps. From now on the
+  /// delivered and the lost samples add up to the captured ones.
   ///
-  /// None of it is saved: if this engine dies before it has reported the end, the next one continues the fork.
+  /// Saves nothing: if this engine dies before it has reported the end, the next one continues the fork.
   package func abandonRest() -> [Gap] {
     rewind()
-    log.abandon(captured: directions.map { ($0, reader.ring.captured($0)) })
-    return log.gaps.take()
+    deliveryLog.abandon(capturedIn: captured(.in), capturedOut: captured(.out))
+    return deliveryLog.gaps.take()
   }
 
-  private var directions: [Direction] { Direction.allCases.filter { reader.configuration.directions.contains($0) } }
+  /// Captured samples of a direction that the fork carries; 0 for the other one.
+  private func captured(_ direction: Direction) -> UInt64 {
+    reader.configuration.directions.contains(direction) ? reader.ring.captured(direction) : 0
+  }
 
   // MARK: - Delivery
 
@@ -133,116 +136,118 @@ package final class ForkStream {
   package var position: Position { reader.position }
 
   /// Position up to which delivery is confirmed.
-  package var confirmedPosition: Position { log.confirmedPosition }
+  package var confirmedPosition: Position { deliveryLog.confirmedPosition }
 
   /// Whether everything taken so far is confirmed.
   package var isAllConfirmed: Bool { confirmedPosition == position }
 
-  /// Everything taken so far has been sent: `offset` bytes of this connection. `isBarrier`: exactly this place must be
-  /// one that can be confirmed. `isTold`: the markers were sent before the audio to which they belong.
-  package func sent(now: MonotonicTime, offset: UInt64, audioBytes: Int, isTold: Bool = true, isBarrier: Bool = false) {
-    log.totals.bytes &+= UInt64(clamping: audioBytes)
-    // A replay begins at a confirmed place. The server must have been told everything before that place.
-    guard isBarrier || (log.wantsMark(now: now) && isTold && !reader.hasUntoldRanges) else { return }
-    log.sent(reader.mark, now: now, offset: offset)
+  /// Records that everything taken so far was sent, as the first `offset` bytes of this connection. `isBarrier`: a mark is
+  /// needed at exactly this place. `areMarkersSent`: all markers were sent before the audio to which they belong.
+  package func recordSent(
+    now: MonotonicTime, offset: UInt64, audioBytes: Int, areMarkersSent: Bool = true, isBarrier: Bool = false
+  ) {
+    deliveryLog.totals.bytes &+= UInt64(clamping: audioBytes)
+    // A replay begins at a confirmed mark, so all markers before it must have been sent.
+    guard isBarrier || (deliveryLog.wantsMark(now: now) && areMarkersSent && !reader.hasUnsentRanges) else { return }
+    deliveryLog.recordSent(reader.mark, now: now, offset: offset)
   }
 
-  /// Like `sent`, to a server that answers pings: only its pongs confirm anything.
-  package func sentBetweenPings(audioBytes: Int) { log.totals.bytes &+= UInt64(clamping: audioBytes) }
+  /// Like `recordSent`, for a server that answers pings: marks are only needed with pings.
+  package func recordSentBetweenPings(audioBytes: Int) { deliveryLog.totals.bytes &+= UInt64(clamping: audioBytes) }
 
-  /// The block taken last has been sent to a server that says how far it came, and that may say this place.
-  package func sentBlock(now: MonotonicTime, offset: UInt64, audioBytes: Int) {
-    log.totals.bytes &+= UInt64(clamping: audioBytes)
-    log.sent(reader.mark, now: now, offset: offset, isWhole: !reader.hasUntoldRanges)
+  /// Like `recordSent`, after each block for a server that acknowledges: it may acknowledge this position.
+  package func recordSentBlock(now: MonotonicTime, offset: UInt64, audioBytes: Int) {
+    deliveryLog.totals.bytes &+= UInt64(clamping: audioBytes)
+    deliveryLog.recordSent(reader.mark, now: now, offset: offset, isWhole: !reader.hasUnsentRanges)
   }
 
-  /// Whether `confirm(now:acknowledged:)` could do something.
-  package func wantsConfirmation(now: MonotonicTime) -> Bool { log.isConfirmationDue(now: now) }
+  /// Whether `confirm(now:acknowledged:)` could confirm anything.
+  package func wantsConfirmation(now: MonotonicTime) -> Bool { deliveryLog.isConfirmationDue(now: now) }
 
   /// Confirms what is old enough and acknowledged, and saves that; see `DeliveryWindow`.
   package func confirm(now: MonotonicTime, acknowledged: UInt64?) {
-    if log.confirm(now: now, acknowledged: acknowledged) { saveConfirmed() }
+    if deliveryLog.confirm(now: now, acknowledged: acknowledged) { saveConfirmed() }
   }
 
-  /// Confirms and saves what is before `position`: the server says that it has it.
+  /// Confirms and saves what is before `position`, which the server says it has.
   package func confirm(position: Position) {
-    if log.confirm(position: position) { saveConfirmed() }
+    if deliveryLog.confirm(position: position) { saveConfirmed() }
   }
 
-  /// Confirms and saves everything taken so far: the server's side has acknowledged it.
+  /// Confirms and saves everything taken so far, which the server or its kernel has acknowledged.
   package func confirmAll() {
-    log.confirmAll(at: reader.mark)
+    deliveryLog.confirmAll(at: reader.mark)
     saveConfirmed()
   }
 
   private func saveConfirmed() {
-    reader.forgetDecisions(before: log.confirmed.checkpoint)
+    reader.forgetDecisions(before: deliveryLog.confirmed.checkpoint)
     save()
   }
 
-  /// Saves the confirmed position, and what the clock has decided since.
-  package func save() { cursor.save(log, reader.decisionsToSave()) }
+  /// Saves the confirmed mark, and the clock decisions made since.
+  package func save() { cursor.save(deliveryLog, reader.decisionsToSave()) }
 
   // MARK: - Connections
 
   /// A connection was opened.
-  package func connectionOpened() { log.totals.connections &+= 1 }
+  package func connectionOpened() { deliveryLog.totals.connections &+= 1 }
 
   /// Whether the fork has had exactly one connection, over all engines.
-  package var isFirstConnection: Bool { log.totals.connections == 1 }
+  package var isFirstConnection: Bool { deliveryLog.totals.connections == 1 }
 
   /// The connection is lost: the stream continues at the confirmed position.
   package func rewind() {
-    log.connectionLost()
-    reader.rewind(to: log.confirmed)
+    deliveryLog.connectionLost()
+    reader.rewind(to: deliveryLog.confirmed)
   }
 
-  /// The connection is lost, and what it was sent is not sent again. The part that is not confirmed counts as lost.
+  /// The connection is lost, and audio that is not confirmed is not sent again. It counts as lost.
   package func skipUnconfirmed() {
-    log.skipUnconfirmed(to: reader.mark)
+    deliveryLog.skipUnconfirmed(to: reader.mark)
     saveConfirmed()
   }
 
-  /// A connection begins. A server that knows the fork says how far it has come: audio before `position` is not sent
-  /// again. Nil: it cannot say. Call this before the first block of the connection.
+  /// A connection begins. `position`: the server says that it has everything before it, which is not sent again; nil if
+  /// the server does not say. Call this before the first block of the connection.
   package func resume(at position: Position?) {
-    reader.passUntil = position ?? .zero
+    reader.serverPosition = position ?? .zero
     reader.markers.connectionBegan(at: self.position)
-    guard log.resume(at: position) else { return }
+    guard deliveryLog.resume(at: position) else { return }
     saveConfirmed()
-    reader.rewind(to: log.confirmed)
+    reader.rewind(to: deliveryLog.confirmed)
   }
 
-  /// Up to where the server has been sent the stream, on this connection or before.
-  package var sentPosition: Position { max(position, reader.passUntil) }
+  /// Position up to which the stream was sent to the server, on this connection or an earlier one.
+  package var sentPosition: Position { max(position, reader.serverPosition) }
 
-  /// Whether the stream can have reached `position` by now: no block lies further ahead than capture allows.
+  /// Whether the stream can have reached `position` by now: capture places no audio more than `aheadMax` in the future.
   package func canHaveReached(_ position: Position, now: StreamTime) -> Bool {
     let sinceStart = max(now, .zero) - .zero + ForkStream.aheadMax
     let seconds = UInt64(clamping: sinceStart.wholeSeconds)
     return position <= max(Position(reader.configuration.wireRate.frames(inSeconds: seconds)), self.position)
   }
 
-  /// Server texts that were dropped. The cursor keeps the number.
+  /// Number of dropped texts of the server. The cursor saves it.
   package var textsDropped: UInt64 {
-    get { log.totals.textsDropped }
-    set { log.totals.textsDropped = newValue }
+    get { deliveryLog.totals.textsDropped }
+    set { deliveryLog.totals.textsDropped = newValue }
   }
 
   /// Whether this endpoint has ever answered a ping of the fork, over all engines.
-  package func hasPonged(_ endpoint: Int) -> Bool { log.ponged.contains(endpoint) }
+  package func isKnownToPong(_ endpoint: Int) -> Bool { deliveryLog.ponged.contains(endpoint) }
 
-  /// This endpoint has answered a ping.
-  package func ponged(_ endpoint: Int) {
-    if log.ponged.insert(endpoint) { save() }
+  /// Saves that this endpoint has answered a ping.
+  package func rememberPong(of endpoint: Int) {
+    if deliveryLog.ponged.insert(endpoint) { save() }
   }
 
-  /// This endpoint does not answer pings any more.
-  package func forgetPonged(_ endpoint: Int) {
-    if log.ponged.remove(endpoint) { save() }
+  /// Saves that this endpoint does not answer pings any more.
+  package func forgetPong(of endpoint: Int) {
+    if deliveryLog.ponged.remove(endpoint) { save() }
   }
 
-  /// Everything is confirmed for good: removes the spool.
+  /// Removes the spool. Call when everything is confirmed.
   package func dropSpool() { spool?.close(keeps: false) }
 
   /// Closes the files. Only the totals may be asked for afterwards. `isOver`: no other engine continues the fork.
@@ -254,15 +259,15 @@ package final class ForkStream {
 
   // MARK: - Totals
 
-  /// Whether audio that was not taken is being overwritten. Its gap is known exactly once the stream has passed it.
+  /// Whether audio that was not taken is being overwritten. The exact gap is known once the stream has passed it.
   package var isLosing: Bool {
     reader.ring.isOverwritten(reader.nextSequence) && spool?.holds(reader.nextSequence) != true
   }
 
   /// Totals as of the block taken last.
   package func counters(now: StreamTime) -> ForkCounters {
-    var counters = log.counters(rendered: reader.counters)
-    counters.captured = directions.reduce(0) { $0 &+ reader.ring.captured($1) }
+    var counters = deliveryLog.counters(rendered: reader.counters)
+    counters.captured = captured(.in) &+ captured(.out)
     counters.lagMilliseconds = UInt64(clamping: lagMilliseconds(now: now))
     counters.undeliveredMilliseconds = UInt64(clamping: undeliveredMilliseconds(now: now))
     counters.skewMilliseconds = reader.skewMilliseconds
@@ -278,9 +283,10 @@ package final class ForkStream {
 
   /// Milliseconds of captured time whose delivery is not confirmed; 0 only if every captured sample is accounted for.
   package func undeliveredMilliseconds(now: StreamTime) -> Int64 {
-    let confirmed = log.confirmed
-    let isWhole = directions.allSatisfy { reader.ring.captured($0) <= confirmed.checkpoint.counters[$0].accounted }
-    guard !isWhole else { return 0 }
+    let confirmed = deliveryLog.confirmed
+    let accounted = confirmed.checkpoint.counters
+    let isComplete = captured(.in) <= accounted.in.accounted && captured(.out) <= accounted.out.accounted
+    guard !isComplete else { return 0 }
     // Rounded up, and at least 1: something is missing.
     return max(1, ((reader.ring.closedAt ?? now) - confirmed.completedAt).millisecondsRoundedUp)
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
 
-/// The gaps of a stream: which it has met, which have been reported, and which wait to be reported. No I/O, no clock.
+/// The gaps of a stream: noted, reported, and waiting to be taken. No I/O, no clock.
 ///
 /// Every missing sample is reported once, even if a replay or the next engine meets its gap again. The samples of all
 /// reported gaps add up to `lost`.
@@ -9,13 +9,13 @@ package struct GapLedger: Sendable {
   /// Reported samples that a replay could find missing again, per direction.
   package private(set) var reportedIn: ReportedGaps
   package private(set) var reportedOut: ReportedGaps
-  /// Gaps reported so far.
+  /// Number of gaps reported so far.
   package private(set) var count: UInt64
   /// Captured samples that were sent, not confirmed before a break, and not sent again.
   package private(set) var skipped: UInt64
-  /// Gaps that the stream has met since they were reported last.
-  private var met: [Gap] = []
-  /// What of the reported gaps has not been taken yet.
+  /// Gaps that the stream has noted since they were reported last.
+  private var noted: [Gap] = []
+  /// New parts of reported gaps that were not taken yet.
   private var untaken: [Gap] = []
 
   /// Continues the ledger of an earlier engine. `keepsSkipped`: the stream continues behind what was skipped.
@@ -26,21 +26,21 @@ package struct GapLedger: Sendable {
     skipped = keepsSkipped ? record.skipped : 0
   }
 
-  /// The stream has passed over these gaps.
-  package mutating func meet(_ gaps: [Gap]) { met += gaps }
+  /// Notes gaps that the stream has passed.
+  package mutating func note(_ gaps: [Gap]) { noted += gaps }
 
-  /// Reports the gaps that were met. Returns whether any part of them was new: then the ledger has to be saved before
+  /// Reports the gaps that were noted. Returns whether any part of them was new: then the ledger has to be saved before
   /// the gaps are taken.
   @discardableResult
-  package mutating func reportMet() -> Bool {
-    guard !met.isEmpty else { return false }
+  package mutating func reportNoted() -> Bool {
+    guard !noted.isEmpty else { return false }
     var isNew = false
-    for gap in met where report(gap) > 0 { isNew = true }
-    met = []
+    for gap in noted where report(gap) > 0 { isNew = true }
+    noted = []
     return isNew
   }
 
-  /// The parts of reported gaps that were new. Returns each part once.
+  /// Returns the new parts of reported gaps, each once.
   package mutating func take() -> [Gap] {
     guard !untaken.isEmpty else { return [] }
     defer { untaken = [] }
@@ -48,18 +48,18 @@ package struct GapLedger: Sendable {
   }
 
   /// Reports audio that was sent and will not be sent again, although its delivery is not confirmed. It counts as
-  /// rendered in the stream, so that it is added to `lost` here. Call `reportMet` first: what is missing for another
+  /// rendered in the stream, so that it is added to `lost` here. Call `reportNoted` first: what is missing for another
   /// reason keeps that reason.
   package mutating func skip(_ gap: Gap) { skipped &+= report(gap) }
 
-  /// No replay will begin before these totals.
+  /// Forgets gaps that no replay can find again: no replay begins before these totals.
   package mutating func forget(before confirmed: RenderCounters) {
     reportedIn.forget(before: confirmed.in.accounted)
     reportedOut.forget(before: confirmed.out.accounted)
   }
 
   /// Captured samples that are lost, both directions. `rendered`: totals of the stream where it is now. During a replay
-  /// this includes the reported gaps that the replay has not met again.
+  /// this includes the reported gaps that the replay has not noted again.
   package func lost(rendered: RenderCounters) -> UInt64 {
     rendered.lost &+ skipped &+ reportedIn.count(from: rendered.in.accounted)
       &+ reportedOut.count(from: rendered.out.accounted)

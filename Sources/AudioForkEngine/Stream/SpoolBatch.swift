@@ -2,9 +2,9 @@
 package import AudioForkMedia
 package import AudioForkRing
 
-/// Entries that wait to be written to a spool file in one go, as its records.
+/// Entries that are written to a spool file together, encoded as its records.
 package struct SpoolBatch: Sendable {
-  /// Bytes that are written at once, and how long fewer bytes may wait for more.
+  /// Number of bytes from which a batch is written at once, and how long a smaller batch waits.
   package static let bytesMin = 65_536
   package static let waitMax = Nanoseconds.milliseconds(250)
   /// No entry is added beyond it.

@@ -2,17 +2,17 @@
 internal import AudioForkMedia
 package import AudioForkRing
 
-/// Which entries a spool holds: in its file, on their way there, and in the page of the file that is in memory. No I/O:
-/// the owner writes batches and fetches pages.
+/// Knows which entries a spool holds: in its file, in the batches for the file, and in the cached page of the file. No
+/// I/O: the owner writes batches and fetches pages.
 package struct SpoolContents: Sendable {
-  /// What a look for an entry gives.
+  /// The result of `find`.
   package enum Lookup: Equatable, Sendable {
     case entry(SpooledEntry)
-    /// It waits to be written, or is being written.
+    /// The entry waits to be written, or is being written.
     case onItsWay
-    /// It is in the file. Fetch a page from this offset and look again.
+    /// The entry is in the file. Fetch the page at this offset, then call `find` again.
     case inFile(offset: Int)
-    /// It is not here. `next`: the first later one that is; nil if there is none.
+    /// The spool does not have the entry. `next`: the first later one that it has; nil if there is none.
     case missing(next: UInt64?)
     /// The file does not hold what was written.
     case damaged
@@ -21,20 +21,20 @@ package struct SpoolContents: Sendable {
   /// Bytes of a page: at least one whole record.
   package static let pageBytes = 2 * SpoolRecord.bytesMax
 
-  /// One place in each 64 KiB or so of the file.
+  /// The place of one entry in about each 64 KiB of the file.
   private var places: [SpoolFile.Place] = []
   /// Where the next batch is written.
   package private(set) var end = SpoolFile.headerBytes
   /// The last entry in the file.
   package private(set) var written: UInt64?
   /// The batch that is being written at `end`.
-  private var flying: SpoolBatch?
+  private var writing: SpoolBatch?
   /// Entries that wait to be written behind it.
   package var waiting = SpoolBatch()
-  /// A piece of the file, and its offset there.
+  /// The cached page of the file, and its offset there.
   private var page: [UInt8] = []
   private var pageStart = 0
-  /// A place at or before the entry that is probably looked for next.
+  /// The place of the entry after the one found last, which is probably needed next.
   private var expected: SpoolFile.Place?
 
   package init() {}
@@ -46,30 +46,30 @@ package struct SpoolContents: Sendable {
     written = content.lastSequence
   }
 
-  /// The newest entry that is in the file or on its way there.
-  package var newest: UInt64? { waiting.newest ?? flying?.newest ?? written }
+  /// The newest entry in the file or in a batch for it.
+  package var newest: UInt64? { waiting.newest ?? writing?.newest ?? written }
 
   /// Whether everything is in the file.
-  package var isAllWritten: Bool { flying == nil && waiting.isEmpty }
+  package var isAllWritten: Bool { writing == nil && waiting.isEmpty }
 
   /// Bytes of the file's records.
   package var recordBytes: Int { end - SpoolFile.headerBytes }
 
   // MARK: - Changes
 
-  /// Returns the batch that waits. It is on its way to `end` from now on.
+  /// Returns the waiting batch. It counts as being written at `end` from now on.
   package mutating func beginWriting() -> SpoolBatch {
-    assert(flying == nil, "one batch is written at a time")
+    assert(writing == nil, "one batch is written at a time")
     let batch = waiting
     waiting = SpoolBatch()
-    flying = batch
+    writing = batch
     return batch
   }
 
   /// The batch has been written.
-  package mutating func wrote() {
-    guard let batch = flying else { return }
-    flying = nil
+  package mutating func writeSucceeded() {
+    guard let batch = writing else { return }
+    writing = nil
     for place in batch.places {
       let offset = end + place.offset
       guard places.last.map({ offset - $0.offset >= SpoolFile.placeSpacing }) ?? true else { continue }
@@ -80,12 +80,12 @@ package struct SpoolContents: Sendable {
   }
 
   /// The batch could not be written. Returns its bytes.
-  package mutating func failedToWrite() -> Int {
-    defer { flying = nil }
-    return flying?.bytes.count ?? 0
+  package mutating func writeFailed() -> Int {
+    defer { writing = nil }
+    return writing?.bytes.count ?? 0
   }
 
-  /// Forgets what is in the file. What is on its way there stays.
+  /// Forgets what is in the file. Batches for the file stay.
   package mutating func clearFile() {
     places = []
     end = SpoolFile.headerBytes
@@ -94,7 +94,7 @@ package struct SpoolContents: Sendable {
     expected = nil
   }
 
-  /// The page at this offset, as it is in the file; empty if it could not be read.
+  /// Caches the page at this offset. `bytes` is empty if it could not be read.
   package mutating func take(page bytes: [UInt8], at offset: Int) {
     page = bytes
     pageStart = offset
@@ -102,11 +102,12 @@ package struct SpoolContents: Sendable {
 
   // MARK: - Looking for an entry
 
-  /// Looks for an entry. Samples of audio go to the front of `samples`, which only grows.
+  /// Finds an entry. Its samples go to the front of `samples`, which only grows.
   package mutating func find(_ sequence: UInt64, into samples: inout [Int16]) -> Lookup {
     guard let newest, sequence <= newest else { return .missing(next: nil) }
     guard let written, sequence <= written else {
-      let later = ((flying?.places ?? []) + waiting.places).first { $0.sequence >= sequence }
+      let later =
+        writing?.places.first { $0.sequence >= sequence } ?? waiting.places.first { $0.sequence >= sequence }
       guard let later else { return .missing(next: nil) }
       return later.sequence == sequence ? .onItsWay : .missing(next: later.sequence)
     }
@@ -115,7 +116,7 @@ package struct SpoolContents: Sendable {
     return find(sequence, from: place(before: sequence), into: &samples)
   }
 
-  /// The last known place at or before an entry, which is not before the first one.
+  /// Returns the last known place at or before an entry. The entry must not be before the first place.
   private func place(before sequence: UInt64) -> SpoolFile.Place {
     var low = 0
     var high = places.count

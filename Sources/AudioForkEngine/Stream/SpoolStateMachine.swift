@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What a fork's spool does with its file, and what is under way on a thread. No I/O, no clock: an input gives at most
-/// one action. An input that means nothing in a state changes nothing.
+/// Decides what a fork's spool does with its file, and tracks the work on threads. No I/O, no clock. Each input causes at
+/// most one action. Inputs without a meaning in the current state are ignored.
 package struct SpoolStateMachine: Sendable {
-  /// How often an earlier engine's file is looked for. Audio waits meanwhile.
+  /// Maximum number of looks for an earlier engine's file. Audio waits meanwhile.
   package static let looksMax = 4
 
   package enum State: Hashable, Sendable {
@@ -18,7 +18,7 @@ package struct SpoolStateMachine: Sendable {
     case creating
     /// The file is open. One change and one read at a time may be under way. Can transition to: closing, closed.
     case open(Change, Fetch)
-    /// The spool is over and waits for its threads. `keeps`: the file stays for another engine.
+    /// The spool is closing and waits for work on threads. `keeps`: the file stays for another engine.
     /// Can transition to: closed.
     case closing(Pending, keeps: Bool)
     /// Can transition to: nothing.
@@ -31,7 +31,7 @@ package struct SpoolStateMachine: Sendable {
     case none
     /// A thread writes a batch. Can transition to: none, writingThenEmptying.
     case writing
-    /// The same, and all that is in the file has to go afterwards. Can transition to: emptying.
+    /// A thread writes a batch, and the file is emptied afterwards. Can transition to: emptying.
     case writingThenEmptying
     /// A thread empties the file. Can transition to: none.
     case emptying
@@ -43,7 +43,7 @@ package struct SpoolStateMachine: Sendable {
     case none
     /// A thread reads a page. Can transition to: none, outdated.
     case underWay
-    /// The same, of a file that has been emptied since: the page is of no use. Can transition to: none.
+    /// A thread reads a page of a file that was emptied since, so the page is not used. Can transition to: none.
     case outdated
   }
 
@@ -78,7 +78,7 @@ package struct SpoolStateMachine: Sendable {
     case fetch
     /// The read succeeded or failed.
     case fetched
-    /// What is in the file has to go: it is confirmed, evicted or damaged.
+    /// Empty the file: its content is confirmed, evicted or damaged.
     case empty
     case emptied
     case close(keeps: Bool)
@@ -90,12 +90,12 @@ package struct SpoolStateMachine: Sendable {
     case create
     case write
     case fetch
-    /// The page that was fetched belongs to what is in the file.
+    /// Use the fetched page: the file was not emptied meanwhile.
     case usePage
     case empty
     /// Close the file, and remove it unless another engine needs it.
     case close(keeps: Bool)
-    /// Remove the file if there is one: nobody could look into it.
+    /// Remove the file if there is one. It could not be opened.
     case remove
   }
 
@@ -104,10 +104,10 @@ package struct SpoolStateMachine: Sendable {
 
   package init() {}
 
-  /// In this state; for tests.
+  /// Starts in this state. For tests.
   package init(_ state: State) { self.state = state }
 
-  /// Whether nobody knows yet what an earlier engine left.
+  /// Whether it is still unknown what an earlier engine left.
   package var isLooking: Bool {
     switch state {
     case .looking, .waitingToLook: true
@@ -115,7 +115,7 @@ package struct SpoolStateMachine: Sendable {
     }
   }
 
-  /// Whether the file is open, and the spool is not over.
+  /// Whether the file is open and the spool is not closing.
   package var isOpen: Bool {
     if case .open = state { true } else { false }
   }
@@ -154,7 +154,7 @@ package struct SpoolStateMachine: Sendable {
       state = .absent
       return nil
     case (.looking(let failures), .openFailed):
-      // What an earlier engine left is not lost by a failure, but audio cannot wait for ever.
+      // A failed look is repeated, because the file may hold audio. But new audio cannot wait forever.
       guard failures + 1 < SpoolStateMachine.looksMax else {
         state = .absent
         return nil

@@ -5,13 +5,13 @@ internal import NIOConcurrencyHelpers
 internal import NIOCore
 internal import NIOPosix
 
-/// The spools of all forks: threads for their files, and what they take of the disk together. Shared by all loops.
+/// Threads for the spool files of all forks, and the limit of the room that the spools take together. Shared by all loops.
 ///
-/// The limit holds for all forks' spools of one folder. Beyond it the fork that began to spool first loses what it has
-/// there: the oldest stream goes first.
+/// The limit holds for all spools in one folder. When it is reached, the spool of the fork that began to spool first is
+/// emptied.
 package final class SpoolStore: Sendable {
   private static let threads = 2
-  /// Seconds after which a spool file that no fork uses is removed: twice what a fork may take after the end of its
+  /// Age in seconds from which an unused spool file is removed: twice the maximum time that a fork may continue after its
   /// call.
   package static let leftoverAge = 2 * ForkOptions.spoolSecondsMax
 
@@ -25,7 +25,7 @@ package final class SpoolStore: Sendable {
 
   private struct State {
     var streams: [String: Stream] = [:]
-    /// Where forks have had spools since the engine's start.
+    /// Folders in which forks have had spools since the engine's start.
     var folders: Set<String> = []
     var numbers: UInt64 = 0
     var isStarted = false
@@ -55,9 +55,9 @@ package final class SpoolStore: Sendable {
     }
   }
 
-  /// Returns what was removed of each folder in which a fork of this engine had a spool: the spool files that no engine
-  /// has open, that were not written for `leftoverAge`, and whose fork has no ring. `now`: CLOCK_REALTIME, seconds.
-  /// Blocks; never call it on an event loop.
+  /// Removes spool files that no engine has open, that were not written for `leftoverAge`, and whose fork has no ring, from
+  /// the folders in which forks of this engine had spools. Returns what was removed from each folder. `now`:
+  /// CLOCK_REALTIME, seconds. Blocks; never call it on an event loop.
   package func removeLeftovers(now: Int, hasRing: (String) -> Bool) -> [Leftovers] {
     let suffix = ".spool"
     return state.withLockedValue { $0.folders }.sorted().compactMap { folder in
@@ -74,11 +74,11 @@ package final class SpoolStore: Sendable {
     }
   }
 
-  /// Does blocking work on one of the threads; the answer comes on `loop`.
+  /// Does blocking work on one of the threads. The result arrives on `loop`.
   func perform<Value: Sendable>(
     on loop: any EventLoop, _ work: @escaping @Sendable () throws -> Value
   ) -> EventLoopFuture<Value> {
-    // Under the lock: another loop's work would meet a pool that does not run yet.
+    // Under the lock, so that no other loop uses the pool before it runs.
     state.withLockedValue { state in
       if !state.isStarted { pool.start() }
       state.isStarted = true
@@ -86,8 +86,8 @@ package final class SpoolStore: Sendable {
     return pool.runIfActive(eventLoop: loop, work)
   }
 
-  /// Whether the fork may have so many bytes more. Where that needs another fork's, `evict` of that one is called, on
-  /// any thread. False: it would be this fork itself that has to go.
+  /// Reserves room for a fork. Empties older spools if necessary, by calling their `evict` on any thread. Returns false if
+  /// this fork's own spool is the oldest one.
   func reserve(
     _ bytes: Int, for id: String, in folder: String, limit: Int, evict: @escaping @Sendable () -> Void
   ) -> Bool {
@@ -114,7 +114,7 @@ package final class SpoolStore: Sendable {
     return isGranted
   }
 
-  /// What was reserved was not written after all.
+  /// Returns reserved room that was not used.
   func giveBack(_ bytes: Int, of id: String) {
     state.withLockedValue { state in
       guard let had = state.streams[id]?.bytes else { return }
@@ -122,7 +122,7 @@ package final class SpoolStore: Sendable {
     }
   }
 
-  /// The fork has nothing in its spool any more. `isOver`: it will not have again.
+  /// The fork's spool is empty. `isOver`: it will not be used again.
   func release(_ id: String, isOver: Bool) {
     state.withLockedValue { state in
       state.streams[id]?.bytes = 0

@@ -8,7 +8,7 @@ package import AudioForkMedia
 package struct SpoolTrigger: Sendable {
   private let age: Nanoseconds
   private var isCopying = false
-  /// When no audio waited to be confirmed, last. The fork's start, for what an earlier engine left.
+  /// When no audio was last waiting to be confirmed. At first the fork's start.
   private var waitsSince = StreamTime.zero
 
   package init(bufferSeconds: Int) { age = Nanoseconds.seconds(Int64(bufferSeconds)) / 3 }

@@ -6,15 +6,15 @@ internal import AudioForkRing
 /// There may be no file.
 struct StreamCursor {
   private let file: CursorFile?
-  /// Saving failed once (a full tmpfs), or there is no file.
+  /// Whether saving has failed (a full tmpfs), or there is no file.
   private(set) var hasFailed = false
 
   init(_ file: CursorFile?) { self.file = file }
 
-  /// What an earlier engine saved; an empty record if there is none.
+  /// Returns what an earlier engine saved; an empty record if there is none.
   func load() -> CursorRecord { file?.load().flatMap { CursorRecord(decoding: $0) } ?? CursorRecord() }
 
-  /// Saves the log. `decisions`: what the clock has decided since the confirmed mark.
+  /// Saves the log. `decisions`: clock decisions since the confirmed mark.
   mutating func save(_ log: DeliveryLog, _ decisions: [ClockDecision]) {
     if file?.save(log.record(decisions).encode()) != true { hasFailed = true }
   }

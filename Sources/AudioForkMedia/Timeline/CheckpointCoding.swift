@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 
 /// Encoded form, little-endian: magic, version, configuration, decision state, counters, two parts, clock decisions.
 /// The cursor file adds the checksum.
@@ -12,46 +13,46 @@ extension Checkpoint {
 
   /// Bytes for the cursor.
   package func encode() -> [UInt8] {
-    var writer = ByteWriter()
-    writer.bytes.reserveCapacity(320 + 2 * (`in`.history.count + out.history.count) + 24 * clockDecisions.count)
-    writer.append(Checkpoint.magic)
-    writer.append(Checkpoint.version)
-    writer.append(configuration.directions.rawValue)
-    writer.append(UInt8((configuration.fill ? 1 : 0) | (configuration.isStereo ? 2 : 0)))
-    writer.append(Int8(clamping: configuration.gainIn.steps))
-    writer.append(Int8(clamping: configuration.gainOut.steps))
-    writer.append(UInt32(clamping: configuration.wireRateHertz))
-    writer.append(sequence)
-    writer.append(block)
-    writer.append(newestArrival.nanoseconds)
-    writer.append(resumedArrival.nanoseconds)
-    writer.append(counters.position.frames)
-    writer.append(counters.refused)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(320 + 2 * (`in`.history.count + out.history.count) + 24 * clockDecisions.count)
+    bytes.append(littleEndian: Checkpoint.magic)
+    bytes.append(Checkpoint.version)
+    bytes.append(configuration.directions.rawValue)
+    bytes.append(UInt8((configuration.fill ? 1 : 0) | (configuration.isStereo ? 2 : 0)))
+    bytes.append(UInt8(bitPattern: Int8(clamping: configuration.gainIn.steps)))
+    bytes.append(UInt8(bitPattern: Int8(clamping: configuration.gainOut.steps)))
+    bytes.append(littleEndian: UInt32(clamping: configuration.wireRateHertz))
+    bytes.append(littleEndian: sequence)
+    bytes.append(littleEndian: block)
+    bytes.append(littleEndian: newestArrival.nanoseconds)
+    bytes.append(littleEndian: resumedArrival.nanoseconds)
+    bytes.append(littleEndian: counters.position.frames)
+    bytes.append(littleEndian: counters.refused)
     for direction in Direction.allCases {
-      writer.append(counters[direction].rendered)
-      writer.append(counters[direction].overrun)
-      writer.append(counters[direction].ahead)
-      writer.append(counters[direction].fill)
-      encode(self[direction], into: &writer)
+      bytes.append(littleEndian: counters[direction].rendered)
+      bytes.append(littleEndian: counters[direction].overrun)
+      bytes.append(littleEndian: counters[direction].ahead)
+      bytes.append(littleEndian: counters[direction].fill)
+      encode(self[direction], into: &bytes)
     }
-    writer.append(UInt16(clamping: clockDecisions.count))
+    bytes.append(littleEndian: UInt16(clamping: clockDecisions.count))
     for decision in clockDecisions {
-      writer.append(decision.sequence)
-      writer.append(decision.from)
-      writer.append(decision.to)
+      bytes.append(littleEndian: decision.sequence)
+      bytes.append(littleEndian: decision.from)
+      bytes.append(littleEndian: decision.to)
     }
-    return writer.bytes
+    return bytes
   }
 
-  private func encode(_ part: Part, into writer: inout ByteWriter) {
-    writer.append(part.firstSequence)
-    writer.append(UInt32(clamping: part.renderedOfFirst))
-    writer.append(part.lastArrival.nanoseconds)
-    writer.append(UInt32(clamping: part.historyEnd?.rateHertz ?? 0))
-    writer.append(part.historyEnd?.runStart.nanoseconds ?? 0)
-    writer.append(part.historyEnd?.runIndex ?? 0)
-    writer.append(UInt16(clamping: part.history.count))
-    for sample in part.history { writer.append(sample) }
+  private func encode(_ part: Part, into bytes: inout [UInt8]) {
+    bytes.append(littleEndian: part.firstSequence)
+    bytes.append(littleEndian: UInt32(clamping: part.renderedOfFirst))
+    bytes.append(littleEndian: part.lastArrival.nanoseconds)
+    bytes.append(littleEndian: UInt32(clamping: part.historyEnd?.rateHertz ?? 0))
+    bytes.append(littleEndian: part.historyEnd?.runStart.nanoseconds ?? 0)
+    bytes.append(littleEndian: part.historyEnd?.runIndex ?? 0)
+    bytes.append(littleEndian: UInt16(clamping: part.history.count))
+    bytes.append(littleEndian: part.history[...])
   }
 
   /// Reads what `encode` has written. Throws for anything else, with the first field that is wrong. Never traps.
@@ -166,28 +167,21 @@ package struct CheckpointError: Error, Equatable, Sendable {
   }
 }
 
-/// Reads integers in little-endian order.
+/// Reads fields, each with a check.
 private struct CheckpointReader {
-  private let bytes: [UInt8]
-  private var index = 0
+  private var integers: LittleEndianReader
 
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
+  init(_ bytes: [UInt8]) { integers = LittleEndianReader(bytes) }
 
-  var isAtEnd: Bool { index == bytes.count }
+  var isAtEnd: Bool { integers.isAtEnd }
 
   /// The next field's value, which has to fulfil the condition.
   mutating func read<Value: FixedWidthInteger>(
     _: Value.Type, _ field: CheckpointError.Field, where isAllowed: (Value) -> Bool = { _ in true }
   ) throws(CheckpointError) -> Value {
-    let length = Value.bitWidth / 8
-    guard bytes.count - index >= length else { throw CheckpointError(field, .isMissing) }
-    var value: Value = 0
-    for offset in (0..<length).reversed() {
-      if Value.bitWidth > 8 { value &<<= 8 }
-      value |= Value(truncatingIfNeeded: bytes[index + offset])
-    }
+    guard let bits = integers.next(byteCount: Value.bitWidth / 8) else { throw CheckpointError(field, .isMissing) }
+    let value = Value(truncatingIfNeeded: bits)
     guard isAllowed(value) else { throw CheckpointError(field, .isOutOfRange) }
-    index += length
     return value
   }
 

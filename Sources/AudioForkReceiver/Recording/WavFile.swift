@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 internal import AudioForkMedia
 internal import CSndfile
 internal import Glibc
@@ -96,7 +97,7 @@ package struct WavFile: ~Copyable {
   }
 
   private static func number(_ header: [UInt8], _ offset: Int, _ count: Int) -> Int {
-    Int(truncatingIfNeeded: header.number(at: offset, byteCount: count))
+    Int(truncatingIfNeeded: LittleEndian.read(header, at: offset, byteCount: count))
   }
 
   /// Sample frames that the header of an existing file names, the file cut to them; nil for a file without a header,

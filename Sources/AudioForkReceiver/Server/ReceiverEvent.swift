@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 package import AudioForkSurface
 
 /// One stream as its events describe it.
@@ -101,7 +102,7 @@ extension ReceiverEvent {
   private static func cut(_ text: String) -> String {
     guard text.utf8.count > textBytesMax else { return text }
     return String(
-      decoding: AudioForkSurface.cut(Bytes(text.utf8.prefix(textBytesMax + 1)), to: textBytesMax), as: UTF8.self) + "…"
+      decoding: AudioForkBytes.cut(Bytes(text.utf8.prefix(textBytesMax + 1)), to: textBytesMax), as: UTF8.self) + "…"
   }
 
   /// About how many bytes it takes while it waits for standard output.

@@ -24,8 +24,8 @@ extension StreamHandler {
     facts.start = start
     claim = stem
     let folder = shared.folder
-    shared.claims.claim(stem, number: facts.number, channel: context.channel).assumeIsolated().whenComplete {
-      [self] result in
+    let claimed = shared.claims.claim(stem, number: facts.number, channel: context.channel)
+    claimed.assumeIsolated().whenComplete { [self] result in
       if case .failure(let error) = result { return opened(.failure(error)) }
       onPool {
         try Recording(of: start, in: folder, stem: stem)

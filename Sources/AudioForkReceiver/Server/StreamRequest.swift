@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkBytes
 internal import AudioForkDialects
 package import AudioForkSurface
 package import NIOHTTP1

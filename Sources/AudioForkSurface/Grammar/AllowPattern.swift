@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// One line `allow` of `[general]`: a pattern for URLs that forks may go to.
 ///

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// What an expression asks the channel for.
 package struct ChannelCall: Sendable, Equatable {
@@ -21,12 +22,10 @@ extension ChannelCall {
   /// every other one is refused, whatever `live_dangerously` in asterisk.conf says.
   private static let harmless: [StaticString] = [
     "ABS", "BASE64_DECODE", "BASE64_ENCODE", "CALLERID", "CALLERPRES", "CDR", "CHANNEL", "CONNECTEDLINE", "CSV_QUOTE",
-    "EXISTS",
-    "FILTER", "GLOBAL", "GROUP", "GROUP_COUNT", "HANGUPCAUSE", "HASH", "IF", "ISNULL", "LEN", "LOCAL", "LTRIM", "MATH",
-    "MAX", "MD5",
-    "MIN", "PASSTHRU", "PJSIP_HEADER", "PJSIP_PARSE_URI", "QUOTE", "RAND", "REDIRECTING", "REGEX", "RTRIM", "SHA1",
-    "SIP_HEADER",
-    "SPRINTF", "STACK_PEEK", "STRFTIME", "STRPTIME", "TOLOWER", "TOUPPER", "TRIM", "URIDECODE", "URIENCODE",
+    "EXISTS", "FILTER", "GLOBAL", "GROUP", "GROUP_COUNT", "HANGUPCAUSE", "HASH", "IF", "ISNULL", "LEN", "LOCAL",
+    "LTRIM", "MATH", "MAX", "MD5", "MIN", "PASSTHRU", "PJSIP_HEADER", "PJSIP_PARSE_URI", "QUOTE", "RAND",
+    "REDIRECTING", "REGEX", "RTRIM", "SHA1", "SIP_HEADER", "SPRINTF", "STACK_PEEK", "STRFTIME", "STRPTIME", "TOLOWER",
+    "TOUPPER", "TRIM", "URIDECODE", "URIENCODE",
   ]
 
   /// Functions that take the name of a variable and substitute `${name}`: a function could stand there, or hide behind
@@ -39,8 +38,8 @@ extension ChannelCall {
   /// names that begin with it.
   private static let refusedPrefixes: [StaticString] = [
     "SHELL", "FILE", "DB", "REALTIME", "CURL", "EVAL", "ODBC", "ENV", "AST_CONFIG", "AST_SORCERY", "STAT", "LOCK",
-    "TRYLOCK",
-    "UNLOCK", "HOOK", "PERIODIC_HOOK", "IMPORT", "MASTER_CHANNEL", "SET", "SHARED", "EXPORT", "VM_INFO", "MINIVM",
+    "TRYLOCK", "UNLOCK", "HOOK", "PERIODIC_HOOK", "IMPORT", "MASTER_CHANNEL", "SET", "SHARED", "EXPORT", "VM_INFO",
+    "MINIVM",
   ]
 
   /// Longest arguments, bytes: Asterisk copies them to its stack.

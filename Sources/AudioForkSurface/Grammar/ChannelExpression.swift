@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// One `^{…}` of an argument or a setting: a variable or a dialplan function of the channel, evaluated when the fork
 /// starts and behind the parsing, so that its value is never syntax.

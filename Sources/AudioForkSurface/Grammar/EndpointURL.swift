@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// Where a fork's audio goes: the parts of a `ws://` or `wss://` URL that a connection needs.
 package struct EndpointURL: Sendable, Equatable {

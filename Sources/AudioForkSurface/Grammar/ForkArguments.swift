@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// The arguments of `AudioFork(url[,options[,command]])`.
 package struct ForkArguments: Sendable, Equatable {

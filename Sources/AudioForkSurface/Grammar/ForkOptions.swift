@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// The directions that a fork carries. `in` is what the party says (READ), `out` what it hears (WRITE).
 package enum ForkDirection: UInt8, Sendable, Equatable, CaseIterable {

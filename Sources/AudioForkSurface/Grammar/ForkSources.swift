@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// One text from which a fork's options are made.
 package struct ForkSource: Sendable {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 extension ForkOptions {
   /// The longest option string, bytes.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// A rule that options can only break together, while each of them is valid.
 package enum OptionRule: Sendable, Equatable, CaseIterable {

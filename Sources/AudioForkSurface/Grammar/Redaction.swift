@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 extension ForkOptions {
   /// Returns an option string with `...` in place of each argument that may be a secret. The rest of an invalid string

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// A name and a value for the server: a header of the upgrade request or a parameter of the start message.
 package struct RequestField: Sendable, Equatable {
@@ -47,10 +48,9 @@ package struct RequestField: Sendable, Equatable {
   /// Parses `Name: value` whose value may hold `^{…}`; the name is literal. Nil where the text as written is not a
   /// header. Any value is taken: control characters are percent-encoded, and what is longer than `valueMax` is cut.
   package static func header(_ text: Bytes, evaluating evaluate: (ChannelCall) -> Bytes) -> RequestField? {
-    guard let colon = firstIndex(of: UInt8(ascii: ":"), in: text), let name = header(slice(text, 0, colon &+ 1))?.name
-    else {
-      return nil
-    }
+    guard let colon = firstIndex(of: UInt8(ascii: ":"), in: text),
+      let name = header(slice(text, 0, colon &+ 1))?.name
+    else { return nil }
     let written = ArgumentTemplate(trimmed(slice(text, colon &+ 1, text.count)))
     return RequestField(name: name, value: headerValue(written.text(evaluate)))
   }
@@ -69,10 +69,9 @@ package struct RequestField: Sendable, Equatable {
   /// Parses `key=value` whose value may hold `^{…}`: percent-encoding is undone in what was written, values stay as
   /// they are. Nil where there is no key.
   package static func parameter(_ text: Bytes, evaluating evaluate: (ChannelCall) -> Bytes) -> RequestField? {
-    guard let sign = firstIndex(of: UInt8(ascii: "="), in: text), let name = parameter(slice(text, 0, sign &+ 1))?.name
-    else {
-      return nil
-    }
+    guard let sign = firstIndex(of: UInt8(ascii: "="), in: text),
+      let name = parameter(slice(text, 0, sign &+ 1))?.name
+    else { return nil }
     let written = ArgumentTemplate(slice(text, sign &+ 1, text.count))
     return RequestField(name: name, value: slice(written.text(evaluate, literal: percentDecoded), 0, valueMax))
   }

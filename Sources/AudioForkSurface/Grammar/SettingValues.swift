@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 extension ForkOptions {
   /// Appends a URL. Throws if it is invalid.

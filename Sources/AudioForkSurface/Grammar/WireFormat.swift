@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// How the samples of a stream are written in its messages.
 package enum SampleEncoding: UInt8, Sendable, Equatable {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// One command of Asterisk's CLI. The table drives registration, usage texts and documentation.
 package struct CommandDefinition: Sendable {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+internal import AudioForkBytes
 
 /// What a field of an event carries.
 package enum EventFieldKind: Sendable, Equatable {

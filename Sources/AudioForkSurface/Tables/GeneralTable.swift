@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// What a key of `[general]` stands for that a profile does not have.
 package enum GeneralKind: Sendable {
@@ -87,8 +88,8 @@ extension GeneralKey {
         """
         Who may give AudioFork a command, its third argument. dialplan: a dialplan that the channel executes, and the \
         AMI action AudioFork, which needs the privilege system; not Originate with an application, a feature code or \
-        the CLI. yes: all of them, so that the AMI privilege originate is enough for a shell. no: nobody. Default: \
-        dialplan.
+        the CLI. yes: all of them, so that the AMI privilege originate is enough for a shell. no: nobody. \
+        Default: dialplan.
         """
     ),
     GeneralKey(

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// A parameter of an application, function or action, or a header of an event.
 package struct ParameterDefinition: Sendable {

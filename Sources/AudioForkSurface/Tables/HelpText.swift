@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 // The tables as plain text: what the module registers where Asterisk has not loaded the XML.
 

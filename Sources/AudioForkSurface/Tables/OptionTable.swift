@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// What stands in the parentheses behind an option's letter.
 package enum OptionArgument: Sendable {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+package import AudioForkBytes
 
 /// What a setting's value is, in an option or in a profile. Each kind is parsed in one place,
 /// `ForkOptions.set(_:to:)`.
@@ -168,8 +169,8 @@ extension ProfileKey {
       name: "buffer", kind: .buffer, form: "a whole number of seconds from 1 to 600",
       help:
         """
-        Seconds of audio kept for a server that is away or slow. Ten seconds of a call at 8 kHz take 0.7 MB. Default: \
-        10.
+        Seconds of audio kept for a server that is away or slow. Ten seconds of a call at 8 kHz take 0.7 MB. \
+        Default: 10.
         """,
       isGeneral: true),
     ProfileKey(

@@ -116,8 +116,16 @@ _Static_assert(sizeof(struct af_ring_entry) == AF_RING_ENTRY_BYTES, "entry size"
 
 static inline uint64_t af_word_load_relaxed(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
 static inline uint64_t af_word_load_acquire(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
-static inline void af_word_store_relaxed(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
-static inline void af_word_store_release(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+static inline void af_word_store_relaxed(uint64_t *word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+
+static inline void af_word_store_release(uint64_t *word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
 /*! \brief Sets the word from 0 to `value`. \retval 1 done \retval 0 it was not 0, and stays as it is */
 static inline int af_word_claim(uint64_t *word, uint64_t value)
 {
@@ -143,8 +151,15 @@ static inline void af_prefetch(const void *at, uint64_t bytes)
 static inline uint64_t *af_ring_published(void *ring) { return &((struct af_ring_header *) ring)->published; }
 static inline uint64_t *af_ring_claimed(void *ring) { return &((struct af_ring_header *) ring)->claimed; }
 static inline uint64_t *af_ring_closed(void *ring) { return &((struct af_ring_header *) ring)->closed; }
-static inline uint64_t *af_ring_captured(void *ring, uint32_t direction) { return &((struct af_ring_header *) ring)->captured[direction & 1]; }
-static inline uint64_t *af_ring_ahead(void *ring, uint32_t direction) { return &((struct af_ring_header *) ring)->ahead[direction & 1]; }
+static inline uint64_t *af_ring_captured(void *ring, uint32_t direction)
+{
+	return &((struct af_ring_header *) ring)->captured[direction & 1];
+}
+
+static inline uint64_t *af_ring_ahead(void *ring, uint32_t direction)
+{
+	return &((struct af_ring_header *) ring)->ahead[direction & 1];
+}
 
 /*!
  * \brief Bytes of the sample area that an entry of so many samples takes: whole 8-byte words.
@@ -187,7 +202,8 @@ static inline struct af_ring_entry af_ring_load_fields(const void *slot)
  * \param area_mask area_bytes - 1
  * \param source samples, any alignment; NULL stores zeros
  */
-static inline void af_ring_store_samples(uint8_t *area, uint64_t area_mask, uint64_t start, const void *source, uint32_t samples)
+static inline void af_ring_store_samples(uint8_t *area, uint64_t area_mask, uint64_t start, const void *source,
+	uint32_t samples)
 {
 	uint64_t bytes = (uint64_t) samples * 2;
 	uint64_t at;
@@ -203,7 +219,8 @@ static inline void af_ring_store_samples(uint8_t *area, uint64_t area_mask, uint
 }
 
 /*! \brief Copies an entry's samples out of the area; `target` has room for `samples` of two bytes. */
-static inline void af_ring_load_samples(const uint8_t *area, uint64_t area_mask, uint64_t start, void *target, uint32_t samples)
+static inline void af_ring_load_samples(const uint8_t *area, uint64_t area_mask, uint64_t start, void *target,
+	uint32_t samples)
 {
 	uint64_t bytes = (uint64_t) samples * 2;
 	uint64_t at;

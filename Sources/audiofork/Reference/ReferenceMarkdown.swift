@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkBytes
 import AudioForkSurface
 
 /// The tables as parts of the reference pages. A page has a part between two markers,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkBytes
 import AudioForkSurface
 
 /// The tables as Asterisk's documentation XML (appdocsxml.dtd), for `<astdatadir>/documentation/thirdparty`.
@@ -145,9 +146,8 @@ package enum ReferenceXML {
 
   private static func element(_ name: String, _ attributes: [(String, String)], _ inside: [String]) -> [String] {
     // Examples are one string with lines that must not be indented.
-    ["<\(name)\(self.attributes(attributes))>"] + inside.map { $0.hasPrefix("<example") ? $0 : "  \($0)" } + [
-      "</\(name)>"
-    ]
+    let content = inside.map { $0.hasPrefix("<example") ? $0 : "  \($0)" }
+    return ["<\(name)\(self.attributes(attributes))>"] + content + ["</\(name)>"]
   }
 
   private static func attributes(_ attributes: [(String, String)]) -> String {

@@ -44,7 +44,8 @@ struct ast_frame {
 
 enum ast_audiohook_type { AST_AUDIOHOOK_TYPE_SPY = 0, AST_AUDIOHOOK_TYPE_WHISPER, AST_AUDIOHOOK_TYPE_MANIPULATE };
 enum ast_audiohook_status {
-	AST_AUDIOHOOK_STATUS_NEW = 0, AST_AUDIOHOOK_STATUS_RUNNING, AST_AUDIOHOOK_STATUS_SHUTDOWN, AST_AUDIOHOOK_STATUS_DONE,
+	AST_AUDIOHOOK_STATUS_NEW = 0, AST_AUDIOHOOK_STATUS_RUNNING, AST_AUDIOHOOK_STATUS_SHUTDOWN,
+	AST_AUDIOHOOK_STATUS_DONE,
 };
 enum ast_audiohook_direction {
 	AST_AUDIOHOOK_DIRECTION_READ = 0, AST_AUDIOHOOK_DIRECTION_WRITE, AST_AUDIOHOOK_DIRECTION_BOTH,
@@ -63,7 +64,8 @@ struct ast_audiohook {
 	ast_audiohook_manipulate_callback manipulate_callback;
 	struct ast_audiohook *next;
 };
-int ast_audiohook_init(struct ast_audiohook *audiohook, enum ast_audiohook_type type, const char *source, enum ast_audiohook_init_flags flags);
+int ast_audiohook_init(struct ast_audiohook *audiohook, enum ast_audiohook_type type, const char *source,
+	enum ast_audiohook_init_flags flags);
 int ast_audiohook_destroy(struct ast_audiohook *audiohook);
 int ast_audiohook_attach(struct ast_channel *chan, struct ast_audiohook *audiohook);
 int ast_audiohook_remove(struct ast_channel *chan, struct ast_audiohook *audiohook);
@@ -84,7 +86,8 @@ struct ast_datastore {
 int ast_datastore_free(struct ast_datastore *datastore);
 int ast_channel_datastore_add(struct ast_channel *chan, struct ast_datastore *datastore);
 int ast_channel_datastore_remove(struct ast_channel *chan, struct ast_datastore *datastore);
-struct ast_datastore *ast_channel_datastore_find(struct ast_channel *chan, const struct ast_datastore_info *info, const char *uid);
+struct ast_datastore *ast_channel_datastore_find(struct ast_channel *chan, const struct ast_datastore_info *info,
+	const char *uid);
 
 const char *ast_channel_name(const struct ast_channel *chan);
 const char *ast_channel_uniqueid(const struct ast_channel *chan);

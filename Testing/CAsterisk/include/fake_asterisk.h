@@ -19,8 +19,8 @@ void fake_digit(struct ast_channel *channel, enum ast_audiohook_direction direct
 /*! \brief Lets every hook of the channel see a frame, and drops those that were told to leave. */
 void fake_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count);
 /*! \brief As fake_frame(), with this RTP time. */
-void fake_timed_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples, int count,
-	long milliseconds);
+void fake_timed_frame(struct ast_channel *channel, enum ast_audiohook_direction direction, const int16_t *samples,
+	int count, long milliseconds);
 /*! \brief References to the channel; 1 while nobody but Asterisk has it. */
 int fake_references(struct ast_channel *channel);
 /*! \brief Hooks on the channel. */
@@ -33,7 +33,9 @@ char *fake_variable(struct ast_channel *channel, const char *name);
 void fake_masquerade(struct ast_channel *clone, struct ast_channel *original);
 /*! \brief Gives the channel another name and tells nobody. */
 void fake_rename(struct ast_channel *channel, const char *name);
-/*! \brief Gives the channel these codecs: ulaw, g729, ilbc, opus or strange. Frames come at the rate that it began with. */
+/*!
+ * \brief Gives the channel these codecs: ulaw, g729, ilbc, opus or strange. Frames come at the rate that it began with.
+ */
 void fake_codec(struct ast_channel *channel, const char *in, const char *out);
 /*! \brief Has a codec negotiated for both directions, which Asterisk goes over to with the next frame. */
 void fake_next_codec(struct ast_channel *channel, const char *name);
@@ -79,7 +81,10 @@ void fake_fail_registration(int n);
 
 /*! \brief Whether Asterisk has loaded XML that documents the module. */
 void fake_documented(int is_documented);
-/*! \brief The help text that an "application", "function" or "manager" action was registered with, or NULL. The caller frees it. */
+/*!
+ * \brief The help text that an "application", "function" or "manager" action was registered with, or NULL.
+ * The caller frees it.
+ */
 char *fake_help(const char *kind, const char *name);
 
 /*! \brief Runs a CLI command. Returns what it prints, or its usage; NULL: no such command. The caller frees it. */
@@ -90,7 +95,10 @@ char *fake_complete(const char *line, int n);
 char *fake_action(const char *lines);
 /*! \brief The privileges that an action was registered with; -1: no such action. */
 int fake_authority(const char *action);
-/*! \brief ${AUDIOFORK(arguments)} into a buffer of this length. Returns the value, NULL for a failure. The caller frees it. */
+/*!
+ * \brief ${AUDIOFORK(arguments)} into a buffer of this length. Returns the value, NULL for a failure.
+ * The caller frees it.
+ */
 char *fake_function(struct ast_channel *channel, const char *arguments, size_t length);
 /*! \brief The same through the function's other door, for long values. */
 char *fake_function_long(struct ast_channel *channel, const char *arguments);

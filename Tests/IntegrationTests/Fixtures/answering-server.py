@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server whose answers to the upgrade request are odd, by the request's path.
 
-Usage: answering-server.py. Listens on a free port of 127.0.0.1, prints `listening on PORT`, and for each connection that
-has ended a line `PATH N`, with N bytes read behind the request, until it is ended. Paths:
+Usage: answering-server.py. Listens on a free port of 127.0.0.1, prints `listening on PORT`, and for each connection
+that has ended a line `PATH N`, with N bytes read behind the request, until it is ended. Paths:
 
   /accept    blanks behind the value of Sec-WebSocket-Accept
   /protocol  blanks and a tab around the value of Sec-WebSocket-Protocol

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server on Python's websockets that sends text.
 
-Usage: talking-server.py FILE. Listens on a free port of 127.0.0.1 and prints `listening on PORT`. FILE is a list in JSON:
-each client is sent its strings as text messages, half a second apart. `text ` and a JSON string are printed for each
-text that a client sends; the text `break UTF-8` is answered with a text message that is no UTF-8. `closed CODE` is printed
-for how a connection ended: the code in the client's Close, 1006 without one.
+Usage: talking-server.py FILE. Listens on a free port of 127.0.0.1 and prints `listening on PORT`. FILE is a list in
+JSON: each client is sent its strings as text messages, half a second apart. `text ` and a JSON string are printed for
+each text that a client sends; the text `break UTF-8` is answered with a text message that is no UTF-8. `closed CODE` is
+printed for how a connection ended: the code in the client's Close, 1006 without one.
 """
 import asyncio
 import json

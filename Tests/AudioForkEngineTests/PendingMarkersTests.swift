@@ -6,8 +6,8 @@ import AudioForkEngineTestKit
 import AudioForkTestKit
 import Testing
 
-@Suite("Untold markers")
-struct UntoldMarkersTests {
+@Suite("Pending markers")
+struct PendingMarkersTests {
   private let gap = Gap(direction: .in, start: 5, count: 7, reason: .overrun, position: 160)
   private let digit = CapturedDigit(direction: .out, digit: UInt8(ascii: "7"), milliseconds: 90)
   private let fill = StreamRange(.fill, .in, position: 160, frames: 80)
@@ -23,14 +23,14 @@ struct UntoldMarkersTests {
 
   @Test("Gaps and digits come in their order, once; without a dialect that has them nothing is collected")
   func collects() {
-    var markers = UntoldMarkers(isCollecting: true)
+    var markers = PendingMarkers(isCollecting: true)
     markers.note([gap])
     markers.note(digit, sequence: 3, position: 480)
     let taken = markers.take()
     #expect(taken == [.gap(gap), .digit(.out, position: 480, digit: UInt8(ascii: "7"), milliseconds: 90)])
     let again = markers.take()
     #expect(again == [])
-    var deaf = UntoldMarkers(isCollecting: false)
+    var deaf = PendingMarkers(isCollecting: false)
     deaf.note([gap])
     deaf.note(digit, sequence: 3, position: 480)
     let none = deaf.take()
@@ -39,7 +39,7 @@ struct UntoldMarkersTests {
 
   @Test("After a break digits are told from the confirmed entry on, and what waited belongs to the lost connection")
   func digits() {
-    var markers = UntoldMarkers(isCollecting: true)
+    var markers = PendingMarkers(isCollecting: true)
     markers.note([gap])
     markers.resume(at: checkpoint(sequence: 10, position: 0))
     markers.note(digit, sequence: 9, position: 0)
@@ -53,18 +53,18 @@ struct UntoldMarkersTests {
   @Test("Ranges are due once a second; a mark where they were just told carries them for a replay, one behind does not")
   func ranges() {
     let rate = SampleRate(hertz: 8000)
-    var markers = UntoldMarkers(isCollecting: true)
+    var markers = PendingMarkers(isCollecting: true)
     #expect(!markers.areRangesDue(at: 7999, rate: rate))
     #expect(markers.areRangesDue(at: 8000, rate: rate))
     #expect(markers.ranges(untaken: [fill], at: 8000) == [fill])
-    let told = markers.tell([fill, mute], at: 8000)
+    let told = markers.take([fill, mute], at: 8000)
     #expect(told == [.fill(.in, position: 160, frames: 80), .mute(.out, position: 320, frames: 160)])
     #expect(!markers.areRangesDue(at: 15_999, rate: rate))
     #expect(markers.ranges(untaken: [], at: 8000) == [fill, mute])
     #expect(markers.ranges(untaken: [mute], at: 8160) == [mute], "a server that has later audio has been told")
     markers.connectionBegan(at: 8000)
     #expect(markers.ranges(untaken: [], at: 8000) == [])
-    _ = markers.tell([fill], at: 8000)
+    _ = markers.take([fill], at: 8000)
     markers.resume(at: checkpoint(sequence: 0, position: 4000))
     #expect(markers.ranges(untaken: [], at: 8000) == [])
     #expect(!markers.areRangesDue(at: 11_999, rate: rate))

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AudioForkSurface
+internal import AudioForkWebSocket
+internal import NIOCore
+internal import NIOPosix
+
+/// One attempt to establish TCP, and TLS for wss://, to an endpoint. Lives on one event loop.
+///
+/// The attempt waits for its turn among the attempts to the same host (`ConnectLimiter`). Its time limit counts from
+/// then on: certificates, look-up of the name, TCP and TLS. Reports exactly one result, and nothing after `drop`.
+final class TransportAttempt {
+  /// What an established connection consists of.
+  struct Transport {
+    let channel: any Channel
+    /// The handler above TLS; nil without TLS.
+    let gate: TLSGate?
+    /// When the attempt's time limit ends. The upgrade has to be answered by then too.
+    let deadline: NIODeadline
+  }
+
+  enum Result {
+    case established(Transport)
+    case failed(ConnectionFailure)
+    /// Too many attempts to the host are under way, and there is another endpoint: nothing was tried.
+    case crowded
+  }
+
+  /// What TLS needs.
+  struct Security {
+    let provider: any TLSProvider
+    let settings: TLSSettings
+  }
+
+  private enum Phase {
+    /// Other attempts to the same host are under way. Can transition to: `preparing`, `connecting`, `over`.
+    case waiting
+    /// Certificates are being read. Can transition to: `connecting`, `over`.
+    case preparing
+    /// Look-up of the name, and TCP. Can transition to: `handshaking`, `over`.
+    case connecting
+    /// Can transition to: `over`.
+    case handshaking
+    case over
+  }
+
+  /// How long an attempt waits for others to the same host if there is another endpoint to try.
+  private static let turnWait = TimeAmount.milliseconds(500)
+  /// Maximum audio in the kernel's send buffer: at least half a second even at high rates, and only a few seconds at
+  /// 8 kHz, because it is lost with the connection.
+  private static let sendBufferBytes = 65_536
+  /// Maximum received bytes that wait in the kernel; Linux takes twice as much memory for them. All of it is read at
+  /// once when the server closes, even beyond the connection's share of a turn.
+  private static let receiveBufferBytes = 32_768
+  /// Bytes of one read. Acknowledgements are short; longer input comes in several turns.
+  private static let readBytes = AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: 4096)
+  /// Maximum audio in the channel before the kernel takes it.
+  private static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 16_384, high: 65_536)
+  /// Sent bytes without acknowledgement for so long mean a dead connection, milliseconds.
+  private static let userTimeoutMilliseconds = 20_000
+
+  private let loop: any EventLoop
+  private let url: EndpointURL
+  private let timeout: TimeAmount
+  private let security: Security?
+  private let names: HostResolver
+  private let limiter: ConnectLimiter
+  private let share: InboundShare
+  private let hasAlternative: Bool
+  private var phase = Phase.waiting
+  private var onResult: ((Result) -> Void)?
+  private var ticket: ConnectLimiter.Ticket?
+  private var resolver: AttemptResolver?
+  private var channel: (any Channel)?
+  private var gate: TLSGate?
+  private var deadline = NIODeadline.distantFuture
+  private var deadlineTimer: Scheduled<Void>?
+  private var ticketTimer: Scheduled<Void>?
+
+  /// `security`: nil if the engine has no TLS. `hasAlternative`: there is another endpoint to try.
+  init(
+    loop: any EventLoop, url: EndpointURL, timeout: TimeAmount, security: Security?, names: HostResolver,
+    limiter: ConnectLimiter, share: InboundShare, hasAlternative: Bool, onResult: @escaping (Result) -> Void
+  ) {
+    self.loop = loop
+    self.url = url
+    self.timeout = timeout
+    self.security = security
+    self.names = names
+    self.limiter = limiter
+    self.share = share
+    self.hasAlternative = hasAlternative
+    self.onResult = onResult
+  }
+
+  private var host: String { String(decoding: url.host, as: UTF8.self) }
+
+  /// Begins when it is the attempt's turn.
+  func start() {
+    let ticket = limiter.ask("\(host):\(url.port)", on: loop) { [weak self] in self?.begin() }
+    self.ticket = ticket
+    if ticket.isAdmitted { return begin() }
+    guard hasAlternative else { return }
+    deadlineTimer = loop.assumeIsolated().scheduleTask(in: TransportAttempt.turnWait) { [weak self] in
+      guard let self, self.phase == .waiting else { return }
+      self.finish(.crowded)
+    }
+  }
+
+  /// Gives the attempt up. Nothing is reported any more.
+  func drop() {
+    onResult = nil
+    end(closesChannel: true)
+  }
+
+  /// Ends the attempt and reports the result, unless it has ended before.
+  private func finish(_ result: Result) {
+    guard phase != .over else { return }
+    if case .established = result { end(closesChannel: false) } else { end(closesChannel: true) }
+    let onResult = onResult
+    self.onResult = nil
+    onResult?(result)
+  }
+
+  private func end(closesChannel: Bool) {
+    phase = .over
+    deadlineTimer?.cancel()
+    // Lets the next attempt to the same host begin. Handshakes keep a server from many connections at once; how long it
+    // takes to answer the upgrade may differ from path to path.
+    ticketTimer?.cancel()
+    ticket?.giveBack()
+    if closesChannel { channel?.close(promise: nil) }
+    channel = nil
+  }
+
+  private func fail(_ failure: ConnectionFailure) { finish(.failed(failure)) }
+
+  // MARK: - Steps
+
+  private func begin() {
+    guard phase == .waiting else { return }
+    deadlineTimer?.cancel()
+    deadline = .now() + timeout
+    deadlineTimer = loop.assumeIsolated().scheduleTask(deadline: deadline) { [weak self] in self?.timedOut() }
+    ticketTimer = loop.assumeIsolated().scheduleTask(in: limiter.placeMax) { [weak self] in
+      self?.ticket?.giveBack()
+    }
+    guard url.isSecure else { return connect(with: nil) }
+    phase = .preparing
+    guard let security else {
+      return loop.assumeIsolated().execute {
+        self.fail(ConnectionFailure("tls: this engine was built without TLS", isPermanent: true))
+      }
+    }
+    security.provider.prepare(security.settings, on: loop).assumeIsolated().whenComplete { result in
+      guard case .preparing = self.phase else { return }
+      switch result {
+      case .success(let prepared): self.connect(with: prepared)
+      case .failure(let error): self.fail(error as? ConnectionFailure ?? ConnectionFailure("tls: \(shown("\(error)"))"))
+      }
+    }
+  }
+
+  private func connect(with tls: (any PreparedTLS)?) {
+    phase = .connecting
+    let bootstrap = TransportAttempt.bootstrap(on: loop, timeout: timeout)
+    // An address needs no look-up and no thread that waits for one.
+    let address = try? SocketAddress(ipAddress: host, port: url.port)
+    let resolver = AttemptResolver(names, on: loop)
+    if address == nil { self.resolver = resolver }
+    let connected =
+      address.map { bootstrap.connect(to: $0) } ?? bootstrap.resolver(resolver).connect(host: host, port: url.port)
+    connected.assumeIsolated().whenComplete { result in
+      switch result {
+      case .success(let channel): self.connected(channel, tls, isAddress: address != nil || self.url.isIPv6Literal)
+      case .failure(let error): self.fail(ConnectionFailure(self.reason(error)))
+      }
+    }
+  }
+
+  private static func bootstrap(on loop: any EventLoop, timeout: TimeAmount) -> ClientBootstrap {
+    // Our own limit speaks first: it knows what it waited for.
+    ClientBootstrap(group: loop)
+      .connectTimeout(timeout + .seconds(1))
+      .channelOption(.writeBufferWaterMark, value: waterMark)
+      .channelOption(.socketOption(.so_sndbuf), value: sendBufferBytes)
+      .channelOption(.socketOption(.so_keepalive), value: 1)
+      // Pongs and acks come one at a time: a second read would find nothing.
+      .channelOption(.maxMessagesPerRead, value: 1)
+      .channelOption(.recvAllocator, value: readBytes)
+      .channelOption(.socketOption(.so_rcvbuf), value: receiveBufferBytes)
+      .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+      .channelOption(.tcpOption(.tcp_user_timeout), value: userTimeoutMilliseconds)
+  }
+
+  private func connected(_ channel: any Channel, _ tls: (any PreparedTLS)?, isAddress: Bool) {
+    guard phase == .connecting else { return channel.close(promise: nil) }
+    self.channel = channel
+    do {
+      try channel.pipeline.syncOperations.addHandler(ReadPacer(share), position: .first)
+    } catch {
+      return fail(ConnectionFailure(connectionReason(error)))
+    }
+    guard let tls else { return established(channel) }
+    phase = .handshaking
+    let meter = CiphertextMeter(share)
+    let gate = TLSGate(above: meter) { [weak self] outcome in
+      switch outcome {
+      case .success: self?.established(channel)
+      case .failure(let failure): self?.fail(failure)
+      }
+    }
+    self.gate = gate
+    do {
+      let handlers = try tls.makeHandlers(host: host, isAddress: isAddress)
+      try channel.pipeline.syncOperations.addHandlers([meter] + handlers + [gate])
+      if !channel.isActive { fail(ConnectionFailure("connection: closed")) }
+    } catch {
+      fail(ConnectionFailure(connectionReason(error)))
+    }
+  }
+
+  private func established(_ channel: any Channel) {
+    finish(.established(Transport(channel: channel, gate: gate, deadline: deadline)))
+  }
+
+  // MARK: - Reasons
+
+  private func timedOut() {
+    let seconds = timeout.nanoseconds / 1_000_000_000
+    switch phase {
+    case .preparing: fail(ConnectionFailure("tls: the certificate files could not be read within \(seconds) s"))
+    case .connecting where resolver?.isOver == false:
+      fail(ConnectionFailure("dns: no answer for '\(shown(host))' within \(seconds) s"))
+    case .connecting: fail(ConnectionFailure("connection: no answer within \(seconds) s"))
+    case .handshaking:
+      fail(ConnectionFailure("tls: no answer to the handshake within \(seconds) s; a server without TLS takes ws://"))
+    case .waiting, .over: break
+    }
+  }
+
+  /// NIO collects the failures of all addresses; the first one that connected to something says most.
+  private func reason(_ error: any Error) -> String {
+    guard let error = error as? NIOConnectionError else { return connectionReason(error) }
+    if let failure = error.connectionErrors.first { return connectionReason(failure.error) }
+    let failures = [error.dnsAError, error.dnsAAAAError].compactMap { ($0 as? NameFailure)?.reason }
+    // Of two families the one that got no answer says more than the one that has no address.
+    return shown(
+      failures.first { $0.hasPrefix("dns: no name server") } ?? failures.first ?? "dns: '\(error.host)' has no address")
+  }
+}
+
+extension TransportAttempt.Security {
+  /// What a fork's options say about TLS.
+  init(_ provider: any TLSProvider, _ options: ForkOptions) {
+    self.provider = provider
+    settings = TLSSettings(
+      verifies: options.verifies, caFile: String(decoding: options.caFile, as: UTF8.self),
+      certificateFile: String(decoding: options.certificateFile, as: UTF8.self),
+      keyFile: String(decoding: options.keyFile, as: UTF8.self))
+  }
+}
+
+extension NIOBSDSocket.Option {
+  /// TCP_USER_TIMEOUT of linux/tcp.h.
+  fileprivate static let tcp_user_timeout = NIOBSDSocket.Option(rawValue: 18)
+}

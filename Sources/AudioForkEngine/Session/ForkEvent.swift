@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+package import AudioForkLink
+
+/// What happens to a fork: the inputs of `ForkStateMachine`.
+package enum ForkEvent: Equatable, Sendable {
+  case started
+  case connected
+  /// An attempt to connect failed. `wait`: how long the server asked us to wait before the next one.
+  case attemptFailed(String, isPermanent: Bool, wait: Duration = .zero)
+  /// The connection broke, or the server closed it with anything but 1000.
+  case disconnected(String)
+  /// The server closed with 1000.
+  case closedByServer
+  case retryTimerFired
+  case captureClosed
+  /// Capture has ended and everything was sent. `isAcknowledged`: the server's side has acknowledged all of it. False:
+  /// our kernel does not count acknowledgements, so that only the answer to our Close can show it.
+  case drained(isAcknowledged: Bool)
+  case drainDeadlinePassed
+  /// The server answered our Close.
+  case closeCompleted
+  /// The ring cannot be read any further.
+  case broken(String)
+  /// The engine stops.
+  case shutdown
+  /// The module has no row for the fork any more.
+  case forgotten
+}
+
+/// What the owner of `ForkStateMachine` does next, in the order in which the machine returns it.
+package enum ForkAction: Equatable, Sendable {
+  case connect
+  case scheduleRetry(after: Duration)
+  case cancelRetry
+  case scheduleDrainDeadline(after: Duration)
+  /// The connection is open: send audio from the confirmed position on.
+  case stream
+  /// Send the dialect's ending and Close 1000, and wait for the answer. `closeCompleted` or `disconnected` follows.
+  case close
+  /// Drop the connection or the attempt. No event follows.
+  case drop
+  case outageBegan(reason: String)
+  case outageOver(attempts: Int)
+  /// The state has a new name. Tell the module.
+  case report(ForkStateName)
+  /// The fork has ended. No action follows.
+  case end(ForkEnding)
+}

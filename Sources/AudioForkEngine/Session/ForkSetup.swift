@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import AudioForkMedia
+internal import AudioForkDialects
+internal import AudioForkLink
+internal import AudioForkSurface
+internal import AudioForkRing
+internal import AudioForkWebSocket
+internal import NIOCore
+
+/// A fork's configuration, derived from the facts in its ring: endpoints, options, limits, dialect, upgrade request.
+struct ForkSetup {
+  /// In failover order, at least one.
+  let endpoints: [EndpointURL]
+  let options: ForkOptions
+  let stream: StreamDescription
+  let limits: ForkLimits
+
+  /// Checks the options. Throws a `ForkFailure` if they are invalid. `epoch` and `secret` are those of the ring.
+  init(
+    _ facts: RingFacts, id: String, epoch: StreamEpoch, secret: (UInt64, UInt64)
+  ) throws(ForkFailure) {
+    do throws(OptionError) {
+      options = try ForkSettings.resolve(facts.settings.texts)
+      try options.check()
+    } catch {
+      throw ForkFailure(reason: "options: \(String(decoding: error.message, as: UTF8.self))")
+    }
+    guard !options.endpoints.isEmpty else { throw ForkFailure(reason: "options: the fork has no URL") }
+    endpoints = options.endpoints
+    var stream = StreamDescription(
+      forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,
+      direction: options.direction)
+    stream.format = options.format.name.description
+    stream.rateHertz = options.format.rateHertz
+    stream.channelCount = options.direction.channelCount
+    stream.parameters = options.parameters
+    stream.epochMilliseconds = epoch.wall.millisecondsSince1970
+    if secret != (0, 0) { stream.secret = ForkSetup.hexadecimal(secret.0) + ForkSetup.hexadecimal(secret.1) }
+    stream.acknowledgement = options.wantsPersisted ? .persisted : .received
+    self.stream = stream
+    limits = ForkLimits(
+      attemptsMax: options.reconnectAttempts, waitMax: .seconds(options.reconnectWaitSeconds),
+      drain: .seconds(facts.drainSeconds), endpointCount: endpoints.count)
+  }
+
+  private static func hexadecimal(_ word: UInt64) -> String {
+    let digits = String(word, radix: 16)
+    return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+  }
+
+  /// Returns the dialect of the fork's connections.
+  func makeDialect() -> any Dialect {
+    switch options.dialect {
+    case .raw: RawDialect(encoding: options.format.encoding)
+    case .audiofork: AudioForkDialect(encoding: options.format.encoding)
+    }
+  }
+
+  /// How captured audio becomes the stream.
+  var rendering: RenderConfiguration {
+    RenderConfiguration(
+      directions: DirectionSet(rawValue: options.direction.directions), wireRateHertz: stream.rateHertz,
+      fill: options.fill, isStereo: options.direction == .stereo, gainIn: Gain(options.gainIn),
+      gainOut: Gain(options.gainOut))
+  }
+
+  /// The spool that keeps audio for longer than the ring; nil if the fork has none.
+  var spool: ForkSpool.Settings? {
+    guard !options.spoolFolder.isEmpty else { return nil }
+    return ForkSpool.Settings(
+      folder: String(decoding: options.spoolFolder, as: UTF8.self), limit: options.spoolLimitMegabytes * 1_048_576,
+      isSynced: options.spoolIsSynced)
+  }
+
+  /// Time limit of each attempt to connect.
+  var attemptTimeout: TimeAmount { .seconds(Int64(options.attemptSeconds)) }
+
+  /// Time without any acknowledgement after which the network counts as dead: half of the buffer, so that the ring still
+  /// holds what has to be sent again. 2 to 20 seconds.
+  var patienceMilliseconds: UInt64 { UInt64(min(max(options.bufferSeconds * 500, 2000), 20_000)) }
+
+  /// Silence of a server, with audio in flight, after which the connection counts as dead, although a proxy may keep TCP
+  /// alive. Short enough for the ring to hold what has to be sent again. 3 to 20 seconds.
+  var silenceMax: Nanoseconds {
+    min(max(.milliseconds(Int64(options.bufferSeconds) * 700), .seconds(3)), PingBarrier.deadAfter)
+  }
+
+  /// Time between two pings for a server that closes after many. Short enough for the ring to hold what they confirm.
+  var sparsePingInterval: Nanoseconds {
+    min(max(.milliseconds(Int64(options.bufferSeconds) * 250), PingBarrier.interval), PingTolerance.sparseInterval)
+  }
+
+  /// The settings of `DeliveryController`.
+  var delivery: DeliveryController.Settings {
+    DeliveryController.Settings(
+      rate: SampleRate(hertz: stream.rateHertz), acknowledgement: stream.acknowledgement, silenceMax: silenceMax,
+      // Without a spool the ring would soon overwrite what waits for a confirmation.
+      unansweredMax: spool == nil ? silenceMax : PingBarrier.deadAfter, sparseInterval: sparsePingInterval)
+  }
+
+  /// Returns the upgrade request to this endpoint.
+  func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {
+    var request = UpgradeRequest(host: url.hostHeader, target: url.target)
+    request.userInformation = url.userInformation
+    request.subprotocols =
+      options.subprotocols.map { $0.map { String(decoding: $0, as: UTF8.self) } } ?? dialect.subprotocols
+    request.needsSubprotocol = dialect.needsSubprotocol
+    request.agent = "audiofork/\(audioforkVersion)"
+    request.headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
+    request.givenHeaders = options.headers.map {
+      RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: $0.value)
+    }
+    request.secrets = url.secrets + options.parameters.filter { EndpointURL.isSecretName($0.name) }.map(\.value)
+    return request
+  }
+}
+
+extension EndpointURL {
+  /// The URL without secrets.
+  var shownText: String { String(decoding: shown, as: UTF8.self) }
+}
+
+extension RequestHeader {
+  fileprivate init(_ header: DialectHeader) {
+    self.init(name: header.name, value: Array(header.value.utf8), isEncoded: header.isEncoded)
+  }
+}
