@@ -161,8 +161,7 @@ private struct Connection {
         hasEnded = true
       case .sendPing: demand(!isClosed, "a ping behind a Close")
       case .scheduleFlush, .scheduleSync, .scheduleClose, .pauseReading, .resumeReading, .closeAfterWrites, .abort,
-        .text,
-        .message:
+        .text, .message:
         break
       }
     }
