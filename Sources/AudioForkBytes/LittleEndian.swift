@@ -45,8 +45,8 @@ extension [UInt8] {
     }
   }
 
-  /// Puts the integer's bytes in the place of those at `index`, the lowest first. Those beyond the array's ends are left
-  /// out.
+  /// Puts the integer's bytes in the place of those at `index`, the lowest first. Those beyond the array's ends are
+  /// left out.
   package mutating func replace(at index: Int, littleEndian value: UInt32) {
     var rest = value
     var place = index
@@ -66,7 +66,8 @@ extension [UInt8] {
   }
 }
 
-/// Reads little-endian integers one after the other. Each returns nil, and takes nothing, where the bytes end before it.
+/// Reads little-endian integers one after the other. Each returns nil, and takes nothing, where the bytes end before
+/// it.
 package struct LittleEndianReader: Sendable {
   private let bytes: [UInt8]
   private var index = 0
