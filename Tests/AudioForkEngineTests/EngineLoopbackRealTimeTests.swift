@@ -358,8 +358,8 @@ struct EngineLoopbackRealTimeTests {
     let directory = try ScratchFolder()
     let server = try await TestServer.start(.stall)
     let engine = try await TestEngine(directory)
-    // A ring of a second: whatever the sockets do not hold is soon overwritten. The ten minutes that are sent at the end
-    // take at least three seconds (50 blocks a tick), and longer on a busy machine: the drain must not cut them.
+    // A ring of a second: whatever the sockets do not hold is soon overwritten. The ten minutes that are sent at the
+    // end take at least three seconds (50 blocks a tick), and longer on a busy machine: the drain must not cut them.
     let call = try TestCall(in: directory, url: server.url, drainSeconds: 40, bufferSeconds: 1)
     engine.tell(.fork(id: call.id, isClosed: false))
     try await eventually("connected") { engine.states(call.id).contains(.streaming) }

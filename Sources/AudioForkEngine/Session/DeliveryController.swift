@@ -79,8 +79,8 @@ package struct DeliveryController: Sendable {
 
   package init(_ settings: Settings) { self.settings = settings }
 
-  /// A connection begins. `acknowledges`: the server's application acknowledges audio. `expectation`: whether answers to
-  /// pings are expected; nil if the connection is not pinged. `isSparse`: its endpoint closes after many pings.
+  /// A connection begins. `acknowledges`: the server's application acknowledges audio. `expectation`: whether answers
+  /// to pings are expected; nil if the connection is not pinged. `isSparse`: its endpoint closes after many pings.
   package mutating func connectionBegan(
     acknowledges: Bool, expecting expectation: PingBarrier.Expectation?, isSparse: Bool, now: MonotonicTime
   ) {
@@ -142,8 +142,8 @@ package struct DeliveryController: Sendable {
     return PingBarrier.payload(position)
   }
 
-  /// Returns true when it is time to ask what the server's kernel has acknowledged. Call only when there is something to
-  /// confirm.
+  /// Returns true when it is time to ask what the server's kernel has acknowledged. Call only when there is something
+  /// to confirm.
   package mutating func asksKernel(now: MonotonicTime) -> Bool {
     guard level == .tcp, now - askedAt >= DeliveryController.askInterval, pings.standing(now: now) != .undecided else {
       return false

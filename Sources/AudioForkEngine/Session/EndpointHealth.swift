@@ -15,8 +15,8 @@ package enum PingSupport: Hashable, Sendable {
   ///
   /// Can transition to: `silent`, `paused`.
   case answers
-  /// Known to answer, but did not answer on its last `connections` connections. `spoke`: on at least one of them it sent
-  /// other frames instead.
+  /// Known to answer, but did not answer on its last `connections` connections. `spoke`: on at least one of them it
+  /// sent other frames instead.
   ///
   /// Can transition to: `answers`, `paused`, `silent` with one more connection, and from there to `ignores` or
   /// `unknown`.
@@ -117,8 +117,8 @@ package enum PingOutcome: Hashable, Sendable {
   case ignored
   /// It is known to answer, but did not answer the first ping in time. `spoke`: it sent other frames.
   case silent(spoke: Bool)
-  /// It ended within a second after a ping, before any answer. `isClose`: with a Close from the server. `hadIgnored`: an
-  /// earlier ping of the connection had not been answered in time.
+  /// It ended within a second after a ping, before any answer. `isClose`: with a Close from the server. `hadIgnored`:
+  /// an earlier ping of the connection had not been answered in time.
   case endedAtPing(isClose: Bool, hadIgnored: Bool)
 }
 

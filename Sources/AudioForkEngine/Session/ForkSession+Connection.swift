@@ -150,7 +150,8 @@ extension ForkSession {
     handle(.disconnected(reason))
   }
 
-  /// Decides about audio in flight on a lost connection: it is sent again, or counts as lost if the fork does not replay.
+  /// Decides about audio in flight on a lost connection: it is sent again, or counts as lost if the fork does not
+  /// replay.
   func rewindOrSkipUnconfirmed() {
     if setup.options.replays || dialect.awaitsResume { stream.rewind() } else { stream.skipUnconfirmed() }
   }

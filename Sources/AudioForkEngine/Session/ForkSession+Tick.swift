@@ -43,8 +43,8 @@ extension ForkSession {
 
   // MARK: - Render
 
-  /// Renders at most `blocksMax` blocks and gives them to the connection, which keeps them until `flush`. Sets `nextLook`
-  /// to the time of the next block.
+  /// Renders at most `blocksMax` blocks and gives them to the connection, which keeps them until `flush`. Sets
+  /// `nextLook` to the time of the next block.
   func render(now: MonotonicTime, blocksMax: Int) { attribution.during { renderStream(now, blocksMax) } }
 
   private func renderStream(_ now: MonotonicTime, _ blocksMax: Int) {
@@ -90,7 +90,8 @@ extension ForkSession {
     let inFlightMax: UInt64
   }
 
-  /// Sends blocks while the connection and the server keep up. Returns nil if the ring is broken and the fork has ended.
+  /// Sends blocks while the connection and the server keep up. Returns nil if the ring is broken and the fork has
+  /// ended.
   private func sendBlocks(over connection: DialectConnection, _ now: MonotonicTime, _ blocksMax: Int) -> Batch? {
     let streamNow = epoch.streamTime(at: now)
     var batch = Batch(inFlightMax: delivery.inFlightMax(now: now))
@@ -128,8 +129,8 @@ extension ForkSession {
 
   /// Sends the ranges of fill and muted audio, about once per second of the stream. Returns true if there were any.
   ///
-  /// They are sent earlier at the end, and when half of the maximum is in flight: a position can only be confirmed if all
-  /// ranges before it were sent.
+  /// They are sent earlier at the end, and when half of the maximum is in flight: a position can only be confirmed if
+  /// all ranges before it were sent.
   private func sendRanges(over connection: DialectConnection, _ inFlightMax: UInt64) -> Bool {
     guard dialect.sendsMarkers else { return false }
     let isDue = progress.isAtEnd || progress.inFlight >= inFlightMax / 2

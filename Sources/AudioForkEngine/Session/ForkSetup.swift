@@ -75,12 +75,12 @@ struct ForkSetup {
   /// Time limit of each attempt to connect.
   var attemptTimeout: TimeAmount { .seconds(Int64(options.attemptSeconds)) }
 
-  /// Time without any acknowledgement after which the network counts as dead: half of the buffer, so that the ring still
-  /// holds what has to be sent again. 2 to 20 seconds.
+  /// Time without any acknowledgement after which the network counts as dead: half of the buffer, so that the ring
+  /// still holds what has to be sent again. 2 to 20 seconds.
   var patienceMilliseconds: UInt64 { UInt64(min(max(options.bufferSeconds * 500, 2000), 20_000)) }
 
-  /// Silence of a server, with audio in flight, after which the connection counts as dead, although a proxy may keep TCP
-  /// alive. Short enough for the ring to hold what has to be sent again. 3 to 20 seconds.
+  /// Silence of a server, with audio in flight, after which the connection counts as dead, although a proxy may keep
+  /// TCP alive. Short enough for the ring to hold what has to be sent again. 3 to 20 seconds.
   var silenceMax: Nanoseconds {
     min(max(.milliseconds(Int64(options.bufferSeconds) * 700), .seconds(3)), PingBarrier.deadAfter)
   }

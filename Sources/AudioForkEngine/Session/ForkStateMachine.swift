@@ -35,8 +35,8 @@ package struct ForkStateMachine: Sendable {
     case created
     /// Capture continues, or it has ended and the rest is being delivered. Goes to: closing, ended.
     case active(Link, isDraining: Bool)
-    /// Everything is sent, and our Close. Goes to: ended. Goes to active (waiting) if the audio was not acknowledged and
-    /// the connection breaks before the server answers our Close.
+    /// Everything is sent, and our Close. Goes to: ended. Goes to active (waiting) if the audio was not acknowledged
+    /// and the connection breaks before the server answers our Close.
     case closing(Outage?, since: MonotonicTime, isAcknowledged: Bool)
     case ended(ForkEnding)
   }

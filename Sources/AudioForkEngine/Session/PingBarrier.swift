@@ -157,8 +157,8 @@ package struct PingBarrier: Sendable {
     now - max(heardAt, since) >= silenceMax / 2
   }
 
-  /// Returns true if the outstanding ping has had no answer for `limit` while the server continues to send other frames.
-  /// `limit` is at least `silenceMax`, which is the default.
+  /// Returns true if the outstanding ping has had no answer for `limit` while the server continues to send other
+  /// frames. `limit` is at least `silenceMax`, which is the default.
   private func hasSentOtherThings(for limit: Nanoseconds? = nil, now: MonotonicTime) -> Bool {
     guard let outstanding, now - outstanding.at >= limit ?? silenceMax else { return false }
     // Frames that a server sent shortly after the ping, before it died, are no sign of life.
@@ -171,8 +171,8 @@ package struct PingBarrier: Sendable {
     isAnswering && hasSentOtherThings(for: limit, now: now)
   }
 
-  /// Returns true if the server is dead: silent, with a ping unanswered. `waitingSince`: since when audio has waited for
-  /// a confirmation; nil if none waits. `acknowledges`: the server confirms by messages of its own.
+  /// Returns true if the server is dead: silent, with a ping unanswered. `waitingSince`: since when audio has waited
+  /// for a confirmation; nil if none waits. `acknowledges`: the server confirms by messages of its own.
   ///
   /// There are three cases:
   ///  1. No audio waits. The server has answered on this connection, and was silent for `deadAfter` after the ping.

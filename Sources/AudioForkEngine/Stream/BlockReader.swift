@@ -6,8 +6,8 @@ internal import AudioForkRing
 
 /// Reads a fork's entries and renders them to blocks. Skips blocks that the server has already.
 ///
-/// Gaps go to the delivery log and to `markers`, digits to `markers`. After a break `rewind(to:)` returns to the confirmed
-/// mark.
+/// Gaps go to the delivery log and to `markers`, digits to `markers`. After a break `rewind(to:)` returns to the
+/// confirmed mark.
 struct BlockReader: ~Copyable {
   /// Maximum blocks that one call skips because the server has them already. Limited because the event loop has other
   /// forks.
@@ -136,8 +136,8 @@ struct BlockReader: ~Copyable {
     return true
   }
 
-  /// Finishes the renderer if capture has ended and all entries were read. Returns whether it did. The ring's end must be
-  /// read before `published`: only in this order is the published number the final one.
+  /// Finishes the renderer if capture has ended and all entries were read. Returns whether it did. The ring's end must
+  /// be read before `published`: only in this order is the published number the final one.
   private mutating func finishIfClosed() -> Bool {
     guard isCaptureClosed, ring.published <= renderer.nextSequence else { return false }
     isFinished = true
@@ -171,8 +171,8 @@ struct BlockReader: ~Copyable {
   /// Whether there are ranges of fill or muted audio that were not sent to the server.
   var hasUnsentRanges: Bool { renderer.hasRanges }
 
-  /// Returns the ranges of fill and muted audio that were not sent, once per second of the stream. `all`: without waiting
-  /// for that second.
+  /// Returns the ranges of fill and muted audio that were not sent, once per second of the stream. `all`: without
+  /// waiting for that second.
   mutating func takeRanges(all: Bool) -> [StreamMarker] {
     guard markers.isCollecting, all || markers.areRangesDue(at: position, rate: configuration.wireRate)
     else { return [] }

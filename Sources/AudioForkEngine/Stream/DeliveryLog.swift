@@ -2,8 +2,9 @@
 package import AudioForkLink
 package import AudioForkMedia
 
-/// Records which part of a fork's stream was sent, which is confirmed, and which gaps were reported, over all connections
-/// and engines. No I/O and no clock: it starts from a `CursorRecord` and makes one when something has to be saved.
+/// Records which part of a fork's stream was sent, which is confirmed, and which gaps were reported, over all
+/// connections and engines. No I/O and no clock: it starts from a `CursorRecord` and makes one when something has to be
+/// saved.
 ///
 /// Marks passed in must not lie before the confirmed position. Positions that a server names may.
 package struct DeliveryLog {
@@ -109,8 +110,8 @@ package struct DeliveryLog {
     forgetConfirmed()
   }
 
-  /// Moves the confirmed mark to `mark`, after the stream has skipped audio that the server has already. Saving can wait,
-  /// because the server tells the next engine again what it has.
+  /// Moves the confirmed mark to `mark`, after the stream has skipped audio that the server has already. Saving can
+  /// wait, because the server tells the next engine again what it has.
   package mutating func advanceConfirmed(to mark: Mark) {
     assert(mark.position >= confirmedPosition, "the stream is behind its confirmed position")
     window = DeliveryWindow(confirmed: mark, position: mark.position)
@@ -135,7 +136,8 @@ package struct DeliveryLog {
 
   // MARK: - Connections
 
-  /// The connection is lost. Its marks are kept until the next connection begins, for a server that says where to resume.
+  /// The connection is lost. Its marks are kept until the next connection begins, for a server that says where to
+  /// resume.
   package mutating func connectionLost() { window.reset() }
 
   /// A connection begins. `position`: the server says that it has everything before it; nil if it does not say. Returns
@@ -146,8 +148,8 @@ package struct DeliveryLog {
     return true
   }
 
-  /// Counts as lost what was sent and is not confirmed, and confirms everything up to `mark`, where the stream is now. The
-  /// audio between is not sent again.
+  /// Counts as lost what was sent and is not confirmed, and confirms everything up to `mark`, where the stream is now.
+  /// The audio between is not sent again.
   package mutating func skipUnconfirmed(to mark: Mark) {
     gaps.reportNoted()
     let sent = mark.checkpoint.counters

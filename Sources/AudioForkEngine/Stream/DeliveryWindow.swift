@@ -3,11 +3,11 @@ package import AudioForkMedia
 
 /// The marks of one connection: which were sent when, and which one is confirmed.
 ///
-/// A mark (in the engine the renderer's checkpoint) is a place at a block boundary where the stream can continue, even if
-/// the audio before it is no longer in the ring. Marks are taken every `spacing`, with each ping, and with each block for a
-/// server that acknowledges. `ConfirmationLevel` decides what confirms them: `confirm(position:)` for a pong or an `ack`,
-/// `confirm(now:acknowledged:)` for the age of the mark and what the server's kernel has acknowledged. After a break the
-/// stream continues from the confirmed mark.
+/// A mark (in the engine the renderer's checkpoint) is a place at a block boundary where the stream can continue, even
+/// if the audio before it is no longer in the ring. Marks are taken every `spacing`, with each ping, and with each
+/// block for a server that acknowledges. `ConfirmationLevel` decides what confirms them: `confirm(position:)` for a
+/// pong or an `ack`, `confirm(now:acknowledged:)` for the age of the mark and what the server's kernel has
+/// acknowledged. After a break the stream continues from the confirmed mark.
 package struct DeliveryWindow<Mark> {
   private struct Sent {
     var mark: Mark
@@ -50,8 +50,8 @@ package struct DeliveryWindow<Mark> {
   /// Records that everything before `mark`, at `position` of the stream, was sent as the first `offset` bytes of this
   /// connection.
   ///
-  /// `isWhole`: so were all markers that belong to this audio. Only such a mark can be confirmed; others serve to resume
-  /// at. A mark at the position of the last one is ignored, unless it is whole and the last one is not.
+  /// `isWhole`: so were all markers that belong to this audio. Only such a mark can be confirmed; others serve to
+  /// resume at. A mark at the position of the last one is ignored, unless it is whole and the last one is not.
   package mutating func record(
     _ mark: Mark, position: Position, now: MonotonicTime, offset: UInt64, isWhole: Bool = true
   ) {
@@ -69,7 +69,8 @@ package struct DeliveryWindow<Mark> {
     return now - first.at >= Self.age
   }
 
-  /// Confirms the marks that are old enough and within `acknowledged` bytes (nil: unknown). Returns whether there were any.
+  /// Confirms the marks that are old enough and within `acknowledged` bytes (nil: unknown). Returns whether there were
+  /// any.
   package mutating func confirm(now: MonotonicTime, acknowledged: UInt64?) -> Bool {
     var count = 0
     for entry in sent {
@@ -79,7 +80,8 @@ package struct DeliveryWindow<Mark> {
     return confirm(first: count)
   }
 
-  /// Confirms the marks up to this position, because the server has everything before it. Returns whether there were any.
+  /// Confirms the marks up to this position, because the server has everything before it. Returns whether there were
+  /// any.
   package mutating func confirm(position: Position) -> Bool {
     confirm(first: sent.prefix { $0.position <= position }.count)
   }

@@ -15,9 +15,9 @@ package enum SpoolNews: Equatable, Sendable {
 
 /// One fork's spool: a file with audio that the ring may overwrite before it is confirmed.
 ///
-/// Confined to the fork's event loop. Blocking calls run on the store's threads. Entries are copied from the ring during
-/// an outage longer than a part of the buffer (`SpoolTrigger`). The stream reads the spool when the ring has overwritten an
-/// entry. Once everything in the file is confirmed, the file is emptied.
+/// Confined to the fork's event loop. Blocking calls run on the store's threads. Entries are copied from the ring
+/// during an outage longer than a part of the buffer (`SpoolTrigger`). The stream reads the spool when the ring has
+/// overwritten an entry. Once everything in the file is confirmed, the file is emptied.
 ///
 /// `SpoolStateMachine` decides what may be done with the file, `SpoolContents` knows what is in it.
 package final class ForkSpool {

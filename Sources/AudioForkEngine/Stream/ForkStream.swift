@@ -6,8 +6,8 @@ package import AudioForkRing
 
 /// Reads a fork's audio from its ring as blocks, and keeps the cursor of what is delivered. Knows no network.
 ///
-/// The owner takes blocks as fast as the connection accepts them, and none without a connection, so that the ring is the
-/// only buffer. It records what it has sent, confirms, and rewinds after a break. Each job has its own type:
+/// The owner takes blocks as fast as the connection accepts them, and none without a connection, so that the ring is
+/// the only buffer. It records what it has sent, confirms, and rewinds after a break. Each job has its own type:
 ///  - `BlockReader` makes blocks of what the ring holds, or the spool if the ring has overwritten it,
 ///  - `DeliveryLog` knows what is sent, confirmed and missing,
 ///  - `StreamCursor` saves that for the next engine,
@@ -115,8 +115,8 @@ package final class ForkStream {
     return deliveryLog.gaps.take()
   }
 
-  /// The fork ends here. Returns to the confirmed mark, and returns everything captured after it as gaps. From now on the
-  /// delivered and the lost samples add up to the captured ones.
+  /// The fork ends here. Returns to the confirmed mark, and returns everything captured after it as gaps. From now on
+  /// the delivered and the lost samples add up to the captured ones.
   ///
   /// Saves nothing: if this engine dies before it has reported the end, the next one continues the fork.
   package func abandonRest() -> [Gap] {
@@ -141,8 +141,8 @@ package final class ForkStream {
   /// Whether everything taken so far is confirmed.
   package var isAllConfirmed: Bool { confirmedPosition == position }
 
-  /// Records that everything taken so far was sent, as the first `offset` bytes of this connection. `isBarrier`: a mark is
-  /// needed at exactly this place. `areMarkersSent`: all markers were sent before the audio to which they belong.
+  /// Records that everything taken so far was sent, as the first `offset` bytes of this connection. `isBarrier`: a mark
+  /// is needed at exactly this place. `areMarkersSent`: all markers were sent before the audio to which they belong.
   package func recordSent(
     now: MonotonicTime, offset: UInt64, audioBytes: Int, areMarkersSent: Bool = true, isBarrier: Bool = false
   ) {

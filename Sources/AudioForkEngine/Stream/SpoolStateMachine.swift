@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Decides what a fork's spool does with its file, and tracks the work on threads. No I/O, no clock. Each input causes at
-/// most one action. Inputs without a meaning in the current state are ignored.
+/// Decides what a fork's spool does with its file, and tracks the work on threads. No I/O, no clock. Each input causes
+/// at most one action. Inputs without a meaning in the current state are ignored.
 package struct SpoolStateMachine: Sendable {
   /// Maximum number of looks for an earlier engine's file. Audio waits meanwhile.
   package static let looksMax = 4

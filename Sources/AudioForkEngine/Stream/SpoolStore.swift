@@ -5,14 +5,15 @@ internal import NIOConcurrencyHelpers
 internal import NIOCore
 internal import NIOPosix
 
-/// Threads for the spool files of all forks, and the limit of the room that the spools take together. Shared by all loops.
+/// Threads for the spool files of all forks, and the limit of the room that the spools take together. Shared by all
+/// loops.
 ///
 /// The limit holds for all spools in one folder. When it is reached, the spool of the fork that began to spool first is
 /// emptied.
 package final class SpoolStore: Sendable {
   private static let threads = 2
-  /// Age in seconds from which an unused spool file is removed: twice the maximum time that a fork may continue after its
-  /// call.
+  /// Age in seconds from which an unused spool file is removed: twice the maximum time that a fork may continue after
+  /// its call.
   package static let leftoverAge = 2 * ForkOptions.spoolSecondsMax
 
   private struct Stream {
@@ -55,8 +56,8 @@ package final class SpoolStore: Sendable {
     }
   }
 
-  /// Removes spool files that no engine has open, that were not written for `leftoverAge`, and whose fork has no ring, from
-  /// the folders in which forks of this engine had spools. Returns what was removed from each folder. `now`:
+  /// Removes spool files that no engine has open, that were not written for `leftoverAge`, and whose fork has no ring,
+  /// from the folders in which forks of this engine had spools. Returns what was removed from each folder. `now`:
   /// CLOCK_REALTIME, seconds. Blocks; never call it on an event loop.
   package func removeLeftovers(now: Int, hasRing: (String) -> Bool) -> [Leftovers] {
     let suffix = ".spool"
@@ -86,8 +87,8 @@ package final class SpoolStore: Sendable {
     return pool.runIfActive(eventLoop: loop, work)
   }
 
-  /// Reserves room for a fork. Empties older spools if necessary, by calling their `evict` on any thread. Returns false if
-  /// this fork's own spool is the oldest one.
+  /// Reserves room for a fork. Empties older spools if necessary, by calling their `evict` on any thread. Returns false
+  /// if this fork's own spool is the oldest one.
   func reserve(
     _ bytes: Int, for id: String, in folder: String, limit: Int, evict: @escaping @Sendable () -> Void
   ) -> Bool {
