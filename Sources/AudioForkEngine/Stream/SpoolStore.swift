@@ -24,12 +24,49 @@ package final class SpoolStore: Sendable {
     let evict: @Sendable () -> Void
   }
 
+  /// What the forks of one folder take together. A write costs the same however many they are.
+  private struct Folder {
+    var bytes = 0
+    /// Forks that have bytes, by their streams' numbers: the oldest stream first. Looked at only where the limit is
+    /// reached, and changed only where a fork gets its first byte or loses its last one.
+    private var holders: [(number: UInt64, id: String)] = []
+
+    var oldest: String? { holders.first?.id }
+
+    mutating func insert(_ id: String, _ number: UInt64) { holders.insert((number, id), at: place(of: number)) }
+
+    mutating func remove(_ number: UInt64) {
+      let place = place(of: number)
+      if place < holders.count, holders[place].number == number { holders.remove(at: place) }
+    }
+
+    /// Where the stream with this number is, or belongs. Most often at the end: those that begin are the youngest.
+    private func place(of number: UInt64) -> Int {
+      var (low, high) = (0, holders.count)
+      while low < high {
+        let middle = (low + high) / 2
+        if holders[middle].number < number { low = middle + 1 } else { high = middle }
+      }
+      return low
+    }
+  }
+
   private struct State {
     var streams: [String: Stream] = [:]
+    var totals: [String: Folder] = [:]
     /// Folders in which forks have had spools since the engine's start.
     var folders: Set<String> = []
     var numbers: UInt64 = 0
     var isStarted = false
+
+    /// Sets what a stream has in its spool, and keeps its folder's total.
+    mutating func set(_ bytes: Int, of id: String) {
+      guard let stream = streams[id], stream.bytes != bytes else { return }
+      streams[id]?.bytes = bytes
+      totals[stream.folder, default: Folder()].bytes += bytes - stream.bytes
+      if stream.bytes == 0 { totals[stream.folder]?.insert(id, stream.number) }
+      if bytes == 0 { totals[stream.folder]?.remove(stream.number) }
+    }
   }
 
   private let state = NIOLockedValueBox(State())
@@ -89,7 +126,7 @@ package final class SpoolStore: Sendable {
 
   /// Reserves room for a fork. Empties older spools if necessary, by calling their `evict` on any thread. Returns false
   /// if this fork's own spool is the oldest one.
-  func reserve(
+  package func reserve(
     _ bytes: Int, for id: String, in folder: String, limit: Int, evict: @escaping @Sendable () -> Void
   ) -> Bool {
     let (isGranted, victims) = state.withLockedValue { state -> (Bool, [@Sendable () -> Void]) in
@@ -97,18 +134,16 @@ package final class SpoolStore: Sendable {
         state.numbers &+= 1
         state.streams[id] = Stream(folder: folder, number: state.numbers, evict: evict)
       }
-      var total = bytes + state.streams.values.reduce(0) { $1.folder == folder ? $0 + $1.bytes : $0 }
+      let had = state.streams[id]?.bytes ?? 0
       var victims: [@Sendable () -> Void] = []
-      while total > limit {
-        let full = state.streams.filter { $0.value.folder == folder && $0.value.bytes > 0 }
-        guard let oldest = full.min(by: { $0.value.number < $1.value.number }), oldest.key != id else {
+      while (state.totals[folder]?.bytes ?? 0) + bytes > limit {
+        guard let oldest = state.totals[folder]?.oldest, oldest != id, let victim = state.streams[oldest] else {
           return (false, victims)
         }
-        total -= oldest.value.bytes
-        state.streams[oldest.key]?.bytes = 0
-        victims.append(oldest.value.evict)
+        state.set(0, of: oldest)
+        victims.append(victim.evict)
       }
-      state.streams[id]?.bytes += bytes
+      state.set(had + bytes, of: id)
       return (true, victims)
     }
     for evict in victims { evict() }
@@ -116,17 +151,17 @@ package final class SpoolStore: Sendable {
   }
 
   /// Returns reserved room that was not used.
-  func giveBack(_ bytes: Int, of id: String) {
+  package func giveBack(_ bytes: Int, of id: String) {
     state.withLockedValue { state in
       guard let had = state.streams[id]?.bytes else { return }
-      state.streams[id]?.bytes = max(0, had - bytes)
+      state.set(max(0, had - bytes), of: id)
     }
   }
 
   /// The fork's spool is empty. `isOver`: it will not be used again.
-  func release(_ id: String, isOver: Bool) {
+  package func release(_ id: String, isOver: Bool) {
     state.withLockedValue { state in
-      state.streams[id]?.bytes = 0
+      state.set(0, of: id)
       if isOver { state.streams[id] = nil }
     }
   }
