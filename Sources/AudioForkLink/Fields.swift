@@ -99,8 +99,21 @@ package struct FieldReader: Sendable {
   }
 
   package func number(key: UInt16) -> UInt64? {
-    guard let value = bytes(key: key), value.count == 8 else { return nil }
-    return LittleEndian.read64(value, at: 0)
+    var index = 0
+    while let field = field(at: index) {
+      if field.key == key { return field.end &- field.start == 8 ? LittleEndian.read64(bytes, at: field.start) : nil }
+      index = field.end
+    }
+    return nil
+  }
+
+  /// Calls `body` with the key and the value of each field of 8 bytes, in order. Allocates nothing.
+  package func forEachNumber(_ body: (UInt16, UInt64) -> Void) {
+    var index = 0
+    while let field = field(at: index) {
+      if field.end &- field.start == 8 { body(field.key, LittleEndian.read64(bytes, at: field.start)) }
+      index = field.end
+    }
   }
 
   private func field(at index: Int) -> (key: UInt16, start: Int, end: Int)? {

@@ -36,12 +36,16 @@ package struct ForkCounters: Sendable, Equatable {
   private func bit(_ counter: Counter) -> UInt32 { 1 &<< UInt32(counter.rawValue) }
 
   init(_ fields: FieldReader) {
-    carried = 0
-    for counter in Counter.allCases {
-      guard let value = fields.number(counter) else { continue }
+    var values = Counters()
+    var carried: UInt32 = 0
+    // Once through the fields: the module reads one such message for each fork and second.
+    fields.forEachNumber { key, value in
+      guard let counter = Counter(field: key), carried & (1 &<< UInt32(counter.rawValue)) == 0 else { return }
       values[counter] = value
-      carried |= bit(counter)
+      carried |= 1 &<< UInt32(counter.rawValue)
     }
+    self.values = values
+    self.carried = carried
     confirmation = fields.bytes(.confirmation).flatMap { ConfirmationLevel(word: $0) }
   }
 

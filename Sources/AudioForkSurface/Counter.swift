@@ -160,6 +160,19 @@ extension Counter {
     }
   }
 
+  /// The counter whose field on the control link has this key; nil: it is no counter's.
+  package init?(field: UInt16) {
+    guard field < 64, let counter = Counter.byField[Int(field)] else { return nil }
+    self = counter
+  }
+
+  /// By the fields' keys, which are below 64.
+  private static let byField: [Counter?] = {
+    var found = [Counter?](repeating: nil, count: 64)
+    for counter in allCases where counter.definition.field < 64 { found[Int(counter.definition.field)] = counter }
+    return found
+  }()
+
   /// The counters of AudioForkList and `audiofork show fork`, in their order.
   package static var listed: [Counter] {
     inOrder { $0.definition.listPlace }

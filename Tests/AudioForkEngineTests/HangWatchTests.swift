@@ -59,6 +59,7 @@ struct HangWatchTests {
     #expect(output.send(.heartbeat))
     #expect(!output.send(.log(.warning, id: nil, text: "x")))
     #expect(!output.send(.text(id: "a", text: [65], length: 1, dropped: 0)))
+    channel.embeddedEventLoop.run()
     var messages = 0
     while try channel.readOutbound(as: ByteBuffer.self) != nil { messages += 1 }
     #expect(messages == 2)

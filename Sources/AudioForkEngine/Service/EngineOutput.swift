@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkLink
+internal import NIOConcurrencyHelpers
 package import NIOCore
 
 /// Where the engine's messages go: the link, or a test. Called from every event loop.
@@ -13,9 +14,23 @@ package protocol EngineOutput: Sendable {
   func send(_ message: EngineMessage, then work: @escaping @Sendable () -> Void)
 }
 
-/// Sends messages over the link.
-package struct LinkOutput: EngineOutput {
+/// Sends messages over the link, in the order in which they come.
+///
+/// STATEs wait for others, of any fork, and go in one write with them: each write wakes the module's control thread,
+/// which has more to do for that than for a STATE. Nothing else waits, and what waits goes before it.
+package final class LinkOutput: EngineOutput {
+  /// For how long a STATE waits.
+  package static let stateDelay = TimeAmount.milliseconds(20)
+  /// With so many bytes they wait no longer.
+  private static let stateBytesMax = 65_536
+
+  private struct Waiting {
+    var states: [UInt8] = []
+    var isScheduled = false
+  }
+
   private let channel: any Channel
+  private let waiting = NIOLockedValueBox(Waiting())
 
   package init(_ channel: any Channel) { self.channel = channel }
 
@@ -23,17 +38,54 @@ package struct LinkOutput: EngineOutput {
   package func send(_ message: EngineMessage) -> Bool {
     switch message {
     // A module that does not read must not become our memory. What is lost here is replaced by what comes next.
-    case .state, .log, .gap, .text: guard channel.isWritable else { return false }
+    case .state:
+      guard channel.isWritable else { return false }
+      collect(message.encoded)
+      return true
+    case .log, .gap, .text: guard channel.isWritable else { return false }
     // There is never more than one heartbeat on its way (`EngineCore.beat`).
     case .ready, .ended, .heartbeat, .unknown: break
     }
-    channel.writeAndFlush(ByteBuffer(bytes: message.encoded), promise: nil)
+    write(message.encoded) {}
     return true
   }
 
   package func send(_ message: EngineMessage, then work: @escaping @Sendable () -> Void) {
     // Written is what the kernel has: the module reads it even when we are dead by then. Nor is anything left to wait
     // for where the link is gone.
-    channel.writeAndFlush(ByteBuffer(bytes: message.encoded)).whenComplete { _ in work() }
+    write(message.encoded, then: work)
+  }
+
+  private func collect(_ state: [UInt8]) {
+    waiting.withLockedValue { waiting in
+      if waiting.states.count + state.count > LinkOutput.stateBytesMax { writeStates(&waiting) }
+      waiting.states += state
+      guard !waiting.isScheduled else { return }
+      waiting.isScheduled = true
+      channel.eventLoop.scheduleTask(in: LinkOutput.stateDelay) { [self] in
+        self.waiting.withLockedValue { waiting in
+          waiting.isScheduled = false
+          writeStates(&waiting)
+        }
+      }
+    }
+  }
+
+  private func write(_ bytes: [UInt8], then work: @escaping @Sendable () -> Void) {
+    waiting.withLockedValue { waiting in
+      writeStates(&waiting)
+      // Under the lock, so that the order is that of the calls. `execute` leaves the work to the loop, also where this
+      // is the loop's thread: `work` may send again.
+      channel.eventLoop.execute { [channel] in
+        channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { _ in work() }
+      }
+    }
+  }
+
+  private func writeStates(_ waiting: inout Waiting) {
+    guard !waiting.states.isEmpty else { return }
+    let states = ByteBuffer(bytes: waiting.states)
+    waiting.states.removeAll(keepingCapacity: true)
+    channel.eventLoop.execute { [channel] in channel.writeAndFlush(states, promise: nil) }
   }
 }
