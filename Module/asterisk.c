@@ -34,7 +34,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <sys/wait.h>
 
 #if defined(__x86_64__)
 /* glibc 2.34 gave these a new version; the old one is still there and is all that older systems have. */
@@ -53,6 +52,7 @@ AST_MUTEX_DEFINE_STATIC(table_lock);
 
 static pthread_t control_thread = AST_PTHREADT_NULL;
 static pthread_t jobs_thread = AST_PTHREADT_NULL;
+static pthread_t commands_thread = AST_PTHREADT_NULL;
 
 void af_log(int level, const char *text)
 {
@@ -229,35 +229,41 @@ void af_jobs_join(void)
 	}
 }
 
-int af_command_start(struct af_command *command)
+int af_commands_start(void)
 {
-	return ast_pthread_create_background(&command->thread, NULL, af_command_thread, command);
+	return ast_pthread_create_background(&commands_thread, NULL, af_commands_thread, NULL);
 }
 
-void af_command_join(struct af_command *command) { pthread_join(command->thread, NULL); }
-
-int af_command_run(const char *line, char *const *added)
+void af_commands_join(void)
 {
-	/* ast_safe_system() but for the environment. While it runs, Asterisk leaves children to those who wait for them. */
-	int pid = ast_safe_fork(1);
-	int status = -1;
+	if (commands_thread != AST_PTHREADT_NULL) {
+		pthread_join(commands_thread, NULL);
+		commands_thread = AST_PTHREADT_NULL;
+	}
+}
 
-	if (!pid) {
-		if (ast_opt_high_priority) {
-			ast_set_priority(0);
-		}
-		ast_close_fds_above_n(STDERR_FILENO);
-		af_exec_shell(line, added);
-		_exit(1);
+int af_command_spawn(const char *line, char *const *added, int *pid)
+{
+	int failure;
+
+	/* ast_safe_system() but for the environment, fork() and the wait. Meanwhile Asterisk leaves children to those who
+	 * wait for them. */
+	ast_replace_sigchld();
+	failure = af_spawn_shell(line, added, ast_opt_high_priority, pid);
+	if (failure) {
+		ast_unreplace_sigchld();
 	}
-	while (pid > 0 && waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR) {
-			status = -1;
-			break;
-		}
+	return failure;
+}
+
+int af_command_ended(int pid, int *status)
+{
+	int ended = af_child_ended(pid, status);
+
+	if (ended) {
+		ast_unreplace_sigchld();
 	}
-	ast_safe_fork_cleanup();
-	return pid > 0 && status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	return ended;
 }
 
 const char *af_caller_number(struct ast_channel *channel)

@@ -7,18 +7,21 @@
 
 #include "af_link.h"
 
-#include <alloca.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef SYS_pidfd_open
@@ -26,6 +29,9 @@
 #endif
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
 #endif
 
 int af_errno(void) { return errno; }
@@ -136,11 +142,87 @@ int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
 	return failure;
 }
 
-void af_exec_shell(const char *line, char *const *added)
+void af_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
+
+/*! Closes every descriptor above this one. For a child that shares its parent's memory: system calls alone. */
+static void close_above(int last)
+{
+	union {
+		char bytes[4096];
+		struct linux_entry {
+			uint64_t inode;
+			int64_t offset;
+			unsigned short length;
+			unsigned char type;
+			char name[];
+		} first;
+	} entries;
+	long count, at;
+	int folder;
+
+	/* The kernel has it since 5.9. */
+	if (!syscall(SYS_close_range, last + 1, ~0U, 0)) {
+		return;
+	}
+	folder = open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
+	while (folder >= 0 && (count = syscall(SYS_getdents64, folder, entries.bytes, sizeof(entries.bytes))) > 0) {
+		for (at = 0; at < count; ) {
+			const struct linux_entry *entry = (const void *) (entries.bytes + at);
+			const char *digit = entry->name;
+			int descriptor = 0;
+
+			while (*digit >= '0' && *digit <= '9') {
+				descriptor = descriptor * 10 + *digit++ - '0';
+			}
+			if (descriptor > last && descriptor != folder) {
+				close(descriptor);
+			}
+			at += entry->length;
+		}
+	}
+	close(folder);
+}
+
+/*! What a child does that shares its parent's memory until it runs the shell: system calls alone. */
+static void run_shell(char *const *arguments, char *const *environment, int has_priority)
+{
+	static const int to_default[] = { SIGHUP, SIGCHLD, SIGINT, SIGURG, SIGTERM, SIGPIPE, SIGXFSZ };
+	const struct sched_param priority = { 0 };
+	struct sigaction action;
+	sigset_t none;
+	size_t index;
+	int number;
+
+	/* No handler of Asterisk's may run in here. */
+	for (number = 1; number < NSIG; number++) {
+		if (!sigaction(number, NULL, &action) && action.sa_handler != SIG_IGN && action.sa_handler != SIG_DFL) {
+			signal(number, SIG_DFL);
+		}
+	}
+	for (index = 0; index < sizeof(to_default) / sizeof(*to_default); index++) {
+		signal(to_default[index], SIG_DFL);
+	}
+	if (has_priority) {
+		sched_setscheduler(0, SCHED_OTHER, &priority);
+	}
+	close_above(STDERR_FILENO);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execve(arguments[0], arguments, environment);
+}
+
+/*!
+ * Not posix_spawn(): closing all descriptors is one of its actions since glibc 2.34 alone, and Asterisk opens its own
+ * without O_CLOEXEC. Not fork() either: that write-protects Asterisk's whole heap, and every thread of it, those that
+ * carry audio too, then stumbles over each page that it writes to.
+ */
+int af_spawn_shell(const char *line, char *const *added, int has_priority, int *pid)
 {
 	char *const arguments[] = { (char *) "/bin/sh", (char *) "-c", (char *) line, NULL };
-	size_t count = 0, inherited;
-	char **all;
+	size_t count = 0, inherited, index;
+	sigset_t all, before;
+	char **environment;
+	int child, failure;
 
 	while (environ[count]) {
 		count++;
@@ -149,16 +231,45 @@ void af_exec_shell(const char *line, char *const *added)
 	while (added[count - inherited]) {
 		count++;
 	}
-	all = alloca((count + 1) * sizeof(*all));
-	for (count = 0; *added; added++) {
-		all[count++] = *added;
+	environment = malloc((count + 1) * sizeof(*environment));
+	if (!environment) {
+		return ENOMEM;
+	}
+	for (count = 0; added[count]; count++) {
+		environment[count] = added[count];
 	}
 	/* Of two entries with one name the shell may take either. */
-	for (inherited = 0; environ[inherited]; inherited++) {
-		if (strncmp(environ[inherited], "AUDIOFORK_", 10)) {
-			all[count++] = environ[inherited];
+	for (index = 0; index < inherited; index++) {
+		if (strncmp(environ[index], "AUDIOFORK_", 10)) {
+			environment[count++] = environ[index];
 		}
 	}
-	all[count] = NULL;
-	execve("/bin/sh", arguments, all);
+	environment[count] = NULL;
+	/* sigprocmask() is this thread's alone on Linux; pthread_sigmask() has moved to another library since. */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	child = vfork();
+	if (!child) {
+		run_shell(arguments, environment, has_priority);
+		_exit(1);
+	}
+	failure = child < 0 ? errno : 0;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	free(environment);
+	*pid = child;
+	return failure;
+}
+
+int af_child_ended(int pid, int *status)
+{
+	int found = 0, result;
+
+	do {
+		result = waitpid(pid, &found, WNOHANG);
+	} while (result < 0 && errno == EINTR);
+	if (!result) {
+		return 0;
+	}
+	*status = result == pid && WIFEXITED(found) ? WEXITSTATUS(found) : -1;
+	return 1;
 }

@@ -46,6 +46,16 @@
 /*! Room for a fork's counters, which Swift names (Sources/AudioForkSurface/Counter.swift). */
 enum { AF_COUNTERS_MAX = 32 };
 
+/*! Lists of the fork table: all rows, those that the engine does not know, those to look at. */
+enum af_fork_list { AF_LIST_ROWS, AF_LIST_UNSENT, AF_LIST_LOOKS, AF_LISTS };
+
+/*! A fork's place in one of these lists. */
+struct af_fork_place {
+	struct af_fork *next;
+	struct af_fork *previous;
+	uint8_t is_taken;            /*!< the fork is in the list */
+};
+
 /*!
  * \brief One fork. Two owners: the channel's datastore and the fork table; the last one frees it.
  *
@@ -56,11 +66,12 @@ struct af_fork {
 	struct ast_audiohook hook;   /*!< first: the callback's hook is the fork */
 	uint8_t spare[128];          /*!< 16.30, 18.16 and 20.1 grew the struct above within their series */
 	struct af_tap tap;
-	struct af_fork *next;
+	struct af_fork_place places[AF_LISTS];
+	struct af_fork *bucket_next; /*!< the next row whose id is in the same bucket */
+	uint32_t id_hash;
 	uint32_t owners;
 	uint8_t hook_alive;          /*!< ast_audiohook_destroy() has not run yet */
 	uint8_t hook_ending;         /*!< the hook has been told to leave at its next frame */
-	uint8_t dirty;               /*!< the engine does not know this row's state yet */
 	uint8_t ended;               /*!< the engine has ended the fork */
 	uint8_t hook_off;            /*!< in no list: nothing can be captured; changes with the channel locked too */
 	uint8_t untranslated;        /*!< directions whose codec Asterisk only passes through, bits as in tap.directions */
@@ -102,6 +113,7 @@ struct af_fork {
 enum af_fork_offset {
 	AF_FORK_TAP_OFFSET = offsetof(struct af_fork, tap),
 	AF_FORK_COUNTERS_OFFSET = offsetof(struct af_fork, counters),
+	AF_FORK_PLACES_OFFSET = offsetof(struct af_fork, places),
 };
 
 /*! \brief Writes one line to Asterisk's log. \param level enum af_level \note takes no lock of ours */
@@ -173,25 +185,17 @@ int af_jobs_start(void);
 /*! \brief Waits for the jobs thread's end. */
 void af_jobs_join(void);
 
-enum { AF_COMMAND_VARIABLES_MAX = 6 };
-
-/*! \brief A fork's command while it runs, on a thread of its own. */
-struct af_command {
-	pthread_t thread;
-	char *line;                  /*!< for the shell */
-	char *environment[AF_COMMAND_VARIABLES_MAX + 1]; /*!< "NAME=value" strings, ended by NULL */
-	char *id;                    /*!< of the fork that has ended */
-	struct af_command *next;
-	uint32_t is_over;            /*!< guarded by the table's lock: the thread may be joined */
-};
-/*! \brief Starts the command's thread; \retval 0 or an errno. */
-int af_command_start(struct af_command *command);
-void af_command_join(struct af_command *command);
+/*! \brief Starts the commands thread; \retval 0 or an errno. */
+int af_commands_start(void);
+/*! \brief Waits for the commands thread's end. */
+void af_commands_join(void);
 /*!
- * \brief Runs a line in /bin/sh and waits for it. \param added "NAME=value" strings, ended by NULL, for its environment
- * \retval its exit status, or -1 where it had none
+ * \brief af_spawn_shell(). Asterisk leaves all children to those who wait for them until af_command_ended() has
+ * returned 1 for each command.
  */
-int af_command_run(const char *line, char *const *added);
+int af_command_spawn(const char *line, char *const *added, int *pid);
+/*! \brief af_child_ended() of such a command. */
+int af_command_ended(int pid, int *status);
 
 /*! \brief The caller's number or name. \retval NULL none \note the channel is locked */
 const char *af_caller_number(struct ast_channel *channel);
@@ -302,6 +306,6 @@ int af_function_read2(struct ast_channel *channel, const char *name, char *argum
 void af_datastore_moved(void *fork, struct ast_channel *from, struct ast_channel *to);
 void *af_control_thread(void *unused);
 void *af_jobs_thread(void *unused);
-void *af_command_thread(void *command);
+void *af_commands_thread(void *unused);
 
 #endif /* AF_ASTERISK_H */

@@ -36,11 +36,22 @@ void af_process_terminate(int process);
 int af_spawn_engine(const char *path, const char *directory, int link, int *pid);
 
 /*!
- * \brief Replaces the process by /bin/sh with a line to run. Returns only if that fails.
+ * \brief Runs a line in /bin/sh, as Asterisk runs the commands of its own, and does not wait for it.
+ *
+ * The shell has signals, descriptors and a priority as after ast_safe_fork() and ast_close_fds_above_n(). Asterisk's
+ * memory is not copied.
  *
  * \param added "NAME=value" strings, ended by NULL, for its environment, which has no other AUDIOFORK_ variables
- * \note for the child of a process with threads: takes no lock and allocates nothing
+ * \param has_priority 1 if Asterisk's threads run in real time (-p): the shell does not
+ * \retval 0 or an errno
  */
-void af_exec_shell(const char *line, char *const *added);
+int af_spawn_shell(const char *line, char *const *added, int has_priority, int *pid);
+/*!
+ * \brief Looks whether a child has ended, and does not wait for it.
+ * \retval 1 it has; *status is its exit status, or -1 where it had none or somebody else has taken it \retval 0 it runs
+ */
+int af_child_ended(int pid, int *status);
+/*! \brief Names the calling thread, for ps and top. At most 15 bytes. */
+void af_name_thread(const char *name);
 
 #endif /* AF_MODULE_PROCESS_H */

@@ -43,7 +43,7 @@ func unload() -> CInt {
       AF_LEVEL_WARNING, "app_audiofork is not unloaded: ", .number(commands),
       commands == 1 ? " command of a fork that has ended still runs" : " commands of forks that have ended still run",
       "; try again when they are done")
-    // As below: the commands' threads come back to this code.
+    // As below: the thread that waits for them comes back to this code.
     af_module_pin()
     return -1
   }

@@ -10,6 +10,8 @@ struct ModuleState {
   var endedForks = EndedForks()
   /// Work for the jobs thread.
   var jobs = JobQueue()
+  /// Work for the commands thread.
+  var commands = CommandQueue()
   /// Texts for servers, for the control thread.
   var outgoingTexts = OutgoingTexts()
   var engine = EngineStatus()

@@ -10,7 +10,7 @@
 
 static char *version;
 static int references, pins;
-static pthread_t control, jobs;
+static pthread_t control, jobs, commands;
 static char shared_memory[256] = "/dev/shm";
 
 void fake_version(const char *text) { fake_replace_text(&version, text); }
@@ -28,22 +28,26 @@ void af_control_join(void) { pthread_join(control, NULL); }
 int af_jobs_start(void) { return pthread_create(&jobs, NULL, af_jobs_thread, NULL); }
 void af_jobs_join(void) { pthread_join(jobs, NULL); }
 
-void af_command_join(struct af_command *command) { pthread_join(command->thread, NULL); }
-int af_command_start(struct af_command *command)
-{
-	return pthread_create(&command->thread, NULL, af_command_thread, command);
-}
+int af_commands_start(void) { return pthread_create(&commands, NULL, af_commands_thread, NULL); }
+void af_commands_join(void) { pthread_join(commands, NULL); }
+void af_name_thread(const char *name) { }
 
-int af_command_run(const char *line, char *const *added)
+int af_command_spawn(const char *line, char *const *added, int *pid)
 {
 	char *const arguments[] = { "/bin/sh", "-c", (char *) line, NULL };
-	int status = -1;
-	pid_t pid;
 
-	if (posix_spawn(&pid, "/bin/sh", NULL, NULL, arguments, added) || waitpid(pid, &status, 0) < 0) {
-		return -1;
+	return posix_spawn(pid, "/bin/sh", NULL, NULL, arguments, added);
+}
+
+int af_command_ended(int pid, int *status)
+{
+	int found, result = waitpid(pid, &found, WNOHANG);
+
+	if (!result) {
+		return 0;
 	}
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	*status = result == pid && WIFEXITED(found) ? WEXITSTATUS(found) : -1;
+	return 1;
 }
 
 int af_lock_file(const char *path)

@@ -147,4 +147,51 @@ struct JobsRealTimeTests {
     module.end([channel], ids)
     for id in ids { #expect(FakedAsterisk.log.contains("AudioFork \(id): its command ended with status"), "\(id)") }
   }
+
+  @Test("400 forks that end at once make no threads; at most 64 of their commands run at a time, and all do")
+  func commandsWait() throws {
+    let module = try LoadedModule()
+    let place = FileManager.default.temporaryDirectory.appending(
+      path: "af-commands-\(UInt32.random(in: 0...UInt32.max))")
+    defer { try? FileManager.default.removeItem(at: place) }
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    // A command writes a line when it begins and one when it ends.
+    let command = "echo begins >> \(place.path); sleep 0.2; echo ends >> \(place.path)"
+    var ids = [String]()
+    for _ in 0..<400 { ids.append(try #require(module.start(channel, "ws://host/,D(in),\(command)"))) }
+    func threads() -> Int { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").count) ?? 0 }
+    func lines() -> [Substring] { ((try? String(contentsOf: place, encoding: .utf8)) ?? "").split(separator: "\n") }
+    let before = threads()
+    fake_hangup(channel)
+    for id in ids { module.engine.sayEnded(id) }
+    var most = 0
+    #expect(
+      eventually(within: 60) {
+        most = max(most, threads())
+        return lines().filter { $0 == "ends" }.count == 400
+      }, "\(lines().count) lines")
+    // The test's own pool of threads may grow by a few.
+    #expect(most <= before + 4, "\(before) threads, then \(most)")
+    var running = 0
+    var runningMost = 0
+    for line in lines() {
+      running += line == "begins" ? 1 : -1
+      runningMost = max(runningMost, running)
+    }
+    #expect(running == 0)
+    #expect(runningMost <= 64 && runningMost > 32, "\(runningMost) at once")
+    #expect(FakedAsterisk.log.contains("64 commands of forks that have ended run; "))
+    #expect(soon { fake_module_references() == 0 })
+    module.engine.die()
+    #expect(module.asterisk.unload())
+  }
+
+  private func eventually(within seconds: Int, _ condition: () -> Bool) -> Bool {
+    let end = ContinuousClock.now + .seconds(seconds)
+    while ContinuousClock.now < end {
+      if condition() { return true }
+      usleep(5000)
+    }
+    return condition()
+  }
 }

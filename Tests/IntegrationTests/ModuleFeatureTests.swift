@@ -122,6 +122,7 @@ extension IntegrationTests {
         exten => a,1,Answer()
          same => n,Set(WHO=then)
          same => n,AudioFork(\(receiver.url("a")),D(in),echo ^{WHO} '^{CHANNEL(name)} $HOME' > ${PLACE}/a)
+         same => n,AudioFork(\(receiver.url("s")),D(in),(ls -m /proc/$$/fd; grep SigBlk /proc/$$/status) > ${PLACE}/s)
          same => n,Set(WHO=later)
          same => n,Wait(0.5)
          same => n,Hangup()
@@ -139,7 +140,10 @@ extension IntegrationTests {
           await becomesTrue(within: 10) { result("a")?.hasPrefix("then Local/a@test-") == true },
           "\(result("a") ?? "nothing")")
         #expect(result("a")?.hasSuffix(" $HOME\n") == true)
-        #expect(receiver.events("ended").count == 1)
+        // Nothing of Asterisk's is open in a command, and no signal is blocked.
+        let open = "0, 1, 2\nSigBlk:\t0000000000000000\n"
+        #expect(await becomesTrue(within: 10) { result("s") == open }, "\(result("s") ?? "nothing")")
+        #expect(await becomesTrue(within: 10) { receiver.events("ended").count == 2 })
 
         // From the CLI too, where commands = yes; and a long one keeps the module.
         try Self.append("commands = yes\n", of: sandbox)

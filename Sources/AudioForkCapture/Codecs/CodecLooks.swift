@@ -35,16 +35,14 @@ enum CodecLooks {
   private static func candidates() -> [Candidate] {
     var found = [Candidate]()
     withState { state in
-      var row = state.forks.head
-      while let fork = row {
-        row = fork.pointee.next
-        guard fork.pointee.ended == 0, !isClosed(fork), let ring = fork.pointee.tap.ring else { continue }
+      state.forks.forEach { fork in
+        guard fork.pointee.ended == 0, !isClosed(fork), let ring = fork.pointee.tap.ring else { return }
         let into = af_word_load_relaxed(af_ring_captured(ring, 0))
         let out = af_word_load_relaxed(af_ring_captured(ring, 1))
         var still: UInt64 = into == fork.pointee.looked_at.0 ? 1 : 0
         if out == fork.pointee.looked_at.1 { still |= 2 }
         fork.pointee.looked_at = (into, out)
-        guard still & fork.pointee.tap.directions != 0 || fork.pointee.untranslated != 0 else { continue }
+        guard still & fork.pointee.tap.directions != 0 || fork.pointee.untranslated != 0 else { return }
         found.append(
           Candidate(
             id: bytes(fork.pointee.id), uniqueID: bytes(fork.pointee.uniqueid), channel: bytes(fork.pointee.channel),
@@ -86,6 +84,7 @@ enum CodecLooks {
       fork.pointee.looks_missed &+= 1
       guard fork.pointee.looks_missed > 1 else { return false }
       closeTap(&fork.pointee.tap, now: af_now_ns())
+      state.forks.mustLook(fork)
       return true
     }
     if isOver { Control.wake() }

@@ -31,11 +31,7 @@ enum Control {
       state.engine = EngineStatus()
     }
     engine = EngineSupervisor()
-    var failure = Jobs.start()
-    if failure == 0 {
-      failure = af_control_start()
-      if failure != 0 { Jobs.stop() }
-    }
+    let failure = startThreads()
     guard failure == 0 else {
       log(AF_LEVEL_ERROR, "app_audiofork is not loaded: no thread: ", .bytes(reason(failure)))
       forget()
@@ -44,13 +40,27 @@ enum Control {
     return true
   }
 
-  /// Ends the engine and both threads; returns when they are gone.
+  /// Starts the three threads, or none. Returns 0 or an errno.
+  private static func startThreads() -> CInt {
+    var failure = Commands.start()
+    guard failure == 0 else { return failure }
+    failure = Jobs.start()
+    if failure == 0 {
+      failure = af_control_start()
+      if failure != 0 { Jobs.stop() }
+    }
+    if failure != 0 { Commands.stop() }
+    return failure
+  }
+
+  /// Ends the engine and the threads; returns when they are gone.
   static func stop() {
     withState { $0.isStopping = true }
     wake()
     af_control_join()
-    // Second: the control thread may have left it something to do.
+    // In this order: each may have left the next one something to do.
     Jobs.stop()
+    Commands.stop()
     forget()
   }
 
@@ -96,11 +106,12 @@ nonisolated(unsafe) private(set) var engine = EngineSupervisor()
 
 @c(af_control_thread)
 func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  af_name_thread("audiofork-ctl")
   while !Control.mustStop {
     let now = af_now_ns()
     let settings = Control.settings
     engine.spawnIfDue(now, path: settings?.engine ?? [])
-    sweepTable(now)
+    lookAtRows(now)
     engine.send(settings?.engineSettings ?? EngineSettings())
     // Before the wait as well as after it: where the last fork has gone there is no end to the wait, and the time that
     // it took must not count against the engine when the next one begins.
@@ -116,7 +127,7 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
 
 /// Whether there are forks that the engine has not ended. One that it has, on a channel whose hook is still to leave,
 /// is no work of its.
-private func hasForksAtWork() -> Bool { withState { state in state.forks.first { $0.pointee.ended == 0 } != nil } }
+private func hasForksAtWork() -> Bool { withState { $0.forks.atWork } > 0 }
 
 private func waitForWork() {
   var descriptors = [
@@ -124,7 +135,7 @@ private func waitForWork() {
     pollfd(fd: engine.link.descriptor, events: Int16(POLLIN), revents: 0),
   ]
   if engine.link.hasOutput { descriptors[1].events |= Int16(POLLOUT) }
-  var timeout: CInt = withState { $0.forks.count } > 0 ? 1000 : -1
+  var timeout: CInt = withState { $0.forks.count } > 0 ? RowLooks.millisecondsLeft(af_now_ns()) : -1
   if let due = engine.millisecondsToSpawn(af_now_ns()) {
     timeout = timeout < 0 ? due : min(timeout, due)
   }
@@ -133,62 +144,94 @@ private func waitForWork() {
   _ = read(Control.descriptor, &count, 8)
 }
 
-/// Looks at every row: notes ends of capture, lets go of forks that have ended or whose time is over.
-private func sweepTable(_ now: Int64) {
-  var gone = [(fork: ForkPointer, isFinished: Bool)]()
+/// When the control thread looks at all rows, and not only at those that something has happened to.
+private enum RowLooks {
+  /// The hook makes no system call, so that nobody is told when it marks the end of capture.
+  private static let interval: Int64 = 1_000_000_000
+  nonisolated(unsafe) private static var last: Int64 = 0
+
+  static func isDue(_ now: Int64) -> Bool {
+    guard now &- last >= interval else { return false }
+    last = now
+    return true
+  }
+
+  static func millisecondsLeft(_ now: Int64) -> CInt {
+    CInt(truncatingIfNeeded: max(0, min((last &+ interval &- now) / 1_000_000 &+ 1, 1000)))
+  }
+}
+
+/// A row that was taken out of the table.
+private struct GoneRow {
+  let fork: ForkPointer
+  /// The engine had ended the fork.
+  let isFinished: Bool
+}
+
+/// Looks at the rows that something has happened to, and once a second at all of them.
+private func lookAtRows(_ now: Int64) {
+  var gone = [GoneRow]()
   withState { state in
-    var row = state.forks.head
-    while let fork = row {
-      row = fork.pointee.next
-      // A hook that is off is called by nobody, so that it cannot mark the end of capture.
-      if fork.pointee.ended != 0, fork.pointee.hook_off != 0 { closeTap(&fork.pointee.tap, now: now) }
-      let isClosed = isTapClosed(&fork.pointee.tap)
-      if isClosed, fork.pointee.closed_at_ns == 0 {
-        fork.pointee.closed_at_ns = now
-        fork.pointee.dirty = 1
-      }
-      if fork.pointee.ended != 0, !isClosed {
-        // The engine is through with it and the call goes on: the hook leaves at the channel's next frame.
-        if fork.pointee.hook_alive != 0, fork.pointee.hook_ending == 0 {
-          fork.pointee.hook_ending = 1
-          ast_audiohook_update_status(&fork.pointee.hook, AST_AUDIOHOOK_STATUS_SHUTDOWN)
-        }
-        continue
-      }
-      checkPolicy(fork, now, &state)
-      let limit = Int64(sweepSeconds(fork)) &* 1_000_000_000
-      if isClosed, fork.pointee.ended != 0 || now &- fork.pointee.closed_at_ns > limit {
-        let isFinished = fork.pointee.ended != 0
-        if !isFinished {
-          state.endFork(
-            fork, reason: text("engine: it did not finish the fork within ", .number(sweepSeconds(fork)), " seconds"),
-            isAccounted: false)
-        }
-        state.forks.remove(fork)
-        state.endedForks.append(ForkRow(fork, now: now))
-        gone.append((fork, isFinished))
-      }
+    if RowLooks.isDue(now) { state.forks.mustLookAtAll() }
+    while let fork = state.forks.takeLook() {
+      if let row = look(at: fork, now, &state) { gone.append(row) }
     }
   }
-  for (fork, isFinished) in gone {
-    if !isFinished {
-      log(
-        AF_LEVEL_WARNING, "AudioFork ", .bytes(bytes(fork.pointee.id)), " to ", .bytes(bytes(fork.pointee.url)),
-        ": the engine did not finish it within ", .number(sweepSeconds(fork)),
-        " seconds of the call's end; what it had not sent is lost")
-    }
-    if let instance = Control.instance {
-      let id = bytes(fork.pointee.id)
-      engine.forget(id)
-      _ = withCString(instance.path(id, ".ring")) { unlink($0) }
-      _ = withCString(instance.path(id, ".cursor")) { unlink($0) }
-      _ = withCString(instance.path(id, ".crashes")) { unlink($0) }
-    }
-    // Now and not with the channel's datastore, which may go hours later.
-    unmap(fork)
-    release(fork)
-  }
+  for row in gone { letGo(row) }
   if !gone.isEmpty { Jobs.wake() }
+}
+
+/// Notes the end of capture, and takes the row out of the table if its fork has ended or its time is over. With the
+/// table's lock held.
+private func look(at fork: ForkPointer, _ now: Int64, _ state: inout ModuleState) -> GoneRow? {
+  // A hook that is off is called by nobody, so that it cannot mark the end of capture.
+  if fork.pointee.ended != 0, fork.pointee.hook_off != 0 { closeTap(&fork.pointee.tap, now: now) }
+  let isClosed = isTapClosed(&fork.pointee.tap)
+  if isClosed, fork.pointee.closed_at_ns == 0 {
+    fork.pointee.closed_at_ns = now
+    state.forks.mustSend(fork)
+  }
+  if fork.pointee.ended != 0, !isClosed {
+    // The engine is through with it and the call goes on: the hook leaves at the channel's next frame.
+    if fork.pointee.hook_alive != 0, fork.pointee.hook_ending == 0 {
+      fork.pointee.hook_ending = 1
+      ast_audiohook_update_status(&fork.pointee.hook, AST_AUDIOHOOK_STATUS_SHUTDOWN)
+    }
+    return nil
+  }
+  checkPolicy(fork, now, &state)
+  let limit = Int64(sweepSeconds(fork)) &* 1_000_000_000
+  guard isClosed, fork.pointee.ended != 0 || now &- fork.pointee.closed_at_ns > limit else { return nil }
+  let isFinished = fork.pointee.ended != 0
+  if !isFinished {
+    state.endFork(
+      fork, reason: text("engine: it did not finish the fork within ", .number(sweepSeconds(fork)), " seconds"),
+      isAccounted: false)
+  }
+  state.forks.remove(fork)
+  state.endedForks.append(ForkRow(fork, now: now))
+  return GoneRow(fork: fork, isFinished: isFinished)
+}
+
+/// Removes what a row's fork had, and gives the table's part of it up.
+private func letGo(_ row: GoneRow) {
+  let fork = row.fork
+  if !row.isFinished {
+    log(
+      AF_LEVEL_WARNING, "AudioFork ", .bytes(bytes(fork.pointee.id)), " to ", .bytes(bytes(fork.pointee.url)),
+      ": the engine did not finish it within ", .number(sweepSeconds(fork)),
+      " seconds of the call's end; what it had not sent is lost")
+  }
+  if let instance = Control.instance {
+    let id = bytes(fork.pointee.id)
+    engine.forget(id)
+    _ = withCString(instance.path(id, ".ring")) { unlink($0) }
+    _ = withCString(instance.path(id, ".cursor")) { unlink($0) }
+    _ = withCString(instance.path(id, ".crashes")) { unlink($0) }
+  }
+  // Now and not with the channel's datastore, which may go hours later.
+  unmap(fork)
+  release(fork)
 }
 
 /// on_failure = hangup where nobody says that audio is lost: no engine has been heard for longer than the ring lasts,

@@ -53,13 +53,7 @@ struct EngineSupervisor {
     link.append(.hello(version: bytes(af_version()), protocolVersion: LinkProtocol.version))
     sentSettings = EngineSettings()
     // The table is the truth: a new engine receives all of it.
-    withState { state in
-      var row = state.forks.head
-      while let fork = row {
-        if fork.pointee.ended == 0 { fork.pointee.dirty = 1 }
-        row = fork.pointee.next
-      }
-    }
+    withState { $0.forks.mustSendAll() }
     tableEndIsDue = true
   }
 
@@ -87,15 +81,12 @@ struct EngineSupervisor {
     let room = link.room
     var isComplete = true
     withState { state in
-      var row = state.forks.head
-      while let fork = row {
-        row = fork.pointee.next
-        guard fork.pointee.dirty != 0, fork.pointee.ended == 0 else { continue }
+      while let fork = state.forks.unsent.first {
         guard rows.count < room else {
           isComplete = false
           break
         }
-        fork.pointee.dirty = 0
+        state.forks.isSent(fork)
         rows +=
           MessageFromModule<Bytes>.fork(id: bytes(fork.pointee.id), isClosed: fork.pointee.closed_at_ns != 0).encoded
       }

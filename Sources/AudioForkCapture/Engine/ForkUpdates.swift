@@ -14,6 +14,7 @@ enum ForkUpdates {
     let isNews = withState { table -> Bool in
       guard let fork = table.forks.find(id), fork.pointee.ended == 0 else { return false }
       if !endpoint.isEmpty { replace(&fork.pointee.endpoint, with: endpoint) }
+      if fork.pointee.closed_at_ns == 0, isClosed(fork) { table.forks.mustLook(fork) }
       store(counters, in: fork)
       if counters[.losing] == 1 {
         table.hangUpIfWanted(fork, reason: Bytes(text: "overrun: the buffer is full and audio is being lost"))

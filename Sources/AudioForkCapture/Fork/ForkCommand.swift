@@ -23,51 +23,51 @@ struct ForkCommand {
   }
 }
 
-// MARK: - Running commands
+/// A command that is to run.
+struct WaitingCommand {
+  /// Of the fork that has ended.
+  let id: Bytes
+  let line: Bytes
+  let environment: [Bytes]
+}
 
-/// Commands that run. Belongs to the jobs thread.
-nonisolated(unsafe) private var commands: UnsafeMutablePointer<af_command>?
+/// Commands that wait for the commands thread, in the order in which their forks ended.
+struct CommandQueue {
+  private var waiting = [WaitingCommand]()
+  /// Whether the thread is to end when no command waits or runs any more.
+  var isStopping = false
 
-/// Runs the command of a fork that has ended, on its own thread: it may take hours.
-func run(_ command: ForkCommand, of row: ForkRow) {
-  guard let memory = calloc(1, MemoryLayout<af_command>.size) else { return commandIsOver() }
-  let running = memory.assumingMemoryBound(to: af_command.self)
-  running.pointee.line = duplicate(command.line)
-  running.pointee.id = duplicate(row.id)
-  withEnvironment(of: running) { slots in
-    for (index, entry) in command.environment(of: row).enumerated() where index < slots.count &- 1 {
-      slots[index] = duplicate(entry)
-    }
+  /// So many may wait. Each takes its line and the values of its variables.
+  static let countMax = 1000
+
+  var isEmpty: Bool { waiting.isEmpty }
+  var count: Int { waiting.count }
+
+  /// Adds a command. Returns false if too many wait.
+  mutating func add(_ command: WaitingCommand) -> Bool {
+    guard waiting.count < CommandQueue.countMax else { return false }
+    waiting.append(command)
+    return true
   }
-  log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(row.id), " runs its command")
-  let failure = af_command_start(running)
-  guard failure == 0 else {
-    log(AF_LEVEL_ERROR, "AudioFork ", .bytes(row.id), ": its command was not run: ", .bytes(reason(failure)))
-    destroy(running)
+
+  /// Takes at most so many commands.
+  mutating func take(atMost count: Int) -> [WaitingCommand] {
+    let taken = [WaitingCommand](waiting.prefix(max(0, count)))
+    waiting.removeFirst(taken.count)
+    return taken
+  }
+}
+
+/// Has the command of a fork that has ended run, as soon as fewer than `Commands.runningMax` do.
+func run(_ command: ForkCommand, of row: ForkRow) {
+  let waiting = WaitingCommand(id: row.id, line: command.line, environment: command.environment(of: row))
+  guard withState({ $0.commands.add(waiting) }) else {
+    log(
+      AF_LEVEL_ERROR, "AudioFork ", .bytes(row.id), ": its command was not run: ", .number(CommandQueue.countMax),
+      " commands wait already; let them end sooner")
     return commandIsOver()
   }
-  running.pointee.next = commands
-  commands = running
-}
-
-/// The command's "NAME=value" strings, the last slot NULL.
-private func withEnvironment<Result>(
-  of command: UnsafeMutablePointer<af_command>,
-  _ body: (UnsafeMutableBufferPointer<UnsafeMutablePointer<CChar>?>) -> Result
-) -> Result {
-  let count = Int(AF_COMMAND_VARIABLES_MAX) &+ 1
-  return withUnsafeMutablePointer(to: &command.pointee.environment) { tuple in
-    tuple.withMemoryRebound(to: UnsafeMutablePointer<CChar>?.self, capacity: count) {
-      body(UnsafeMutableBufferPointer(start: $0, count: count))
-    }
-  }
-}
-
-private func destroy(_ command: UnsafeMutablePointer<af_command>) {
-  withEnvironment(of: command) { for slot in $0 { free(slot) } }
-  free(command.pointee.line)
-  free(command.pointee.id)
-  free(command)
+  Commands.wake()
 }
 
 private func commandIsOver() {
@@ -77,36 +77,132 @@ private func commandIsOver() {
   }
 }
 
-/// Joins the threads of commands that have ended.
-func joinCommands() {
-  var running: UnsafeMutablePointer<af_command>?
-  var next = commands
-  while let command = next {
-    next = command.pointee.next
-    if withState({ _ in command.pointee.is_over != 0 }) {
-      af_command_join(command)
-      destroy(command)
-      commandIsOver()
-    } else {
-      command.pointee.next = running
-      running = command
-    }
+// MARK: - The commands thread
+
+/// The module's third thread: starts the commands of forks that have ended, and waits for all of them. A command may
+/// run for hours, and is a process of its own all that time.
+enum Commands {
+  /// So many run at once; the others wait. A command is most often an encoder or an upload.
+  static let runningMax = 64
+  /// Between two looks at commands where the kernel has no pidfd.
+  private static let lookMilliseconds: CInt = 20
+
+  /// Written before the thread starts and after it has ended.
+  nonisolated(unsafe) private static var wakeDescriptor: CInt = -1
+
+  private struct Running {
+    let id: Bytes
+    let process: CInt
+    /// Readable when the process has ended; -1: the kernel has none.
+    let descriptor: CInt
   }
-  commands = running
+
+  /// Belongs to the thread.
+  nonisolated(unsafe) private static var running = [Running]()
+  nonisolated(unsafe) private static var hasSaidThatOthersWait = false
+
+  /// Starts the thread. Returns 0 or an errno.
+  static func start() -> CInt {
+    wakeDescriptor = eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK))
+    guard wakeDescriptor >= 0 else { return af_errno() }
+    withState { $0.commands.isStopping = false }
+    let failure = af_commands_start()
+    if failure != 0 { closeDescriptor() }
+    return failure
+  }
+
+  /// Ends the thread when the last command has ended.
+  static func stop() {
+    withState { $0.commands.isStopping = true }
+    wake()
+    af_commands_join()
+    closeDescriptor()
+  }
+
+  private static func closeDescriptor() {
+    close(wakeDescriptor)
+    wakeDescriptor = -1
+  }
+
+  static func wake() {
+    var one: UInt64 = 1
+    _ = write(wakeDescriptor, &one, 8)
+  }
+
+  /// Starts commands and waits for the end of one, or for new ones. Returns false if the thread is to end.
+  fileprivate static func step() -> Bool {
+    let (taken, left, isStopping) = withState { state in
+      (state.commands.take(atMost: runningMax &- running.count), state.commands.count, state.commands.isStopping)
+    }
+    for command in taken { start(command) }
+    tellThatOthersWait(left)
+    if running.isEmpty, taken.isEmpty, isStopping { return false }
+    wait()
+    reap()
+    return true
+  }
+
+  private static func start(_ command: WaitingCommand) {
+    log(AF_LEVEL_VERBOSE, "AudioFork ", .bytes(command.id), " runs its command")
+    var process: CInt = 0
+    var environment = command.environment.map { duplicate($0) }
+    environment.append(nil)
+    let failure = withCString(command.line) { line in
+      environment.withUnsafeBufferPointer { af_command_spawn(line, $0.baseAddress, &process) }
+    }
+    for entry in environment { free(entry) }
+    guard failure == 0 else {
+      log(AF_LEVEL_ERROR, "AudioFork ", .bytes(command.id), ": its command was not run: ", .bytes(reason(failure)))
+      return commandIsOver()
+    }
+    running.append(Running(id: command.id, process: process, descriptor: af_process_open(process)))
+  }
+
+  private static func tellThatOthersWait(_ count: Int) {
+    if count > 0, !hasSaidThatOthersWait {
+      log(
+        AF_LEVEL_NOTICE, "AudioFork: ", .number(running.count), " commands of forks that have ended run; ",
+        .number(count), count == 1 ? " more waits" : " more wait", " until one of them ends")
+    }
+    hasSaidThatOthersWait = count > 0
+  }
+
+  private static func wait() {
+    var descriptors = [pollfd(fd: wakeDescriptor, events: Int16(POLLIN), revents: 0)]
+    var timeout: CInt = -1
+    for command in running {
+      descriptors.append(pollfd(fd: command.descriptor, events: Int16(POLLIN), revents: 0))
+      if command.descriptor < 0 { timeout = lookMilliseconds }
+    }
+    _ = descriptors.withUnsafeMutableBufferPointer { poll($0.baseAddress, nfds_t($0.count), timeout) }
+    var count: UInt64 = 0
+    _ = read(wakeDescriptor, &count, 8)
+  }
+
+  /// Takes the status of each command that has ended.
+  private static func reap() {
+    var left = [Running]()
+    for command in running {
+      var status: CInt = 0
+      guard af_command_ended(command.process, &status) != 0 else {
+        left.append(command)
+        continue
+      }
+      if command.descriptor >= 0 { close(command.descriptor) }
+      if status != 0 {
+        log(
+          AF_LEVEL_WARNING, "AudioFork ", .bytes(command.id), ": its command ended with status ",
+          .number(Int(status)))
+      }
+      commandIsOver()
+    }
+    running = left
+  }
 }
 
-@c(af_command_thread)
-func commandThread(_ pointer: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-  guard let pointer else { return nil }
-  let command = pointer.assumingMemoryBound(to: af_command.self)
-  // Waits for its child. No other thread may wait for it.
-  let status = withEnvironment(of: command) { af_command_run(command.pointee.line, $0.baseAddress) }
-  if status != 0 {
-    log(
-      AF_LEVEL_WARNING, "AudioFork ", .bytes(bytes(command.pointee.id)), ": its command ended with status ",
-      .number(Int(status)))
-  }
-  withState { _ in command.pointee.is_over = 1 }
-  Jobs.wake()
+@c(af_commands_thread)
+func commandsThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  af_name_thread("audiofork-cmd")
+  while Commands.step() {}
   return nil
 }

@@ -9,7 +9,7 @@ extension ModuleState {
   /// Ends a fork for this reason: raises its event, ends its beeps and runs its command, as jobs. Call
   /// `Jobs.wake` afterwards. `isAccounted`: the engine has reported what became of the fork's audio.
   mutating func endFork(_ fork: ForkPointer, reason: Bytes, isAccounted: Bool) {
-    fork.pointee.ended = 1
+    forks.markEnded(fork)
     closeAccounts(fork, isAccounted: isAccounted)
     hangUpIfWanted(fork, reason: reason)
     fork.state = .ended

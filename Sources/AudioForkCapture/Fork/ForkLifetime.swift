@@ -57,7 +57,10 @@ func datastoreDestroyed(_ pointer: UnsafeMutableRawPointer?) {
   guard let pointer else { return }
   let fork = pointer.assumingMemoryBound(to: af_fork.self)
   closeTap(&fork.pointee.tap, now: af_now_ns())
-  withState { _ in fork.pointee.hook_alive = 0 }
+  withState { state in
+    fork.pointee.hook_alive = 0
+    state.forks.mustLook(fork)
+  }
   ast_audiohook_destroy(&fork.pointee.hook)
   Control.wake()
   release(fork)

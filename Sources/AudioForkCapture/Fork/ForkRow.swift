@@ -87,14 +87,8 @@ package func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [
   var rows = [ForkRow]()
   let now = af_now_ns()
   withState { state in
-    var row = state.forks.head
-    while let fork = row {
-      if matches(fork) { rows.append(ForkRow(fork, now: now)) }
-      row = fork.pointee.next
-    }
+    state.forks.forEach { if matches($0) { rows.append(ForkRow($0, now: now)) } }
   }
-  // A row is inserted at the head.
-  rows.reverse()
   var index = 0
   while index < rows.count {
     rows[index].look()

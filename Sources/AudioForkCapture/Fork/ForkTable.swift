@@ -22,9 +22,20 @@ extension ForkPointer {
 }
 
 /// The forks of this load of the module: the truth that the engine is told.
-struct ForkTable {
-  private(set) var head: ForkPointer?
+///
+/// A fork is found by a hash of its id, and what changes a row puts it in a list, so that no report and no wake-up of
+/// the control thread costs more where there are more forks.
+package struct ForkTable {
+  /// All rows, the oldest fork's first.
+  private(set) var rows = ForkList(AF_LIST_ROWS)
+  /// Rows that the engine does not know in their present state.
+  private(set) var unsent = ForkList(AF_LIST_UNSENT)
+  /// Rows that the control thread is to look at when it wakes up.
+  private var looks = ForkList(AF_LIST_LOOKS)
+  private var index = ForkIndex()
   private(set) var count = 0
+  /// Forks that the engine has not ended.
+  private(set) var atWork = 0
   /// Forks that have an owner still, and forks being started. After its row is gone a fork may live on in its
   /// channel's datastore. While this is not 0 the module's code and its settings stay.
   private(set) var owned = 0
@@ -35,6 +46,8 @@ struct ForkTable {
   /// The module is being unloaded: no fork begins any more.
   var isClosing = false
   private var started = 0
+
+  package init() {}
 
   mutating func nextNumber() -> Int {
     started &+= 1
@@ -66,53 +79,96 @@ struct ForkTable {
 
   mutating func removeRing(_ bytes: UInt64) { ringBytes &-= bytes }
 
-  mutating func insert(_ fork: ForkPointer) {
-    fork.pointee.next = head
-    head = fork
+  /// Adds a fork that the engine has to be told of.
+  package mutating func insert(_ fork: ForkPointer) {
+    rows.append(fork)
+    index.insert(fork)
+    unsent.append(fork)
     count &+= 1
+    atWork &+= 1
   }
 
-  mutating func remove(_ fork: ForkPointer) {
-    if head == fork {
-      head = fork.pointee.next
-    } else {
-      var previous = head
-      while let row = previous, row.pointee.next != fork { previous = row.pointee.next }
-      guard let previous else { return }
-      previous.pointee.next = fork.pointee.next
-    }
-    fork.pointee.next = nil
+  package mutating func remove(_ fork: ForkPointer) {
+    guard rows.contains(fork) else { return }
+    rows.remove(fork)
+    unsent.remove(fork)
+    looks.remove(fork)
+    index.remove(fork)
     count &-= 1
+    if fork.pointee.ended == 0 { atWork &-= 1 }
   }
 
-  func first(where matches: (ForkPointer) -> Bool) -> ForkPointer? {
-    var row = head
+  /// Marks a row whose fork the engine, or the control thread in its place, has ended.
+  mutating func markEnded(_ fork: ForkPointer) {
+    guard fork.pointee.ended == 0 else { return }
+    fork.pointee.ended = 1
+    unsent.remove(fork)
+    guard rows.contains(fork) else { return }
+    atWork &-= 1
+    looks.append(fork)
+  }
+
+  /// The engine has to be told of the row, for the first time or again.
+  mutating func mustSend(_ fork: ForkPointer) {
+    if fork.pointee.ended == 0, rows.contains(fork) { unsent.append(fork) }
+  }
+
+  /// The engine has been told of the row.
+  mutating func isSent(_ fork: ForkPointer) { unsent.remove(fork) }
+
+  /// A new engine has to be told of all rows.
+  mutating func mustSendAll() {
+    var row = rows.first
     while let fork = row {
-      if matches(fork) { return fork }
-      row = fork.pointee.next
+      row = rows.next(fork)
+      mustSend(fork)
     }
-    return nil
+  }
+
+  /// Has the control thread look at the row when it wakes up next.
+  mutating func mustLook(_ fork: ForkPointer) {
+    if rows.contains(fork) { looks.append(fork) }
+  }
+
+  /// As `mustLook`, for all rows.
+  mutating func mustLookAtAll() {
+    var row = rows.first
+    while let fork = row {
+      row = rows.next(fork)
+      looks.append(fork)
+    }
+  }
+
+  /// Takes a row that has to be looked at.
+  mutating func takeLook() -> ForkPointer? {
+    guard let fork = looks.first else { return nil }
+    looks.remove(fork)
+    return fork
+  }
+
+  /// Calls `body` with each row, the oldest fork's first.
+  func forEach(_ body: (ForkPointer) -> Void) {
+    var row = rows.first
+    while let fork = row {
+      row = rows.next(fork)
+      body(fork)
+    }
   }
 
   /// The oldest fork's first.
-  var ids: [Bytes] {
+  package var ids: [Bytes] {
     var ids = [Bytes]()
-    var row = head
-    while let fork = row {
-      ids.append(bytes(fork.pointee.id))
-      row = fork.pointee.next
-    }
-    return ids.reversed()
+    forEach { ids.append(bytes($0.pointee.id)) }
+    return ids
   }
 
-  func find(_ id: Bytes) -> ForkPointer? {
-    withCString(id) { wanted in first { fork in fork.pointee.id.map { strcmp($0, wanted) == 0 } ?? false } }
-  }
+  /// The fork with this id; nil: there is none in the table.
+  package func find(_ id: Bytes) -> ForkPointer? { index.find(id) }
 }
 
 /// Replaces a string of a fork; where there is no memory the old one stays. With the table's lock held.
 func replace(_ place: inout UnsafeMutablePointer<CChar>?, with value: Bytes) {
-  guard let copy = duplicate(value) else { return }
+  guard !isSame(place, value), let copy = duplicate(value) else { return }
   free(place)
   place = copy
 }

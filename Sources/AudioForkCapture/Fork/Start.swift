@@ -161,7 +161,6 @@ private func attach(
   // Digits may be secrets: only where the server is told of them, and not with digits = no.
   if fork.pointee.wants_digits != 0 { fork.pointee.hook.flags |= UInt32(AST_AUDIOHOOK_WANTS_DTMF.rawValue) }
   fork.pointee.hook_alive = 1
-  fork.pointee.dirty = 1
   fork.pointee.owners = 2
   // One reference for each owner.
   af_module_hold()
@@ -248,10 +247,11 @@ package func stopForks(_ channel: OpaquePointer, id: Bytes?, from thread: Callin
   while let datastore = detachedDatastore(channel, id) {
     if let pointer = datastore.pointee.data {
       let fork = pointer.assumingMemoryBound(to: af_fork.self)
-      let beeps = withState { _ in
+      let beeps = withState { state in
         if fork.pointee.beeps_at_stop != 0, fork.pointee.ended == 0 { mustBeep = true }
         // Under the same lock: a codec look that puts beeps back sees that the fork is stopped.
         closeTap(&fork.pointee.tap, now: af_now_ns())
+        state.forks.mustLook(fork)
         return takeBeeps(fork)
       }
       endBeeps(channel, beeps)

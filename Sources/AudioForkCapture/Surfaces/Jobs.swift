@@ -3,8 +3,8 @@ import AudioForkBytes
 import AudioForkSurface
 import CAsterisk
 
-/// The module's second thread: events, variables and commands, so that neither the control thread nor a caller waits
-/// for AMI, for a channel's lock or for a program.
+/// The module's second thread: events and variables, so that neither the control thread nor a caller waits for AMI or
+/// for a channel's lock. It hands commands to the commands thread.
 ///
 /// Texts of servers are done when nothing else waits, so that servers that talk much delay no stop, hang-up or command.
 /// A fork's own texts are done before its end.
@@ -22,7 +22,7 @@ enum Jobs {
     return failure
   }
 
-  /// Does what is left and ends the thread. No command runs any more.
+  /// Does what is left and ends the thread.
   static func stop() {
     withState { $0.jobs.isStopping = true }
     wake()
@@ -65,9 +65,9 @@ enum Jobs {
 
 @c(af_jobs_thread)
 func jobsThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  af_name_thread("audiofork-jobs")
   while let jobs = Jobs.take() {
     for job in jobs { perform(job) }
-    joinCommands()
     CodecLooks.lookIfDue(af_now_ns())
     if jobs.isEmpty { Jobs.wait() }
   }

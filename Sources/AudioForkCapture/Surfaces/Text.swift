@@ -65,6 +65,18 @@ func bytes(_ string: UnsafePointer<CChar>?) -> Bytes {
   return Bytes(UnsafeRawBufferPointer(start: string, count: strlen(string)))
 }
 
+/// Whether the C string consists of these bytes. NULL is no string.
+func isSame(_ string: UnsafePointer<CChar>?, _ bytes: Bytes) -> Bool {
+  guard let string else { return false }
+  var index = 0
+  while index < bytes.count {
+    // Behind the string's end nothing is read.
+    guard bytes[index] != 0, UInt8(bitPattern: string[index]) == bytes[index] else { return false }
+    index &+= 1
+  }
+  return string[index] == 0
+}
+
 /// A copy of the bytes as a C string on the C heap, for a field of a fork. Freed with `free`.
 func duplicate(_ bytes: Bytes) -> UnsafeMutablePointer<CChar>? { withCString(bytes) { strdup($0) } }
 
