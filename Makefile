@@ -41,6 +41,7 @@ help:
 	@echo "                      tables, Benchmarks/results"
 	@echo "make bench-hostile    an honest stream beside 120 hostile connections, with limits;"
 	@echo "                      SECONDS=n of each of RUNS=n runs"
+	@echo "make bench-control    what 250 to 2000 forks cost the module's control thread, with limits"
 	@echo "make bench-quick      the ratios alone, with limits"
 	@echo "make fuzz             arbitrary bytes at all that takes them from outside; SECONDS=n for each target"
 	@echo "make tsan             the ring's writer and reader, the unit tests and an engine under load:"
@@ -131,6 +132,10 @@ bench-hostile: SECONDS = 60
 bench-hostile:
 	@scripts/lab/bench-load hostile --seconds $(SECONDS) --runs $(RUNS) --out Benchmarks/results
 
+# What many forks cost the module's control thread, with limits.
+bench-control:
+	@scripts/lab/bench-load control --out Benchmarks/results
+
 # The ratios alone, with room for a busy machine.
 bench-quick:
 	@scripts/lab/bench-load quick
@@ -167,6 +172,6 @@ clean:
 FORCE:
 .PHONY: all help module engine documentation deps demo
 .PHONY: test test-unit test-asterisk test-long check format
-.PHONY: bench bench-engine bench-asterisk bench-hostile bench-quick
+.PHONY: bench bench-engine bench-asterisk bench-hostile bench-control bench-quick
 .PHONY: chaos kills soak jitter fuzz tsan asan
 .PHONY: install samples uninstall clean FORCE

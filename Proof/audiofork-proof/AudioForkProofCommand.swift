@@ -11,7 +11,7 @@ struct AudioForkProofCommand: AsyncParsableCommand {
     subcommands: [
       Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self, BurstCost.self, HostileCost.self,
       AsteriskCost.self,
-      QuickCost.self,
+      ControlCost.self, QuickCost.self,
     ])
 
   static func report(_ table: String, _ violations: [String], began: Date) throws {

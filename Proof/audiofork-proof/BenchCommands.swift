@@ -133,6 +133,30 @@ struct AsteriskCost: AsyncParsableCommand {
   }
 }
 
+/// Many forks, and the thread that hears of all of them.
+struct ControlCost: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "control",
+    abstract: "What many forks cost the module's control thread; exit status 1 where a limit does not hold.")
+  @Option(help: "Forks whose server refuses, several numbers with commas between them.")
+  var forks = "250,500,1000,2000"
+  @Option(help: "Forks whose server takes their audio, likewise.") var accepted = "250,500"
+  @Option(help: "Seconds of each measurement.") var seconds = 8.0
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let bench = ControlBench(seconds: seconds, progress: Progress.toStandardError)
+    var samples: [ControlBench.Sample] = []
+    for (server, numbers) in [(ControlBench.Server.refuses, forks), (.accepts, accepted)] {
+      let numbers = numbers.split(separator: ",").compactMap { Int($0) }.filter { $0 > 0 }
+      if !numbers.isEmpty { samples += try await bench.run(server, forks: numbers) }
+    }
+    print(ControlBench.table(samples))
+    try output.write(samples, secondsEach: seconds, as: "control")
+    try report(ControlBench.findings(samples))
+  }
+}
+
 /// The ratios of both, with limits.
 struct QuickCost: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -144,6 +144,24 @@ struct BenchTests {
     }
   }
 
+  @Test("The control thread may take 3 % of a core with 2000 forks, and no more for each than with few")
+  func control() {
+    func holds(_ samples: [(Int, Double)]) -> Bool {
+      let samples = samples.map { ControlBench.Sample(server: "refuses", forks: $0.0, control: $0.1) }
+      return ControlBench.findings(samples).allSatisfy { $0.holds }
+    }
+    #expect(holds([(2000, 3), (250, 0.3)]))
+    #expect(!holds([(2000, 3.01), (250, 0.4)]))
+    #expect(!holds([(2000, 3), (250, 0.24)]))
+    #expect(!holds([(2000, 3), (250, 0)]), "nothing was measured")
+    #expect(holds([(500, 2.9)]))
+    #expect(holds([(4000, 6)]))
+    #expect(!holds([(4000, 6.1)]))
+    let table = ControlBench.table([ControlBench.Sample(server: "accepts", forks: 250, control: 0.5)])
+    #expect(Set(table.split(separator: "\n").map { $0.filter { $0 == "|" }.count }).count == 1)
+    #expect(table.contains("| accepts | 250 | 0.5 | 20.0 |"))
+  }
+
   @Test("A report's file can be read again")
   func report() throws {
     let file = FileManager.default.temporaryDirectory.appending(path: "bench-\(UUID().uuidString)/report.json")
