@@ -122,7 +122,8 @@ extension IntegrationTests {
         exten => a,1,Answer()
          same => n,Set(WHO=then)
          same => n,AudioFork(\(receiver.url("a")),D(in),echo ^{WHO} '^{CHANNEL(name)} $HOME' > ${PLACE}/a)
-         same => n,AudioFork(\(receiver.url("s")),D(in),(ls -m /proc/$$/fd; grep SigBlk /proc/$$/status) > ${PLACE}/s)
+         same => n,AudioFork(\(receiver.url("s")),D(in),exec > ${PLACE}/s && ls -m /proc/$$/fd && grep \
+        SigBlk /proc/$$/status)
          same => n,Set(WHO=later)
          same => n,Wait(0.5)
          same => n,Hangup()

@@ -42,9 +42,13 @@ struct ForkList {
 struct ForkIndex {
   /// So many that a bucket of the largest table that has been measured, 2000 forks, holds one fork in two.
   private static let bucketCount = 4096
-  private var buckets = [ForkPointer?](repeating: nil, count: ForkIndex.bucketCount)
+  /// Empty while there is no fork, so that a module that is unloaded leaves nothing behind.
+  private var buckets = [ForkPointer?]()
+  private var count = 0
 
   mutating func insert(_ fork: ForkPointer) {
+    if buckets.isEmpty { buckets = [ForkPointer?](repeating: nil, count: ForkIndex.bucketCount) }
+    count &+= 1
     let hash = ForkIndex.hash(bytes(fork.pointee.id))
     fork.pointee.id_hash = hash
     fork.pointee.bucket_next = buckets[ForkIndex.bucket(hash)]
@@ -61,9 +65,12 @@ struct ForkIndex {
       row?.pointee.bucket_next = fork.pointee.bucket_next
     }
     fork.pointee.bucket_next = nil
+    count &-= 1
+    if count == 0 { buckets = [] }
   }
 
   func find(_ id: Bytes) -> ForkPointer? {
+    guard !buckets.isEmpty else { return nil }
     let hash = ForkIndex.hash(id)
     var row = buckets[ForkIndex.bucket(hash)]
     while let fork = row {
