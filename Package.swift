@@ -91,7 +91,7 @@ let targetsOfProgram: [Target] = [
     dependencies: [
       "AsteriskTestKit", "AudioForkTestKit", "AudioForkBytes", "AudioForkMedia", "AudioForkSurface", "CAudioForkABI",
     ],
-    exclude: ["Fixtures"], swiftSettings: common),
+    swiftSettings: common),
 ]
 
 let fuzzers: [Target] =

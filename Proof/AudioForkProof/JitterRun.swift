@@ -48,7 +48,7 @@ package struct JitterRun: Sendable {
 
   package func run() async throws -> Result {
     // It answers the upgrade and never reads, also when a fork comes again.
-    let script = Checkout.root.appending(path: "Tests/IntegrationTests/Fixtures/unhelpful-server.py").path
+    let script = Checkout.root.appending(path: "Testing/Fixtures/unhelpful-server.py").path
     let server = try ChildProcess("/usr/bin/python3", [script, "stalled"])
     guard let line = await server.line(within: 10, where: { $0.hasPrefix("listening on ") }),
       let word = line.split(separator: " ").last, let port = Int(word)
