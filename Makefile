@@ -3,7 +3,7 @@
 #
 #   make                 build/app_audiofork.so, build/audiofork-engine and build/audiofork
 #   make demo            a call on a private Asterisk, forked, received, heard and measured
-#   make test            everything that is checked; what .ci/run runs
+#   make test            every check of a change, against real Asterisk 22 and 16; what .ci/run runs
 #   make help            the rest
 
 PREFIX ?= /usr/local
@@ -24,11 +24,11 @@ help:
 	@echo "make                  build $(module), both programs and Asterisk's help;"
 	@echo "                      ASTERISK_INCLUDE=DIR (holds asterisk.h), ASTERISK_VERSION=x.y.z"
 	@echo "make demo             fork a call on a private Asterisk 22 and show what arrived"
-	@echo "make test             build and check everything on Asterisk 22 and 16"
+	@echo "make test             run every check of a change, against real Asterisk 22 and 16"
 	@echo "make test-unit        tests that need no Asterisk"
 	@echo "make test-asterisk    tests on real Asterisk 22 and 16"
 	@echo "make test-long        what is too long for every change: weekly"
-	@echo "make check            what scripts can see: licences, imports, format, the module's symbols, the documents"
+	@echo "make check            what scripts can see: licenses, imports, format, the module's symbols, the documents"
 	@echo "make format           writes the Swift files as 'make check' wants them"
 	@echo "make chaos            20 calls on Asterisk 22 under random faults, every sample accounted for;"
 	@echo "                      SEED=n MINUTES=m TLS=1"
@@ -47,9 +47,9 @@ help:
 	@echo "make tsan             the ring's writer and reader, the unit tests and an engine under load:"
 	@echo "                      thread sanitizer"
 	@echo "make asan             the unit tests and an engine under load: address sanitizer"
-	@echo "make install          what make built, into PREFIX ($(PREFIX)) and Asterisk's folders; DESTDIR is honoured"
+	@echo "make install          what make built, into PREFIX ($(PREFIX)) and Asterisk's folders; DESTDIR is honored"
 	@echo "make samples          audiofork.conf into Asterisk's configuration folder, unless there is one"
-	@echo "make uninstall        takes away what install put there"
+	@echo "make uninstall        removes what install wrote"
 	@echo "make clean            removes build/"
 
 module: $(module)

@@ -91,7 +91,7 @@ let targetsOfProgram: [Target] = [
     dependencies: [
       "AsteriskTestKit", "AudioForkTestKit", "AudioForkBytes", "AudioForkMedia", "AudioForkSurface", "CAudioForkABI",
     ],
-    exclude: ["Fixtures"], swiftSettings: common),
+    swiftSettings: common),
 ]
 
 let fuzzers: [Target] =
@@ -138,18 +138,18 @@ let package = Package(
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ] + (measures ? [.package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: [])] : []),
   targets: [
-    // C headers that capture module and engine share.
+    // Module and engine both use these. Module/Makefile compiles Bytes, Surface, Link, Tap and Capture again as
+    // Embedded Swift.
     .target(name: "CAudioForkABI"),
-    // System calls that Swift cannot make.
-    .target(name: "CAudioForkProcess"),
     .target(name: "AudioForkBytes", swiftSettings: safe),
     .target(name: "AudioForkSurface", dependencies: ["AudioForkBytes"], swiftSettings: safe),
     .target(name: "AudioForkLink", dependencies: ["AudioForkBytes", "AudioForkSurface"], swiftSettings: safe),
 
-    // The capture side. Module/Makefile compiles the same files, as Embedded Swift, into app_audiofork.so.
+    // The capture side: writes the ring.
     .target(name: "AudioForkTap", dependencies: ["CAudioForkABI"], swiftSettings: common),
 
-    // The engine side, bottom up.
+    // The engine side, bottom up. First: system calls that Swift cannot make.
+    .target(name: "CAudioForkProcess"),
     .systemLibrary(name: "CSpeexDSP", pkgConfig: "speexdsp", providers: [.apt(["libspeexdsp-dev"])]),
     .systemLibrary(name: "CSndfile", pkgConfig: "sndfile", providers: [.apt(["libsndfile1-dev"])]),
     .target(name: "AudioForkMedia", dependencies: ["AudioForkBytes"], swiftSettings: safe),

@@ -44,9 +44,9 @@ package struct AsteriskBench: Sendable {
     self.progress = progress
   }
 
-  /// Before they speak, all wait for a time that chance decides within a frame. Where both sides of a call speak at the
-  /// same moment, Asterisk has less to do, because a thread that is awake takes the other side's frame along: an
-  /// application that takes a few milliseconds before one side speaks would seem to cost that, and did.
+  /// Each side waits for a random part of a frame before it speaks. If both sides spoke at the same moment, Asterisk
+  /// would do less work: one wake-up serves both. An application that delays one side by milliseconds would then seem
+  /// to cost that difference.
   private static func dialplan(_ sink: Int, _ secure: Int) -> String {
     func fork(_ row: Row, _ target: String, _ options: String) -> String {
       "exten => \(row.exten),1,Answer()\n same => n,AudioFork(\(target),\(options))\n same => n,Goto(talk,1)\n"

@@ -15,7 +15,7 @@ extension AsteriskBench {
 
     package init() {}
 
-    /// What lies between two measurements of the same, as one of `seconds`.
+    /// Returns the mean of two measurements, scaled to the duration of this one.
     package func mean(with other: Sample) -> Sample {
       var mean = self
       func between(_ value: (Sample) -> Double) -> Double {
@@ -28,7 +28,7 @@ extension AsteriskBench {
     }
   }
 
-  /// A row at a number of calls: its measurements, and those with nothing beside the calls.
+  /// The measurements of one row at one number of calls, and the baseline: calls alone.
   package struct Result: Codable, Sendable {
     package let row: String
     /// What the calls are made of.
@@ -45,7 +45,7 @@ extension AsteriskBench {
 
     private func median(_ value: (Sample) -> Double) -> Double { EngineBench.median(samples.map(value)) }
 
-    /// More than without, for each call, of each turn: the median.
+    /// Returns the extra cost of one call: sample minus baseline, divided by the calls; the median of all turns.
     private func marginal(_ value: (Sample) -> Double) -> Double { EngineBench.median(marginals(value)) }
 
     private func marginals(_ value: (Sample) -> Double) -> [Double] {
@@ -58,7 +58,7 @@ extension AsteriskBench {
 
     /// Percent of a core for each call.
     package var asteriskPercent: Double { marginal(Self.percent) }
-    /// The turns' mean of it and that mean's standard error; nil of less than three turns.
+    /// Mean over the turns, and its standard error; nil with fewer than three turns.
     package var asteriskMean: (mean: Double, error: Double)? {
       let found = marginals(Self.percent)
       guard found.count >= 3 else { return nil }
@@ -103,7 +103,7 @@ extension AsteriskBench {
       horizontal: "calls", vertical: "% of a core for each call", lines: lines)
   }
 
-  /// What a run is shown as.
+  /// Returns the results as a Markdown table.
   package static func table(_ results: [Result]) -> String {
     var lines = [
       """

@@ -30,8 +30,8 @@ package final class Sink {
       self.late = late
     }
 
-    /// Percent of the messages that were due on so many streams in so many seconds and arrived within 100 ms of their
-    /// time. One of each stream may fall to the other side of either end of that time, and is not missing for that.
+    /// Percentage of due messages that arrived within 100 ms. Allows one message per stream at the edges of the
+    /// interval.
     package func onTime(seconds: Double, streams: Int) -> Double {
       let due = max((seconds * 50 - 1) * Double(streams), 1)
       let missing = max(due - Double(messages), 0)

@@ -11,8 +11,8 @@ import AudioForkWebSocket
 import CAudioForkABI
 import NIOCore
 
-/// One of the things that are done for each block of a fork's audio. None may allocate (Tests/AllocationTests); what
-/// each costs shows scripts/lab/bench-micro.
+/// One of the things that are done for each block of a fork's audio. None may allocate (Tests/AllocationTests);
+/// scripts/lab/bench-micro measures what each costs.
 package struct Step {
   /// Without spaces: the benchmark's files are named so.
   package let name: String

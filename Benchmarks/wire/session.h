@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A session of its own. Where the kernel groups processes by session (autogroup, sched(7)), nice values count inside of
- * a session only, and each session gets the same share: so the priority has to be the session's, and the engine has one
- * too.
+ * Starts a session of its own. With autogroup (sched(7)) nice values only count inside a session, and each session gets
+ * the same share, so the session's priority is set. The engine does the same.
  */
 #ifndef AUDIOFORK_BENCH_SESSION_H
 #define AUDIOFORK_BENCH_SESSION_H

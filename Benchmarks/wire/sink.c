@@ -2,11 +2,10 @@
 /*
  * Usage: bench-sink [--every MS] [CERTIFICATE KEY]
  *
- * A WebSocket server on a free port of 127.0.0.1 that takes what comes, answers pings and counts: messages of audio
- * (AudioSocket's too: which of the two a client speaks shows in its first byte), and how long after its capture
- * (wire.h) each was here; where the audio carries no stamp, by how much it was later than the message of its connection
- * that came earliest for its number, one being due each 20 ms. With a certificate it takes TLS. Prints "port N".
- * SIGUSR1 begins to count anew; SIGUSR2 prints one line:
+ * Receives WebSocket and AudioSocket clients (told apart by their first byte) on a free port of 127.0.0.1, answers
+ * pings and counts audio messages. Measures the time from capture (stamp, wire.h) to arrival. Without stamps it
+ * measures lateness against the earliest message of the connection, at one message per 20 ms. With a certificate it
+ * takes TLS. Prints "port N". SIGUSR1 begins to count anew; SIGUSR2 prints one line:
  *
  *   connections N messages N bytes N p50 US p99 US p999 US max US late N gap50 US gap999 US gapmax US
  *     missing N repeated N unstamped N opened N
@@ -60,7 +59,7 @@ static size_t filled;
 
 static SSL_CTX *context;
 static int queue, every_ms;
-/* When a connection last came or opened. Until they all stand, each look comes at once: they wait for each other. */
+/* When a connection last arrived or opened. Until all are open, --every is ignored: they wait for each other. */
 static uint64_t last_change;
 static struct connection *all;
 static uint64_t connections, opened, messages, byte_count, late, longest, longest_gap, missing, repeated, unstamped;

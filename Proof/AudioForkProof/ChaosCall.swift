@@ -83,7 +83,7 @@ struct ChaosCall: Sendable {
     let account = CallAccount(
       CallAccount.Evidence(
         stop: stop, gaps: gaps, recordings: files.map { (try? wavSamples($0)) ?? [] }, sources: sources, isV1: isV1,
-        isExplained: way != .spool && scene.outages.explain(from: began),
+        isExplained: way != .spool && scene.outages.explains(from: began),
         stopPosition: scene.server.stopPosition(of: fork)))
     scene.tally.note { $0.add(account.findings) }
     for complaint in account.complaints {

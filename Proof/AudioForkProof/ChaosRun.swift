@@ -175,14 +175,16 @@ package struct ChaosRun: Sendable {
     if let before, await !becomesTrue(within: 10, { descriptors() <= before.descriptors }) {
       scene.tally.wrong("Asterisk has \(descriptors()) descriptors, had \(before.descriptors)")
     }
-    // An engine that hangs is an error that an administrator has to hear of; anything else at this level is none of
-    // ours. Nor is one that has no descriptor for a new fork's files: it tries again.
-    let errors = scene.sandbox.logLines(["ERROR"]).filter {
-      // Nor is an engine that was killed before it was ready anything but what this run has done.
-      !$0.contains("has not given a sign of life") && !$0.hasSuffix("it is tried again")
-        && !$0.contains("ended before it was ready")
+    // An engine without a descriptor for a new fork's files tries again. One that ended before it was ready was killed
+    // by this run.
+    let logged = scene.sandbox.logLines(["ERROR"]).filter {
+      !$0.hasSuffix("it is tried again") && !$0.contains("ended before it was ready")
     }
-    .filter {
+    // Engines that hang are expected as often as this run has stopped one; each more has hung by itself.
+    let isHang = { (line: String) in line.contains("has not given a sign of life") }
+    let faults = scene.tally.now.faults
+    let stops = [ChaosFault.engineHang, .enginePause].reduce(0) { $0 + faults[$1.rawValue, default: 0] }
+    let errors = (logged.filter { !isHang($0) } + logged.filter(isHang).dropFirst(stops)).filter {
       // Only where we have taken its descriptors.
       !($0.contains("Until then only the buffer keeps")
         && scene.tally.now.faults[ChaosFault.noDescriptors.rawValue] != nil)

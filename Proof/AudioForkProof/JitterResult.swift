@@ -2,7 +2,7 @@
 package import AsteriskTestKit
 
 extension JitterRun {
-  /// Of many times, in microseconds.
+  /// Percentiles of durations, microseconds.
   package struct Times: Sendable {
     package let p50: Int
     package let p99: Int
@@ -32,12 +32,11 @@ extension JitterRun {
     package let strangers: Int
     /// From just before a peer sends to the moment at which the other peer's kernel has the packet.
     package let delay: Times
-    /// By how much a packet was longer or shorter under way than the one before it: the difference D of RFC 3550,
-    /// section 6.4.1. Where a peer sends unevenly, Asterisk forwards that and does not count for it.
+    /// Difference D of RFC 3550, section 6.4.1, between consecutive packets; its absolute value.
     package let jitter: Times
-    /// By how much the time between two packets differs from 20 ms, as our side sent them: no work of Asterisk's.
+    /// Deviation of our own sending interval from 20 ms; not caused by Asterisk.
     package let ownJitter: Times
-    /// What the host kept for others meanwhile, milliseconds; nil where it does not say.
+    /// Steal time of the host during the run, milliseconds; nil if unknown.
     package var stolen: Int?
     package var wrong: [String] = []
 
@@ -72,21 +71,20 @@ extension JitterRun {
         + " | \(jitter.p99) | \(jitter.p999) | \(jitter.longest) | \(ownJitter.p999) | \(stolen.map { "\($0)" } ?? "-")"
     }
 
-    /// Whether the host kept so much in a run of `seconds` that it says little about Asterisk.
+    /// Whether the host's steal time in a run of `seconds` was so long that the run says little about Asterisk.
     package func isDisturbed(_ seconds: Int) -> Bool { (stolen ?? 0) > seconds * JitterRun.stolenMax }
   }
 
   package struct Result: Sendable {
-    /// Without and with forks, in turns.
+    /// Runs without and with forks, interleaved.
     package var rows: [Row] = []
-    /// Pairs that were measured again.
+    /// Runs of pairs that were repeated.
     package var disturbed: [Row] = []
     package var violations: [String] = []
 
     package init() {}
 
-    /// Takes a pair of runs of `seconds`; false where it is to be measured again. What was found wrong in it counts
-    /// either way.
+    /// Adds a pair of runs of `seconds`. Returns false if it must be repeated; its violations count anyway.
     package mutating func keep(_ pair: [Row], seconds: Int, pairs: Int) -> Bool {
       for row in pair { violations += row.wrong.map { "\(row.label): \($0)" } }
       guard pair.contains(where: { $0.isDisturbed(seconds) }), disturbed.count < 2 * pairs else {
@@ -97,7 +95,7 @@ extension JitterRun {
       return false
     }
 
-    /// With forks less without, of each pair.
+    /// For each pair: with forks minus without.
     var differences: [(delay: Int, jitter: Int)] { Self.differences(rows) }
 
     private static func differences(_ rows: [Row]) -> [(delay: Int, jitter: Int)] {

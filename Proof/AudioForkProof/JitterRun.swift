@@ -20,8 +20,8 @@ package struct JitterRun: Sendable {
   /// The beginning of each run does not count: Asterisk learns its peers' addresses for five seconds, and the server's
   /// side has to fill up.
   private static let settlingSeconds = 8
-  /// Milliseconds of processor time that the machine's host may keep for others in each second of a run. A pair in
-  /// which it keeps more is measured again, as often as there are pairs; then it counts as it is.
+  /// Maximum steal time, milliseconds per second of a run. A pair above it is repeated, in all as often as there are
+  /// configured pairs; after that it counts.
   package static let stolenMax = 5
   /// Milliseconds that a fork is behind when its server has stalled.
   private static let stalledMin = 2000
@@ -48,7 +48,7 @@ package struct JitterRun: Sendable {
 
   package func run() async throws -> Result {
     // It answers the upgrade and never reads, also when a fork comes again.
-    let script = Checkout.root.appending(path: "Tests/IntegrationTests/Fixtures/unhelpful-server.py").path
+    let script = Checkout.root.appending(path: "Testing/Fixtures/unhelpful-server.py").path
     let server = try ChildProcess("/usr/bin/python3", [script, "stalled"])
     guard let line = await server.line(within: 10, where: { $0.hasPrefix("listening on ") }),
       let word = line.split(separator: " ").last, let port = Int(word)

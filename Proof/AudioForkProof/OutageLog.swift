@@ -14,7 +14,8 @@ final class OutageLog: Sendable {
     guard let from else { return }
     spans.withLock { $0.append(from...ContinuousClock.now) }
   }
-  func explain(from: ContinuousClock.Instant) -> Bool {
+  /// Whether an outage lasts, or one ended after this moment.
+  func explains(from: ContinuousClock.Instant) -> Bool {
     begun.withLock { $0 != nil } || spans.withLock { $0.contains { $0.upperBound >= from } }
   }
 }

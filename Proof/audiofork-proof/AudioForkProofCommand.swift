@@ -3,11 +3,11 @@ internal import ArgumentParser
 internal import AudioForkProof
 internal import Foundation
 
-/// Runs that prove what delivery promises, on a real Asterisk 22. `make chaos` and its like call it.
+/// Proofs and benchmarks on a real Asterisk. `make chaos` and its like call it.
 @main
 struct AudioForkProofCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "audiofork-proof", abstract: "Proves on a real Asterisk what delivery promises.",
+    commandName: "audiofork-proof", abstract: "Proofs and benchmarks on a real Asterisk.",
     subcommands: [
       Chaos.self, Kills.self, Soak.self, Jitter.self, EngineCost.self, BurstCost.self, HostileCost.self,
       AsteriskCost.self,

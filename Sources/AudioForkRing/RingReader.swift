@@ -44,8 +44,7 @@ package final class RingReader {
   private let ownsMapping: Bool
   /// The answer to the last read, where that was `lapped`: asked for and lapped again, it was too close to the writer.
   private var lastOldest: UInt64?
-  /// Where the samples of the last entry began, bytes in the area as the writer counts them, and how many bytes they
-  /// take.
+  /// Offset of the last entry's samples, in bytes written so far, and their length in bytes.
   private var lastStart: UInt64 = 0
   private var lastSpan: UInt64 = 0
 
@@ -152,8 +151,7 @@ package final class RingReader {
     return lapped(sequence, end: end, in: mapping)
   }
 
-  /// Begins to fetch what the next two reads will look at, which the writer's processor has: to be called a little
-  /// before. Entries that are no longer than the last one are found where this expects them.
+  /// Prefetches what the next two reads access. Call a little before them. Assumes entries no longer than the last one.
   package func prefetch(_ sequence: UInt64) {
     guard let mapping else { return }
     af_prefetch(af_ring_published(mapping), 64)

@@ -40,9 +40,9 @@ package struct SpoolFile: Sendable {
   private let descriptor: CInt
   private let path: String
 
-  /// Opens the spool at `path` of the fork that began at `epoch`, by which it is known. Without `creates` one that an
-  /// earlier engine left, or nil. What is another fork's, or stands behind a record that is not whole, is cut off.
-  /// Until `close` the file is locked against `removeLeftover`.
+  /// Opens the spool file at `path` for the fork that began at `epoch`. With `creates`, creates it if missing;
+  /// otherwise returns nil. Cuts off another fork's records, and everything after an incomplete record. The file stays
+  /// locked against `removeLeftover` until `close`.
   ///
   /// Throws `.notPermitted` where the folder or the file is another user's, others may write into the folder, or others
   /// may open the file: a local user who knows the fork's id could read the call or change it.

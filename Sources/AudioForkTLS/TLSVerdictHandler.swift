@@ -34,8 +34,8 @@ final class TLSVerdictHandler: ChannelInboundHandler {
     guard case .handshakeCompleted? = event as? TLSUserEvent else {
       return context.fireUserInboundEventTriggered(event)
     }
-    // NIOSSL also takes a common name, and a certificate for the address that the name led to. Whoever answers for a
-    // name in DNS could have one.
+    // NIOSSL also accepts a common name, or a certificate for the resolved IP address. An attacker who controls DNS
+    // could have such a certificate.
     if facts.verifies, !isAddress, tls.peerCertificate.flatMap(CertificateFacts.init)?.isFor(host: host) != true {
       context.fireErrorCaught(wrongHost())
       return context.close(promise: nil)

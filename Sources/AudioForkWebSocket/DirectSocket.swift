@@ -2,10 +2,9 @@
 internal import Glibc
 package import NIOCore
 
-/// The socket below a channel: one system call, and nothing of the channel's own queue of writes. What the kernel does
-/// not take at once goes through the channel, and so does all that follows until the channel has nothing queued, and
-/// the finding that the connection is gone. Used on the channel's event loop only, by the one handler that writes to
-/// the channel.
+/// Writes to a channel's socket with one `send(2)`, bypassing the channel's write queue. If the kernel does not take
+/// everything, the rest goes through the channel, and later writes follow it until the queue is empty. Call only on the
+/// channel's event loop, from the one handler that writes.
 package struct DirectSocket {
   private let channel: any Channel
   private let descriptor: CInt

@@ -158,8 +158,7 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
     context.fireChannelInactive()
   }
 
-  /// Says where it looks as if the URL had to begin with wss://: the server has said something in TLS; or nothing,
-  /// since many with TLS close a connection on which they hear HTTP.
+  /// Adds a hint to use wss:// if the server answered in TLS, or closed without an answer as many TLS servers do.
   private func hinted(_ failure: ConnectionFailure) -> ConnectionFailure {
     guard isPlain, reader.isTLS || reader.isUntouched else { return failure }
     let hint = reader.isTLS ? RefusalText.needsTLS : "if this port speaks TLS, use wss://"

@@ -3,8 +3,8 @@ internal import Foundation
 
 /// What the machine's host did with its processors.
 package enum HostTime {
-  /// Milliseconds that they stood still for this machine since it was started, of all processors together
-  /// (proc_stat(5), "steal"); nil where the kernel does not say.
+  /// Steal time since boot, milliseconds, summed over all processors (proc_stat(5)); nil if the kernel does not report
+  /// it.
   package static var stolen: Int? {
     FileManager.default.contents(atPath: "/proc/stat").flatMap { stolen(in: String(decoding: $0, as: UTF8.self)) }
   }

@@ -121,8 +121,7 @@ package final class RTPSender: Sendable {
   /// From now on packets go to this port.
   package func connect(to port: Int) { state.withLock { $0.destination = loopback(port) } }
 
-  /// Sends this, a packet every 20 ms. Returns, when all is sent, how many packets of media time were silent before
-  /// it, since what was sent last.
+  /// Sends `payload`, one packet per 20 ms. Returns the number of silent packet times before it.
   @discardableResult
   package func send(_ payload: [UInt8], _ codec: RTPCodec, fates: [Int: RTPFate] = [:]) async -> Int {
     let length = codec.packetBytes

@@ -26,7 +26,7 @@ package final class SIPCaller: Sendable {
     port = try freeUDPPort()
     call = "phone-\(UInt32.random(in: 0...UInt32.max))"
     log = folder.appending(path: "\(call).log")
-    let scenario = Checkout.root.appending(path: "Tests/IntegrationTests/Fixtures/sip/phone.xml").path
+    let scenario = Checkout.root.appending(path: "Testing/Fixtures/sip/phone.xml").path
     child = try ChildProcess(
       "/usr/bin/sipp",
       [

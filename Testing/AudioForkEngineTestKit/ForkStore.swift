@@ -7,12 +7,12 @@ package final class ForkStore: Sendable {
   package struct State: Sendable {
     /// The stream from position 0 on.
     package var samples: [Int16] = []
-    /// Sample frames that came although they were there, and positions that were left out.
+    /// Sample frames received twice, and missing positions.
     package var duplicates = 0
     package var holes = 0
     /// The client's text messages.
     package var texts: [String] = []
-    /// What is said instead of the right thing.
+    /// A wrong position for `resume`, if the test wants one.
     package var resumesAt: Int?
     package var resumes = true
     package var acknowledges = true
@@ -61,7 +61,7 @@ package final class ForkStore: Sendable {
   }
 }
 
-/// The same of many forks.
+/// Stores for many forks, by fork id.
 package final class ForkStores: Sendable {
   private let stores = NIOLockedValueBox<[String: ForkStore]>([:])
 
@@ -77,7 +77,7 @@ package final class ForkStores: Sendable {
     }
   }
 
-  /// The store of the fork that begins with this text.
+  /// Returns the store for the id in this start message.
   func store(startedBy text: String) -> ForkStore? {
     guard text.hasPrefix(#"{"type":"start""#), let field = text.firstRange(of: #""id":""#) else { return nil }
     return store(of: String(text[field.upperBound...].prefix { $0 != "\"" }))

@@ -7,7 +7,7 @@ package import NIOWebSocket
 
 /// A WebSocket server that writes down all it gets, and can be told to behave badly.
 package final class TestServer: Sendable {
-  package enum Behaviour: Sendable {
+  package enum Behavior: Sendable {
     case record
     /// Records, and closes with this code after so many bytes of audio.
     case closeAfter(bytes: Int, code: WebSocketErrorCode)
@@ -84,7 +84,7 @@ package final class TestServer: Sendable {
   /// Listens on the port, or on a free one. `keeping`: go on writing into another server's log. `security` makes the
   /// handler that does TLS.
   package static func start(
-    port: Int = 0, _ behaviour: Behaviour = .record, pingEvery: TimeAmount? = nil, answersPings: Bool = true,
+    port: Int = 0, _ behavior: Behavior = .record, pingEvery: TimeAmount? = nil, answersPings: Bool = true,
     selectsSubprotocol: Bool = true, keeping: TestServer? = nil, receiveBufferBytes: Int? = nil,
     security: (@Sendable () -> any ChannelHandler)? = nil
   ) async throws -> TestServer {
@@ -107,7 +107,7 @@ package final class TestServer: Sendable {
         return channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(SocketCloser())
           if let security { try channel.pipeline.syncOperations.addHandler(security()) }
-          try configure(channel, behaviour, pingEvery, answersPings, selectsSubprotocol, log, index)
+          try configure(channel, behavior, pingEvery, answersPings, selectsSubprotocol, log, index)
         }
       }
       .bind(host: "127.0.0.1", port: port).get()
@@ -133,10 +133,10 @@ package final class TestServer: Sendable {
   }
 
   private static func configure(
-    _ channel: any Channel, _ behaviour: Behaviour, _ pingEvery: TimeAmount?, _ answersPings: Bool,
+    _ channel: any Channel, _ behavior: Behavior, _ pingEvery: TimeAmount?, _ answersPings: Bool,
     _ selectsSubprotocol: Bool, _ log: NIOLockedValueBox<[Connection]>, _ index: Int
   ) throws {
-    switch behaviour {
+    switch behavior {
     case .silent: return
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
     case .record, .closeAfter, .closeOnPing, .closeAfterPings, .pongLate, .pongOnce, .fork, .forks, .dropOnClose,
@@ -153,8 +153,8 @@ package final class TestServer: Sendable {
         upgradePipelineHandler: { channel, _ in
           channel.eventLoop.makeCompletedFuture {
             try channel.pipeline.syncOperations.addHandler(
-              RecordingHandler(behaviour, pingEvery, answersPings, log, index))
-            if case .stall = behaviour {
+              RecordingHandler(behavior, pingEvery, answersPings, log, index))
+            if case .stall = behavior {
               try channel.syncOptions?.setOption(.autoRead, value: false)
             }
           }

@@ -22,7 +22,7 @@ final class AnswerHandler: ChannelInboundHandler {
 final class RecordingHandler: ChannelInboundHandler {
   typealias InboundIn = WebSocketFrame
   typealias OutboundOut = WebSocketFrame
-  private let behaviour: TestServer.Behaviour
+  private let behavior: TestServer.Behavior
   private let pingEvery: TimeAmount?
   private let answersPings: Bool
   private let log: NIOLockedValueBox<[TestServer.Connection]>
@@ -31,21 +31,21 @@ final class RecordingHandler: ChannelInboundHandler {
   private var store: ForkStore?
 
   init(
-    _ behaviour: TestServer.Behaviour, _ pingEvery: TimeAmount?, _ answersPings: Bool,
+    _ behavior: TestServer.Behavior, _ pingEvery: TimeAmount?, _ answersPings: Bool,
     _ log: NIOLockedValueBox<[TestServer.Connection]>,
     _ index: Int
   ) {
-    self.behaviour = behaviour
+    self.behavior = behavior
     self.pingEvery = pingEvery
     self.answersPings = answersPings
     self.log = log
     self.index = index
-    if case .fork(let store) = behaviour { self.store = store }
+    if case .fork(let store) = behavior { self.store = store }
   }
 
   /// The Close that this ping brings about; nil: none.
   private var closeCodeForPing: WebSocketErrorCode? {
-    switch behaviour {
+    switch behavior {
     case .closeOnPing(let code): code
     case .closeAfterPings(let count, let code): log.withLockedValue { $0[index].pings.count > count } ? code : nil
     default: nil
@@ -53,7 +53,7 @@ final class RecordingHandler: ChannelInboundHandler {
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
-    if case .talk(let texts) = behaviour {
+    if case .talk(let texts) = behavior {
       for text in texts {
         context.write(
           Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: text))), promise: nil)
@@ -92,7 +92,7 @@ final class RecordingHandler: ChannelInboundHandler {
       }
       total = log[index].audio.count
     }
-    if case .forks(let stores) = behaviour, store == nil, frame.opcode == .text {
+    if case .forks(let stores) = behavior, store == nil, frame.opcode == .text {
       store = stores.store(startedBy: String(decoding: payload, as: UTF8.self))
     }
     if let store {
@@ -107,27 +107,27 @@ final class RecordingHandler: ChannelInboundHandler {
       payload.write(webSocketErrorCode: code)
       context.writeAndFlush(
         Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
-    } else if frame.opcode == .ping, case .pongLate(let delay) = behaviour,
+    } else if frame.opcode == .ping, case .pongLate(let delay) = behavior,
       log.withLockedValue({ $0[index].pings.count > 1 })
     {
       let channel = context.channel
       context.eventLoop.scheduleTask(in: delay) {
         channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .pong, data: ByteBuffer(bytes: payload)), promise: nil)
       }
-    } else if frame.opcode == .ping, case .pongOnce = behaviour, log.withLockedValue({ $0[index].pings.count > 1 }) {
+    } else if frame.opcode == .ping, case .pongOnce = behavior, log.withLockedValue({ $0[index].pings.count > 1 }) {
       return
     } else if frame.opcode == .ping, answersPings {
       context.writeAndFlush(
         Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: ByteBuffer(bytes: payload))), promise: nil)
     }
-    if frame.opcode == .connectionClose, case .ignoreClose = behaviour { return }
-    if frame.opcode == .connectionClose, case .dropOnClose = behaviour { return SocketCloser.close(context.channel) }
+    if frame.opcode == .connectionClose, case .ignoreClose = behavior { return }
+    if frame.opcode == .connectionClose, case .dropOnClose = behavior { return SocketCloser.close(context.channel) }
     if frame.opcode == .connectionClose {
       let answer = WebSocketFrame(fin: true, opcode: .connectionClose, data: ByteBuffer(bytes: payload.prefix(2)))
       let channel = context.channel
       context.writeAndFlush(Self.wrapOutboundOut(answer)).whenComplete { _ in channel.close(promise: nil) }
     }
-    if case .closeAfter(let bytes, let code) = behaviour, total >= bytes {
+    if case .closeAfter(let bytes, let code) = behavior, total >= bytes {
       var payload = ByteBuffer()
       payload.write(webSocketErrorCode: code)
       context.writeAndFlush(

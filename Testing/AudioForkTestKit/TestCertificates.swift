@@ -79,8 +79,8 @@ package final class TestCertificates: Sendable {
     return identity(name)
   }
 
-  /// One from the authority, or from another one, for these names and in this time: `YYYYMMDDHHMMSSZ`. `names` nil: for
-  /// the common name alone, which is the first argument.
+  /// Issues a certificate, by default from the test authority, valid `from`…`until` (`YYYYMMDDHHMMSSZ`). `names`:
+  /// subjectAltName; nil: only the common name, `name`.
   package func issued(
     _ name: String, names: String? = here, key: Key = .p256, by issuer: Identity? = nil,
     from: String = "20200101000000Z",

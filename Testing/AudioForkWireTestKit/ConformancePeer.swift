@@ -23,7 +23,7 @@ package final class ConformancePeer {
   package var answersPings = false
   private var pingsAnswered = 0
 
-  /// `receiveBufferBytes`: of its connections, which then hold little that nobody has read.
+  /// `receiveBufferBytes`: SO_RCVBUF of accepted connections, to make a client's writes block early.
   package init(receiveBufferBytes: CInt? = nil) throws {
     let listener = Glibc.socket(
       AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
@@ -94,8 +94,7 @@ package final class ConformancePeer {
     return keys[0]
   }
 
-  /// Serves one client on the calling thread, which it blocks: agrees to audiofork.v1 and resets the connection so long
-  /// behind that.
+  /// Serves one client on the calling thread: accepts audiofork.v1 and resets the connection after `nanoseconds`.
   package func upgradeAndReset(after nanoseconds: Int64) throws {
     func block(_ what: String, _ condition: () -> Bool) throws {
       let deadline = af_now_ns() + 5000 * millisecond
@@ -140,7 +139,7 @@ package final class ConformancePeer {
     try await send(Array(answer.utf8))
   }
 
-  /// Sends in pieces of so many bytes, each for itself; nil: all at once. A client that has gone is no failure here.
+  /// Sends bytes, in separate writes of `pieces` bytes (nil: one write). Ignores a closed connection.
   package func send(_ bytes: [UInt8], pieces: Int? = nil) async throws {
     var done = 0
     while done < bytes.count {
@@ -161,7 +160,7 @@ package final class ConformancePeer {
     }
   }
 
-  /// The same of frames.
+  /// Waits until received frames fulfill the condition.
   package func waitForFrames(
     _ what: String, milliseconds: Int64 = 5000, _ condition: (StrictReader) -> Bool
   ) async throws {

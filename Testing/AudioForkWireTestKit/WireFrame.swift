@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A frame's bytes, right or wrong as asked. `length` instead of the payload's own; `lengthBytes` instead of as few as
-/// do.
+/// Returns the bytes of a frame, valid or not. `length`: value written in place of the payload's length. `lengthBytes`:
+/// width of that field; default: the shortest.
 package func wireFrame(
   _ opcode: UInt8, _ payload: [UInt8] = [], fin: Bool = true, reserved: UInt8 = 0, key: [UInt8]? = nil,
   length: UInt64? = nil,

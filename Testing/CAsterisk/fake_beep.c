@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 static int beep_module = 1;
-/* Beeps that meet a stop: they are awaited, are being started, may go on, and have been ended. */
+/* States of the test "beeps meet a stop": none, awaited, starting, released, ended. */
 enum { MEETING_NONE, MEETING_AWAITED, MEETING_STARTING, MEETING_FREE, MEETING_ENDED };
 static int meeting;
 
@@ -13,7 +13,7 @@ void fake_beep_module(int is_loaded) { beep_module = is_loaded; }
 
 static void remember_beep(struct ast_channel *channel, const char *kind)
 {
-	/* Nobody plays with a channel's lock held. */
+	/* No sound may be played while the channel is locked. */
 	int error = pthread_mutex_trylock(&channel->lock);
 
 	if (!error) {

@@ -34,7 +34,7 @@ char *fake_function(struct ast_channel *channel, const char *arguments, size_t l
 	buffer[length] = 'x';
 	failure = af_function_read(channel, "AUDIOFORK", copy, buffer, length);
 	free(copy);
-	/* Written behind the end, or something although it failed. */
+	/* Fail if the module wrote past the end, or wrote a value and returned an error. */
 	if (buffer[length] != 'x' || (failure && *buffer)) {
 		abort();
 	}

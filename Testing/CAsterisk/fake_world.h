@@ -19,9 +19,9 @@ struct ast_channel {
 	struct ast_format format;
 	int bridged, busy, no_dialplan;
 	char *caller_number, *caller_name;
-	/* As they come (0) and go (1). */
+	/* Raw formats: in (0), out (1). */
 	struct ast_format *raw[2];
-	/* Negotiated, and to be raw with the next frame; NULL: none. */
+	/* Negotiated format, used from the next frame on; NULL: none. */
 	struct ast_format *next_codec;
 	int hung_up, references, hangup_cause;
 	struct ast_audiohook *hooks;

@@ -45,7 +45,7 @@ struct BackoffTests {
     }
   }
 
-  @Test("A cap of zero, below the base or beyond all bounds is honoured")
+  @Test("A cap of zero, below the base or beyond all bounds is honored")
   func caps() {
     var random = SeededRandom(seed: 2)
     #expect(Backoff(cap: .zero).delay(attempt: 9, using: &random) == .zero)

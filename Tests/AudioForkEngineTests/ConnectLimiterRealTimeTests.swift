@@ -74,7 +74,7 @@ struct ConnectLimiterRealTimeTests {
   /// As long as something that must not happen is waited for.
   private static let moment: UInt64 = 300_000_000
 
-  private func surroundings(
+  private func context(
     _ attemptsMax: Int, _ tls: FakeTLS? = nil, placeMax: TimeAmount = .seconds(60)
   ) -> EngineContext {
     EngineContext(tls: tls, limiter: ConnectLimiter(attemptsMax: attemptsMax, placeMax: placeMax))
@@ -82,7 +82,7 @@ struct ConnectLimiterRealTimeTests {
 
   /// Begins forks of calls that go on.
   private func begin(
-    _ engine: SurroundedEngine, in directory: ScratchFolder, _ ids: [String], to url: String, options: String
+    _ engine: ContextEngine, in directory: ScratchFolder, _ ids: [String], to url: String, options: String
   ) throws -> [TestCall] {
     try ids.map { id in
       let call = try TestCall(in: directory, id: id, url: url, options: "D(both)\(options)")
@@ -98,8 +98,8 @@ struct ConnectLimiterRealTimeTests {
     let directory = try ScratchFolder()
     let server = try await TestServer.start(.answer("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"))
     let tls = FakeTLS(.milliseconds(100))
-    let engine = try await SurroundedEngine(
-      directory, surroundings(3, tls), loops: Array(MultiThreadedEventLoopGroup.singleton.makeIterator().prefix(2)))
+    let engine = try await ContextEngine(
+      directory, context(3, tls), loops: Array(MultiThreadedEventLoopGroup.singleton.makeIterator().prefix(2)))
     let ids = (10..<30).map { "af-\($0)" }
     let calls = try begin(engine, in: directory, ids, to: secure(server), options: "r(0)R(10)")
     for call in calls {
@@ -117,7 +117,7 @@ struct ConnectLimiterRealTimeTests {
   func firstComeFirstServed() async throws {
     let directory = try ScratchFolder()
     let server = try await TestServer.start()
-    let engine = try await SurroundedEngine(directory, surroundings(1, FakeTLS(.milliseconds(20))))
+    let engine = try await ContextEngine(directory, context(1, FakeTLS(.milliseconds(20))))
     let ids = ["f", "b", "e", "a", "d", "c", "g", "h"]
     let calls = try begin(engine, in: directory, ids, to: secure(server), options: "r(0)R(5)")
     try await eventually("all stream at the same time") {
@@ -135,7 +135,7 @@ struct ConnectLimiterRealTimeTests {
   func silentPath() async throws {
     let directory = try ScratchFolder()
     let server = try await PathServer.start(silent: "/bad")
-    let engine = try await SurroundedEngine(directory, EngineContext())
+    let engine = try await ContextEngine(directory, EngineContext())
     let bad = try begin(
       engine, in: directory, (0..<200).map { "bad-\($0)" }, to: "ws://127.0.0.1:\(server.port)/bad",
       options: "r(0)R(30)")
@@ -161,7 +161,7 @@ struct ConnectLimiterRealTimeTests {
     let silent = try await TestServer.start(.silent)
     let server = try await TestServer.start()
     let tls = FakeTLS(nil)
-    let engine = try await SurroundedEngine(directory, surroundings(1, tls))
+    let engine = try await ContextEngine(directory, context(1, tls))
     let waiting = try begin(engine, in: directory, ["one", "two"], to: secure(silent), options: "r(0)R(4)")
     try await eventually("the first has begun") { tls.now.begun == 1 }
     let other = try TestCall(in: directory, id: "other", url: server.url, age: 400 * millisecond)
@@ -188,7 +188,7 @@ struct ConnectLimiterRealTimeTests {
     let directory = try ScratchFolder()
     let silent = try await TestServer.start(.silent)
     let tls = FakeTLS(nil)
-    let engine = try await SurroundedEngine(directory, surroundings(1, tls, placeMax: .milliseconds(200)))
+    let engine = try await ContextEngine(directory, context(1, tls, placeMax: .milliseconds(200)))
     let calls = try begin(engine, in: directory, (0..<5).map { "af-\($0)" }, to: secure(silent), options: "r(0)R(30)")
     try await eventually("all of them are under way") { tls.now.underWay == 5 }
     #expect(calls.allSatisfy { engine.ended($0.id) == nil })
@@ -202,7 +202,7 @@ struct ConnectLimiterRealTimeTests {
     let directory = try ScratchFolder()
     let silent = try await TestServer.start(.silent)
     let tls = FakeTLS(nil)
-    let engine = try await SurroundedEngine(directory, surroundings(1, tls))
+    let engine = try await ContextEngine(directory, context(1, tls))
     let calls = try begin(engine, in: directory, ["a", "b", "c", "d", "e"], to: secure(silent), options: "r(0)R(30)")
     try await eventually("the first has begun") { tls.now.begun == 1 }
     engine.tell(.forget(id: "b"))

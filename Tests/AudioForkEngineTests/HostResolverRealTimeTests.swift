@@ -43,7 +43,7 @@ struct HostResolverRealTimeTests {
       names.answer("\(host).test", with: [try address(server)])
     }
     names.answer("good.test", with: [try address(server)])
-    let engine = try await SurroundedEngine(directory, EngineContext(resolver: names.resolution()))
+    let engine = try await ContextEngine(directory, EngineContext(resolver: names.resolution()))
     var calls: [TestCall] = []
     for host in hanging {
       calls.append(
@@ -76,7 +76,7 @@ struct HostResolverRealTimeTests {
     let dead = (0..<9).map { "dead-\($0)" }
     for host in dead { names.hold("\(host).test") }
     for number in 0..<2 { names.answer("good-\(number).test", with: [try address(server)]) }
-    let engine = try await SurroundedEngine(directory, EngineContext(resolver: names.resolution()))
+    let engine = try await ContextEngine(directory, EngineContext(resolver: names.resolution()))
     var calls: [TestCall] = []
     for host in dead {
       calls.append(try finishedCall(in: directory, host, to: "ws://\(host).test:\(server.port)/", options: "r(0)R(30)"))
@@ -102,7 +102,7 @@ struct HostResolverRealTimeTests {
     let names = FakeNames()
     names.hold("shared.test")
     names.answer("shared.test", with: [try address(server)])
-    let engine = try await SurroundedEngine(directory, EngineContext(resolver: names.resolution()))
+    let engine = try await ContextEngine(directory, EngineContext(resolver: names.resolution()))
     let calls = try (0..<20).map {
       try finishedCall(in: directory, "af-\($0)", to: "ws://shared.test:\(server.port)/", options: "r(0)R(20)")
     }
@@ -126,7 +126,7 @@ struct HostResolverRealTimeTests {
     let first = try await TestServer.start()
     let names = FakeNames()
     names.answer("moving.test", with: [try address(first)])
-    let engine = try await SurroundedEngine(directory, EngineContext(resolver: names.resolution()))
+    let engine = try await ContextEngine(directory, EngineContext(resolver: names.resolution()))
     let call = try TestCall(in: directory, url: "ws://moving.test:\(first.port)/", options: "D(both)R(1)")
     engine.tell(.fork(id: call.id, isClosed: false))
     try await call.speak(untilMilliseconds: 600)
@@ -156,7 +156,7 @@ struct HostResolverRealTimeTests {
     let names = FakeNames()
     names.hold("late.test")
     names.answer("late.test", with: [try address(server)])
-    let engine = try await SurroundedEngine(directory, EngineContext(resolver: names.resolution()))
+    let engine = try await ContextEngine(directory, EngineContext(resolver: names.resolution()))
     let call = try finishedCall(
       in: directory, to: "ws://late.test:\(server.port)/", options: "r(2)R(1)")
     engine.tell(.fork(id: call.id, isClosed: true))
@@ -186,7 +186,7 @@ struct HostResolverRealTimeTests {
     let names = FakeNames()
     if fails { names.fail("empty.test") }
     names.answer("later.test", with: [], [try address(server)])
-    let engine = try await SurroundedEngine(directory, EngineContext(resolver: names.resolution()))
+    let engine = try await ContextEngine(directory, EngineContext(resolver: names.resolution()))
     let empty = try finishedCall(in: directory, "empty", to: "ws://empty.test:\(server.port)/")
     engine.tell(.fork(id: empty.id, isClosed: true))
     #expect(
@@ -204,7 +204,7 @@ struct HostResolverRealTimeTests {
   func unknownName() async throws {
     let directory = try ScratchFolder()
     let server = try await TestServer.start()
-    let engine = try await SurroundedEngine(directory, EngineContext())
+    let engine = try await ContextEngine(directory, EngineContext())
     let unknown = try finishedCall(in: directory, "unknown", to: "ws://no-such-host.invalid:\(server.port)/")
     engine.tell(.fork(id: unknown.id, isClosed: true))
     #expect(
@@ -227,7 +227,7 @@ struct HostResolverRealTimeTests {
   func localhost() async throws {
     let directory = try ScratchFolder()
     let server = try await TestServer.start()
-    let engine = try await SurroundedEngine(directory, EngineContext())
+    let engine = try await ContextEngine(directory, EngineContext())
     let call = try finishedCall(in: directory, to: "ws://localhost:\(server.port)/test")
     engine.tell(.fork(id: call.id, isClosed: true))
     let end = try await engine.finish(call.id)
@@ -247,7 +247,7 @@ struct HostResolverRealTimeTests {
     // As on a machine whose 'localhost' is ::1 too, whatever this one's is.
     names.answer("both.test", AF_INET6, with: [try SocketAddress(ipAddress: "::1", port: server.port)])
     names.answer("both.test", with: [try SocketAddress(ipAddress: "127.0.0.1", port: 1), try address(server)])
-    let engine = try await SurroundedEngine(directory, EngineContext(resolver: names.resolution()))
+    let engine = try await ContextEngine(directory, EngineContext(resolver: names.resolution()))
     let call = try finishedCall(in: directory, to: "ws://both.test:\(server.port)/")
     engine.tell(.fork(id: call.id, isClosed: true))
     #expect(try await engine.finish(call.id).reason == Self.delivered)
@@ -264,7 +264,7 @@ struct HostResolverRealTimeTests {
     let names = FakeNames()
     names.hold("half.test", [AF_INET6])
     names.answer("half.test", with: [try address(server)])
-    let engine = try await SurroundedEngine(directory, EngineContext(resolver: names.resolution()))
+    let engine = try await ContextEngine(directory, EngineContext(resolver: names.resolution()))
     let call = try finishedCall(in: directory, to: "ws://half.test:\(server.port)/")
     engine.tell(.fork(id: call.id, isClosed: true))
     let end = try await engine.finish(call.id)
@@ -287,7 +287,7 @@ struct HostResolverRealTimeTests {
     names.answer("slow.test", AF_INET6, with: [try SocketAddress(ipAddress: "::1", port: server.port)])
     names.hold("slow.test", [AF_INET])
     names.answer("slow.test", with: [try address(server)])
-    let engine = try await SurroundedEngine(directory, EngineContext(resolver: names.resolution()))
+    let engine = try await ContextEngine(directory, EngineContext(resolver: names.resolution()))
     let call = try finishedCall(in: directory, to: "ws://slow.test:\(server.port)/", options: "r(0)R(10)")
     engine.tell(.fork(id: call.id, isClosed: true))
     try await eventually("both families are looked up") { names.asked.count == 2 }

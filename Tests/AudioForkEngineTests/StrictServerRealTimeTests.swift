@@ -129,7 +129,7 @@ struct StrictServerRealTimeTests {
   }
 }
 
-/// A server in a process of its own, out of Tests/IntegrationTests/Fixtures. Its files are in a folder that is gone
+/// A server in a process of its own, out of Testing/Fixtures. Its files are in a folder that is gone
 /// with it.
 final class PeerProcess {
   struct End {
@@ -152,7 +152,7 @@ final class PeerProcess {
     folder = try ScratchFolder()
     let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
     child = try ChildProcess(
-      program, arguments + ["/\(root)/Tests/IntegrationTests/Fixtures/\(fixture)", folder.path],
+      program, arguments + ["/\(root)/Testing/Fixtures/\(fixture)", folder.path],
       environment: .only(environment.merging(["PATH": "/usr/bin:/bin"]) { given, _ in given }))
   }
 

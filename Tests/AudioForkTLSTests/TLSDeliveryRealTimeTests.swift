@@ -22,12 +22,12 @@ struct TLSDeliveryRealTimeTests {
 
   @Test("Fault 9: a server without TLS behind wss:// is found out in time, whether it answers or not")
   func plainServer() async throws {
-    for (behaviour, reason) in [
-      (TestServer.Behaviour.silent, "tls: no answer to the handshake within 1 s"),
+    for (behavior, reason) in [
+      (TestServer.Behavior.silent, "tls: no answer to the handshake within 1 s"),
       (.answer("HTTP/1.1 400 Bad Request\r\n\r\n"), "tls: what the server answered is not TLS"),
       (.record, "tls: "),
     ] {
-      let server = try await TestServer.start(behaviour)
+      let server = try await TestServer.start(behavior)
       let end = try await scene.deliver(to: server.secureURL, options: "r(1)R(1)", settings: [scene.trusting])
       #expect(end.reason.hasPrefix("unreachable: 1 attempt failed, the last one: \(reason)"), "\(end.reason)")
       #expect(end.reason.contains("ws://"), "\(end.reason)")

@@ -113,7 +113,7 @@ extension IntegrationTests {
     func unreachable(release: AsteriskRelease) async throws {
       let refuser = try ChildProcess(
         "/usr/bin/python3",
-        [Checkout.root.appending(path: "Tests/IntegrationTests/Fixtures/refusing-server.py").path])
+        [Checkout.root.appending(path: "Testing/Fixtures/refusing-server.py").path])
       let line = try #require(await refuser.line(within: 5) { $0.hasPrefix("listening on ") })
       let port = try #require(line.split(separator: " ").last)
       for (url, reason) in [

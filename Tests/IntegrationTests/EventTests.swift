@@ -280,7 +280,7 @@ extension IntegrationTests {
         }
         try ModuleFeatureTests.append("stasis = yes\n", of: scene.sandbox)
         _ = try await ModuleFeatureTests.reload(scene.sandbox)
-        let script = Checkout.root.appending(path: "Tests/IntegrationTests/Fixtures/ari-listener.py").path
+        let script = Checkout.root.appending(path: "Testing/Fixtures/ari-listener.py").path
         let listener = try ChildProcess(
           "/usr/bin/python3", [script, try #require(scene.sandbox.facts["http_port"]), "tester", "ariword"])
         #expect(await listener.line(within: 10) { $0 == "connected" } != nil, "\(listener.lines)")

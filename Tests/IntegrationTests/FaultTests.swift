@@ -112,7 +112,7 @@ extension IntegrationTests {
     func deafServer(release: AsteriskRelease) async throws {
       let signal = KnownSignal(seed: 6, seconds: 4)
       let file = "/tmp/af-deaf-\(UInt32.random(in: 0...UInt32.max))"
-      let script = Checkout.root.appending(path: "Tests/IntegrationTests/Fixtures/deaf-server.py").path
+      let script = Checkout.root.appending(path: "Testing/Fixtures/deaf-server.py").path
       let server = try ChildProcess("/usr/bin/python3", [script, file])
       let line = try #require(await server.line(within: 5) { $0.hasPrefix("listening on ") })
       let port = try #require(line.split(separator: " ").last)

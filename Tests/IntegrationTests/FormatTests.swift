@@ -100,7 +100,7 @@ extension IntegrationTests {
     @Test("Headers and parameters reach the server as they were given", arguments: AsteriskRelease.tested)
     func headers(release: AsteriskRelease) async throws {
       let server = try ChildProcess(
-        "/usr/bin/python3", [Checkout.root.appending(path: "Tests/IntegrationTests/Fixtures/header-server.py").path])
+        "/usr/bin/python3", [Checkout.root.appending(path: "Testing/Fixtures/header-server.py").path])
       let line = try #require(await server.line(within: 10) { $0.hasPrefix("listening on ") }, "\(server.lines)")
       let port = try #require(line.split(separator: " ").last)
       try await Sandbox.with(

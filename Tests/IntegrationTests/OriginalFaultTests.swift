@@ -49,7 +49,7 @@ extension IntegrationTests {
 
     /// Starts a fixture; gives it and the port that it listens on.
     static func fixture(_ name: String, _ arguments: [String]) async throws -> (server: ChildProcess, port: Substring) {
-      let script = Checkout.root.appending(path: "Tests/IntegrationTests/Fixtures/\(name)").path
+      let script = Checkout.root.appending(path: "Testing/Fixtures/\(name)").path
       let server = try ChildProcess("/usr/bin/python3", [script] + arguments)
       let line = try #require(await server.line(within: 10) { $0.hasPrefix("listening on ") }, "\(server.lines)")
       return (server, try #require(line.split(separator: " ").last))

@@ -24,7 +24,7 @@ extension IntegrationTests {
       arguments: AsteriskRelease.tested)
     func names(release: AsteriskRelease) async throws {
       let server = try ChildProcess(
-        "/usr/bin/python3", [Checkout.root.appending(path: "Tests/IntegrationTests/Fixtures/header-server.py").path])
+        "/usr/bin/python3", [Checkout.root.appending(path: "Testing/Fixtures/header-server.py").path])
       let line = try #require(await server.line(within: 10) { $0.hasPrefix("listening on ") })
       let url = "ws://127.0.0.1:\(line.dropFirst(13))"
       let dialplan = """

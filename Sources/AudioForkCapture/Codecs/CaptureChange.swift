@@ -19,7 +19,7 @@ func capturesNothing(_ fork: ForkPointer) -> Bool {
   fork.pointee.hook_off != 0 && fork.pointee.ended == 0 && !isClosed(fork)
 }
 
-/// What is to be done about a change of what can be captured, once the channel is not locked.
+/// Log line and beeps that follow a codec change. Carried out after the channel is unlocked.
 struct CaptureChange {
   fileprivate var level = AF_LEVEL_VERBOSE
   fileprivate var line = Bytes()
@@ -135,7 +135,7 @@ private func putBack(_ fork: ForkPointer, _ channel: OpaquePointer) -> Bool {
     // The control thread closes the tap of a fork that has ended while its hook is off: then nothing may be captured.
     guard fork.pointee.ended == 0, !isClosed(fork) else { return false }
     fork.pointee.hook_off = 0
-    // A hook that was removed is done, and Asterisk changes nothing about one that is.
+    // A removed hook has status DONE, which ast_audiohook_update_status, and so attach, leaves alone: reset it.
     fork.pointee.hook.status = AST_AUDIOHOOK_STATUS_NEW
     return true
   }
@@ -146,7 +146,7 @@ private func putBack(_ fork: ForkPointer, _ channel: OpaquePointer) -> Bool {
     return false
   }
   withState { _ in
-    // The fork has ended meanwhile: attaching the hook has made it run all the same.
+    // If the fork ended meanwhile, attach has set the hook to running: shut it down.
     if fork.pointee.hook_ending != 0 {
       ast_audiohook_update_status(&fork.pointee.hook, AST_AUDIOHOOK_STATUS_SHUTDOWN)
     }

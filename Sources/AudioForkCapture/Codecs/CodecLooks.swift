@@ -74,8 +74,8 @@ enum CodecLooks {
     change?.carryOut(on: channel, candidate.id)
   }
 
-  /// A hook that is off is not told of a hangup: the end of capture is marked here. For a moment of a masquerade there
-  /// is no channel with a fork's names, so that it takes two looks.
+  /// Marks the end of capture: a hook that is off learns of no hangup. Waits for a second miss, because a masquerade
+  /// briefly leaves no channel with these names.
   private static func channelIsGone(_ candidate: Candidate) {
     let isOver = withState { state in
       guard let fork = state.forks.find(candidate.id), fork.pointee.hook_off != 0,

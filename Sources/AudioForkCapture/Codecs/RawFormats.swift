@@ -5,7 +5,7 @@ import CAsterisk
 
 /// The formats of a channel's audio as it comes and goes, before Asterisk translates it.
 struct RawFormats {
-  /// One direction's format, and those of which one may take its place with the next frame; nil: none will.
+  /// The current format of one direction, and the formats that may replace it with the next frame (nil: none).
   private struct Direction {
     let now: UnsafeMutableRawPointer?
     let next: UnsafeMutableRawPointer?

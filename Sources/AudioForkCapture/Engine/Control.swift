@@ -113,8 +113,8 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
     engine.spawnIfDue(now, path: settings?.engine ?? [])
     lookAtRows(now)
     engine.send(settings?.engineSettings ?? EngineSettings())
-    // Before the wait as well as after it: where the last fork has gone there is no end to the wait, and the time that
-    // it took must not count against the engine when the next one begins.
+    // Checked before and after the wait. Without forks the wait is unlimited, and that time must not count against the
+    // engine when the next fork begins.
     if !hasForksAtWork() { engine.owesNothing() }
     waitForWork()
     engine.receive()
@@ -125,8 +125,8 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
   return nil
 }
 
-/// Whether there are forks that the engine has not ended. One that it has, on a channel whose hook is still to leave,
-/// is no work of its.
+/// Whether the engine still has work. A fork that it has ended does not count, even if its hook is still on the
+/// channel.
 private func hasForksAtWork() -> Bool { withState { $0.forks.atWork } > 0 }
 
 private func waitForWork() {
@@ -234,8 +234,8 @@ private func letGo(_ row: GoneRow) {
   release(fork)
 }
 
-/// on_failure = hangup where nobody says that audio is lost: no engine has been heard for longer than the ring lasts,
-/// or none has ever begun with the fork. With the table's lock held.
+/// Applies on_failure = hangup if the engine is silent: not heard from for the length of the ring, or it has not
+/// started this fork within that time. With the table's lock held.
 private func checkPolicy(_ fork: ForkPointer, _ now: Int64, _ state: inout ModuleState) {
   guard fork.pointee.hangs_up != 0 else { return }
   let begun = fork.pointee.tap.epoch_ns

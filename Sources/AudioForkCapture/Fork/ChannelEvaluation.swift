@@ -3,7 +3,7 @@ import AudioForkBytes
 import AudioForkSurface
 import CAsterisk
 
-/// The channel as expressions ask it, and which of them it refused. It must not be locked.
+/// Evaluates expressions on a channel, and counts those it refuses. The channel must not be locked.
 struct AskedChannel {
   private let channel: OpaquePointer
   /// Functions allowed besides the built-in ones.
@@ -59,7 +59,7 @@ struct AskedChannel {
     return bytes(result)
   }
 
-  /// One line, however many there were: a caller may have written them.
+  /// Logs at most one line for refused expressions and one for cut values, because a caller may have written them.
   func logRefusals() {
     guard refused > 0 || isCut else { return }
     af_channel_lock(channel)
@@ -108,9 +108,8 @@ extension SettingLine {
   }
 }
 
-/// The command with each `^{X}` evaluated as `${X}`. Everything else stays as it is: the dialplan has evaluated it
-/// already. Where that brought in a caller's text with a `^{` in it, it is evaluated too, as MixMonitor does: the page
-/// warns of callers' texts in commands.
+/// Returns the command with each `^{X}` replaced by the value of `${X}`. The dialplan has evaluated everything else. A
+/// `^{…}` inside a caller's text is evaluated too, as in MixMonitor; dialplan.md warns about it.
 func evaluatedCommand(_ command: Bytes, on channel: OpaquePointer) -> Bytes {
   var result = Bytes()
   var index = 0

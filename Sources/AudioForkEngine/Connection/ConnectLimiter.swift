@@ -5,8 +5,8 @@ package import NIOCore
 /// Limits how many forks connect to one host and port at the same time, so that a server that comes back does not get
 /// a thousand TLS handshakes at once. First come, first served. Shared by all loops.
 ///
-/// An attempt has a place until TCP and TLS stand, or it has failed, or `placeMax` is over: a server that does not
-/// answer on one path, or not at all, keeps nobody waiting for longer.
+/// An attempt holds its place until TCP and TLS are established, it fails, or `placeMax` has passed. So a silent server
+/// delays other forks by at most `placeMax`.
 package final class ConnectLimiter: Sendable {
   /// Attempts to one host and port that may be under way together.
   package static let attemptsMax = 32

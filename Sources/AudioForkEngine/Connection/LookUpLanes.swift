@@ -4,8 +4,8 @@
 ///
 /// A look-up is *fresh* for its first second, and *slow* from then on. Fresh ones have `freshMax` threads, slow ones
 /// the rest. A name whose last look-up was slow is *suspect*: its next ones begin only while less than `suspectsMax` of
-/// the slow threads are in use. So dead names that are asked for again and again hold `suspectsMax` threads however
-/// many they are, and new ones hold a fresh thread for a second. Without clock and threads.
+/// the slow threads are in use. So suspect names occupy at most `suspectsMax` slow threads, however many they are.
+/// While a slow thread is free, a new name occupies a fresh one for at most one second. No clock, no threads.
 package struct LookUpLanes<Question: Hashable & Sendable>: Sendable {
   /// Look-ups in their first second that run together.
   package static var freshMax: Int { 16 }

@@ -6,18 +6,18 @@ internal import NIOCore
 
 /// The forks of one event loop and the tick that moves them. Confined to that loop.
 ///
-/// A tick has three phases, each for all forks whose turn it is:
-///  1. *Prefetch*: has the processor fetch what a fork needs, a few forks ahead of its turn.
-///  2. *Render*: makes messages of what each ring has got, and leaves them with the connections.
-///  3. *Flush*: sends them, one system call for each connection, and looks whether servers live and what is confirmed.
-///     The messages of all forks leave one behind the other: the kernel's code stays warm, and a receiver on this
-///     machine need not be woken for each.
+/// A tick has two passes: the first prefetches and renders every fork that is due, the second flushes them.
+///  - *Prefetch*: has the processor fetch what a fork needs, a few forks ahead of its turn.
+///  - *Render*: makes messages of what each ring has got, and leaves them with the connections.
+///  - *Flush*: sends them, one system call for each connection, and looks whether servers live and what is confirmed.
+///    The messages of all forks leave one behind the other: the kernel's code stays warm, and a receiver on this
+///    machine need not be woken for each.
 ///
 /// A loop without forks has no timer.
 final class ForkLoop {
   /// How often a fork's ring is looked at while a block is waited for.
   static let tickLength = Nanoseconds.milliseconds(5)
-  /// Ticks in which every fork has its turn, whatever it has said.
+  /// Every fork is looked at once in this many ticks.
   private static let restMax: Int64 = 4
   /// By how much a block may be later than the one before it was, and still be found by the first look for it.
   private static let slack = Nanoseconds(500_000)

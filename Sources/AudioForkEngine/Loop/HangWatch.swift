@@ -2,8 +2,8 @@
 
 /// Tells an engine that hangs from one that is busy. Asked once a second; without clock.
 ///
-/// A loop hangs where it has not answered since the last time it was asked and has begun no job since then either: it
-/// is in the midst of one. A loop with a thousand forks to open answers late, and is not stuck.
+/// A loop hangs if, since the last check, it has neither answered nor begun a job. A loop that is busy opening a
+/// thousand forks still begins jobs.
 package struct HangWatch {
   private struct Loop {
     var isAsked = false

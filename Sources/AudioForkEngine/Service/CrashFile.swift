@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import CAudioForkProcess
 internal import Glibc
 
 /// The file that counts the engines that crashed over one fork: each crash adds a byte (af_process.h).
@@ -33,21 +32,4 @@ struct CrashFile {
 
   /// Returns what blames a crash during the fork's work on it.
   func attribution() -> CrashAttribution { CrashAttribution(path) }
-}
-
-/// Names the fork that this thread is working on, so that a crash adds a byte to that fork's `CrashFile`.
-final class CrashAttribution {
-  private let path: UnsafeMutablePointer<CChar>?
-
-  /// `path`: the file that gets a byte for a crash.
-  fileprivate init(_ path: String) { self.path = strdup(path) }
-
-  deinit { free(path) }
-
-  /// Does the fork's work on this thread. Costs two stores and no system call.
-  func during<Result>(_ work: () -> Result) -> Result {
-    let before = af_crash_blame(path)
-    defer { af_crash_blame(before) }
-    return work()
-  }
 }

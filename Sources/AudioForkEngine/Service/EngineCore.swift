@@ -32,10 +32,9 @@ package final class EngineCore {
   private let exit: EventLoopPromise<EngineExit>
   /// Forks on each loop.
   private var loads: [Int]
-  /// A loop gets so many forks before the next one gets any: what it sends for in one go keeps its code, the kernel's
-  /// and the receiver awake. Beyond that all are filled evenly. So many of the dearest forks (TLS, two rates to
-  /// convert: 22 us a message, docs/performance.md) take a quarter of a core, which leaves room for a replay of them
-  /// all at once.
+  /// Forks on a loop before the next loop is used; beyond that all are filled evenly. Sending for many forks in one go
+  /// keeps the kernel's code and the receiver in the cache. 200 of the most expensive forks (TLS, two conversions: 22
+  /// us per message, docs/performance.md) take a quarter of a core and leave room for a replay of all.
   private static let forksBeforeNextLoop = 200
   /// A fork at work.
   private struct Work {

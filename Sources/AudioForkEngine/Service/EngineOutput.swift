@@ -51,8 +51,8 @@ package final class LinkOutput: EngineOutput {
   }
 
   package func send(_ message: EngineMessage, then work: @escaping @Sendable () -> Void) {
-    // Written is what the kernel has: the module reads it even when we are dead by then. Nor is anything left to wait
-    // for where the link is gone.
+    // A completed write is in the kernel, so the module can read it even after our death. If the link is closed, there
+    // is nothing to wait for.
     write(message.encoded, then: work)
   }
 

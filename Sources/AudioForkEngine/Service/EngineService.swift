@@ -71,7 +71,7 @@ package struct EngineService {
     ).get()
     output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
     try await first.submit { listener.value.serve(made.core.value) }.get()
-    // Fails where the module is gone already, which the handler has told the core.
+    // Fails if the module has closed the link; the handler tells the core.
     try? await channel.setOption(.autoRead, value: true).get()
     channel.read()
 
@@ -154,7 +154,8 @@ package struct EngineService {
 
 /// The end of the link's pipeline: hands the core the module's messages, and the end of the link.
 ///
-/// It is there before the core. A module that unloads at once has closed its side by then, and NIO reports that once.
+/// Added before the core exists, because a module that unloads at once closes the link early and NIO reports that only
+/// once.
 final class LinkHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 

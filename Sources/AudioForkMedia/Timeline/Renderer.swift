@@ -60,9 +60,9 @@ package struct Renderer<Converter: SampleRateConverter>: ~Copyable {
     timeline.nextBlock(into: &output)
   }
 
-  /// Tells the time. While no direction delivers, it makes fill due, and the audio that
-  /// waits for another direction; take the blocks afterwards. To be called only when every published entry has been
-  /// consumed. Where nobody wants fill, `onlyWaiting` makes only that audio due.
+  /// Tells the renderer the time. While no direction delivers, it decides blocks of fill and audio that waits for
+  /// another direction. Call after every published entry was consumed, then take blocks. `onlyWaiting`: no fill, only
+  /// waiting audio (option n).
   package mutating func clock(now: StreamTime, onlyWaiting: Bool = false) {
     timeline.clock(now: now, onlyWaiting: onlyWaiting)
   }

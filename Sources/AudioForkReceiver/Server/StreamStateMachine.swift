@@ -16,8 +16,8 @@ package struct StreamStateMachine: Sendable {
 
   /// How long a client of `audiofork.v1` has for its `start`.
   package static let startDelay = TimeAmount.seconds(10)
-  /// Between two calls of `silenceDue(hasReceived:)`, and how many of them without a byte from the client end the
-  /// stream: a client that is gone without a word answers no ping either.
+  /// Time between two calls of `silenceDue(hasReceived:)`. After `silencesMax` calls in a row without a byte from the
+  /// client, the stream ends: a dead client does not answer pings.
   package static let silenceDelay = TimeAmount.seconds(20)
   package static let silencesMax = 3
   package static let pongsMax = PongQueue.countMax

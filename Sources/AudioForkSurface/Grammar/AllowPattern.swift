@@ -109,6 +109,3 @@ package struct AllowPattern: Sendable, Equatable {
     return inPattern == pattern.count
   }
 }
-
-/// ASCII letters made small.
-package func lowercased(_ bytes: Bytes) -> Bytes { bytes.map { $0.lowercased } }

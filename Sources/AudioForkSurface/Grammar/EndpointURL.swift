@@ -243,8 +243,8 @@ package struct EndpointURL: Sendable, Equatable {
     return false
   }
 
-  /// What is no URL that we take, or not known to be one, without what could be a secret: what stands before an at
-  /// sign, and a query. Where the two cannot be told apart nothing is shown.
+  /// Returns rejected text without possible secrets: user information (before the last '@') and the query. Returns
+  /// "..." if '@' follows '?'.
   package static func redacted(_ text: Bytes) -> Bytes {
     let question = firstIndex(of: UInt8(ascii: "?"), in: text) ?? text.count
     let at = text.lastIndex(of: UInt8(ascii: "@"))

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Finds where ^{…}, ${…} and $[…] end.
 package import AudioForkBytes
 
 /// Longest `^{…}`, `${…}` or `$[…]` that is looked for, bytes. A longer one is text: the search for an end that is not

@@ -94,27 +94,3 @@ package struct RequestField: Sendable, Equatable {
     }
   }
 }
-
-/// The bytes without white space around them, line ends included: a secret read from a file ends with one.
-package func trimmed(_ bytes: Bytes) -> Bytes {
-  var start = 0
-  var end = bytes.count
-  while start < end, isBlank(bytes[start]) { start &+= 1 }
-  while end > start, isBlank(bytes[end &- 1]) { end &-= 1 }
-  return slice(bytes, start, end)
-}
-
-private func isBlank(_ byte: UInt8) -> Bool { byte == 32 || byte == 9 || byte == 10 || byte == 13 }
-
-/// The parts between separators; an empty text has none.
-package func parts(of text: Bytes, separatedBy separator: UInt8) -> [Bytes] {
-  guard !text.isEmpty else { return [] }
-  var parts = [Bytes]()
-  var start = 0
-  while let end = firstIndex(of: separator, in: text, from: start) {
-    parts.append(slice(text, start, end))
-    start = end &+ 1
-  }
-  parts.append(slice(text, start, text.count))
-  return parts
-}

@@ -47,7 +47,7 @@ extension OptionDefinition {
   package static let all: [OptionDefinition] = [
     OptionDefinition(
       letter: UInt8(ascii: "b"), argument: .none, form: "b",
-      help: "Fork only while the channel is bridged. The time between is fill, or left out with n."),
+      help: "Only send audio while the channel is bridged. Silence is sent in between, or nothing with n."),
     OptionDefinition(
       letter: UInt8(ascii: "B"), argument: .optional(.beepInterval), form: "B(seconds), 5 to 3600",
       help: "Play a beep into the call every so many seconds, 15 without a number. Needs func_periodic_hook.so."),

@@ -100,7 +100,7 @@ int fake_authority(const char *action);
  * The caller frees it.
  */
 char *fake_function(struct ast_channel *channel, const char *arguments, size_t length);
-/*! \brief The same through the function's other door, for long values. */
+/*! \brief As above, through read2, for long values. */
 char *fake_function_long(struct ast_channel *channel, const char *arguments);
 
 /*! \brief The next engine's end of the link, once it has been "spawned"; waits up to `milliseconds`, -1: none came.

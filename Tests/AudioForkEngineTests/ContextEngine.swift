@@ -10,10 +10,10 @@ import NIOPosix
 import Synchronization
 import Testing
 
-/// The engine inside the test's process with surroundings of the test's own, which `TestEngine` has none of.
+/// The engine inside the test's process with a context of the test's own, which `TestEngine` has none of.
 ///
 /// On one event loop unless told otherwise: what blocks that loop blocks every fork.
-final class SurroundedEngine: Sendable {
+final class ContextEngine: Sendable {
   private final class Sink: EngineOutput {
     private let kept = Mutex<[EngineMessage]>([])
     var messages: [EngineMessage] { kept.withLock { $0 } }
