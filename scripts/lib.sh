@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Functions that several scripts share; `source` it in the checkout's root. With AUDIOFORK_BUILT set (scripts/test sets
-# it) programs, module and packages are there already, and nothing is built. shellcheck shell=bash
+# it) programs, module and packages are there already, and nothing is built.
+# shellcheck shell=bash
 
 # need_packages PACKAGE...: installs the Debian packages that are missing.
 need_packages() {

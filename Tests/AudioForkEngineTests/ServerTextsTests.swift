@@ -30,7 +30,7 @@ struct ServerTextsTests {
     #expect(texts.admit(now: at(Int64.min)) == false)
   }
 
-  @Test("Dropping is told once in a dropLogPause, and every message of it is counted")
+  @Test("Dropping is told once in ten seconds, and every message of it is counted")
   func spells() {
     var texts = ServerTexts(dropped: 7)
     #expect(texts.countDrop(now: 0) == true)
