@@ -2,6 +2,12 @@
 package import AudioForkBytes
 package import AudioForkSurface
 
+/// How the reason in ENDED begins where the server's Close ended the fork. It is no failure: the server wants no more.
+package let serverCloseReason: StaticString = "server: "
+
+/// Why a GAP lists what an ended fork leaves undelivered. ENDED follows and says whether that is a failure.
+package let undeliveredGapReason: StaticString = "undelivered"
+
 /// A fork's counters as STATE and ENDED carry them.
 package struct ForkCounters: Sendable, Equatable {
   package private(set) var values = Counters()

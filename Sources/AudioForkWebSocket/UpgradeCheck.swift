@@ -5,16 +5,27 @@ internal import NIOWebSocket
 
 /// Why an attempt to open a connection came to nothing.
 package struct ConnectionFailure: Error, Equatable, Sendable {
+  /// How likely it is that a later attempt succeeds.
+  package enum Kind: Sendable {
+    /// It may pass: the network, a time limit, a server that is starting or full, a protocol fault.
+    case passing
+    /// The server refused with a 4xx other than 408, 425 and 429. It may be true only for the moment: a route is being
+    /// replaced, a tunnel is not up yet. `EndpointRotation` decides when it is final.
+    case refused
+    /// Nothing changes it while the engine runs and the server stays what it is: no TLS in the engine, or a server that
+    /// does not speak the needed sub-protocol.
+    case final
+  }
+
   /// A word, a colon and text: `http: 403 Forbidden`.
   package let reason: String
-  /// Whether another attempt would get the same answer.
-  package let isPermanent: Bool
+  package let kind: Kind
   /// When the server wants to be asked again; nil where it did not say.
   package let retryAfter: RetryAfter?
 
-  package init(_ reason: String, isPermanent: Bool = false, retryAfter: RetryAfter? = nil) {
+  package init(_ reason: String, kind: Kind = .passing, retryAfter: RetryAfter? = nil) {
     self.reason = reason
-    self.isPermanent = isPermanent
+    self.kind = kind
     self.retryAfter = retryAfter
   }
 }
@@ -76,7 +87,7 @@ package struct UpgradeCheck: Sendable {
         upgrade: the server did not select the sub-protocol \(subprotocolsOffered.joined(separator: " or ")) and does \
         not speak it
         """,
-        isPermanent: true)
+        kind: .final)
     }
     guard subprotocolsOffered.contains(subprotocol) else {
       let remedy = needsSubprotocol ? "" : "; where that is the right one, set subprotocol in a profile"
@@ -90,10 +101,11 @@ package struct UpgradeCheck: Sendable {
   /// three can pass by themselves: a slow request, a server that has just started, too many requests.
   package func refusal(_ head: HTTPResponseHead, body: [UInt8]) -> ConnectionFailure {
     let status = head.status
-    let isPermanent = (400...499).contains(status.code) && ![408, 425, 429].contains(status.code)
+    let isRefusal = (400...499).contains(status.code) && ![408, 425, 429].contains(status.code)
     let text = RefusalText(head, body: body, secrets: secrets)
     return ConnectionFailure(
-      text.line(offered: needsSubprotocol ? nil : subprotocolsOffered, isPlain: isPlain), isPermanent: isPermanent,
+      text.line(offered: needsSubprotocol ? nil : subprotocolsOffered, isPlain: isPlain),
+      kind: isRefusal ? .refused : .passing,
       retryAfter: head.headers.first(name: "Retry-After").flatMap { RetryAfter($0) })
   }
 

@@ -128,3 +128,8 @@ package final class TestEngine: Sendable {
     }
   }
 }
+
+extension String {
+  /// The reason of an end by an outage, without how long the outage took.
+  package var withoutTime: String { replacing(/\ failed in \d+ s,/, with: " failed,") }
+}

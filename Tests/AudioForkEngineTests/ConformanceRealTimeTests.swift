@@ -166,7 +166,7 @@ private struct ConformanceRun: Sendable {
     let wanted: (code: UInt16?, reason: String) =
       switch one.outcome {
       case .goesOn: (1000, "server: closed with 1000")
-      case .answersClose(let code): (code, "server: closed with \(code.map(String.init) ?? "no code")")
+      case .answersClose(let code): (code, "server: closed \(code.map { "with \($0)" } ?? "without a code")")
       case .fails(let code): (code, "protocol: the server sent ")
       case .closesFirst: (1000, "done: all audio was delivered")
       case .refuses: (nil, "")

@@ -3,6 +3,7 @@ import AudioForkMedia
 import AudioForkEngine
 import AudioForkLink
 import AudioForkTestKit
+import AudioForkWebSocket
 import Testing
 
 @Suite("Choice among endpoints that want to be left alone")
@@ -13,18 +14,18 @@ struct EndpointPauseTests {
 
   /// Takes a failure at `start` and so many seconds; `pause`: seconds that the endpoint asked for.
   private static func fail(
-    _ choice: inout EndpointRotation, at seconds: Int64, pause: Int64? = nil, isPermanent: Bool = false
-  ) -> Bool {
+    _ choice: inout EndpointRotation, at seconds: Int64, pause: Int64? = nil, _ kind: ConnectionFailure.Kind = .passing
+  ) -> FailureVerdict {
     let now = start + seconds * second
-    return choice.attemptFailed(isPermanent: isPermanent, retryAt: pause.map { at(now + $0 * second) }, now: at(now))
+    return choice.attemptFailed(kind, retryAt: pause.map { at(now + $0 * second) }, now: at(now))
   }
 
   @Test("The only endpoint is waited for, as long as it said last")
   func only() {
     var choice = EndpointRotation(count: 1)
     #expect(choice.wait(now: at(Self.start)) == 0)
-    let isHopeless = Self.fail(&choice, at: 0, pause: 60)
-    #expect(!isHopeless)
+    let verdict = Self.fail(&choice, at: 0, pause: 60)
+    #expect(verdict == .passing)
     #expect(choice.index == 0)
     #expect(choice.wait(now: at(Self.start)) == Nanoseconds(60 * Self.second))
     #expect(choice.wait(now: at(Self.start + 59 * Self.second)) == Nanoseconds(Self.second))
@@ -99,11 +100,11 @@ struct EndpointPauseTests {
   @Test("Endpoints that refuse for good and want to be left alone have refused for good all the same")
   func permanent() {
     var choice = EndpointRotation(count: 2)
-    let first = Self.fail(&choice, at: 0, pause: 60, isPermanent: true)
-    #expect(!first)
+    let first = Self.fail(&choice, at: 0, pause: 60, .final)
+    #expect(first == .refused)
     #expect(choice.index == 1)
-    let second = Self.fail(&choice, at: 1, pause: 60, isPermanent: true)
-    #expect(second)
+    let second = Self.fail(&choice, at: 1, pause: 60, .final)
+    #expect(second == .hopeless)
   }
 
   @Test("One that only asked for time has not refused, however often the others refuse for good", arguments: 2...4)
@@ -112,10 +113,103 @@ struct EndpointPauseTests {
     _ = Self.fail(&choice, at: 0, pause: 3600)
     var hopeless: [Int64] = []
     for time: Int64 in 1...20 {
-      let isHopeless = Self.fail(&choice, at: time, isPermanent: true)
-      if isHopeless { hopeless.append(time) }
+      let verdict = Self.fail(&choice, at: time, .final)
+      if verdict == .hopeless { hopeless.append(time) }
     }
     #expect(hopeless == [])
+  }
+}
+
+@Suite("Refusals of endpoints")
+struct EndpointRefusalTests {
+  /// Milliseconds from any moment.
+  private static func time(_ milliseconds: Int64) -> MonotonicTime { at(5_000_000_000_000 + milliseconds * 1_000_000) }
+
+  @Test("A 4xx is final after three attempts over three seconds, with a pause of 1.5 s before each further one")
+  func threeTimes() {
+    var choice = EndpointRotation(count: 1)
+    #expect(choice.attemptFailed(.refused, now: Self.time(0)) == .refused)
+    #expect(choice.isBeingRefused)
+    #expect(choice.wait(now: Self.time(0)) == .milliseconds(1500))
+    #expect(choice.attemptFailed(.refused, now: Self.time(1500)) == .refused)
+    #expect(choice.attemptFailed(.refused, now: Self.time(3000)) == .hopeless)
+  }
+
+  @Test("Neither three attempts in less than three seconds nor two in more are enough")
+  func notYet() {
+    var quick = EndpointRotation(count: 1)
+    for now: Int64 in [0, 10, 20, 2999] { #expect(quick.attemptFailed(.refused, now: Self.time(now)) == .refused) }
+    #expect(quick.attemptFailed(.refused, now: Self.time(3000)) == .hopeless)
+    var slow = EndpointRotation(count: 1)
+    #expect(slow.attemptFailed(.refused, now: Self.time(0)) == .refused)
+    #expect(slow.attemptFailed(.refused, now: Self.time(60_000)) == .refused)
+  }
+
+  @Test("Anything else in between begins the count anew; a longer wait that the server asks for holds")
+  func interrupted() {
+    var choice = EndpointRotation(count: 1)
+    _ = choice.attemptFailed(.refused, now: Self.time(0))
+    _ = choice.attemptFailed(.refused, now: Self.time(1500))
+    #expect(choice.attemptFailed(.passing, now: Self.time(3000)) == .passing)
+    #expect(!choice.isBeingRefused)
+    #expect(choice.attemptFailed(.refused, retryAt: Self.time(8500), now: Self.time(3500)) == .refused)
+    #expect(choice.wait(now: Self.time(3500)) == .seconds(5))
+    #expect(choice.attemptFailed(.refused, now: Self.time(8500)) == .refused)
+    #expect(choice.attemptFailed(.refused, now: Self.time(10_000)) == .hopeless)
+  }
+
+  @Test(
+    "An endpoint that has accepted is never refused for good, in this engine or before it", arguments: [true, false])
+  func accepted(before: Bool) {
+    var choice = EndpointRotation(count: 1, hasConnected: before)
+    if !before {
+      choice.connected()
+      choice.connectionLost(wasStable: true)
+    }
+    for kind in [ConnectionFailure.Kind.refused, .final] {
+      for now: Int64 in 0..<10 {
+        #expect(choice.attemptFailed(kind, now: Self.time(now * 2000)) == .refused)
+        #expect(choice.wait(now: Self.time(now * 2000)) == 0)
+      }
+    }
+    #expect(!choice.isBeingRefused)
+  }
+
+  @Test("Of two, the other one is tried at once, and all hope is gone only when both have refused for good")
+  func two() {
+    var choice = EndpointRotation(count: 2)
+    #expect(choice.attemptFailed(.refused, now: Self.time(0)) == .refused)
+    #expect(choice.index == 1)
+    #expect(choice.wait(now: Self.time(0)) == 0)
+    #expect(choice.attemptFailed(.final, now: Self.time(0)) == .refused)
+    var now: Int64 = 0
+    var verdicts: [FailureVerdict] = []
+    while verdicts.last != .hopeless, verdicts.count < 100 {
+      let wait = choice.wait(now: Self.time(now)).count / 1_000_000
+      now += max(wait, 100)
+      verdicts.append(choice.attemptFailed(choice.index == 0 ? .refused : .final, now: Self.time(now)))
+    }
+    #expect((3000..<4000).contains(now), "\(now)")
+    // One that has accepted is hope for both.
+    var other = EndpointRotation(count: 2)
+    _ = other.attemptFailed(.refused, now: Self.time(0))
+    other.connected()
+    other.connectionLost(wasStable: true)
+    for now: Int64 in 0..<20 { #expect(other.attemptFailed(.refused, now: Self.time(now * 2000)) == .refused) }
+  }
+
+  @Test("After a Close without a code a server that refuses has refused for good, until it accepts again")
+  func closedWithoutCode() {
+    var choice = EndpointRotation(count: 1, hasConnected: true)
+    choice.closedWithoutCode()
+    #expect(choice.attemptFailed(.refused, now: Self.time(0)) == .refused)
+    #expect(choice.attemptFailed(.refused, now: Self.time(1500)) == .refused)
+    var again = choice
+    #expect(choice.attemptFailed(.refused, now: Self.time(3000)) == .hopeless)
+    again.connected()
+    #expect(again.attemptFailed(.refused, now: Self.time(3000)) == .refused)
+    #expect(again.attemptFailed(.refused, now: Self.time(9000)) == .refused)
+    #expect(again.attemptFailed(.refused, now: Self.time(15_000)) == .refused)
   }
 }
 
@@ -125,7 +219,7 @@ struct EndpointRotationTests {
   func order() {
     var choice = EndpointRotation(count: 3)
     let indices = (0..<5).map { _ in
-      defer { _ = choice.attemptFailed(isPermanent: false, now: 0) }
+      defer { _ = choice.attemptFailed(.passing, now: 0) }
       return choice.index
     }
     #expect(indices == [0, 1, 2, 0, 1])
@@ -134,20 +228,23 @@ struct EndpointRotationTests {
   @Test("All hope is gone when every endpoint in turn has refused for good, and not before")
   func refusals() {
     var choice = EndpointRotation(count: 2)
-    #expect(choice.attemptFailed(isPermanent: true, now: 0) == false)
-    #expect(choice.attemptFailed(isPermanent: false, now: 0) == false)
-    #expect(choice.attemptFailed(isPermanent: true, now: 0) == false)
+    #expect(choice.attemptFailed(.final, now: 0) == .refused)
+    #expect(choice.attemptFailed(.passing, now: 0) == .passing)
+    #expect(choice.attemptFailed(.final, now: 0) == .refused)
     choice.connected()
-    #expect(choice.attemptFailed(isPermanent: true, now: 0) == false)
-    #expect(choice.attemptFailed(isPermanent: true, now: 0) == true)
+    #expect(choice.attemptFailed(.final, now: 0) == .refused)
+    #expect(choice.attemptFailed(.final, now: 0) == .refused, "the second one has accepted")
+    var both = EndpointRotation(count: 2)
+    #expect(both.attemptFailed(.final, now: 0) == .refused)
+    #expect(both.attemptFailed(.final, now: 0) == .hopeless)
     var only = EndpointRotation(count: 1)
-    #expect(only.attemptFailed(isPermanent: true, now: 0) == true)
+    #expect(only.attemptFailed(.final, now: 0) == .hopeless)
   }
 
   @Test("After a good connection the first is tried again, after a short one the next")
   func lost() {
     var choice = EndpointRotation(count: 3)
-    _ = choice.attemptFailed(isPermanent: false, now: 0)
+    _ = choice.attemptFailed(.passing, now: 0)
     choice.connected()
     choice.connectionLost(wasStable: false)
     #expect(choice.index == 2)

@@ -154,7 +154,7 @@ struct EngineLoopbackRealTimeTests {
     engine.tell(.fork(id: call.id, isClosed: false))
     let end = try await engine.end()
     #expect(end.reason == "http: 403 Forbidden")
-    #expect(server.connections.count == 1)
+    #expect(server.connections.count == 3)
     #expect(directory.names == [])
     #expect(engine.lines(.error).count == 1)
     #expect(engine.lines(.debug).allSatisfy { !$0.contains("secret") })
@@ -169,7 +169,7 @@ struct EngineLoopbackRealTimeTests {
     let call = try TestCall(in: directory, url: server.url, options: "r(2)R(1)")
     engine.tell(.fork(id: call.id, isClosed: false))
     let end = try await engine.end()
-    #expect(end.reason == "unreachable: 2 attempts failed, the last one: http: 503 Service Unavailable")
+    #expect(end.reason.withoutTime == "unreachable: 2 attempts failed, the last one: http: 503 Service Unavailable")
     #expect(server.connections.count == 3)
     #expect(engine.lines(.warning).count == 2, "one line for the outage, one for the end")
     await server.stop()
@@ -222,7 +222,7 @@ struct EngineLoopbackRealTimeTests {
     second.speak(frames: 50)
     engine.tell(.fork(id: second.id, isClosed: false))
     #expect(
-      try await engine.end(of: second.id).reason
+      try await engine.end(of: second.id).reason.withoutTime
         == "unreachable: 1 attempt failed, the last one: server: closed with 1011")
     #expect(other.connections.count == 2)
     await other.stop()
@@ -494,7 +494,7 @@ struct EngineLoopbackRealTimeTests {
     let hopeless = try TestCall(in: directory, id: "af-test-2", url: refusing.url, furtherURLs: [refusing.url])
     engine.tell(.fork(id: hopeless.id, isClosed: false))
     #expect(try await engine.end(of: hopeless.id).reason == "http: 403 Forbidden")
-    #expect(refusing.connections.count == 3)
+    #expect(refusing.connections.count == 7, "three times each")
     await refusing.stop()
     await server.stop()
   }

@@ -9,6 +9,11 @@ import Testing
 struct ForkLogTests {
   private let journal = ForkLog(id: "af-1", channel: "PJSIP/a-1", endpoint: "ws://x/")
 
+  private func limits(_ attemptsMax: Int?, outage: Int? = nil) -> ForkLimits {
+    ForkLimits(
+      attemptsMax: attemptsMax, outageMax: outage.map { .seconds($0) }, waitMax: .seconds(5), drain: .seconds(10))
+  }
+
   private func text(_ message: EngineMessage?) -> String {
     if case .log(_, _, let text)? = message { return text }
     return ""
@@ -24,7 +29,7 @@ struct ForkLogTests {
       ("dns: the host name 'x' is not known", "check the name"),
     ])
   func advice(reason: String, advice: String) {
-    let began = text(journal.outageBegan(reason, attemptsMax: 3))
+    let began = text(journal.outageBegan(reason, .limits(limits(3))))
     #expect(began.contains(reason))
     #expect(began.contains(advice))
     let ended = text(journal.ended(.unreachable(attempts: 2, reason: reason), undeliveredMilliseconds: 0))
@@ -35,7 +40,9 @@ struct ForkLogTests {
   @Test("Every ending that leaves audio undelivered says in the log how much; a delivery says nothing")
   func undelivered() {
     let endings: [ForkEnding] = [
-      .closedByServer, .unreachable(attempts: 2, reason: "dns: x"), .unreachable(attempts: 0, reason: "dns: x"),
+      .closedByServer(.normal), .closedByServer(.twiceWithoutCode),
+      .closedByServer(.withoutCodeThenRefused("http: 404")), .unreachable(attempts: 2, reason: "dns: x"),
+      .unreachable(attempts: 0, reason: "dns: x"),
       .refused("http: 403"), .drainExpired(nil), .drainExpired("dns: x"), .broken("x"),
     ]
     for ending in endings {
@@ -45,8 +52,14 @@ struct ForkLogTests {
       #expect(journal.ended(ending, undeliveredMilliseconds: 0) == nil)
     }
     #expect(
-      ForkLog.reason(.closedByServer, undeliveredMilliseconds: 120) == "server: closed with 1000; 120 ms unconfirmed")
-    #expect(ForkLog.reason(.closedByServer, undeliveredMilliseconds: 0) == "server: closed with 1000")
+      ForkLog.reason(.closedByServer(.normal), undeliveredMilliseconds: 120)
+        == "server: closed with 1000; 120 ms unconfirmed")
+    func reason(_ close: ServerClose) -> String { ForkLog.reason(.closedByServer(close), undeliveredMilliseconds: 0) }
+    #expect(reason(.normal) == "server: closed with 1000")
+    #expect(reason(.twiceWithoutCode) == "server: closed without a code twice within a minute")
+    #expect(
+      reason(.withoutCodeThenRefused("http: 404 Not Found"))
+        == "server: closed without a code, then refused: http: 404 Not Found")
   }
 
   @Test("A first connection is not one again, and lines name the endpoint that they are about")
@@ -64,18 +77,35 @@ struct ForkLogTests {
 
   @Test("Attempts are counted in words that are true for one, for several, and for several URLs")
   func attempts() {
-    func began(_ attemptsMax: Int, _ endpointCount: Int) -> String {
-      text(journal.outageBegan("dns: x", attemptsMax: attemptsMax, endpointCount: endpointCount))
+    func began(_ attemptsMax: Int?, _ endpointCount: Int, outage: Int? = nil) -> String {
+      let limits = limits(attemptsMax, outage: outage)
+      return text(journal.outageBegan("dns: x", .limits(limits), endpointCount: endpointCount))
     }
     #expect(began(1, 1).contains("; trying again, once. The audio"))
     #expect(began(20, 1).contains("; trying again, at most 20 times. The audio"))
     #expect(began(2, 2).contains("; trying again, at most 2 times at each of 2 URLs. The audio"))
     #expect(began(1, 2).contains("; trying again, once at each of 2 URLs. The audio"))
-    func ended(_ attempts: Int) -> String {
-      ForkLog.reason(.unreachable(attempts: attempts, reason: "x"), undeliveredMilliseconds: 0)
+    func ended(_ attempts: Int, _ time: Duration) -> String {
+      ForkLog.reason(.unreachable(attempts: attempts, after: time, reason: "x"), undeliveredMilliseconds: 0)
     }
-    #expect(ended(1) == "unreachable: 1 attempt failed, the last one: x")
-    #expect(ended(4) == "unreachable: 4 attempts failed, the last one: x")
+    #expect(ended(1, .zero) == "unreachable: 1 attempt failed in 1 s, the last one: x")
+    #expect(ended(61, .milliseconds(300_001)) == "unreachable: 61 attempts failed in 301 s, the last one: x")
+  }
+
+  @Test("An outage says for how long the fork tries, and a refusal what ends it")
+  func endurance() {
+    func began(_ reason: String, _ endurance: ForkLog.Endurance, _ endpointCount: Int = 1) -> String {
+      text(journal.outageBegan(reason, endurance, endpointCount: endpointCount))
+    }
+    #expect(began("dns: x", .limits(limits(nil, outage: 300)), 2).contains("; trying again for up to 300 s. The audio"))
+    #expect(began("dns: x", .limits(limits(nil))).contains("; trying again until the call ends. The audio"))
+    #expect(
+      began("dns: x", .limits(limits(9, outage: 60))).contains("; trying again, at most 9 times, for up to 60 s. The"))
+    #expect(
+      began("http: 404 Not Found", .refusal).contains(
+        "(check the URL's path); trying again: the fork ends if it is refused so for 3 s. The audio"))
+    #expect(began("http: 404 Not Found", .refusal, 2).contains(": the fork ends if each of 2 URLs refuses so for 3 s."))
+    #expect(began(ForkLog.emptyClose, .limits(limits(nil))).contains("on_close = reconnect"))
   }
 
   @Test("Gaps are one line at once, then summed up, and the rest is told at the end")

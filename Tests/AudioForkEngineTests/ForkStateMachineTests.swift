@@ -11,9 +11,13 @@ struct DrivenMachine {
   var random = SeededRandom(seed: 7)
   var now: MonotonicTime = 1_000_000_000_000
 
-  init(attempts: Int = 20, wait: Duration = .seconds(5), drain: Duration = .seconds(10), endpoints: Int = 1) {
+  init(
+    attempts: Int? = 20, outage: Duration? = nil, wait: Duration = .seconds(5), drain: Duration = .seconds(10),
+    endpoints: Int = 1
+  ) {
     machine = ForkStateMachine(
-      ForkLimits(attemptsMax: attempts, waitMax: wait, drain: drain, endpointCount: endpoints))
+      ForkLimits(
+        attemptsMax: attempts, outageMax: outage, waitMax: wait, drain: drain, endpointCount: endpoints))
   }
 
   @discardableResult
@@ -74,7 +78,7 @@ struct ForkStateMachineTests {
     var longest = Duration.zero
     for _ in 0..<40 {
       driven.handle(.retryTimerFired)
-      for action in driven.handle(.attemptFailed("connection: refused", isPermanent: false)) {
+      for action in driven.handle(.attemptFailed("connection: refused")) {
         if case .outageBegan = action { announcements += 1 }
         if case .scheduleRetry(let delay) = action { longest = max(longest, delay) }
       }
@@ -92,7 +96,7 @@ struct ForkStateMachineTests {
     driven.handle(.started)
     var waits: [Duration] = []
     for _ in 0..<(30 * endpoints) {
-      for action in driven.handle(.attemptFailed("connection: refused", isPermanent: false)) {
+      for action in driven.handle(.attemptFailed("connection: refused")) {
         if case .scheduleRetry(let delay) = action { waits.append(delay) }
       }
       driven.handle(.retryTimerFired)
@@ -110,7 +114,7 @@ struct ForkStateMachineTests {
     var driven = DrivenMachine()
     driven.handle(.started)
     #expect(
-      driven.handle(.attemptFailed("connection: refused", isPermanent: false)) == [
+      driven.handle(.attemptFailed("connection: refused")) == [
         .report(.waiting), .outageBegan(reason: "connection: refused"), .scheduleRetry(after: .zero),
       ])
   }
@@ -120,11 +124,11 @@ struct ForkStateMachineTests {
     var driven = DrivenMachine(attempts: attempts, endpoints: endpoints)
     driven.handle(.started)
     for _ in 0..<(attempts * endpoints) {
-      driven.handle(.attemptFailed("connection: refused", isPermanent: false))
+      driven.handle(.attemptFailed("connection: refused"))
       #expect(!driven.machine.isEnded)
       driven.handle(.retryTimerFired)
     }
-    driven.handle(.attemptFailed("connection: refused", isPermanent: false))
+    driven.handle(.attemptFailed("connection: refused"))
     #expect(driven.machine.isEnded)
   }
 
@@ -133,12 +137,12 @@ struct ForkStateMachineTests {
     var driven = DrivenMachine(attempts: attempts)
     driven.handle(.started)
     for attempt in 0..<attempts {
-      driven.handle(.attemptFailed("dns: \(attempt)", isPermanent: false))
+      driven.handle(.attemptFailed("dns: \(attempt)"))
       #expect(!driven.machine.isEnded)
       driven.handle(.retryTimerFired)
     }
     #expect(
-      driven.handle(.attemptFailed("connection: refused", isPermanent: false)) == [
+      driven.handle(.attemptFailed("connection: refused")) == [
         .drop, .end(.unreachable(attempts: attempts, reason: "connection: refused")),
       ])
   }
@@ -157,7 +161,7 @@ struct ForkStateMachineTests {
     driven.handle(.connected)
     #expect(
       driven.handle(.disconnected("connection: reset"), after: 9) == [
-        .drop, .end(.unreachable(attempts: 2, reason: "connection: reset")),
+        .drop, .end(.unreachable(attempts: 2, after: .zero, reason: "connection: reset")),
       ])
   }
 
@@ -177,7 +181,7 @@ struct ForkStateMachineTests {
     var driven = DrivenMachine()
     driven.handle(.started)
     #expect(
-      driven.handle(.attemptFailed("http: 403 Forbidden", isPermanent: true)) == [
+      driven.handle(.attemptFailed("http: 403 Forbidden", .hopeless)) == [
         .drop, .end(.refused("http: 403 Forbidden")),
       ])
   }
@@ -185,7 +189,152 @@ struct ForkStateMachineTests {
   @Test("A server that closes with 1000 ends the fork")
   func closedByServer() {
     var driven = DrivenMachine.streaming()
-    #expect(driven.handle(.closedByServer) == [.drop, .end(.closedByServer)])
+    #expect(driven.handle(.closedByServer) == [.drop, .end(.closedByServer(.normal))])
+  }
+
+  @Test("Where r is used up by a refusal, the fork was refused", arguments: [0, 2])
+  func refusedAtLast(attempts: Int) {
+    var driven = DrivenMachine(attempts: attempts)
+    driven.handle(.started)
+    for _ in 0..<attempts {
+      driven.handle(.attemptFailed("http: 404 Not Found", .refused, wait: .milliseconds(1500)))
+      driven.handle(.retryTimerFired)
+    }
+    #expect(
+      driven.handle(.attemptFailed("http: 404 Not Found", .refused)) == [.drop, .end(.refused("http: 404 Not Found"))])
+  }
+
+  /// Lets attempts fail until the fork ends or `seconds` are over. Returns the waits and the last actions.
+  private static func fail(
+    _ driven: inout DrivenMachine, for seconds: Int64, verdict: FailureVerdict = .passing
+  ) -> (waits: [Duration], last: [ForkAction]) {
+    let end = driven.now + .seconds(seconds)
+    var waits: [Duration] = []
+    var last: [ForkAction] = []
+    while !driven.machine.isEnded, driven.now < end {
+      last = driven.handle(.attemptFailed("connection: refused", verdict))
+      for case .scheduleRetry(let delay) in last {
+        waits.append(delay)
+        let parts = delay.components
+        driven.now += Nanoseconds(parts.seconds * 1_000_000_000 + parts.attoseconds / 1_000_000_000)
+        driven.handle(.retryTimerFired)
+      }
+    }
+    return (waits, last)
+  }
+
+  @Test("Without r an outage ends the fork after its time, not before, whatever is answered", arguments: [3, 300])
+  func outage(seconds: Int) {
+    for verdict in [FailureVerdict.passing, .refused] {
+      var driven = DrivenMachine(attempts: nil, outage: .seconds(seconds))
+      driven.handle(.started)
+      let (waits, last) = Self.fail(&driven, for: 1000, verdict: verdict)
+      #expect(waits.reduce(.zero, +) == .seconds(seconds), "the last attempt comes when the time is over")
+      #expect(
+        last == [
+          .drop,
+          .end(.unreachable(attempts: waits.count, after: .seconds(seconds), reason: "connection: refused")),
+        ])
+    }
+  }
+
+  @Test("Without a limit an outage lasts as long as the call, and then the time for draining")
+  func endlessOutage() {
+    var driven = DrivenMachine(attempts: nil)
+    driven.handle(.started)
+    let (waits, _) = Self.fail(&driven, for: 100_000)
+    #expect(!driven.machine.isEnded)
+    #expect(waits.count > 20_000)
+    driven.handle(.captureClosed)
+    #expect(driven.handle(.drainDeadlinePassed).last == .end(.drainExpired("connection: refused")))
+  }
+
+  @Test("Of both limits the first one ends the outage")
+  func bothLimits() {
+    var few = DrivenMachine(attempts: 2, outage: .seconds(300))
+    few.handle(.started)
+    #expect(Self.fail(&few, for: 1000).waits.count == 2)
+    var short = DrivenMachine(attempts: 1_000_000, outage: .seconds(3))
+    short.handle(.started)
+    #expect(Self.fail(&short, for: 1000).waits.reduce(.zero, +) == .seconds(3))
+  }
+
+  @Test("Time with a connection does not count, and a stable one ends the outage")
+  func connectedTime() {
+    var driven = DrivenMachine(attempts: nil, outage: .seconds(3))
+    driven.handle(.started)
+    driven.handle(.connected)
+    for held: Int64 in [9, 9, 9, 9, 9] {
+      driven.handle(.disconnected("connection: reset"), after: held)
+      driven.handle(.retryTimerFired)
+      driven.handle(.connected)
+      #expect(driven.machine.isStreaming)
+    }
+    driven.handle(.disconnected("connection: reset"), after: 9)
+    driven.handle(.retryTimerFired)
+    driven.handle(.attemptFailed("connection: refused"), after: 2)
+    #expect(!driven.machine.isEnded)
+    driven.handle(.retryTimerFired)
+    driven.handle(.attemptFailed("connection: refused"), after: 1)
+    #expect(driven.machine.isEnded)
+  }
+
+  /// The server closes without a code after so many seconds each time.
+  private static func closeWithoutCode(_ driven: inout DrivenMachine, after seconds: Int64) -> [ForkAction] {
+    driven.handle(.closedWithoutCode("server: closed without a code"), after: seconds)
+  }
+
+  @Test("A Close without a code is followed by one connection; a second one within a minute ends the fork in order")
+  func emptyClose() {
+    for second: Int64 in [0, 1, 11, 59] {
+      var driven = DrivenMachine.streaming()
+      #expect(!driven.machine.endsAtEmptyClose(now: driven.now))
+      #expect(
+        Self.closeWithoutCode(&driven, after: 20) == [
+          .report(.waiting), .outageBegan(reason: "server: closed without a code"), .scheduleRetry(after: .zero),
+        ])
+      driven.handle(.retryTimerFired)
+      driven.handle(.connected)
+      #expect(driven.machine.endsAtEmptyClose(now: driven.now + .seconds(second)))
+      #expect(Self.closeWithoutCode(&driven, after: second) == [.drop, .end(.closedByServer(.twiceWithoutCode))])
+    }
+  }
+
+  @Test("A second one later is a first one again, and one behind another break is still the second")
+  func rareEmptyCloses() {
+    var driven = DrivenMachine.streaming()
+    for _ in 0..<5 {
+      _ = Self.closeWithoutCode(&driven, after: 60)
+      driven.handle(.retryTimerFired)
+      driven.handle(.connected)
+      #expect(driven.machine.isStreaming)
+    }
+    driven.handle(.disconnected("connection: reset"), after: 30)
+    driven.handle(.retryTimerFired)
+    driven.handle(.connected)
+    #expect(Self.closeWithoutCode(&driven, after: 29) == [.drop, .end(.closedByServer(.twiceWithoutCode))])
+  }
+
+  @Test("A server that closes without a code and then refuses for good has ended the fork in order")
+  func emptyCloseThenRefused() {
+    var driven = DrivenMachine.streaming()
+    _ = Self.closeWithoutCode(&driven, after: 20)
+    driven.handle(.retryTimerFired)
+    driven.handle(.attemptFailed("http: 404 Not Found", .refused))
+    driven.handle(.retryTimerFired)
+    #expect(
+      driven.handle(.attemptFailed("http: 404 Not Found", .hopeless)) == [
+        .drop, .end(.closedByServer(.withoutCodeThenRefused("http: 404 Not Found"))),
+      ])
+  }
+
+  @Test("A Close without a code while ours is out is what a break is")
+  func emptyCloseWhileClosing() {
+    var acknowledged = DrivenMachine.closing(isAcknowledged: true)
+    #expect(Self.closeWithoutCode(&acknowledged, after: 0) == [.drop, .end(.delivered)])
+    var unacknowledged = DrivenMachine.closing(isAcknowledged: false)
+    _ = Self.closeWithoutCode(&unacknowledged, after: 0)
+    #expect(unacknowledged.machine.name == .draining && !unacknowledged.machine.isEnded)
   }
 
   @Test("The end of capture starts the time for draining; what is drained is closed")
@@ -211,7 +360,7 @@ struct ForkStateMachineTests {
     var driven = DrivenMachine.waiting()
     driven.handle(.captureClosed)
     #expect(driven.handle(.retryTimerFired) == [.connect])
-    driven.handle(.attemptFailed("connection: refused", isPermanent: false))
+    driven.handle(.attemptFailed("connection: refused"))
     #expect(
       driven.handle(.drainDeadlinePassed) == [.cancelRetry, .end(.drainExpired("connection: refused"))])
   }
@@ -283,8 +432,9 @@ struct ForkStateMachineTests {
   @Test("From every state every event leads to a known state, and an ended fork stays ended")
   func everyEventInEveryState() {
     let events: [ForkEvent] = [
-      .started, .connected, .attemptFailed("x", isPermanent: false), .attemptFailed("x", isPermanent: true),
-      .disconnected("x"), .closedByServer, .retryTimerFired, .captureClosed, .drained(isAcknowledged: true),
+      .started, .connected, .attemptFailed("x"), .attemptFailed("x", .hopeless),
+      .attemptFailed("x", .refused), .disconnected("x"), .closedByServer, .closedWithoutCode("x"), .retryTimerFired,
+      .captureClosed, .drained(isAcknowledged: true),
       .drained(isAcknowledged: false), .drainDeadlinePassed, .closeCompleted, .broken("x"), .shutdown, .forgotten,
     ]
     /// Ways into every state.
@@ -330,7 +480,7 @@ struct ForkStateMachineTests {
     var owesConnection = true
     var owesTimer = false
     let events: [ForkEvent] = [
-      .connected, .attemptFailed("x", isPermanent: false), .disconnected("x"), .retryTimerFired, .captureClosed,
+      .connected, .attemptFailed("x"), .disconnected("x"), .retryTimerFired, .captureClosed,
       .drained(isAcknowledged: true), .drained(isAcknowledged: false), .closeCompleted,
     ]
     for _ in 0..<200 {

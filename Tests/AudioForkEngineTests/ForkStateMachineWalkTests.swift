@@ -20,7 +20,7 @@ private struct Surroundings: Hashable {
     switch event {
     case .started: !hasStarted && endings == 0
     case .connected, .attemptFailed: connection == .attempt
-    case .disconnected, .closedByServer: connection == .open || connection == .closing
+    case .disconnected, .closedByServer, .closedWithoutCode: connection == .open || connection == .closing
     case .retryTimerFired: isRetryScheduled
     // The owner looks at the ring while there is a fork to deliver.
     case .captureClosed: hasStarted && !isCaptureClosed && endings == 0
@@ -36,7 +36,7 @@ private struct Surroundings: Hashable {
     switch event {
     case .started: hasStarted = true
     case .connected: connection = .open
-    case .attemptFailed, .disconnected, .closedByServer, .closeCompleted: connection = .none
+    case .attemptFailed, .disconnected, .closedByServer, .closedWithoutCode, .closeCompleted: connection = .none
     case .retryTimerFired: isRetryScheduled = false
     case .captureClosed: isCaptureClosed = true
     case .drainDeadlinePassed: isDeadlineScheduled = false
@@ -84,8 +84,9 @@ struct ForkStateMachineWalkTests {
   /// Connections begin at 0; what breaks, breaks before or after it was stable. So the states are finitely many.
   private static let times: [MonotonicTime] = [0, 11_000_000_000]
   private static let events: [ForkEvent] = [
-    .started, .connected, .attemptFailed("a", isPermanent: false), .attemptFailed("b", isPermanent: true),
-    .attemptFailed("c", isPermanent: false, wait: .seconds(3)), .disconnected("d"), .closedByServer, .retryTimerFired,
+    .started, .connected, .attemptFailed("a"), .attemptFailed("b", .hopeless),
+    .attemptFailed("c", wait: .seconds(3)), .disconnected("d"), .closedByServer,
+    .closedWithoutCode("f"), .attemptFailed("g", .refused), .retryTimerFired,
     .captureClosed, .drained(isAcknowledged: true), .drained(isAcknowledged: false), .drainDeadlinePassed,
     .closeCompleted, .broken("e"), .shutdown, .forgotten,
   ]
@@ -215,7 +216,7 @@ struct ForkStateMachineWalkTests {
     // 1. From every place there is an event that the surroundings owe, until the end.
     for place in places where place.surroundings.hasStarted && !Self.hasEnded(place) {
       let owed: [ForkEvent] = [
-        .captureClosed, .retryTimerFired, .attemptFailed("a", isPermanent: false), .disconnected("d"), .closeCompleted,
+        .captureClosed, .retryTimerFired, .attemptFailed("a"), .disconnected("d"), .closeCompleted,
         .drainDeadlinePassed,
       ]
       #expect(owed.contains { place.surroundings.allows($0) }, "nothing is to come in \(place)")

@@ -14,7 +14,7 @@ struct ForkOptionsTests {
     let options = try ForkOptions.parse([])
     #expect(options.direction == .both)
     #expect(options.fill)
-    #expect(options.reconnectAttempts == 20)
+    #expect(options.reconnectAttempts == nil && options.outageSeconds == 300)
     #expect(options.reconnectWaitSeconds == 5)
   }
 
@@ -84,11 +84,11 @@ struct ForkOptionsTests {
     #expect((options.gainIn, options.gainOut) == (-4, 4))
     #expect(options.direction == .stereo)
     #expect(options.tls == .on && options.verifies)
-    #expect((options.reconnectWaitSeconds, options.reconnectAttempts) == (10, 5))
+    #expect(options.reconnectWaitSeconds == 10 && options.reconnectAttempts == 5)
     #expect(options.warnings == [])
     let both = try ForkOptions.parse(bytes("W(2)"))
     #expect((both.gainIn, both.gainOut) == (2, 2))
-    #expect(try ForkOptions.parse(bytes("R(9)")).reconnectAttempts == 20)
+    #expect(try ForkOptions.parse(bytes("R(9)")).reconnectAttempts == nil)
     #expect(try ForkOptions.parse(bytes("r(9)")).reconnectWaitSeconds == 5)
   }
 
@@ -208,7 +208,8 @@ private func example(_ kind: SettingKind) -> String {
   case .spoolSync: "yes"
   case .caFile, .certificateFile, .keyFile: "/etc/ssl/some.pem"
   case .reconnectMaxWait, .connectTimeout, .buffer, .drain: "30"
-  case .reconnectAttempts: "7"
+  case .reconnectAttempts, .outage: "7"
+  case .onClose: "reconnect"
   }
 }
 
@@ -230,6 +231,24 @@ struct ProfileTests {
     #expect(options.attemptSeconds == 9)
     try options.apply(#require(ProfileKey.named(bytes("connect_timeout"))), bytes("2"))
     #expect(options.attemptSeconds == 2)
+  }
+
+  @Test("An outage is limited by time unless attempts are counted or there is a spool; what is given always holds")
+  func outage() throws {
+    func seconds(_ lines: [(String, String)]) throws -> Int? {
+      var options = ForkOptions()
+      for (name, value) in lines { try options.apply(#require(ProfileKey.named(bytes(name))), bytes(value)) }
+      return options.outageSeconds
+    }
+    #expect(try seconds([]) == 300)
+    #expect(try seconds([("reconnect_attempts", "20")]) == nil)
+    #expect(try seconds([("spool", "/var/spool/some")]) == nil)
+    #expect(try seconds([("outage", "0")]) == nil)
+    #expect(try seconds([("outage", "86400"), ("spool", "/var/spool/some")]) == 86_400)
+    #expect(try seconds([("outage", "7"), ("reconnect_attempts", "20")]) == 7)
+    for value in ["-1", "86401", "5m", ""] {
+      #expect(throws: OptionError.self) { try seconds([("outage", value)]) }
+    }
   }
 
   @Test("URLs keep their order, sub-protocols may be none")

@@ -130,7 +130,7 @@ struct RefusalTests {
     try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).wait()
     #expect(handler.refusalSoFar == nil)
     try channel.writeInbound(ByteBuffer(string: "HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nnot"))
-    #expect(handler.refusalSoFar == ConnectionFailure("http: 403 No: not", isPermanent: true))
+    #expect(handler.refusalSoFar == ConnectionFailure("http: 403 No: not", kind: .refused))
     _ = try channel.finish()
   }
 

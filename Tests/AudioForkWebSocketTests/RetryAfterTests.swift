@@ -104,7 +104,7 @@ struct RetryAfterTests {
     #expect(throws: ConnectionFailure("http: 429 Too Many Requests", retryAfter: .at(784_111_777))) {
       _ = try check.check(head(.tooManyRequests, "Sun, 06 Nov 1994 08:49:37 GMT"))
     }
-    #expect(throws: ConnectionFailure("http: 403 Forbidden", isPermanent: true, retryAfter: .seconds(9))) {
+    #expect(throws: ConnectionFailure("http: 403 Forbidden", kind: .refused, retryAfter: .seconds(9))) {
       _ = try check.check(head(.forbidden, "9", "11"))
     }
     #expect(throws: ConnectionFailure("http: 503 Service Unavailable")) {

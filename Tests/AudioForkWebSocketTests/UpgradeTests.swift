@@ -131,16 +131,16 @@ struct UpgradeAnswerTests {
   }
 
   @Test(
-    "Any other status is the reason, permanent where trying again is of no use",
+    "Any other status is the reason, a refusal where trying again is seldom of use",
     arguments: [
       ("403 Forbidden", true), ("404 Not Found", true), ("401 Unauthorized", true), ("408 Request Timeout", false),
       ("425", false), ("429 Too Many Requests", false), ("500 Internal Server Error", false),
       ("503 Service Unavailable", false), ("200 OK", false), ("302 Found", false),
     ])
-  func status(line: String, isPermanent: Bool) throws {
+  func status(line: String, isRefusal: Bool) throws {
     let attempt = try UpgradeAttempt()
     try attempt.receive("HTTP/1.1 \(line)\r\nContent-Length: 0\r\n\r\n")
-    #expect(attempt.owner.failures == [ConnectionFailure("http: \(line)", isPermanent: isPermanent)])
+    #expect(attempt.owner.failures == [ConnectionFailure("http: \(line)", kind: isRefusal ? .refused : .passing)])
   }
 
   @Test("A server that speaks something else, or too much, fails with a reason of one line")

@@ -58,6 +58,7 @@ enum ForkUpdates {
       event.gapPosition = Int(truncatingIfNeeded: gap.position)
       event.reason = gap.reason
       table.jobs.add(.raise(event))
+      guard !equal(gap.reason, ignoringCase: undeliveredGapReason) else { return }
       table.hangUpIfWanted(
         fork, reason: text(.bytes(gap.reason), ": ", .number(event.gapCount), " captured samples were lost"))
     }

@@ -11,7 +11,7 @@ extension ModuleState {
   mutating func endFork(_ fork: ForkPointer, reason: Bytes, isAccounted: Bool) {
     forks.markEnded(fork)
     closeAccounts(fork, isAccounted: isAccounted)
-    hangUpIfWanted(fork, reason: reason)
+    if !hasPrefix(reason, ignoringCase: serverCloseReason) { hangUpIfWanted(fork, reason: reason) }
     fork.state = .ended
     replace(&fork.pointee.reason, with: reason)
     let command = ForkCommand(
@@ -56,7 +56,7 @@ extension ModuleState {
     event.gapStart = Int(truncatingIfNeeded: accounted)
     event.gapCount = Int(truncatingIfNeeded: captured &- accounted)
     event.gapPosition = Int(truncatingIfNeeded: fork.counters.pointee[.confirmed])
-    event.reason = Bytes(text: "undelivered")
+    event.reason = Bytes(text: undeliveredGapReason)
     jobs.add(.raise(event))
   }
 }

@@ -1,45 +1,99 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
+package import AudioForkWebSocket
 
 /// Which of a fork's endpoints the next attempt goes to: in order, and after a good connection from the first again.
+/// It also decides when refusals are final.
 package struct EndpointRotation: Sendable {
+  /// A refusal with 4xx is final after so many attempts.
+  package static let refusalsMin = 3
+  /// … over so much time.
+  package static let refusedFor = Nanoseconds.seconds(3)
+  /// Time after a refusal with 4xx before the same endpoint is tried again.
+  package static let refusalPause = Nanoseconds.milliseconds(1500)
+
+  /// Refusals of one endpoint without anything else of it in between.
+  private struct Refusals {
+    var count = 0
+    let first: MonotonicTime
+    var isFinal = false
+  }
+
   private let count: Int
   /// The endpoint of the current or next attempt.
   package private(set) var index = 0
-  /// Endpoints that refused for good, with nothing else in between.
-  private var refusals: Set<Int> = []
-  /// Before when an endpoint does not want to be asked again.
+  /// Of endpoints that have never accepted the fork.
+  private var refusals: [Int: Refusals] = [:]
+  /// Endpoints that have accepted the fork: whatever they answer later is an outage.
+  private var accepted: Set<Int>
+  /// Before when an endpoint is not to be asked again.
   private var notBefore: [Int: MonotonicTime] = [:]
 
-  /// `count` is at least 1.
-  package init(count: Int) { self.count = max(count, 1) }
+  /// `count` is at least 1. `hasConnected`: the fork had a connection before this engine, to any of the endpoints.
+  package init(count: Int, hasConnected: Bool = false) {
+    self.count = max(count, 1)
+    accepted = hasConnected ? Set(0..<max(count, 1)) : []
+  }
 
-  /// An attempt failed. True where that ends all hope: every endpoint in turn has refused for good. `retryAt`: before
-  /// when this endpoint does not want to be asked again.
-  package mutating func attemptFailed(isPermanent: Bool, retryAt: MonotonicTime? = nil, now: MonotonicTime) -> Bool {
-    if isPermanent { refusals.insert(index) } else { refusals = [] }
+  /// An attempt failed. Returns `hopeless` if every endpoint has refused for good. `retryAt`: before when this endpoint
+  /// does not want to be asked again.
+  package mutating func attemptFailed(
+    _ kind: ConnectionFailure.Kind, retryAt: MonotonicTime? = nil, now: MonotonicTime
+  ) -> FailureVerdict {
     notBefore[index] = retryAt
+    record(kind, now)
     let next = (1...count).map { (index + $0) % count }
     // In order, but for those that want to be left alone; where all do, the one whose time comes first.
     index =
       next.first { isOpen($0, now) }
       ?? next.min { opening($0) < opening($1) } ?? 0
-    return refusals.count == count
+    if (0..<count).allSatisfy({ refusals[$0]?.isFinal == true }) { return .hopeless }
+    return kind == .passing ? .passing : .refused
   }
+
+  private mutating func record(_ kind: ConnectionFailure.Kind, _ now: MonotonicTime) {
+    guard kind != .passing, !accepted.contains(index) else {
+      refusals[index] = nil
+      return
+    }
+    var refused = refusals[index] ?? Refusals(first: now)
+    refused.count += 1
+    switch kind {
+    case .passing: break
+    case .refused:
+      refused.isFinal =
+        refused.count >= EndpointRotation.refusalsMin && now - refused.first >= EndpointRotation.refusedFor
+      let pause = now + EndpointRotation.refusalPause
+      notBefore[index] = max(notBefore[index] ?? pause, pause)
+    case .final: refused.isFinal = true
+    }
+    refusals[index] = refused
+  }
+
+  /// Whether every endpoint refuses the fork, so that further refusals end it.
+  package var isBeingRefused: Bool { refusals.count == count }
 
   private func opening(_ endpoint: Int) -> MonotonicTime { notBefore[endpoint] ?? MonotonicTime(nanoseconds: .min) }
 
   private func isOpen(_ endpoint: Int, _ now: MonotonicTime) -> Bool { opening(endpoint) <= now }
 
-  /// The next one in order, without a word against this one.
+  /// Moves on to the next endpoint in order. Nothing counts against this one.
   package mutating func skipCurrent(now: MonotonicTime) {
     index = (1...count).map { (index + $0) % count }.first { isOpen($0, now) } ?? index
   }
 
-  /// How long the next attempt's endpoint wants to be left alone.
+  /// How long the next attempt's endpoint is to be left alone.
   package func wait(now: MonotonicTime) -> Nanoseconds { max(.zero, notBefore[index, default: now] - now) }
 
-  package mutating func connected() { refusals = [] }
+  /// The endpoint has accepted the fork.
+  package mutating func connected() {
+    refusals = [:]
+    accepted.insert(index)
+  }
+
+  /// The server closed without a code: it may want no more audio. Refusals are final from now on as if no endpoint had
+  /// accepted the fork.
+  package mutating func closedWithoutCode() { accepted = [] }
 
   /// The connection broke. One that held was a good one: its outage begins with the first endpoint.
   package mutating func connectionLost(wasStable: Bool) {

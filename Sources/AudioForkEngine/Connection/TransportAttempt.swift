@@ -148,7 +148,7 @@ final class TransportAttempt {
     phase = .preparing
     guard let security else {
       return loop.assumeIsolated().execute {
-        self.fail(ConnectionFailure("tls: this engine was built without TLS", isPermanent: true))
+        self.fail(ConnectionFailure("tls: this engine was built without TLS", kind: .final))
       }
     }
     security.provider.prepare(security.settings, on: loop).assumeIsolated().whenComplete { result in

@@ -4,11 +4,12 @@
 package enum ForkEnding: Hashable, Sendable {
   /// All captured audio was delivered: the server acknowledged the last byte, or answered the Close that followed it.
   case delivered
-  /// The server closed with 1000: it wants no more audio.
-  case closedByServer
-  /// The last of `r(n)` attempts failed, for this reason.
-  case unreachable(attempts: Int, reason: String)
-  /// The server refused with an answer that will not change: 401, 403, 404 and the like.
+  /// The server closed with 1000, or closed without a code and meant it (`ServerClose`): it wants no more audio.
+  case closedByServer(ServerClose)
+  /// The last of `r(n)` attempts failed, or the time for an outage was over. `after`: how long the outage took, without
+  /// connections in it. The reason is that of the last failure.
+  case unreachable(attempts: Int, after: Duration = .zero, reason: String)
+  /// The server refused, and did not change its mind: 401, 403, 404 and the like.
   case refused(String)
   /// The time for draining was over. The reason is that of the last outage, if there was one.
   case drainExpired(String?)
@@ -18,4 +19,14 @@ package enum ForkEnding: Hashable, Sendable {
   case shutdown
   /// The module does not know the fork any more.
   case forgotten
+}
+
+/// How the server said that it wants no more audio.
+package enum ServerClose: Hashable, Sendable {
+  /// A Close with 1000.
+  case normal
+  /// Two of them within a minute.
+  case twiceWithoutCode
+  /// One of them, and then it refused for this reason, as did every other endpoint.
+  case withoutCodeThenRefused(String)
 }

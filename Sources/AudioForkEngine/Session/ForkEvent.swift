@@ -5,12 +5,14 @@ package import AudioForkLink
 package enum ForkEvent: Equatable, Sendable {
   case started
   case connected
-  /// An attempt to connect failed. `wait`: how long the server asked us to wait before the next one.
-  case attemptFailed(String, isPermanent: Bool, wait: Duration = .zero)
-  /// The connection broke, or the server closed it with anything but 1000.
+  /// An attempt to connect failed. `wait`: how long the server wants to be left alone before the next one.
+  case attemptFailed(String, FailureVerdict = .passing, wait: Duration = .zero)
+  /// The connection broke, or the server closed it and the fork goes on.
   case disconnected(String)
   /// The server closed with 1000.
   case closedByServer
+  /// The server closed without a code. The reason is that of the outage, if it becomes one.
+  case closedWithoutCode(String)
   case retryTimerFired
   case captureClosed
   /// Capture has ended and everything was sent. `isAcknowledged`: the server's side has acknowledged all of it. False:
@@ -45,4 +47,14 @@ package enum ForkAction: Equatable, Sendable {
   case report(ForkStateName)
   /// The fork has ended. No action follows.
   case end(ForkEnding)
+}
+
+/// What a failed attempt to connect means for the fork.
+package enum FailureVerdict: Hashable, Sendable {
+  /// An outage like any other.
+  case passing
+  /// The server refused; a later attempt may succeed.
+  case refused
+  /// Every endpoint has refused for good.
+  case hopeless
 }

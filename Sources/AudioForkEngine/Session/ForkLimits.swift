@@ -2,8 +2,11 @@
 
 /// Limits of one fork's delivery.
 package struct ForkLimits: Sendable, Equatable {
-  /// `r(n)`: maximum attempts to connect in one outage, at each endpoint. The fork's very first attempt is not counted.
-  package var attemptsMax: Int
+  /// `r(n)`: maximum attempts to connect in one outage, at each endpoint; nil: no limit. The fork's very first attempt
+  /// is not counted.
+  package var attemptsMax: Int?
+  /// `outage`: maximum time without a connection in one outage; nil: no limit.
+  package var outageMax: Duration?
   /// `R(s)`: maximum wait between two attempts.
   package var waitMax: Duration
   /// Maximum time between the end of capture and the end of delivery.
@@ -12,9 +15,14 @@ package struct ForkLimits: Sendable, Equatable {
   package let endpointCount: Int
   /// A connection that held for so long was stable: when it breaks, a new outage begins.
   package var stableAfter: Duration = .seconds(10)
+  /// A second Close without a code within this time of the first ends the fork.
+  package var emptyCloseMemory: Duration = .seconds(60)
 
-  package init(attemptsMax: Int, waitMax: Duration, drain: Duration, endpointCount: Int = 1) {
+  package init(
+    attemptsMax: Int?, outageMax: Duration? = nil, waitMax: Duration, drain: Duration, endpointCount: Int = 1
+  ) {
     self.attemptsMax = attemptsMax
+    self.outageMax = outageMax
     self.endpointCount = max(endpointCount, 1)
     self.waitMax = waitMax
     self.drain = drain

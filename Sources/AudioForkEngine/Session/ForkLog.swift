@@ -29,15 +29,36 @@ package struct ForkLog {
     channel.isEmpty ? "AudioFork \(id) to \(endpoint)" : "AudioFork \(id) on \(channel) to \(endpoint)"
   }
 
-  /// An outage began. `attemptsMax`: maximum attempts at each of `endpointCount` URLs.
-  package func outageBegan(_ reason: String, attemptsMax: Int, endpointCount: Int = 1) -> EngineMessage {
-    let times = attemptsMax == 1 ? "once" : "at most \(attemptsMax) times"
+  /// The reason of an outage that a Close without a code began.
+  package static let emptyClose = "server: closed without a code"
+
+  /// How long a fork tries to connect.
+  package enum Endurance: Sendable {
+    /// As long as these limits allow.
+    case limits(ForkLimits)
+    /// Until the refusal is final (`EndpointRotation`).
+    case refusal
+  }
+
+  /// An outage began. `endpointCount`: number of URLs.
+  package func outageBegan(_ reason: String, _ endurance: Endurance, endpointCount: Int = 1) -> EngineMessage {
+    let text =
+      switch endurance {
+      case .limits(let limits): ForkLog.endurance(limits, endpointCount: endpointCount)
+      case .refusal where endpointCount > 1: ": the fork ends if each of \(endpointCount) URLs refuses so for 3 s"
+      case .refusal: ": the fork ends if it is refused so for 3 s"
+      }
     return line(
       .warning,
-      """
-      \(reason)\(ForkLog.advice(reason)); trying again, \
-      \(times)\(endpointCount > 1 ? " at each of \(endpointCount) URLs" : ""). The audio waits in the ring meanwhile
-      """)
+      "\(reason)\(ForkLog.advice(reason)); trying again\(text). The audio waits in the ring meanwhile")
+  }
+
+  private static func endurance(_ limits: ForkLimits, endpointCount: Int) -> String {
+    let time = limits.outageMax.map { "for up to \($0.components.seconds) s" }
+    guard let most = limits.attemptsMax else { return " \(time ?? "until the call ends")" }
+    let times = most == 1 ? "once" : "at most \(most) times"
+    let urls = endpointCount > 1 ? " at each of \(endpointCount) URLs" : ""
+    return ", \(times)\(urls)\(time.map { ", \($0)" } ?? "")"
   }
 
   /// The outage is over. `isFirst`: this is the fork's first connection. A warning like `outageBegan`, so that a log of
@@ -61,7 +82,7 @@ package struct ForkLog {
     switch ending {
     case .delivered, .shutdown, .forgotten: return nil
     case .closedByServer: return line(.notice, "\(reason); the fork ends")
-    case .unreachable(_, let cause), .refused(let cause), .broken(let cause):
+    case .unreachable(_, _, let cause), .refused(let cause), .broken(let cause):
       return line(
         .error,
         "\(reason)\(ForkLog.advice(cause)); the fork ends, the call goes on. \(undelivered(undeliveredMilliseconds))")
@@ -187,12 +208,11 @@ package struct ForkLog {
   package static func reason(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> String {
     switch ending {
     case .delivered: "done: all audio was delivered"
-    case .closedByServer where undeliveredMilliseconds > 0:
-      "server: closed with 1000; \(undeliveredMilliseconds) ms unconfirmed"
-    case .closedByServer: "server: closed with 1000"
-    case .unreachable(0, let reason): "unreachable: \(reason); no attempts to reconnect are allowed"
-    case .unreachable(let attempts, let reason):
-      "unreachable: \(count(attempts, "attempt")) failed, the last one: \(reason)"
+    case .closedByServer(let close):
+      "server: \(words(close))\(undeliveredMilliseconds > 0 ? "; \(undeliveredMilliseconds) ms unconfirmed" : "")"
+    case .unreachable(0, _, let reason): "unreachable: \(reason); no attempts to reconnect are allowed"
+    case .unreachable(let attempts, let time, let reason):
+      "unreachable: \(count(attempts, "attempt")) failed in \(wholeSeconds(time)) s, the last one: \(reason)"
     case .refused(let reason): reason
     case .drainExpired(let reason) where undeliveredMilliseconds == 0:
       "done: all audio was delivered; there was no connection to say so\(reason.map { ": \($0)" } ?? "")"
@@ -204,6 +224,20 @@ package struct ForkLog {
     }
   }
 
+  private static func words(_ close: ServerClose) -> String {
+    switch close {
+    case .normal: "closed with 1000"
+    case .twiceWithoutCode: "closed without a code twice within a minute"
+    case .withoutCodeThenRefused(let reason): "closed without a code, then refused: \(reason)"
+    }
+  }
+
+  /// Rounded up, at least one.
+  private static func wholeSeconds(_ time: Duration) -> Int64 {
+    let parts = time.components
+    return max(parts.seconds + (parts.attoseconds > 0 ? 1 : 0), 1)
+  }
+
   /// Returns what an administrator can do about a reason; empty if the reason says it.
   private static func advice(_ reason: String) -> String {
     let advices = [
@@ -213,6 +247,7 @@ package struct ForkLog {
       ("http: 3", " (redirects are not followed: give the URL that it leads to)"),
       ("connection: refused", " (check host and port, and that the server runs)"),
       ("dns: ", " (check the name, or give an address)"),
+      (emptyClose, " (a second one within 60 s ends the fork; on_close = reconnect in a profile keeps it)"),
     ]
     return advices.first { reason.hasPrefix($0.0) }?.1 ?? ""
   }

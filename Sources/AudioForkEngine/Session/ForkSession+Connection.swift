@@ -107,7 +107,8 @@ extension ForkSession {
     let isFresh = connectedAt.map { MonotonicTime.now - $0 < ForkSession.freshMax } ?? false
     connection = nil
     switch ending {
-    case .closedByServer(code: CloseCode.normal, _): handle(.closedByServer)
+    case .closedByServer(code: CloseCode.normal, _) where !setup.options.reconnectsOnClose: handle(.closedByServer)
+    case .closedByServer(code: nil, _) where !setup.options.reconnectsOnClose: closedWithoutCode()
     // An answer repeats our code, or has none. A Close with another code crossed ours, and the server had not read all.
     case .closedByUs(code: let code?) where code != CloseCode.normal && machine.awaitsAnswer:
       connectionLost(closeReason(code), hasClosed: true)
@@ -124,9 +125,16 @@ extension ForkSession {
     reporter.lines.endpoint = endpoint.shownText
     let now = MonotonicTime.now
     let retryAt = failure.retryAfter.map { now + $0.wait(now: .now) }
-    let isHopeless = rotation.attemptFailed(isPermanent: failure.isPermanent, retryAt: retryAt, now: now)
-    handle(
-      .attemptFailed(failure.reason, isPermanent: isHopeless, wait: rotation.wait(now: now).duration))
+    let verdict = rotation.attemptFailed(failure.kind, retryAt: retryAt, now: now)
+    handle(.attemptFailed(failure.reason, verdict, wait: rotation.wait(now: now).duration))
+  }
+
+  /// The server closed without a code. The second time it ends the fork as 1000 does.
+  private func closedWithoutCode() {
+    let event = ForkEvent.closedWithoutCode(ForkLog.emptyClose)
+    guard machine.isStreaming, !machine.endsAtEmptyClose(now: .now) else { return handle(event) }
+    rotation.closedWithoutCode()
+    connectionLost(ForkLog.emptyClose, hasClosed: true, event: event)
   }
 
   /// Drops a connection whose server no longer answers.
@@ -135,8 +143,11 @@ extension ForkSession {
     connectionLost(reason)
   }
 
-  /// The connection is lost. `hasClosed`: the server sent a Close, with this `code`.
-  private func connectionLost(_ reason: String, hasClosed: Bool = false, code: UInt16? = nil) {
+  /// The connection is lost. `hasClosed`: the server sent a Close, with this `code`. `event`: what the machine is told;
+  /// nil: that it is disconnected.
+  private func connectionLost(
+    _ reason: String, hasClosed: Bool = false, code: UInt16? = nil, event: ForkEvent? = nil
+  ) {
     lastReason = reason
     // Not while we wait for an answer to our Close and know that everything was delivered.
     if machine.isStreaming || machine.awaitsAnswer {
@@ -147,7 +158,7 @@ extension ForkSession {
       learnFromPings(hasClosed: hasClosed, wasStable: wasStable, code, now)
       rotation.connectionLost(wasStable: wasStable)
     }
-    handle(.disconnected(reason))
+    handle(event ?? .disconnected(reason))
   }
 
   /// Decides about audio in flight on a lost connection: it is sent again, or counts as lost if the fork does not

@@ -96,7 +96,7 @@ final class ForkSession {
     self.stream = stream
     machine = ForkStateMachine(setup.limits)
     delivery = DeliveryController(setup.delivery)
-    rotation = EndpointRotation(count: setup.endpoints.count)
+    rotation = EndpointRotation(count: setup.endpoints.count, hasConnected: stream.hasConnected)
     health = setup.endpoints.indices.map { EndpointHealth(isKnownToAnswer: stream.isKnownToPong($0)) }
     reporter = ForkReporter(
       id: id, output: output, textLimit: context.texts,
@@ -166,7 +166,8 @@ final class ForkSession {
     case .outageBegan(let reason):
       reporter.log(
         reporter.lines.outageBegan(
-          reason, attemptsMax: setup.limits.attemptsMax, endpointCount: setup.limits.endpointCount))
+          reason, rotation.isBeingRefused ? .refusal : .limits(setup.limits), endpointCount: setup.limits.endpointCount)
+      )
     case .outageOver(let attempts):
       let lag = counters(now: .now).lagMilliseconds
       reporter.log(

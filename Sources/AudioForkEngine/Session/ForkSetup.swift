@@ -39,7 +39,8 @@ struct ForkSetup {
     stream.acknowledgement = options.wantsPersisted ? .persisted : .received
     self.stream = stream
     limits = ForkLimits(
-      attemptsMax: options.reconnectAttempts, waitMax: .seconds(options.reconnectWaitSeconds),
+      attemptsMax: options.reconnectAttempts,
+      outageMax: options.outageSeconds.map { .seconds($0) }, waitMax: .seconds(options.reconnectWaitSeconds),
       drain: .seconds(facts.drainSeconds), endpointCount: endpoints.count)
   }
 

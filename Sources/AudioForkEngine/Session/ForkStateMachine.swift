@@ -9,6 +9,10 @@ package struct ForkStateMachine: Sendable {
     /// Attempts started in it.
     package var attempts = 0
     package var reason: String
+    /// When it began, moved on by the time that connections in it held.
+    package var began: MonotonicTime
+    /// When the server last closed without a code, within the last minute.
+    package var emptyCloseAt: MonotonicTime?
     /// It was reported as over. It continues if the connection breaks again before it was stable.
     package var wasReportedOver = false
   }
@@ -89,9 +93,10 @@ package struct ForkStateMachine: Sendable {
       switch event {
       case .started: started()
       case .connected: connected(now)
-      case .attemptFailed(let reason, let isPermanent, let wait): attemptFailed(reason, isPermanent, wait, &random)
+      case .attemptFailed(let reason, let verdict, let wait): attemptFailed(reason, verdict, wait, now, &random)
       case .disconnected(let reason): disconnected(reason, now, &random)
-      case .closedByServer: closedByServer()
+      case .closedByServer: closedByServer(.normal)
+      case .closedWithoutCode(let reason): closedWithoutCode(reason, now, &random)
       case .retryTimerFired: retryTimerFired()
       case .captureClosed: captureClosed()
       case .drained(let isAcknowledged): drained(isAcknowledged)
@@ -126,11 +131,15 @@ package struct ForkStateMachine: Sendable {
   }
 
   private mutating func attemptFailed(
-    _ reason: String, _ isPermanent: Bool, _ wait: Duration, _ random: inout some RandomNumberGenerator
+    _ reason: String, _ verdict: FailureVerdict, _ wait: Duration, _ now: MonotonicTime,
+    _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     guard case .active(.connecting(let outage), let isDraining) = state else { return [] }
-    if isPermanent { return end(.refused(reason)) }
-    return retry(outage, reason, isDraining, wait, &random)
+    if verdict == .hopeless {
+      return end(
+        outage?.emptyCloseAt == nil ? .refused(reason) : .closedByServer(.withoutCodeThenRefused(reason)))
+    }
+    return retry(outage ?? Outage(reason: reason, began: now), reason, isDraining, verdict, wait, now, &random)
   }
 
   private mutating func disconnected(
@@ -139,7 +148,7 @@ package struct ForkStateMachine: Sendable {
     switch state {
     case .active(.streaming(let outage, let since), let isDraining):
       return retryAfterLoss(outage, since, reason, now, isDraining, &random)
-    case .active(.connecting, _): return attemptFailed(reason, false, .zero, &random)
+    case .active(.connecting, _): return attemptFailed(reason, .passing, .zero, now, &random)
     // Some servers drop the connection instead of answering our Close. Everything was acknowledged before.
     case .closing(_, _, isAcknowledged: true): return end(.delivered)
     case .closing(let outage, let since, isAcknowledged: false):
@@ -148,10 +157,32 @@ package struct ForkStateMachine: Sendable {
     }
   }
 
-  private mutating func closedByServer() -> [ForkAction] {
+  private mutating func closedByServer(_ close: ServerClose) -> [ForkAction] {
     switch state {
-    case .active(.streaming, _): return end(.closedByServer)
+    case .active(.streaming, _): return end(.closedByServer(close))
     case .closing: return end(.delivered)
+    case .created, .active(.connecting, _), .active(.waiting, _), .ended: return []
+    }
+  }
+
+  /// Whether another Close without a code would end the fork now.
+  package func endsAtEmptyClose(now: MonotonicTime) -> Bool {
+    guard case .active(.streaming(let outage, _), _) = state, let last = outage?.emptyCloseAt else { return false }
+    return isRemembered(last, now)
+  }
+
+  private func isRemembered(_ emptyClose: MonotonicTime, _ now: MonotonicTime) -> Bool {
+    (now - emptyClose).duration < limits.emptyCloseMemory
+  }
+
+  private mutating func closedWithoutCode(
+    _ reason: String, _ now: MonotonicTime, _ random: inout some RandomNumberGenerator
+  ) -> [ForkAction] {
+    if endsAtEmptyClose(now: now) { return closedByServer(.twiceWithoutCode) }
+    switch state {
+    case .active(.streaming(let outage, let since), let isDraining):
+      return retryAfterLoss(outage, since, reason, now, isDraining, isEmptyClose: true, &random)
+    case .closing: return disconnected(reason, now, &random)
     case .created, .active(.connecting, _), .active(.waiting, _), .ended: return []
     }
   }
@@ -193,28 +224,41 @@ package struct ForkStateMachine: Sendable {
   /// The connection is lost: continues its outage, or begins a new one if it was stable.
   private mutating func retryAfterLoss(
     _ outage: Outage?, _ since: MonotonicTime, _ reason: String, _ now: MonotonicTime, _ isDraining: Bool,
-    _ random: inout some RandomNumberGenerator
+    isEmptyClose: Bool = false, _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     let wasStable = (now - since).duration >= limits.stableAfter
-    return retry(wasStable ? nil : outage, reason, isDraining, .zero, &random)
+    var next = Outage(reason: reason, began: now)
+    if let outage, !wasStable {
+      next = outage
+      next.began += now - since
+    }
+    next.emptyCloseAt = isEmptyClose ? now : outage?.emptyCloseAt.flatMap { isRemembered($0, now) ? $0 : nil }
+    return retry(next, reason, isDraining, .passing, .zero, now, &random)
   }
 
   /// Waits for the next attempt, or ends the fork after the last one.
   private mutating func retry(
-    _ outage: Outage?, _ reason: String, _ isDraining: Bool, _ wait: Duration,
-    _ random: inout some RandomNumberGenerator
+    _ outage: Outage, _ reason: String, _ isDraining: Bool, _ verdict: FailureVerdict, _ wait: Duration,
+    _ now: MonotonicTime, _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
-    var next = outage ?? Outage(reason: reason)
+    var next = outage
     next.reason = reason
-    guard next.attempts / limits.endpointCount < limits.attemptsMax else {
-      return end(.unreachable(attempts: next.attempts, reason: reason))
-    }
+    let elapsed = max((now - next.began).duration, .zero)
     let (round, place) = next.attempts.quotientAndRemainder(dividingBy: limits.endpointCount)
+    if let most = limits.attemptsMax, round >= most {
+      return end(
+        verdict == .passing ? .unreachable(attempts: next.attempts, after: elapsed, reason: reason) : .refused(reason))
+    }
+    if let most = limits.outageMax, elapsed >= most {
+      return end(.unreachable(attempts: next.attempts, after: elapsed, reason: reason))
+    }
     let own = place == 0 ? backoff.delay(attempt: round, using: &random) : .zero
-    let delay = max(own, backoff.delay(asked: wait, using: &random))
+    var delay = max(own, backoff.delay(asked: wait, using: &random))
+    // The last attempt comes when the time is over, not before.
+    if let most = limits.outageMax { delay = min(delay, most - elapsed) }
     next.attempts += 1
     state = .active(.waiting(next), isDraining: isDraining)
-    let began: [ForkAction] = outage == nil ? [.outageBegan(reason: reason)] : []
+    let began: [ForkAction] = next.attempts == 1 ? [.outageBegan(reason: reason)] : []
     return began + [.scheduleRetry(after: delay)]
   }
 

@@ -73,8 +73,19 @@ package struct ForkOptions: Sendable, Equatable {
   package var reconnectWaitSeconds = 5
   /// Attempts within one outage, as given; nil: not given.
   package var reconnectAttemptsGiven: Int?
-  /// Attempts in one outage. With a spool the end of `spool_time` is what ends an outage.
-  package var reconnectAttempts: Int { reconnectAttemptsGiven ?? (spoolFolder.isEmpty ? 20 : 1_000_000) }
+  /// Attempts in one outage; nil: no limit.
+  package var reconnectAttempts: Int? { reconnectAttemptsGiven }
+  /// Seconds of one outage, as given, 0: no limit; nil: not given.
+  package var outageSecondsGiven: Int?
+  /// Seconds of failed attempts after which an outage ends the fork; nil: no limit, as where attempts are counted and
+  /// with a spool, whose `spool_time` is the limit.
+  package var outageSeconds: Int? {
+    let isOtherwiseLimited = reconnectAttemptsGiven != nil || !spoolFolder.isEmpty
+    let seconds = outageSecondsGiven ?? (isOtherwiseLimited ? 0 : ForkOptions.outageSecondsDefault)
+    return seconds == 0 ? nil : seconds
+  }
+  /// Whether a Close of the server with 1000 or without a code is a break like any other.
+  package var reconnectsOnClose = false
   package var connectTimeoutSeconds: Int?
   package var bufferSeconds = 10
   package var drainSeconds = 10
@@ -116,6 +127,10 @@ package struct ForkOptions: Sendable, Equatable {
   /// Longest attempt to connect, seconds.
   package var attemptSeconds: Int { connectTimeoutSeconds ?? reconnectWaitSeconds }
 
+  /// Default of `outage`, seconds.
+  package static let outageSecondsDefault = 300
+  /// The longest `outage`, seconds.
+  package static let outageSecondsMax = 86_400
   /// The longest `spool_time`, seconds.
   package static let spoolSecondsMax = 86_400
   /// Shortest time between two beeps, as Asterisk's own recording has it.

@@ -68,6 +68,12 @@ extension ForkOptions {
     case .reconnectAttempts:
       guard let attempts = ForkOptions.number(value, 0...1_000_000) else { return false }
       reconnectAttemptsGiven = attempts
+    case .outage:
+      guard let seconds = ForkOptions.number(value, 0...ForkOptions.outageSecondsMax) else { return false }
+      outageSecondsGiven = seconds
+    case .onClose:
+      guard let reconnects = ForkOptions.closePolicy(value) else { return false }
+      reconnectsOnClose = reconnects
     case .connectTimeout:
       guard let seconds = ForkOptions.number(value, 1...3600) else { return false }
       connectTimeoutSeconds = seconds
@@ -197,6 +203,12 @@ extension ForkOptions {
   package static func policy(_ text: Bytes) -> Bool? {
     if equal(text, ignoringCase: "hangup") { return true }
     return equal(text, ignoringCase: "continue") ? false : nil
+  }
+
+  /// Returns whether a value of `on_close` is `reconnect`; nil if it is invalid.
+  private static func closePolicy(_ text: Bytes) -> Bool? {
+    if equal(text, ignoringCase: "reconnect") { return true }
+    return equal(text, ignoringCase: "end") ? false : nil
   }
 
   /// Returns whether a value of `acknowledge` is `persisted`; nil if it is invalid.

@@ -99,8 +99,8 @@ extension OptionDefinition {
       letter: UInt8(ascii: "r"), argument: .value(.reconnectAttempts), form: "r(attempts), 0 to 1000000",
       help:
         """
-        Attempts to reconnect in one outage, at each of several URLs, before the fork ends. Default: 20, about 40 \
-        seconds of refusals.
+        Attempts to reconnect in one outage, at each of several URLs, before the fork ends. Default: no limit; an \
+        outage ends the fork after outage seconds, 300.
         """
     ),
     OptionDefinition(

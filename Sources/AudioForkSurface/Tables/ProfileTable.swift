@@ -10,7 +10,7 @@ package enum SettingKind: Sendable {
   case beepInterval
   case idVariable, textVariable
   case tls, verify, caFile, certificateFile, keyFile
-  case reconnectMaxWait, reconnectAttempts, connectTimeout
+  case reconnectMaxWait, reconnectAttempts, outage, connectTimeout, onClose
   case buffer, drain
   case ping, acknowledge, replay, digits, onFailure
   case spool, spoolTime, spoolLimit, spoolSync
@@ -150,12 +150,30 @@ extension ProfileKey {
         """
         What becomes of the call where its audio is not delivered. hangup, for recordings that the law demands: it is \
         ended when the fork cannot begin, ends while the call lives, loses audio, or can capture nothing because \
-        Asterisk has no translator for the channel's codec. Default: continue.
+        Asterisk has no translator for the channel's codec. A server that ends the fork by its Close (on_close) is no \
+        failure. Default: continue.
         """
     ),
     ProfileKey(
+      name: "on_close", kind: .onClose, form: "end or reconnect",
+      help:
+        """
+        What a Close of the server with 1000 does, or a second one without a code within 60 seconds. end: it wants no \
+        more audio, and the fork ends. reconnect, for servers that limit their sessions: it is a break like any other. \
+        Default: end.
+        """,
+      isGeneral: true),
+    ProfileKey(
       name: "reconnect_attempts", kind: .reconnectAttempts, form: "a whole number from 0 to 1000000",
-      help: "Attempts to reconnect in one outage, as option r. Default: 20, about 40 seconds of refusals.",
+      help: "Attempts to reconnect in one outage, as option r. Default: no limit but outage.", isGeneral: true),
+    ProfileKey(
+      name: "outage", kind: .outage, form: "a whole number of seconds from 0 to 86400",
+      help:
+        """
+        Seconds of failed attempts after which an outage ends the fork; 0: never while the call lives. With \
+        reconnect_attempts or option r too, what comes first. Default: 300; 0 with spool, reconnect_attempts or \
+        option r.
+        """,
       isGeneral: true),
     ProfileKey(
       name: "reconnect_max_wait", kind: .reconnectMaxWait, form: "a whole number of seconds from 1 to 3600",
@@ -181,8 +199,8 @@ extension ProfileKey {
       help:
         """
         Folder on a disk for what the buffer cannot keep while the server is away or slow; it belongs to Asterisk's \
-        user, and nobody else may write there. With it an outage may take as long as spool_time, and \
-        reconnect_attempts has no limit of its own. Default: none.
+        user, and nobody else may write there. With it an outage does not end the fork unless outage or \
+        reconnect_attempts is given. Default: none.
         """,
       isGeneral: true),
     ProfileKey(
