@@ -193,9 +193,10 @@ package final class ForkStream {
   /// A connection was opened.
   package func connectionOpened() { deliveryLog.totals.connections &+= 1 }
 
-  /// Whether the fork has had exactly one connection, over all engines.
   /// Whether the fork had a connection, in this engine or in one before.
   package var hasConnected: Bool { deliveryLog.totals.connections > 0 }
+
+  /// Whether the fork has had exactly one connection, over all engines.
   package var isFirstConnection: Bool { deliveryLog.totals.connections == 1 }
 
   /// The connection is lost: the stream continues at the confirmed position.
