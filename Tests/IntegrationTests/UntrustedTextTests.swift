@@ -33,13 +33,13 @@ extension IntegrationTests {
          same => n,Wait(60)
         exten => safe,1,Answer()
          same => n,Set(CALLERID(name)=${NAME})
-         same => n,AudioFork(\(url)/^{CALLERID(name)}?n=^{CALLERID(name):0:4},D(in)\
+         same => n,AudioFork(\(url)/^{CALLERID(name)}?n=^{CALLERID(name):0:4},D(in)r(0)\
         H(Authorization: Bearer good)H(X-Name: ^{CALLERID(name)}&X-Last: 1)s(n=^{CALLERID(name)}&m=1),\
         env > ${PLACE}/env-${NUMBER})
          same => n,Verbose(1,safe ${NUMBER}: ${AUDIOFORKSTATUS})
         exten => unsafe,1,Answer()
          same => n,Set(CALLERID(name)=${NAME})
-         same => n,AudioFork(\(url)/unsafe,D(in)H(X-Name: ${CALLERID(name)}))
+         same => n,AudioFork(\(url)/unsafe,D(in)r(0)H(X-Name: ${CALLERID(name)}))
          same => n,Verbose(1,unsafe ${NUMBER}: ${AUDIOFORKSTATUS})
         """
       let settings = ["options": "live_dangerously = yes\n"]
