@@ -10,7 +10,7 @@ FOLDER/N.raw. Answers pings. Runs until it is ended. Modes:
   late    refuses for 0.5 s from the first request on, and is well from then on
   empty   closes each connection after 0.7 s, without a code
   normal  closes each connection after 0.7 s, with 1000
-  gone    closes the first connection after 0.7 s, without a code, and refuses from then on
+  gone    closes the first connection of each path after 0.7 s, without a code, and refuses the path from then on
 """
 import base64
 import hashlib
@@ -24,6 +24,7 @@ mode, folder = sys.argv[1], sys.argv[2]
 lock = threading.Lock()
 count = 0
 well_from = 0.0
+gone = set()
 
 
 def exactly(stream, length):
@@ -64,7 +65,10 @@ def serve(connection):
         now = time.monotonic()
         if mode == "late" and well_from == 0:
             well_from = now + 0.5
-        is_refused = now < well_from
+        path = request.split(b" ", 2)[1]
+        is_refused = now < well_from or path in gone
+        if mode == "gone":
+            gone.add(path)
         if not is_refused:
             count += 1
         number = count
@@ -86,8 +90,6 @@ def serve(connection):
             connection.shutdown(socket.SHUT_RDWR)
 
         threading.Timer(1, cut).start()
-    if mode == "gone":
-        well_from = float("inf")
     if mode in ("empty", "gone", "normal"):
         threading.Timer(0.7, close, (connection, b"\x03\xe8" if mode == "normal" else b"")).start()
     try:
