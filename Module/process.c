@@ -7,6 +7,7 @@
 
 #include "af_link.h"
 
+#include <alloca.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -183,14 +184,20 @@ static void close_above(int last)
 	close(folder);
 }
 
-/*! What a child does that shares its parent's memory until it runs the shell: system calls alone. */
-static void run_shell(char *const *arguments, char *const *environment, int has_priority)
+/*!
+ * What a child does that shares its parent's memory until it runs the shell: system calls, and its own stack. It reads
+ * Asterisk's environment here and not in Asterisk: Set(ENV(x)=y) in a dialplan may change that at the same moment, and
+ * the child alone would crash.
+ */
+static void run_shell(const char *line, char *const *added, int has_priority)
 {
+	char *const arguments[] = { (char *) "/bin/sh", (char *) "-c", (char *) line, NULL };
 	static const int to_default[] = { SIGHUP, SIGCHLD, SIGINT, SIGURG, SIGTERM, SIGPIPE, SIGXFSZ };
 	const struct sched_param priority = { 0 };
 	struct sigaction action;
 	sigset_t none;
-	size_t index;
+	size_t count = 0, inherited, index;
+	char **environment;
 	int number;
 
 	/* No handler of Asterisk's may run in here. */
@@ -206,6 +213,24 @@ static void run_shell(char *const *arguments, char *const *environment, int has_
 		sched_setscheduler(0, SCHED_OTHER, &priority);
 	}
 	close_above(STDERR_FILENO);
+	while (environ[count]) {
+		count++;
+	}
+	inherited = count;
+	while (added[count - inherited]) {
+		count++;
+	}
+	environment = alloca((count + 1) * sizeof(*environment));
+	for (count = 0; added[count]; count++) {
+		environment[count] = added[count];
+	}
+	/* Of two entries with one name the shell may take either. */
+	for (index = 0; index < inherited && environ[index]; index++) {
+		if (strncmp(environ[index], "AUDIOFORK_", 10)) {
+			environment[count++] = environ[index];
+		}
+	}
+	environment[count] = NULL;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(arguments[0], arguments, environment);
@@ -218,44 +243,19 @@ static void run_shell(char *const *arguments, char *const *environment, int has_
  */
 int af_spawn_shell(const char *line, char *const *added, int has_priority, int *pid)
 {
-	char *const arguments[] = { (char *) "/bin/sh", (char *) "-c", (char *) line, NULL };
-	size_t count = 0, inherited, index;
 	sigset_t all, before;
-	char **environment;
 	int child, failure;
 
-	while (environ[count]) {
-		count++;
-	}
-	inherited = count;
-	while (added[count - inherited]) {
-		count++;
-	}
-	environment = malloc((count + 1) * sizeof(*environment));
-	if (!environment) {
-		return ENOMEM;
-	}
-	for (count = 0; added[count]; count++) {
-		environment[count] = added[count];
-	}
-	/* Of two entries with one name the shell may take either. */
-	for (index = 0; index < inherited; index++) {
-		if (strncmp(environ[index], "AUDIOFORK_", 10)) {
-			environment[count++] = environ[index];
-		}
-	}
-	environment[count] = NULL;
 	/* sigprocmask() is this thread's alone on Linux; pthread_sigmask() has moved to another library since. */
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &before);
 	child = vfork();
 	if (!child) {
-		run_shell(arguments, environment, has_priority);
+		run_shell(line, added, has_priority);
 		_exit(1);
 	}
 	failure = child < 0 ? errno : 0;
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	free(environment);
 	*pid = child;
 	return failure;
 }

@@ -135,7 +135,7 @@ struct ConfigurationRealTimeTests {
       FakedAsterisk.log.contains(
         """
         [general]: unknown key 'nonsense' is ignored; known are engine, run_dir, allow, buffer_total, stasis, \
-        commands, functions, ping, replay, digits, reconnect_attempts
+        commands, functions, ping, replay, digits, on_close, reconnect_attempts, outage
         """
       ))
     #expect(FakedAsterisk.log.contains("[a]: unknown key 'colour' is ignored; known are url, header, ca_file"))

@@ -201,7 +201,8 @@ struct EndpointRefusalTests {
   @Test("After a Close without a code a server that refuses has refused for good, until it accepts again")
   func closedWithoutCode() {
     var choice = EndpointRotation(count: 1, hasConnected: true)
-    choice.closedWithoutCode()
+    choice.closedWithoutCode(until: Self.time(60_000))
+    var late = choice
     #expect(choice.attemptFailed(.refused, now: Self.time(0)) == .refused)
     #expect(choice.attemptFailed(.refused, now: Self.time(1500)) == .refused)
     var again = choice
@@ -210,6 +211,8 @@ struct EndpointRefusalTests {
     #expect(again.attemptFailed(.refused, now: Self.time(3000)) == .refused)
     #expect(again.attemptFailed(.refused, now: Self.time(9000)) == .refused)
     #expect(again.attemptFailed(.refused, now: Self.time(15_000)) == .refused)
+    // A minute later it is an outage like any other.
+    for now: Int64 in 0..<9 { #expect(late.attemptFailed(.refused, now: Self.time(57_500 + now * 2000)) == .refused) }
   }
 }
 

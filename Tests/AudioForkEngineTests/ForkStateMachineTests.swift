@@ -326,6 +326,13 @@ struct ForkStateMachineTests {
       driven.handle(.attemptFailed("http: 404 Not Found", .hopeless)) == [
         .drop, .end(.closedByServer(.withoutCodeThenRefused("http: 404 Not Found"))),
       ])
+    // More than a minute later a refusal is one.
+    var late = DrivenMachine.streaming()
+    _ = Self.closeWithoutCode(&late, after: 20)
+    late.handle(.retryTimerFired)
+    #expect(
+      late.handle(.attemptFailed("http: 404 Not Found", .hopeless), after: 61)
+        == [.drop, .end(.refused("http: 404 Not Found"))])
   }
 
   @Test("A Close without a code while ours is out is what a break is")

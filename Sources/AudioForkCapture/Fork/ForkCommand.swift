@@ -137,6 +137,8 @@ enum Commands {
     for command in taken { start(command) }
     tellThatOthersWait(left)
     if running.isEmpty, taken.isEmpty, isStopping { return false }
+    // If commands could not be started, no end of theirs wakes the thread for those that wait.
+    if left > 0, running.count < runningMax { return true }
     wait()
     reap()
     return true

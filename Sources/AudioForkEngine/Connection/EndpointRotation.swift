@@ -26,6 +26,8 @@ package struct EndpointRotation: Sendable {
   private var refusals: [Int: Refusals] = [:]
   /// Endpoints that have accepted the fork: whatever they answer later is an outage.
   private var accepted: Set<Int>
+  /// Until when refusals are final as if no endpoint had accepted the fork.
+  private var mayBeUnwantedUntil: MonotonicTime?
   /// Before when an endpoint is not to be asked again.
   private var notBefore: [Int: MonotonicTime] = [:]
 
@@ -52,7 +54,8 @@ package struct EndpointRotation: Sendable {
   }
 
   private mutating func record(_ kind: ConnectionFailure.Kind, _ now: MonotonicTime) {
-    guard kind != .passing, !accepted.contains(index) else {
+    let mayBeUnwanted = mayBeUnwantedUntil.map { now < $0 } ?? false
+    guard kind != .passing, mayBeUnwanted || !accepted.contains(index) else {
       refusals[index] = nil
       return
     }
@@ -88,12 +91,14 @@ package struct EndpointRotation: Sendable {
   /// The endpoint has accepted the fork.
   package mutating func connected() {
     refusals = [:]
+    mayBeUnwantedUntil = nil
+    notBefore[index] = nil
     accepted.insert(index)
   }
 
-  /// The server closed without a code: it may want no more audio. Refusals are final from now on as if no endpoint had
+  /// The server closed without a code: it may want no more audio. Until `end` refusals are final as if no endpoint had
   /// accepted the fork.
-  package mutating func closedWithoutCode() { accepted = [] }
+  package mutating func closedWithoutCode(until end: MonotonicTime) { mayBeUnwantedUntil = end }
 
   /// The connection broke. One that held was a good one: its outage begins with the first endpoint.
   package mutating func connectionLost(wasStable: Bool) {

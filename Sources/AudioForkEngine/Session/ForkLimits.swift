@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkMedia
 
 /// Limits of one fork's delivery.
 package struct ForkLimits: Sendable, Equatable {
@@ -16,7 +17,7 @@ package struct ForkLimits: Sendable, Equatable {
   /// A connection that held for so long was stable: when it breaks, a new outage begins.
   package var stableAfter: Duration = .seconds(10)
   /// A second Close without a code within this time of the first ends the fork.
-  package var emptyCloseMemory: Duration = .seconds(60)
+  package var emptyCloseMemory = Nanoseconds.seconds(60)
 
   package init(
     attemptsMax: Int?, outageMax: Duration? = nil, waitMax: Duration, drain: Duration, endpointCount: Int = 1

@@ -124,7 +124,9 @@ extension ForkSession {
     connection = nil
     reporter.lines.endpoint = endpoint.shownText
     let now = MonotonicTime.now
-    let retryAt = failure.retryAfter.map { now + $0.wait(now: .now) }
+    // At most R, as with one URL: another one that is down must not keep the fork from this one for an hour.
+    let waitMax = Nanoseconds.seconds(Int64(setup.options.reconnectWaitSeconds))
+    let retryAt = failure.retryAfter.map { now + min($0.wait(now: .now), waitMax) }
     let verdict = rotation.attemptFailed(failure.kind, retryAt: retryAt, now: now)
     handle(.attemptFailed(failure.reason, verdict, wait: rotation.wait(now: now).duration))
   }
@@ -133,7 +135,7 @@ extension ForkSession {
   private func closedWithoutCode() {
     let event = ForkEvent.closedWithoutCode(ForkLog.emptyClose)
     guard machine.isStreaming, !machine.endsAtEmptyClose(now: .now) else { return handle(event) }
-    rotation.closedWithoutCode()
+    rotation.closedWithoutCode(until: .now + setup.limits.emptyCloseMemory)
     connectionLost(ForkLog.emptyClose, hasClosed: true, event: event)
   }
 

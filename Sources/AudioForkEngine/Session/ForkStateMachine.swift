@@ -136,8 +136,7 @@ package struct ForkStateMachine: Sendable {
   ) -> [ForkAction] {
     guard case .active(.connecting(let outage), let isDraining) = state else { return [] }
     if verdict == .hopeless {
-      return end(
-        outage?.emptyCloseAt == nil ? .refused(reason) : .closedByServer(.withoutCodeThenRefused(reason)))
+      return end(refusal(reason, outage, now))
     }
     return retry(outage ?? Outage(reason: reason, began: now), reason, isDraining, verdict, wait, now, &random)
   }
@@ -172,7 +171,7 @@ package struct ForkStateMachine: Sendable {
   }
 
   private func isRemembered(_ emptyClose: MonotonicTime, _ now: MonotonicTime) -> Bool {
-    (now - emptyClose).duration < limits.emptyCloseMemory
+    now - emptyClose < limits.emptyCloseMemory
   }
 
   private mutating func closedWithoutCode(
@@ -185,6 +184,12 @@ package struct ForkStateMachine: Sendable {
     case .closing: return disconnected(reason, now, &random)
     case .created, .active(.connecting, _), .active(.waiting, _), .ended: return []
     }
+  }
+
+  /// How a refusal ends the fork: in order if the server has closed without a code a short time before.
+  private func refusal(_ reason: String, _ outage: Outage?, _ now: MonotonicTime) -> ForkEnding {
+    guard let last = outage?.emptyCloseAt, isRemembered(last, now) else { return .refused(reason) }
+    return .closedByServer(.withoutCodeThenRefused(reason))
   }
 
   private mutating func retryTimerFired() -> [ForkAction] {
@@ -247,7 +252,8 @@ package struct ForkStateMachine: Sendable {
     let (round, place) = next.attempts.quotientAndRemainder(dividingBy: limits.endpointCount)
     if let most = limits.attemptsMax, round >= most {
       return end(
-        verdict == .passing ? .unreachable(attempts: next.attempts, after: elapsed, reason: reason) : .refused(reason))
+        verdict == .passing
+          ? .unreachable(attempts: next.attempts, after: elapsed, reason: reason) : refusal(reason, outage, now))
     }
     if let most = limits.outageMax, elapsed >= most {
       return end(.unreachable(attempts: next.attempts, after: elapsed, reason: reason))
