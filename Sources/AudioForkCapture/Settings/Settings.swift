@@ -27,8 +27,8 @@ struct Settings {
   var runDirectory = RunDirectory.standard()
   /// Patterns for URLs; empty: every URL.
   var allow = [AllowPattern]()
-  /// Cap of all rings together, megabytes; 0: none.
-  var bufferTotalMegabytes = 0
+  /// Cap of all rings together, megabytes; 0: none; nil: the default, `RingMemory.standardLimit`.
+  var bufferTotalMegabytes: Int?
   /// Whether events are raised for Stasis too.
   var raisesStasisEvents = false
   /// Who may give AudioFork a command.
