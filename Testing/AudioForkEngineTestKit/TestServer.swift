@@ -37,6 +37,18 @@ package final class TestServer: Sendable {
     case talk([String])
   }
 
+  /// A server that reads nothing for a while, once in each connection, as one does that loads a model.
+  package struct Pause: Sendable {
+    /// Begins after so many bytes of audio.
+    package var afterBytes: Int
+    package var time: TimeAmount
+
+    package init(afterBytes: Int, time: TimeAmount) {
+      self.afterBytes = afterBytes
+      self.time = time
+    }
+  }
+
   /// What one connection brought.
   package struct Connection: Sendable {
     package var head: HTTPRequestHead?
@@ -84,7 +96,8 @@ package final class TestServer: Sendable {
   /// Listens on the port, or on a free one. `keeping`: go on writing into another server's log. `security` makes the
   /// handler that does TLS.
   package static func start(
-    port: Int = 0, _ behavior: Behavior = .record, pingEvery: TimeAmount? = nil, answersPings: Bool = true,
+    port: Int = 0, _ behavior: Behavior = .record, pausing: Pause? = nil, pingEvery: TimeAmount? = nil,
+    answersPings: Bool = true,
     selectsSubprotocol: Bool = true, keeping: TestServer? = nil, receiveBufferBytes: Int? = nil,
     security: (@Sendable () -> any ChannelHandler)? = nil
   ) async throws -> TestServer {
@@ -107,7 +120,7 @@ package final class TestServer: Sendable {
         return channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(SocketCloser())
           if let security { try channel.pipeline.syncOperations.addHandler(security()) }
-          try configure(channel, behavior, pingEvery, answersPings, selectsSubprotocol, log, index)
+          try configure(channel, behavior, pausing, pingEvery, answersPings, selectsSubprotocol, log, index)
         }
       }
       .bind(host: "127.0.0.1", port: port).get()
@@ -133,7 +146,7 @@ package final class TestServer: Sendable {
   }
 
   private static func configure(
-    _ channel: any Channel, _ behavior: Behavior, _ pingEvery: TimeAmount?, _ answersPings: Bool,
+    _ channel: any Channel, _ behavior: Behavior, _ pause: Pause?, _ pingEvery: TimeAmount?, _ answersPings: Bool,
     _ selectsSubprotocol: Bool, _ log: NIOLockedValueBox<[Connection]>, _ index: Int
   ) throws {
     switch behavior {
@@ -153,7 +166,7 @@ package final class TestServer: Sendable {
         upgradePipelineHandler: { channel, _ in
           channel.eventLoop.makeCompletedFuture {
             try channel.pipeline.syncOperations.addHandler(
-              RecordingHandler(behavior, pingEvery, answersPings, log, index))
+              RecordingHandler(behavior, pause, pingEvery, answersPings, log, index))
             if case .stall = behavior {
               try channel.syncOptions?.setOption(.autoRead, value: false)
             }

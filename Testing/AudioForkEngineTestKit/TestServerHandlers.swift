@@ -23,6 +23,8 @@ final class RecordingHandler: ChannelInboundHandler {
   typealias InboundIn = WebSocketFrame
   typealias OutboundOut = WebSocketFrame
   private let behavior: TestServer.Behavior
+  /// Still to come.
+  private var pause: TestServer.Pause?
   private let pingEvery: TimeAmount?
   private let answersPings: Bool
   private let log: NIOLockedValueBox<[TestServer.Connection]>
@@ -31,11 +33,12 @@ final class RecordingHandler: ChannelInboundHandler {
   private var store: ForkStore?
 
   init(
-    _ behavior: TestServer.Behavior, _ pingEvery: TimeAmount?, _ answersPings: Bool,
+    _ behavior: TestServer.Behavior, _ pause: TestServer.Pause?, _ pingEvery: TimeAmount?, _ answersPings: Bool,
     _ log: NIOLockedValueBox<[TestServer.Connection]>,
     _ index: Int
   ) {
     self.behavior = behavior
+    self.pause = pause
     self.pingEvery = pingEvery
     self.answersPings = answersPings
     self.log = log
@@ -92,6 +95,10 @@ final class RecordingHandler: ChannelInboundHandler {
       }
       total = log[index].audio.count
     }
+    if let pause, total >= pause.afterBytes {
+      self.pause = nil
+      stopReading(context.channel, for: pause.time)
+    }
     if case .forks(let stores) = behavior, store == nil, frame.opcode == .text {
       store = stores.store(startedBy: String(decoding: payload, as: UTF8.self))
     }
@@ -132,6 +139,13 @@ final class RecordingHandler: ChannelInboundHandler {
       payload.write(webSocketErrorCode: code)
       context.writeAndFlush(
         Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
+    }
+  }
+
+  private func stopReading(_ channel: any Channel, for time: TimeAmount) {
+    try? channel.syncOptions?.setOption(.autoRead, value: false)
+    channel.eventLoop.scheduleTask(in: time) {
+      channel.setOption(.autoRead, value: true).whenComplete { _ in channel.read() }
     }
   }
 

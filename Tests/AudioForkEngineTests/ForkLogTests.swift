@@ -108,6 +108,24 @@ struct ForkLogTests {
     #expect(began(ForkLog.emptyClose, .limits(limits(nil))).contains("on_close = reconnect"))
   }
 
+  @Test("Each break says how long the fork waits, and one for silence how long the server may take next time")
+  func breaks() {
+    let silence = "connection: the server has not answered for 10 s"
+    #expect(
+      text(journal.outageBegan(silence, .limits(limits(nil, outage: 300)), nextSilence: .seconds(20))).hasSuffix(
+        "trying again for up to 300 s. The audio waits in the ring meanwhile. On its next connection the server may "
+          + "take 20 s to answer"))
+    #expect(
+      text(journal.brokeAgain(silence, breaks: 2, wait: .milliseconds(430), nextSilence: .milliseconds(14_000)))
+        .hasSuffix(
+          ": connection: the server has not answered for 10 s; reconnecting in 430 ms, break 2 of this outage. On its "
+            + "next connection the server may take 14 s to answer"))
+    #expect(
+      text(journal.brokeAgain("connection: reset", breaks: 9, wait: .zero)).hasSuffix(
+        ": connection: reset; reconnecting at once, break 9 of this outage"))
+    #expect(Nanoseconds.milliseconds(10_500).shownSeconds == "10.5 s" && Nanoseconds.seconds(7).shownSeconds == "7 s")
+  }
+
   @Test("Gaps are one line at once, then summed up, and the rest is told at the end")
   func gaps() {
     var journal = journal

@@ -165,15 +165,75 @@ struct ForkStateMachineTests {
       ])
   }
 
-  @Test("A connection that breaks again soon belongs to the outage that was announced")
+  /// Breaks the connection after so many seconds and connects again. Returns what is told of the break and, once
+  /// connected, of the outage's end.
+  private static func breakOnce(
+    _ driven: inout DrivenMachine, after seconds: Int64, silentFor: Nanoseconds = .zero
+  ) -> (breaks: Int?, isNew: Bool, isOver: Bool) {
+    var told: (breaks: Int?, isNew: Bool, isOver: Bool) = (nil, false, false)
+    for action in driven.handle(.disconnected("connection: reset", silentFor: silentFor), after: seconds) {
+      switch action {
+      case .brokeAgain(_, let breaks, _): told.breaks = breaks
+      case .outageBegan: told.isNew = true
+      default: break
+      }
+    }
+    driven.handle(.retryTimerFired)
+    told.isOver = driven.handle(.connected).contains { if case .outageOver = $0 { true } else { false } }
+    return told
+  }
+
+  @Test("A connection that breaks again soon belongs to the outage that was announced, and each break is told once")
   func flapping() {
-    var driven = DrivenMachine.waiting()
-    driven.handle(.retryTimerFired)
+    var driven = DrivenMachine.streaming(attempts: 100)
+    let first = Self.breakOnce(&driven, after: 20)
+    #expect(first.isNew && first.breaks == nil && first.isOver)
+    for number in 2...9 {
+      let told = Self.breakOnce(&driven, after: 7)
+      #expect(told.breaks == number && !told.isNew && told.isOver, "\(number)")
+    }
+  }
+
+  @Test("Of connections that break at once three are told, and then one in a minute; attempts that fail are not")
+  func quickBreaks() {
+    var driven = DrivenMachine.streaming(attempts: 1000)
+    var told: [Int] = []
+    for number in 1...125 {
+      let news = Self.breakOnce(&driven, after: 1)
+      if let breaks = news.breaks { told.append(breaks) }
+      #expect(news.isNew == (number == 1))
+      #expect(news.isOver == (news.isNew || news.breaks != nil), "\(number): the last word is never that it waits")
+    }
+    #expect(told == [2, 3, 63, 123])
+    driven.handle(.disconnected("connection: reset"), after: 7)
+    for _ in 0..<50 {
+      driven.handle(.retryTimerFired)
+      let actions = driven.handle(.attemptFailed("connection: refused"))
+      #expect(!actions.contains { if case .brokeAgain = $0 { true } else { false } })
+    }
+  }
+
+  @Test("Time in which a server did not answer is none with a connection: it ends no outage, and counts for its end")
+  func silence() {
+    var driven = DrivenMachine(attempts: nil, outage: .seconds(300))
+    driven.handle(.started)
     driven.handle(.connected)
-    let actions = driven.handle(.disconnected("connection: reset"), after: 1)
-    #expect(!actions.contains { if case .outageBegan = $0 { true } else { false } })
-    driven.handle(.retryTimerFired)
-    #expect(driven.handle(.connected) == [.report(.streaming), .stream])
+    var seconds: [Int64] = []
+    for silence: Int64 in [10, 20, 40, 80, 120] {
+      seconds.append(silence)
+      let told = Self.breakOnce(&driven, after: silence + 1, silentFor: .seconds(silence))
+      #expect(told.isNew == (silence == 10))
+      #expect(told.breaks == (silence == 10 ? nil : seconds.count))
+    }
+    #expect(!driven.machine.isEnded, "the silence of 270 s is all that counts")
+    driven.handle(.disconnected("connection: reset", silentFor: .seconds(120)), after: 121)
+    #expect(driven.machine.isEnded)
+    // One that streamed for long and fell silent then begins an outage, as any other break does.
+    var stable = DrivenMachine.waiting()
+    stable.handle(.retryTimerFired)
+    stable.handle(.connected)
+    #expect(Self.breakOnce(&stable, after: 20, silentFor: .seconds(10)).isNew)
+    #expect(!Self.breakOnce(&stable, after: 19, silentFor: .seconds(10)).isNew)
   }
 
   @Test("A permanent refusal ends the fork with exactly its reason")

@@ -67,7 +67,7 @@ private struct Surroundings: Hashable {
     case .drop:
       connection = .none
     case .end: endings += 1
-    case .outageBegan, .outageOver, .report: break
+    case .outageBegan, .brokeAgain, .outageOver, .report: break
     }
     return nil
   }

@@ -70,7 +70,8 @@ extension ForkSession {
     let health = self.health[endpointIndex]
     delivery.connectionBegan(
       acknowledges: position != nil, expecting: setup.options.pings ? health.pings.expectation : nil,
-      isSparse: health.isSparse, now: now)
+      isSparse: health.isSparse, isTroubled: !stream.isFirstConnection,
+      silenceMax: health.silenceMax(setup.silenceMax), now: now)
     handle(.connected)
   }
 
@@ -90,12 +91,20 @@ extension ForkSession {
     guard let position = delivery.pongReceived(payload.readableBytesView) else { return }
     stream.rememberPong(of: rotation.index)
     stream.confirm(position: position)
+    noteAnswer()
+  }
+
+  /// The server has confirmed something.
+  private func noteAnswer() {
+    if delivery.hasOutlivedSilence(now: .now) { health[endpointIndex].keptUp() }
   }
 
   private func acknowledgementReceived(_ position: Position, _ said: AcknowledgementLevel) {
     guard machine.isStreaming else { return }
     switch delivery.acknowledgementReceived(position, said, sent: stream.sentPosition) {
-    case .confirms(let position): stream.confirm(position: position)
+    case .confirms(let position):
+      stream.confirm(position: position)
+      noteAnswer()
     case .nothing: break
     case .violation(let what): connection?.refuse(what)
     }
@@ -139,10 +148,20 @@ extension ForkSession {
     connectionLost(ForkLog.emptyClose, hasClosed: true, event: event)
   }
 
-  /// Drops a connection whose server no longer answers.
+  /// Drops a connection whose path is dead.
   func abandonConnection(_ reason: String) {
     dropConnection()
     connectionLost(reason)
+  }
+
+  /// Drops a connection whose server has not answered for so long, although its kernel, or a proxy, still does. The
+  /// next connection to this endpoint may be silent for longer.
+  func abandonConnection(_ reason: String, silentFor: Nanoseconds) {
+    health[endpointIndex].fellSilent()
+    nextSilence = health[endpointIndex].silenceMax(setup.silenceMax)
+    defer { nextSilence = nil }
+    dropConnection()
+    connectionLost(reason, event: .disconnected(reason, silentFor: silentFor))
   }
 
   /// The connection is lost. `hasClosed`: the server sent a Close, with this `code`. `event`: what the machine is told;
@@ -158,7 +177,8 @@ extension ForkSession {
       reportGaps(now: now)
       let wasStable = connectedAt.map { (now - $0).duration >= setup.limits.stableAfter } ?? true
       learnFromPings(hasClosed: hasClosed, wasStable: wasStable, code, now)
-      rotation.connectionLost(wasStable: wasStable)
+      // Another endpoint may answer, however long this one did.
+      rotation.connectionLost(wasStable: wasStable && nextSilence == nil)
     }
     handle(event ?? .disconnected(reason))
   }

@@ -56,6 +56,8 @@ final class ForkSession {
   /// Why the last attempt or connection failed.
   var lastReason = ""
   var hasLoggedNotVerified = false
+  /// While a connection that fell silent is being left: how long its endpoint may be silent on its next connection.
+  var nextSilence: Nanoseconds?
   /// Set while the engine stops: until then it waits for audio in flight, and takes no more from the ring.
   private(set) var shutdownDeadline: MonotonicTime?
   /// When the next block is expected. A time in the past: look at the next tick.
@@ -166,8 +168,10 @@ final class ForkSession {
     case .outageBegan(let reason):
       reporter.log(
         reporter.lines.outageBegan(
-          reason, rotation.isBeingRefused ? .refusal : .limits(setup.limits), endpointCount: setup.limits.endpointCount)
-      )
+          reason, rotation.isBeingRefused ? .refusal : .limits(setup.limits), endpointCount: setup.limits.endpointCount,
+          nextSilence: nextSilence))
+    case .brokeAgain(let reason, let breaks, let wait):
+      reporter.log(reporter.lines.brokeAgain(reason, breaks: breaks, wait: wait, nextSilence: nextSilence))
     case .outageOver(let attempts):
       let lag = counters(now: .now).lagMilliseconds
       reporter.log(

@@ -15,6 +15,10 @@ package struct ForkStateMachine: Sendable {
     package var emptyCloseAt: MonotonicTime?
     /// It was reported as over. It continues if the connection breaks again before it was stable.
     package var wasReportedOver = false
+    /// Connections that have broken in it.
+    package var breaks = 0
+    /// When the last of them was reported.
+    package var toldAt: MonotonicTime?
   }
 
   /// State of the connection.
@@ -94,7 +98,7 @@ package struct ForkStateMachine: Sendable {
       case .started: started()
       case .connected: connected(now)
       case .attemptFailed(let reason, let verdict, let wait): attemptFailed(reason, verdict, wait, now, &random)
-      case .disconnected(let reason): disconnected(reason, now, &random)
+      case .disconnected(let reason, let silentFor): disconnected(reason, silentFor: silentFor, now, &random)
       case .closedByServer: closedByServer(.normal)
       case .closedWithoutCode(let reason): closedWithoutCode(reason, now, &random)
       case .retryTimerFired: retryTimerFired()
@@ -142,11 +146,12 @@ package struct ForkStateMachine: Sendable {
   }
 
   private mutating func disconnected(
-    _ reason: String, _ now: MonotonicTime, _ random: inout some RandomNumberGenerator
+    _ reason: String, silentFor: Nanoseconds = .zero, _ now: MonotonicTime,
+    _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     switch state {
     case .active(.streaming(let outage, let since), let isDraining):
-      return retryAfterLoss(outage, since, reason, now, isDraining, &random)
+      return retryAfterLoss(outage, since, reason, silentFor: silentFor, now, isDraining, &random)
     case .active(.connecting, _): return attemptFailed(reason, .passing, .zero, now, &random)
     // Some servers drop the connection instead of answering our Close. Everything was acknowledged before.
     case .closing(_, _, isAcknowledged: true): return end(.delivered)
@@ -228,23 +233,33 @@ package struct ForkStateMachine: Sendable {
 
   /// The connection is lost: continues its outage, or begins a new one if it was stable.
   private mutating func retryAfterLoss(
-    _ outage: Outage?, _ since: MonotonicTime, _ reason: String, _ now: MonotonicTime, _ isDraining: Bool,
-    isEmptyClose: Bool = false, _ random: inout some RandomNumberGenerator
+    _ outage: Outage?, _ since: MonotonicTime, _ reason: String, silentFor: Nanoseconds = .zero, _ now: MonotonicTime,
+    _ isDraining: Bool, isEmptyClose: Bool = false, _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
-    let wasStable = (now - since).duration >= limits.stableAfter
-    var next = Outage(reason: reason, began: now)
-    if let outage, !wasStable {
+    let held = max(now - since - silentFor, .zero)
+    var next = Outage(reason: reason, began: since + held)
+    if let outage, held.duration < limits.stableAfter {
       next = outage
-      next.began += now - since
+      next.began += held
     }
     next.emptyCloseAt = isEmptyClose ? now : outage?.emptyCloseAt.flatMap { isRemembered($0, now) ? $0 : nil }
-    return retry(next, reason, isDraining, .passing, .zero, now, &random)
+    next.breaks += 1
+    // Each break for silence comes late enough to be told.
+    let worth = silentFor > .zero ? limits.worthTellingAfter : held
+    return retry(next, reason, isDraining, .passing, .zero, heldFor: worth, now, &random)
   }
 
-  /// Waits for the next attempt, or ends the fork after the last one.
+  /// Whether a break is reported: each one of a connection that held for a while, and some of those that did not.
+  private func isWorthTelling(_ outage: Outage, heldFor: Nanoseconds, _ now: MonotonicTime) -> Bool {
+    if heldFor >= limits.worthTellingAfter || outage.breaks <= limits.breaksToldMax { return true }
+    return outage.toldAt.map { now - $0 >= limits.breakSpacing } ?? true
+  }
+
+  /// Waits for the next attempt, or ends the fork after the last one. `heldFor`: how long the connection held that has
+  /// broken; nil: an attempt has failed.
   private mutating func retry(
     _ outage: Outage, _ reason: String, _ isDraining: Bool, _ verdict: FailureVerdict, _ wait: Duration,
-    _ now: MonotonicTime, _ random: inout some RandomNumberGenerator
+    heldFor: Nanoseconds? = nil, _ now: MonotonicTime, _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     var next = outage
     next.reason = reason
@@ -263,9 +278,18 @@ package struct ForkStateMachine: Sendable {
     // The last attempt comes when the time is over, not before.
     if let most = limits.outageMax { delay = min(delay, most - elapsed) }
     next.attempts += 1
+    var news: [ForkAction] = []
+    if next.attempts == 1 {
+      news = [.outageBegan(reason: reason)]
+      next.toldAt = heldFor == nil ? nil : now
+    } else if let heldFor, isWorthTelling(next, heldFor: heldFor, now) {
+      news = [.brokeAgain(reason: reason, breaks: next.breaks, wait: delay)]
+      next.toldAt = now
+      // The log's last word is not that the fork waits.
+      next.wasReportedOver = false
+    }
     state = .active(.waiting(next), isDraining: isDraining)
-    let began: [ForkAction] = next.attempts == 1 ? [.outageBegan(reason: reason)] : []
-    return began + [.scheduleRetry(after: delay)]
+    return news + [.scheduleRetry(after: delay)]
   }
 
   private mutating func end(_ ending: ForkEnding) -> [ForkAction] {
