@@ -13,6 +13,8 @@ package final class TestServer: Sendable {
     case closeAfter(bytes: Int, code: WebSocketErrorCode)
     /// Records, and closes with this code when it is pinged.
     case closeOnPing(WebSocketErrorCode)
+    /// Records, and closes with this code, or without one, at the first text.
+    case closeOnText(WebSocketErrorCode?)
     /// Records, answers so many pings of a connection, and closes with this code at the next.
     case closeAfterPings(Int, WebSocketErrorCode)
     /// Records, and answers every ping but the first so late.
@@ -152,7 +154,8 @@ package final class TestServer: Sendable {
     switch behavior {
     case .silent: return
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
-    case .record, .closeAfter, .closeOnPing, .closeAfterPings, .pongLate, .pongOnce, .fork, .forks, .dropOnClose,
+    case .record, .closeAfter, .closeOnPing, .closeOnText, .closeAfterPings, .pongLate, .pongOnce, .fork, .forks,
+      .dropOnClose,
       .ignoreClose, .stall, .talk:
       let upgrader = NIOWebSocketServerUpgrader(
         shouldUpgrade: { channel, head in

@@ -109,6 +109,12 @@ final class RecordingHandler: ChannelInboundHandler {
         )
       }
     }
+    if case .closeOnText(let code) = behavior, frame.opcode == .text {
+      var payload = ByteBuffer()
+      if let code { payload.write(webSocketErrorCode: code) }
+      context.writeAndFlush(
+        Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
+    }
     if frame.opcode == .ping, let code = closeCodeForPing {
       var payload = ByteBuffer()
       payload.write(webSocketErrorCode: code)

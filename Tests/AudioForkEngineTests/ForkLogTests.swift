@@ -40,7 +40,7 @@ struct ForkLogTests {
   @Test("Every ending that leaves audio undelivered says in the log how much; a delivery says nothing")
   func undelivered() {
     let endings: [ForkEnding] = [
-      .closedByServer(.normal), .closedByServer(.twiceWithoutCode),
+      .closedByServer(.normal), .closedByServer(.withoutCode), .closedByServer(.twiceWithoutCode),
       .closedByServer(.withoutCodeThenRefused("http: 404")), .unreachable(attempts: 2, reason: "dns: x"),
       .unreachable(attempts: 0, reason: "dns: x"),
       .refused("http: 403"), .drainExpired(nil), .drainExpired("dns: x"), .broken("x"),
@@ -56,6 +56,7 @@ struct ForkLogTests {
         == "server: closed with 1000; 120 ms unconfirmed")
     func reason(_ close: ServerClose) -> String { ForkLog.reason(.closedByServer(close), undeliveredMilliseconds: 0) }
     #expect(reason(.normal) == "server: closed with 1000")
+    #expect(reason(.withoutCode) == "server: closed without a code, and no attempt to reconnect is left")
     #expect(reason(.twiceWithoutCode) == "server: closed without a code twice within a minute")
     #expect(
       reason(.withoutCodeThenRefused("http: 404 Not Found"))

@@ -11,13 +11,24 @@ struct DrivenMachine {
   var random = SeededRandom(seed: 7)
   var now: MonotonicTime = 1_000_000_000_000
 
+  /// The machine of the next engine, which begins so many seconds later.
+  func replaced(after seconds: Int64 = 0) -> DrivenMachine {
+    var next = self
+    next.now += .seconds(seconds)
+    next.machine = ForkStateMachine(limits, continuing: machine.savedOutage, now: next.now)
+    next.handle(.started)
+    return next
+  }
+
+  private let limits: ForkLimits
+
   init(
     attempts: Int? = 20, outage: Duration? = nil, wait: Duration = .seconds(5), drain: Duration = .seconds(10),
     endpoints: Int = 1
   ) {
-    machine = ForkStateMachine(
-      ForkLimits(
-        attemptsMax: attempts, outageMax: outage, waitMax: wait, drain: drain, endpointCount: endpoints))
+    limits = ForkLimits(
+      attemptsMax: attempts, outageMax: outage, waitMax: wait, drain: drain, endpointCount: endpoints)
+    machine = ForkStateMachine(limits)
   }
 
   @discardableResult
@@ -393,6 +404,115 @@ struct ForkStateMachineTests {
     #expect(
       late.handle(.attemptFailed("http: 404 Not Found", .hopeless), after: 61)
         == [.drop, .end(.refused("http: 404 Not Found"))])
+  }
+
+  @Test("A Close in answer to an attempt counts as one behind audio: 1000 ends the fork, the second without a code too")
+  func closedWhileConnecting() {
+    var normal = DrivenMachine()
+    normal.handle(.started)
+    #expect(normal.handle(.closedByServer) == [.drop, .end(.closedByServer(.normal))])
+    var empty = DrivenMachine()
+    empty.handle(.started)
+    #expect(
+      Self.closeWithoutCode(&empty, after: 0) == [
+        .report(.waiting), .outageBegan(reason: "server: closed without a code"), .scheduleRetry(after: .zero),
+      ])
+    empty.handle(.retryTimerFired)
+    #expect(empty.machine.endsAtEmptyClose(now: empty.now))
+    #expect(Self.closeWithoutCode(&empty, after: 59) == [.drop, .end(.closedByServer(.twiceWithoutCode))])
+    // The first behind audio, the second in answer to the attempt that follows.
+    var behind = DrivenMachine.streaming()
+    _ = Self.closeWithoutCode(&behind, after: 20)
+    behind.handle(.retryTimerFired)
+    #expect(Self.closeWithoutCode(&behind, after: 1) == [.drop, .end(.closedByServer(.twiceWithoutCode))])
+  }
+
+  @Test("Where no attempt is left, the first Close without a code ends the fork in order", arguments: [true, false])
+  func emptyCloseWithoutAttempts(isConnected: Bool) {
+    var driven = DrivenMachine(attempts: 0)
+    driven.handle(.started)
+    if isConnected { driven.handle(.connected) }
+    #expect(Self.closeWithoutCode(&driven, after: 1) == [.drop, .end(.closedByServer(.withoutCode))])
+    var late = DrivenMachine(attempts: nil, outage: .seconds(3))
+    late.handle(.started)
+    late.handle(.attemptFailed("connection: refused"))
+    late.handle(.retryTimerFired)
+    #expect(Self.closeWithoutCode(&late, after: 3) == [.drop, .end(.closedByServer(.withoutCode))])
+  }
+
+  @Test("An outage goes on in the next engine: its time, its attempts, and a Close without a code")
+  func replacedEngine() {
+    var driven = DrivenMachine(attempts: nil, outage: .seconds(3))
+    #expect(driven.machine.savedOutage == nil)
+    driven.handle(.started)
+    driven.handle(.attemptFailed("connection: refused"))
+    for _ in 0..<2 {
+      driven = driven.replaced(after: 1)
+      driven.handle(.attemptFailed("connection: refused"))
+      #expect(!driven.machine.isEnded)
+    }
+    driven = driven.replaced(after: 1)
+    driven.handle(.attemptFailed("connection: refused"))
+    #expect(driven.machine.isEnded && driven.machine.savedOutage == nil)
+    // Attempts.
+    var counted = DrivenMachine.waiting(attempts: 2).replaced()
+    counted.handle(.attemptFailed("connection: refused"))
+    #expect(!counted.machine.isEnded)
+    counted = counted.replaced()
+    #expect(
+      counted.handle(.attemptFailed("connection: refused")).last
+        == .end(.unreachable(attempts: 2, reason: "connection: refused")))
+    // A connection that follows ends it, with the attempts of both engines.
+    var over = DrivenMachine.waiting().replaced()
+    #expect(over.handle(.connected).contains(.outageOver(attempts: 1)))
+    // A Close without a code.
+    var closed = DrivenMachine.streaming()
+    _ = Self.closeWithoutCode(&closed, after: 20)
+    closed.handle(.retryTimerFired)
+    closed.handle(.connected)
+    closed = closed.replaced(after: 59)
+    closed.handle(.connected)
+    #expect(Self.closeWithoutCode(&closed, after: 0) == [.drop, .end(.closedByServer(.twiceWithoutCode))])
+  }
+
+  @Test("A connection that held while the engine was replaced counts as held: a stable one has ended the outage")
+  func replacedWhileStreaming() {
+    var driven = DrivenMachine(attempts: nil, outage: .seconds(3))
+    driven.handle(.started)
+    driven.handle(.attemptFailed("connection: refused"))
+    driven.handle(.retryTimerFired)
+    driven.handle(.connected, after: 2)
+    #expect(driven.machine.savedOutage?.connectedSince == driven.now)
+    var short = driven.replaced(after: 9)
+    #expect(!short.handle(.connected).contains { if case .outageOver = $0 { true } else { false } })
+    short = short.replaced(after: 0)
+    short.handle(.attemptFailed("connection: refused"))
+    #expect(!short.machine.isEnded, "the 9 s do not count")
+    short.handle(.retryTimerFired)
+    short.handle(.attemptFailed("connection: refused"), after: 1)
+    #expect(short.machine.isEnded, "the 2 s before do")
+    var stable = driven.replaced(after: 10)
+    #expect(
+      stable.handle(.attemptFailed("connection: refused"), after: 1).contains(
+        .outageBegan(reason: "connection: refused")))
+    stable.handle(.retryTimerFired)
+    stable.handle(.attemptFailed("connection: refused"), after: 1)
+    #expect(!stable.machine.isEnded)
+  }
+
+  @Test("An endpoint that is tried again before the others, because they want to be left alone, is waited for")
+  func repeatedEndpoint() {
+    var driven = DrivenMachine(attempts: 1000, endpoints: 2)
+    driven.handle(.started)
+    var waits: [Duration] = []
+    for number in 0..<60 {
+      for case .scheduleRetry(let delay) in driven.handle(
+        .attemptFailed("connection: refused", isRepeated: number > 0))
+      { waits.append(delay) }
+      driven.handle(.retryTimerFired)
+    }
+    #expect(waits[0] == .zero && waits.dropFirst().allSatisfy { $0 > .zero && $0 <= .seconds(5) })
+    #expect(waits[1] <= .milliseconds(250) && waits.contains { $0 > .seconds(3) })
   }
 
   @Test("A Close without a code while ours is out is what a break is")

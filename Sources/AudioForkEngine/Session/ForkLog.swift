@@ -250,6 +250,7 @@ package struct ForkLog {
   private static func words(_ close: ServerClose) -> String {
     switch close {
     case .normal: "closed with 1000"
+    case .withoutCode: "closed without a code, and no attempt to reconnect is left"
     case .twiceWithoutCode: "closed without a code twice within a minute"
     case .withoutCodeThenRefused(let reason): "closed without a code, then refused: \(reason)"
     }

@@ -20,7 +20,7 @@ extension ForkSession {
       EndpointConnection(
         loop: loop, url: endpoint, request: setup.request(to: endpoint, dialect), timeout: setup.attemptTimeout,
         security: context.tls.map { TransportAttempt.Security($0, setup.options) }, names: context.resolver,
-        limiter: context.limiter, turns: turns, hasAlternative: setup.endpoints.count > 1
+        limiter: context.limiter, turns: turns, hasAlternative: rotation.hasAlternative(now: .now)
       ) { event in attribution.during { onEvent(event) } }
     }
   }
@@ -30,6 +30,7 @@ extension ForkSession {
     case .opened: opened()
     case .resumed(let position): resumed(at: position)
     case .failed(let failure): attemptFailed(failure)
+    case .declined(let code, let reason): declined(code, reason)
     case .crowded:
       // We yielded to other forks connecting to this host; don't count it as an attempt.
       rotation.skipCurrent(now: .now)
@@ -65,6 +66,7 @@ extension ForkSession {
     connectedAt = now
     rotation.connected()
     stream.connectionOpened()
+    stream.rememberAcceptance(by: rotation.index)
     stream.resume(at: position)
     logIfNotVerified()
     let health = self.health[endpointIndex]
@@ -128,6 +130,14 @@ extension ForkSession {
     }
   }
 
+  /// The server closed with 1000, or without a code, before it said how far it has come.
+  private func declined(_ code: UInt16?, _ reason: String) {
+    if setup.options.reconnectsOnClose { return attemptFailed(ConnectionFailure(closeReason(code, reason))) }
+    connection = nil
+    reporter.lines.endpoint = endpoint.shownText
+    if code == nil { closedWithoutCode() } else { handle(.closedByServer) }
+  }
+
   private func attemptFailed(_ failure: ConnectionFailure) {
     lastReason = failure.reason
     connection = nil
@@ -137,15 +147,26 @@ extension ForkSession {
     let waitMax = Nanoseconds.seconds(Int64(setup.options.reconnectWaitSeconds))
     let retryAt = failure.retryAfter.map { now + min($0.wait(now: .now), waitMax) }
     let verdict = rotation.attemptFailed(failure.kind, retryAt: retryAt, now: now)
-    handle(.attemptFailed(failure.reason, verdict, wait: rotation.wait(now: now).duration))
+    handle(
+      .attemptFailed(
+        failure.reason, verdict, wait: rotation.wait(now: now).duration, isRepeated: rotation.repeats))
   }
 
   /// The server closed without a code. The second time it ends the fork as 1000 does.
   private func closedWithoutCode() {
     let event = ForkEvent.closedWithoutCode(ForkLog.emptyClose)
-    guard machine.isStreaming, !machine.endsAtEmptyClose(now: .now) else { return handle(event) }
-    rotation.closedWithoutCode(until: .now + setup.limits.emptyCloseMemory)
-    connectionLost(ForkLog.emptyClose, hasClosed: true, event: event)
+    let now = MonotonicTime.now
+    guard !machine.endsAtEmptyClose(now: now) else { return handle(event) }
+    if machine.isStreaming {
+      rotation.closedWithoutCode(until: now + setup.limits.emptyCloseMemory)
+      return connectionLost(ForkLog.emptyClose, hasClosed: true, event: event)
+    }
+    if machine.isConnecting {
+      lastReason = ForkLog.emptyClose
+      _ = rotation.attemptFailed(.passing, now: now)
+      rotation.closedWithoutCode(until: now + setup.limits.emptyCloseMemory)
+    }
+    handle(event)
   }
 
   /// Drops a connection whose path is dead.

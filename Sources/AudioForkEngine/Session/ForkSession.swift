@@ -96,9 +96,13 @@ final class ForkSession {
       ring: ring, cursor: cursor, configuration: setup.rendering, collectsMarkers: dialect.sendsMarkers, spool: spool,
       bufferSeconds: setup.options.bufferSeconds, scratch: scratch)
     self.stream = stream
-    machine = ForkStateMachine(setup.limits)
+    machine = ForkStateMachine(setup.limits, continuing: stream.outage)
     delivery = DeliveryController(setup.delivery)
-    rotation = EndpointRotation(count: setup.endpoints.count, hasConnected: stream.hasConnected)
+    rotation = EndpointRotation(
+      count: setup.endpoints.count, hasConnected: stream.hasConnected, accepted: stream.accepted)
+    if let outage = stream.outage, outage.connectedSince == nil, let emptyCloseAt = outage.emptyCloseAt {
+      rotation.closedWithoutCode(until: emptyCloseAt + setup.limits.emptyCloseMemory)
+    }
     health = setup.endpoints.indices.map { EndpointHealth(isKnownToAnswer: stream.isKnownToPong($0)) }
     reporter = ForkReporter(
       id: id, output: output, textLimit: context.texts,
@@ -150,7 +154,9 @@ final class ForkSession {
 
   /// Gives the machine an event and carries out its actions.
   func handle(_ event: ForkEvent) {
-    for action in machine.handle(event, now: .now, using: &random) { run(action) }
+    let actions = machine.handle(event, now: .now, using: &random)
+    if !machine.isEnded { stream.outage = machine.savedOutage }
+    for action in actions { run(action) }
   }
 
   private func run(_ action: ForkAction) {
