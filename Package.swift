@@ -277,8 +277,8 @@ let package = Package(
     .testTarget(
       name: "AudioForkWebSocketTests",
       dependencies: [
-        "AudioForkWebSocket", "AudioForkMedia", "AudioForkTestKit", "AudioForkWireTestKit", nioCore, nioEmbedded,
-        nioPosix, nioHTTP1, nioWebSocket,
+        "AudioForkWebSocket", "AudioForkMedia", "AudioForkSurface", "AudioForkTestKit", "AudioForkWireTestKit", nioCore,
+        nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
     .testTarget(
       name: "AudioForkFaultKitTests",

@@ -53,6 +53,10 @@ final class ForkSession {
   var connection: DialectConnection?
   /// When audio could first be sent on the current or last connection; nil if there was none.
   var connectedAt: MonotonicTime?
+  /// Where a redirect last led a connection, as the log has it.
+  var lastRedirect: String?
+  /// What the log last said about files with credentials, since the last connection.
+  var loggedCredentials = ""
   /// Why the last attempt or connection failed.
   var lastReason = ""
   var hasLoggedNotVerified = false
@@ -209,7 +213,8 @@ final class ForkSession {
   /// Reports the state and the totals to the module.
   func report(_ name: ForkStateName, now: MonotonicTime, onlyIfMoved: Bool = false) {
     reporter.report(
-      name, reason: lastReason, endpoint: endpoint.shownText, counters(now: now), now: now, onlyIfMoved: onlyIfMoved)
+      name, reason: lastReason, endpoint: connection?.redirectedTo ?? endpoint.shownText, counters(now: now), now: now,
+      onlyIfMoved: onlyIfMoved)
   }
 
   /// Reports the gaps that the stream has passed.

@@ -72,8 +72,8 @@ extension GeneralKey {
       name: "allow", kind: .allow, form: "ws[s]://host[:port][/path], where * and ? are wildcards",
       help:
         """
-        URLs that forks may go to; every URL where there is no such line. Without a port the default one is meant, \
-        without a path any.
+        URLs that forks may go to, and that a redirect may lead to; every URL where there is no such line. Without a \
+        port the default one is meant, without a path any.
         """,
       isRepeatable: true),
     GeneralKey(
