@@ -114,6 +114,7 @@ struct ConfigurationRealTimeTests {
         "[general]: functions = 'CRM_NAME,SHELL' is not accepted; it takes names of dialplan functions"
       ),
       ("commands=maybe", "[general]: commands = 'maybe' is not accepted; it takes dialplan, yes or no"),
+      ("confine=maybe", "[general]: confine = 'maybe' is not accepted; it takes yes or no"),
     ])
   func mistakes(settings: String, line: String) throws {
     #expect(FakedAsterisk.load(settings) == nil)
@@ -135,7 +136,7 @@ struct ConfigurationRealTimeTests {
       FakedAsterisk.log.contains(
         """
         [general]: unknown key 'nonsense' is ignored; known are engine, run_dir, allow, buffer_total, stasis, \
-        commands, functions, ping, replay, digits, on_close, reconnect_attempts, outage
+        commands, functions, confine, ping, replay, digits, on_close, reconnect_attempts, outage
         """
       ))
     #expect(FakedAsterisk.log.contains("[a]: unknown key 'colour' is ignored; known are url, header, ca_file"))

@@ -59,6 +59,8 @@ package final class EngineCore {
   /// The engine-wide settings in force; the module sends them behind its HELLO and after a reload.
   package private(set) var settings = EngineSettings()
   private var isModuleGone = false
+  /// Whether there is a module that would start another engine.
+  package var hasModule: Bool { !isModuleGone }
   private var stopping: EngineExit?
   private var isBeating = false
   private var hasExited = false
