@@ -33,6 +33,8 @@ struct Settings {
   var commands = CommandPolicy.dialplan
   /// Functions that `^{…}` may name besides the built-in ones.
   var functions = [Bytes]()
+  /// Whether the engine confines itself.
+  var confinesEngine = true
   /// Keys of `[general]` that the engine uses as a whole, and the patterns for URLs.
   var engineSettings = EngineSettings()
   /// Keys of `[general]` that are defaults for every fork.

@@ -60,6 +60,8 @@ package final class EngineCore {
   package private(set) var settings = EngineSettings()
   private let allowed: AllowedURLs
   private var isModuleGone = false
+  /// Whether there is a module that would start another engine.
+  package var hasModule: Bool { !isModuleGone }
   private var stopping: EngineExit?
   private var isBeating = false
   private var hasExited = false

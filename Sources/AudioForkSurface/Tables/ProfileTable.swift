@@ -32,6 +32,23 @@ package enum SettingKind: Sendable {
     default: true
     }
   }
+
+  /// What the engine opens where the value is a path; nil for other values.
+  package var pathUse: PathUse? {
+    switch self {
+    case .caFile, .certificateFile, .keyFile, .tokenFile, .headerFile: .file
+    case .spool: .folder
+    default: nil
+    }
+  }
+}
+
+/// What the engine does with a path that a setting names.
+package enum PathUse: Sendable {
+  /// It reads the file.
+  case file
+  /// It keeps files in the folder.
+  case folder
 }
 
 /// One key of a profile in `audiofork.conf`. The table drives parsing, messages and documentation.
