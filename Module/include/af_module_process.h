@@ -40,8 +40,12 @@ void af_process_kill(int process);
 /*! \brief Sends SIGTERM to the process of this pidfd. */
 void af_process_terminate(int process);
 
-/*! \brief Spawns the engine with the socket `link` as its descriptor 3. \retval 0 or an errno */
-int af_spawn_engine(const char *path, const char *directory, int link, int *pid);
+/*!
+ * \brief Spawns the engine with the socket `link` as its descriptor 3.
+ * \param rules what the engine confines itself to, which becomes its standard input; of length 0: it does not
+ * \retval 0 or an errno
+ */
+int af_spawn_engine(const char *path, const char *directory, int link, const void *rules, size_t length, int *pid);
 
 /*!
  * \brief Runs a line in /bin/sh, as Asterisk runs the commands of its own, and does not wait for it.

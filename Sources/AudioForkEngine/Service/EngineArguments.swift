@@ -18,6 +18,8 @@ package struct EngineArguments: Equatable, Sendable {
       --version              Print the version.
       --help                 Print this text.
 
+    Where standard input is a file of the module's with what the engine needs, it confines itself to that.
+
     The engine exits when the module is gone and all captured audio is delivered, or at once on SIGTERM. The
     next engine then continues where this one stopped.
     """
