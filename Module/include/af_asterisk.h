@@ -87,6 +87,7 @@ struct af_fork {
 	uint32_t buffer_seconds;     /*!< never changes */
 	uint32_t beep_seconds;       /*!< option B; 0: none; never changes */
 	uint64_t ring_bytes;         /*!< what the ring counts in buffer_total; 0 when it is unmapped */
+	int64_t reported_at_ns;      /*!< CLOCK_MONOTONIC of the engine's last report of the counters, 0 before */
 	int64_t closed_at_ns;        /*!< CLOCK_MONOTONIC when the end of capture was noticed, 0 before */
 	char *id;                    /*!< never changes, as the strings down to command */
 	char *url;                   /*!< the first one, without secrets */

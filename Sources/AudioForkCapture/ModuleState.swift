@@ -19,8 +19,8 @@ struct ModuleState {
   var settings: Settings?
   /// Whether the control thread is to end.
   var isStopping = false
-  /// Whether the control thread is to replace the engine.
-  var mustRestartEngine = false
+  /// Requests to replace the engine.
+  var restarts = EngineRestarts()
 }
 
 nonisolated(unsafe) private var moduleState = ModuleState()
