@@ -591,6 +591,17 @@ const char *af_default_engine(void) { return AF_ENGINE; }
 const char *af_run_directory(void) { return ast_config_AST_RUN_DIR; }
 const char *af_shared_memory(void) { return "/dev/shm"; }
 
+const char *af_private_folder(unsigned int number)
+{
+	const char *const folders[] = {
+		ast_config_AST_CONFIG_DIR, ast_config_AST_SPOOL_DIR, ast_config_AST_MONITOR_DIR,
+		ast_config_AST_RECORDING_DIR, ast_config_AST_VAR_DIR, ast_config_AST_DATA_DIR, ast_config_AST_KEY_DIR,
+		ast_config_AST_LOG_DIR
+	};
+
+	return number < ARRAY_LEN(folders) ? folders[number] : NULL;
+}
+
 static int load_module(void) { return af_load() ? AST_MODULE_LOAD_DECLINE : AST_MODULE_LOAD_SUCCESS; }
 static int unload_module(void) { return af_unload(); }
 static int reload_module(void) { return af_reload(); }

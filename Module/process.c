@@ -182,7 +182,25 @@ void af_process_close(struct af_process *process)
 	process->descriptor = -1;
 }
 
-int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
+/*! A file without a name that holds these bytes. \retval -1 the kernel is too old for it, and for any confinement */
+static int memory_file(const void *bytes, size_t length)
+{
+	int file = (int) syscall(SYS_memfd_create, "audiofork-rules", 1U /* MFD_CLOEXEC */);
+	size_t written = 0;
+
+	while (file >= 0 && written < length) {
+		ssize_t count = write(file, (const char *) bytes + written, length - written);
+
+		if (count <= 0) {
+			close(file);
+			return -1;
+		}
+		written += count;
+	}
+	return file;
+}
+
+int af_spawn_engine(const char *path, const char *directory, int link, const void *rules, size_t length, int *pid)
 {
 	char *const arguments[] = {
 		(char *) "audiofork", (char *) "engine", (char *) "--link", (char *) "3",
@@ -197,7 +215,7 @@ int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
 	posix_spawnattr_t attributes;
 	struct sched_param priority = { 0 };
 	sigset_t all, none;
-	int failure;
+	int failure, file;
 
 	sigfillset(&all);
 	sigemptyset(&none);
@@ -211,6 +229,10 @@ int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
 	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
 	posix_spawn_file_actions_adddup2(&actions, 0, 1);
 	posix_spawn_file_actions_adddup2(&actions, 0, 2);
+	file = length ? memory_file(rules, length) : -1;
+	if (file >= 0) {
+		posix_spawn_file_actions_adddup2(&actions, file, 0);
+	}
 	posix_spawn_file_actions_adddup2(&actions, link, AF_LINK_DESCRIPTOR);
 	/* Asterisk blocks and handles signals, and runs SCHED_RR under -p: the engine must inherit none of that. */
 	posix_spawnattr_setsigdefault(&attributes, &all);
@@ -220,6 +242,9 @@ int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
 	posix_spawnattr_setflags(&attributes,
 		POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSCHEDULER);
 	failure = posix_spawn(pid, path, &actions, &attributes, arguments, environment);
+	if (file >= 0) {
+		close(file);
+	}
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	return failure;

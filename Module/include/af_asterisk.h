@@ -284,6 +284,11 @@ const char *af_built_for(void);
 const char *af_version(void);
 /*! \brief Asterisk's run directory, astrundir in asterisk.conf. */
 const char *af_run_directory(void);
+/*!
+ * \brief Asterisk's own folders that the engine must not read, by number: configuration, voicemail, recordings.
+ * \retval NULL there is none with this number
+ */
+const char *af_private_folder(unsigned int number);
 /*! \brief The tmpfs that every Linux has, into which every user may write. */
 const char *af_shared_memory(void);
 /*! \brief Where `make install` puts the engine. */

@@ -47,8 +47,12 @@ void af_process_close(struct af_process *process);
 /*! \brief A pidfd of a child, which is readable when it has ended. \retval -1 the kernel gives none */
 int af_process_descriptor(int pid);
 
-/*! \brief Spawns the engine with the socket `link` as its descriptor 3. \retval 0 or an errno */
-int af_spawn_engine(const char *path, const char *directory, int link, int *pid);
+/*!
+ * \brief Spawns the engine with the socket `link` as its descriptor 3.
+ * \param rules what the engine confines itself to, which becomes its standard input; of length 0: it does not
+ * \retval 0 or an errno
+ */
+int af_spawn_engine(const char *path, const char *directory, int link, const void *rules, size_t length, int *pid);
 
 /*!
  * \brief Runs a line in /bin/sh, as Asterisk runs the commands of its own, and does not wait for it.

@@ -29,6 +29,11 @@ enum ChaosFault: String, CaseIterable, Sendable {
   case noDescriptors = "no descriptor left for the engine, connections reset"
   case garbage = "bytes of no protocol"
   case slowHandshake = "handshake byte by byte"
+  case slowServer = "every new connection pauses for 3-6 s"
+  case notFound = "404 in mid-call"
+  case forbidden = "403 in mid-call"
+  case emptyClose = "Close without a code"
+  case runDirectoryRemoved = "run directory removed"
   case longOutage = "nobody listens for longer than the buffer"
 
   /// What a run of this length is made of; only the long ones have time for what costs audio.
@@ -56,9 +61,46 @@ enum ChaosFault: String, CaseIterable, Sendable {
     case .redirect: return (.redirect(to: "ws://127.0.0.1:9/"), .reset)
     case .wrongAcceptKey: return (.wrongAcceptKey, .reset)
     case .garbage: return (.garbage(bytes: 300), .reset)
+    case .slowServer:
+      let fault = Fault.pause(
+        afterBytes: .random(in: 2000...40_000, using: &random),
+        milliseconds: .random(in: 3000...6000, using: &random))
+      return (fault, .reset)
+    case .notFound: return (.status(404), .reset)
+    case .forbidden: return (.status(403), .reset)
+    case .emptyClose: return (nil, .emptyClose)
     case .slowHandshake: return (.slowHandshake(millisecondsPerByte: 5), .reset)
     default: return (nil, nil)
     }
+  }
+
+  /// How long it lasts at least and at most, milliseconds, where it is a plan for connections to come.
+  var duration: ClosedRange<Int> {
+    switch self {
+    // A first refusal is final after three seconds.
+    case .notFound, .forbidden: 200...2000
+    case .longOutage: Int(ChaosRun.buffer * 1000) + 2000...Int(ChaosRun.buffer * 1000) + 8000
+    default: 200...3500
+    }
+  }
+
+  /// Seconds until the next fault may come; nil: a moment.
+  var calm: Int? {
+    switch self {
+    case .longOutage: 5
+    // What stands in a ring without a name is lost with the engine that reads it.
+    case .runDirectoryRemoved: 4
+    default: nil
+    }
+  }
+
+  /// Whether the engine may die on top of it without a loss.
+  var standsKills: Bool { self != .longOutage && self != .runDirectoryRemoved }
+
+  /// Seconds between two of the kind; nil: any.
+  var apart: Double? {
+    // The second Close without a code within a minute ends a fork.
+    self == .emptyClose ? 61 : nil
   }
 
   /// After it the connections that are there cannot be saved.

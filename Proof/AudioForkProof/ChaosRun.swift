@@ -57,7 +57,8 @@ package struct ChaosRun: Sendable {
       """
     }
     return "[test]\n" + fork("raw", "\(url)/${PLACE},\(options)")
-      + fork("v1", "\(url)/${PLACE},\(options)w(audiofork)") + fork("profile", "${PLACE}") + """
+      + fork("v1", "\(url)/${PLACE},\(options)w(audiofork)") + fork("profile", "${PLACE}")
+      + WideCall.dialplan(fork: "\(url)/${PLACE},\(options)w(audiofork)") + """
         exten => party,1,Answer()
          same => n,Wait(0.5)
          same => n,Playback(${SOUNDS}/in-${SLOT})
@@ -128,6 +129,7 @@ package struct ChaosRun: Sendable {
           let signals = sources[slot]
           group.addTask { try await calls(slot, signals, scene, until: over) }
         }
+        if case .mixed = plan { group.addTask { try await wideCalls(scene, until: over) } }
         // The faults come first: when they are over, no further call begins.
         do {
           try await scene.inject(plan, seed: seed, progress: progress)
@@ -160,6 +162,16 @@ package struct ChaosRun: Sendable {
       let call = ChaosCall(slot: slot, number: number, sources: sources)
       let seconds = Double.random(in: 8...40, using: &random)
       try await call.run(for: seconds, scene, unless: isOver)
+    }
+  }
+
+  /// Calls whose rate rises, one after the other.
+  private func wideCalls(_ scene: ChaosScene, until isOver: @Sendable () -> Bool) async throws {
+    var random = SeededRandom(seed: seed &* 104_729)
+    var number = 0
+    while !isOver() {
+      number += 1
+      try await WideCall(number: number).run(scene, &random)
     }
   }
 

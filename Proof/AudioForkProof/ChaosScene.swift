@@ -34,17 +34,25 @@ struct ChaosScene: Sendable {
       let deadline = ContinuousClock.now + .seconds(minutes * 60)
       // Each kind in turn, in another order each time, so that a short run has most of them.
       var next: [ChaosFault] = []
+      var came: [ChaosFault: ContinuousClock.Instant] = [:]
       var said = ContinuousClock.now
       try await Task.sleep(for: .seconds(4))
       while ContinuousClock.now < deadline {
         if next.isEmpty { next = mix(minutes).shuffled(using: &random) }
         let fault = next.removeLast()
+        if let apart = fault.apart {
+          if let last = came[fault], ContinuousClock.now - last < .seconds(apart) {
+            try await Task.sleep(for: .milliseconds(100))
+            continue
+          }
+          came[fault] = .now
+        }
         // Now and then the engine dies on top of it.
-        let isDouble = Bool.random(using: &random) && fault != .longOutage
+        let isDouble = Bool.random(using: &random) && fault.standsKills
         async let second: Void = isDouble ? killEngineSoon() : ()
         try await inject(fault, &random)
         try await second
-        let calm = fault == .longOutage ? 5000 : Int.random(in: 300...2000, using: &random)
+        let calm = fault.calm.map { $0 * 1000 } ?? Int.random(in: 300...2000, using: &random)
         try await Task.sleep(for: .milliseconds(calm))
         if ContinuousClock.now - said > .seconds(60) {
           said = ContinuousClock.now
@@ -102,6 +110,12 @@ struct ChaosScene: Sendable {
       try await Task.sleep(for: .milliseconds(.random(in: 200...2000, using: &random)))
       for engine in engines { try await limitDescriptors(of: engine, to: nil) }
       try await proxy.strike(.none)
+    case .runDirectoryRemoved:
+      let directory = sandbox.runDirectory
+      try FileManager.default.removeItem(atPath: directory)
+      if await !becomesTrue(within: 5, { FileManager.default.fileExists(atPath: directory) }) {
+        tally.wrong("the run directory was not made again within 5 s")
+      }
     case .serverPause:
       server.signal(SIGSTOP)
       try await Task.sleep(for: .milliseconds(.random(in: 200...3000, using: &random)))
@@ -112,14 +126,10 @@ struct ChaosScene: Sendable {
       if let plan { try await proxy.plan(plan) }
       if let strike { try await proxy.strike(strike) }
       if plan != nil {
-        let long = Int(ChaosRun.buffer * 1000)
-        let milliseconds =
-          fault == .longOutage
-          ? Int.random(in: (long + 2000)...(long + 8000), using: &random)
-          : Int.random(in: 200...3500, using: &random)
-        try await Task.sleep(for: .milliseconds(milliseconds))
+        try await Task.sleep(for: .milliseconds(Int.random(in: fault.duration, using: &random)))
         try await proxy.plan(.none)
-        try await proxy.strike(fault.needsReset ? .reset : .none)
+        // A server that pauses does so to the end.
+        if fault != .slowServer { try await proxy.strike(fault.needsReset ? .reset : .none) }
       }
       if fault == .longOutage {
         // What was overwritten is told as soon as there is a connection to send over.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkLink
 import AudioForkSurface
 import CAsterisk
 
@@ -19,6 +20,10 @@ struct ModuleState {
   var settings: Settings?
   /// Whether the control thread is to end.
   var isStopping = false
+  /// What engines of this load are told to need. It only grows: forks of earlier settings go on.
+  var engineRules = EngineRules()
+  /// How many paths forks have added to them.
+  var learnedPaths = 0
   /// Requests to replace the engine.
   var restarts = EngineRestarts()
 }

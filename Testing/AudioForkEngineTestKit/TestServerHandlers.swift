@@ -19,10 +19,41 @@ final class AnswerHandler: ChannelInboundHandler {
   }
 }
 
+/// Answers requests for some paths with fixed bytes, and lets others through.
+final class PathHandler: ChannelInboundHandler, RemovableChannelHandler {
+  typealias InboundIn = ByteBuffer
+  typealias InboundOut = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+  private let answers: [String: String]
+  private let log: NIOLockedValueBox<[TestServer.Connection]>
+  private let index: Int
+  private var text = ""
+
+  init(_ answers: [String: String], _ log: NIOLockedValueBox<[TestServer.Connection]>, _ index: Int) {
+    self.answers = answers
+    self.log = log
+    self.index = index
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    text += String(buffer: Self.unwrapInboundIn(data))
+    guard text.contains("\r\n\r\n") else { return }
+    let words = text.split(separator: " ")
+    guard words.count > 1, let answer = answers[String(words[1])] else {
+      context.fireChannelRead(Self.wrapInboundOut(ByteBuffer(string: text)))
+      return context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+    }
+    log.withLockedValue { $0[index].answered = text }
+    context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer(string: answer)), promise: nil)
+  }
+}
+
 final class RecordingHandler: ChannelInboundHandler {
   typealias InboundIn = WebSocketFrame
   typealias OutboundOut = WebSocketFrame
   private let behavior: TestServer.Behavior
+  /// Still to come.
+  private var pause: TestServer.Pause?
   private let pingEvery: TimeAmount?
   private let answersPings: Bool
   private let log: NIOLockedValueBox<[TestServer.Connection]>
@@ -31,11 +62,12 @@ final class RecordingHandler: ChannelInboundHandler {
   private var store: ForkStore?
 
   init(
-    _ behavior: TestServer.Behavior, _ pingEvery: TimeAmount?, _ answersPings: Bool,
+    _ behavior: TestServer.Behavior, _ pause: TestServer.Pause?, _ pingEvery: TimeAmount?, _ answersPings: Bool,
     _ log: NIOLockedValueBox<[TestServer.Connection]>,
     _ index: Int
   ) {
     self.behavior = behavior
+    self.pause = pause
     self.pingEvery = pingEvery
     self.answersPings = answersPings
     self.log = log
@@ -92,6 +124,10 @@ final class RecordingHandler: ChannelInboundHandler {
       }
       total = log[index].audio.count
     }
+    if let pause, total >= pause.afterBytes {
+      self.pause = nil
+      stopReading(context.channel, for: pause.time)
+    }
     if case .forks(let stores) = behavior, store == nil, frame.opcode == .text {
       store = stores.store(startedBy: String(decoding: payload, as: UTF8.self))
     }
@@ -101,6 +137,12 @@ final class RecordingHandler: ChannelInboundHandler {
           Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: answer))), promise: nil
         )
       }
+    }
+    if case .closeOnText(let code) = behavior, frame.opcode == .text {
+      var payload = ByteBuffer()
+      if let code { payload.write(webSocketErrorCode: code) }
+      context.writeAndFlush(
+        Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
     }
     if frame.opcode == .ping, let code = closeCodeForPing {
       var payload = ByteBuffer()
@@ -132,6 +174,13 @@ final class RecordingHandler: ChannelInboundHandler {
       payload.write(webSocketErrorCode: code)
       context.writeAndFlush(
         Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
+    }
+  }
+
+  private func stopReading(_ channel: any Channel, for time: TimeAmount) {
+    try? channel.syncOptions?.setOption(.autoRead, value: false)
+    channel.eventLoop.scheduleTask(in: time) {
+      channel.setOption(.autoRead, value: true).whenComplete { _ in channel.read() }
     }
   }
 

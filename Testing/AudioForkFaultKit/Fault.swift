@@ -10,6 +10,9 @@ package enum Fault: Equatable, Sendable {
   case rate(bytesPerSecond: Int)
   /// Nothing is read from the client any more: its kernel's buffers fill up.
   case stall
+  /// Once so many bytes of the client have gone through, nothing goes through for so long, either way: a server that
+  /// loads a model at its first audio. Then everything goes on.
+  case pause(afterBytes: Int, milliseconds: Int)
   /// Neither side is read or told anything any more.
   case freeze
   /// What the client sends is read and thrown away, and nothing comes back: a connection that is only half open.
@@ -30,6 +33,8 @@ package enum Fault: Equatable, Sendable {
   case slowHandshake(millisecondsPerByte: Int)
   /// Bytes that are no protocol's, instead of any answer.
   case garbage(bytes: Int)
+  /// A Close frame without a code, between two frames of the server, as a plain `close()` of many libraries sends.
+  case emptyClose
 
   /// An answer that is a status and no upgrade.
   package static func status(_ code: Int, retryAfter: Int? = nil) -> Fault {

@@ -35,6 +35,8 @@ final class ProxyLink {
   private let toClient = Way()
   private var hasAnswered = false
   private var isOver = false
+  /// The pause has begun, and is over at this time.
+  private var pausedUntil: NIODeadline?
 
   init(core: ProxyCore, client: any Channel, fault: Fault, serverPort: Int) {
     self.core = core
@@ -88,6 +90,7 @@ final class ProxyLink {
     case .halfClose: client.close(mode: .output, promise: nil)
     case .answer(let text): write(ByteBuffer(string: text), toClient: true)
     case .garbage(let count): write(garbage(count), toClient: true)
+    case .emptyClose: write(ByteBuffer(bytes: [0x88, 0x00]), toClient: true)
     case .cut(let bytes, let resets):
       if toServer.passed >= bytes { end(resets: resets) }
     case .none, .latency, .rate, .slowHandshake:
@@ -95,7 +98,7 @@ final class ProxyLink {
       pump(toClient: true)
       readMore(fromClient: true)
       readMore(fromClient: false)
-    case .stall, .freeze, .blackhole: break
+    case .stall, .freeze, .blackhole, .pause: break
     }
   }
 
@@ -111,6 +114,7 @@ final class ProxyLink {
     switch fault {
     case .freeze: return
     case .stall where fromClient: return
+    case .pause where isPausing: return
     default: break
     }
     if fromClient { client.read() } else { server?.read() }
@@ -179,7 +183,21 @@ final class ProxyLink {
     switch fault {
     case .freeze, .blackhole: true
     case .stall: !toClient
+    case .pause: isPausing
     default: false
+    }
+  }
+
+  private var isPausing: Bool { pausedUntil.map { .now() < $0 } ?? false }
+
+  /// Begins the pause once enough of the client has gone through. A connection pauses once.
+  private func pauseIfDue() {
+    guard case .pause(let after, let milliseconds) = fault, pausedUntil == nil, toServer.passed >= after else { return }
+    let end = NIODeadline.now() + .milliseconds(Int64(milliseconds))
+    pausedUntil = end
+    core.loop.assumeIsolated().scheduleTask(deadline: end) { [self] in
+      for toClient in [false, true] { pump(toClient: toClient) }
+      for fromClient in [false, true] { readMore(fromClient: fromClient) }
     }
   }
 
@@ -199,6 +217,7 @@ final class ProxyLink {
       return
     }
     way.passed += count
+    if !toClient { pauseIfDue() }
     output.writeAndFlush(bytes).assumeIsolated().whenComplete { [self] result in
       way.isWriting = false
       way.waiting -= count

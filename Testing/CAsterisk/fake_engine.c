@@ -4,6 +4,8 @@
 
 static pthread_cond_t spawned = PTHREAD_COND_INITIALIZER;
 static int engine_link = -1, engines, spawn_failure;
+static char engine_rules[65536];
+static size_t engine_rules_length;
 
 void fake_fail_spawn(int failure) { __atomic_store_n(&spawn_failure, failure, __ATOMIC_RELEASE); }
 
@@ -75,7 +77,18 @@ int af_process_reap(const struct af_process *process)
 void af_process_close(struct af_process *process) { }
 int af_process_descriptor(int pid) { return -1; }
 
-int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
+size_t fake_engine_rules(void *buffer, size_t size)
+{
+	size_t length;
+
+	pthread_mutex_lock(&fake_world);
+	length = engine_rules_length < size ? engine_rules_length : size;
+	memcpy(buffer, engine_rules, length);
+	pthread_mutex_unlock(&fake_world);
+	return length;
+}
+
+int af_spawn_engine(const char *path, const char *directory, int link, const void *rules, size_t length, int *pid)
 {
 	int fails = __atomic_load_n(&spawn_failure, __ATOMIC_ACQUIRE);
 
@@ -88,6 +101,8 @@ int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
 	}
 	engine_link = dup(link);
 	engines++;
+	engine_rules_length = length < sizeof(engine_rules) ? length : sizeof(engine_rules);
+	memcpy(engine_rules, rules, engine_rules_length);
 	*pid = 1;
 	pthread_cond_signal(&spawned);
 	pthread_mutex_unlock(&fake_world);

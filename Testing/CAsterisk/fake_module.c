@@ -96,6 +96,7 @@ const char *af_run_directory(void) { return "/proc"; }
 
 void fake_shared_memory(const char *path) { snprintf(shared_memory, sizeof(shared_memory), "%s", path); }
 const char *af_shared_memory(void) { return shared_memory; }
+const char *af_private_folder(unsigned int number) { return number == 0 ? "/etc/asterisk" : NULL; }
 
 static int shutdown_phase;
 

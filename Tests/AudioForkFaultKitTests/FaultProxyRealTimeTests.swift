@@ -119,6 +119,39 @@ struct FaultProxyRealTimeTests {
     }
   }
 
+  @Test("A connection pauses once, behind its first bytes, and loses nothing")
+  func pause() async throws {
+    try await EchoScene.with(.pause(afterBytes: text.count, milliseconds: 400)) { scene in
+      let client = try await scene.connect()
+      let start = NIODeadline.now()
+      try await client.send(text)
+      // The bytes that begin the pause go through; their echo waits.
+      try await eventually("scene.received.count == text.count") { scene.received.count == text.count }
+      #expect(client.log.count == 0)
+      try await client.send(text)
+      try await eventually("client.log.count == 2 * text.count") { client.log.count == 2 * text.count }
+      #expect(NIODeadline.now() - start >= .milliseconds(400))
+      let healed = NIODeadline.now()
+      try await client.send(text)
+      try await eventually("client.log.count == 3 * text.count") { client.log.count == 3 * text.count }
+      #expect(NIODeadline.now() - healed < .milliseconds(300))
+    }
+  }
+
+  @Test("A Close without a code comes to the client, and the connection stays")
+  func emptyClose() async throws {
+    try await EchoScene.with { scene in
+      let client = try await scene.connect()
+      try await client.send(text)
+      try await eventually("client.log.count == text.count") { client.log.count == text.count }
+      try await scene.proxy.strike(.emptyClose)
+      try await eventually("client.log.count == text.count + 2") { client.log.count == text.count + 2 }
+      #expect(client.log.bytes.suffix(2).elementsEqual([0x88, 0x00]))
+      try await client.send(text)
+      try await eventually("scene.received.count == 2 * text.count") { scene.received.count == 2 * text.count }
+    }
+  }
+
   @Test("Frozen and swallowed connections give no sign; only the frozen one has what it was given")
   func silence() async throws {
     for fault in [Fault.freeze, .blackhole] {

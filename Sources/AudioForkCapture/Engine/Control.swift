@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import AudioForkBytes
+import AudioForkLink
 import AudioForkSurface
 import AudioForkTap
 import CAsterisk
@@ -27,6 +28,12 @@ enum Control {
       state.settings = settings
       state.isStopping = false
       state.restarts = EngineRestarts()
+      state.engineRules = EngineRules()
+      state.learnedPaths = 0
+      state.engineRules.runDirectory = slice(
+        instance.directory, 0, instance.directory.count &- instance.name.count &- 1)
+      state.engineRules.addPrivateFolders()
+      _ = state.engineRules.add(settings)
       state.forks.isClosing = false
       state.engine = EngineStatus()
     }
@@ -74,8 +81,17 @@ enum Control {
   /// New settings for forks and engines to come; engine-wide ones take effect at once. The run directory of this load
   /// stays.
   static func apply(_ settings: Settings) {
-    withState { $0.settings = settings }
-    wake()
+    let mustRestart = withState { state in
+      let wasConfined = state.settings?.confinesEngine ?? false
+      state.settings = settings
+      let isNew = state.engineRules.add(settings)
+      return settings.confinesEngine != wasConfined || (isNew && wasConfined)
+    }
+    guard mustRestart else { return wake() }
+    log(
+      AF_LEVEL_NOTICE, "audiofork.conf: the engine is started again, because confine has changed or the running engine",
+      " may not open a file or folder that is named now. Its forks go on from their rings")
+    restartEngine()
   }
 
   /// Makes the thread look at the table. Any thread, any lock; never from the audio path.

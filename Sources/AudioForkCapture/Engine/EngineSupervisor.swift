@@ -54,8 +54,12 @@ struct EngineSupervisor {
     }
     guard made == 0, let instance = Control.instance else { return failed(now, path, af_errno()) }
     var pid: CInt = 0
+    let rules = withState { $0.settings?.confinesEngine == true ? $0.engineRules.encoded : [] }
     let failure = withCString(path) { path in
-      withCString(instance.directory) { af_spawn_engine(path, $0, pair[1], &pid) }
+      withCString(instance.directory) { directory in
+        // Empty: it does not confine itself.
+        rules.withUnsafeBufferPointer { af_spawn_engine(path, directory, pair[1], $0.baseAddress, $0.count, &pid) }
+      }
     }
     close(pair[1])
     guard failure == 0 else {

@@ -25,6 +25,7 @@ func startFork(
       throw CommandError(message: Bytes(text: "the module is being unloaded"))
     }
     plan = try ForkPlan(channel, arguments, settings, from: origin)
+    Control.allowPaths(of: plan, settings)
     id = try startReserved(channel, &plan, settings, instance)
   } catch {
     withState { $0.forks.unreserve() }

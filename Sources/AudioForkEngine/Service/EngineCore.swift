@@ -59,15 +59,19 @@ package final class EngineCore {
   /// The engine-wide settings in force; the module sends them behind its HELLO and after a reload.
   package private(set) var settings = EngineSettings()
   private var termination = Termination()
+  private let allowed: AllowedURLs
   private var isModuleGone = false
+  /// Whether there is a module that would start another engine.
+  package var hasModule: Bool { !isModuleGone }
   private var stopping: EngineExit?
   private var isBeating = false
   private var hasExited = false
 
   private init(
     loop: any EventLoop, loops: [NIOLoopBound<ForkLoop>], pulses: [LoopPulse], output: any EngineOutput,
-    exit: EventLoopPromise<EngineExit>
+    allowed: AllowedURLs, exit: EventLoopPromise<EngineExit>
   ) {
+    self.allowed = allowed
     self.loop = loop
     self.loops = loops
     self.pulses = pulses
@@ -97,7 +101,9 @@ package final class EngineCore {
       }
     }
     return EventLoopFuture.whenAllSucceed(made, on: loop).map { loops in
-      let core = EngineCore(loop: loop, loops: loops.map(\.0), pulses: loops.map(\.1), output: output, exit: promise)
+      let core = EngineCore(
+        loop: loop, loops: loops.map(\.0), pulses: loops.map(\.1), output: output, allowed: context.allowed,
+        exit: promise)
       box.value = core
       return (NIOLoopBound(core, eventLoop: loop), promise.futureResult)
     }
@@ -112,7 +118,9 @@ package final class EngineCore {
     case .tableEnd: tableEnded()
     case .forget(let id): forget(id)
     case .sendText(let id, let text): sendText(text, to: id)
-    case .settings(let lines): settings = EngineSettings(lines: lines)
+    case .settings(let lines):
+      settings = EngineSettings(lines: lines)
+      allowed.update(settings)
     case .restart: stop(.stopped)
     case .stopping: termination.asteriskStops()
     case .unknown: break

@@ -53,9 +53,15 @@ final class ForkSession {
   var connection: DialectConnection?
   /// When audio could first be sent on the current or last connection; nil if there was none.
   var connectedAt: MonotonicTime?
+  /// Where a redirect last led a connection, as the log has it.
+  var lastRedirect: String?
+  /// What the log last said about files with credentials, since the last connection.
+  var loggedCredentials = ""
   /// Why the last attempt or connection failed.
   var lastReason = ""
   var hasLoggedNotVerified = false
+  /// While a connection that fell silent is being left: how long its endpoint may be silent on its next connection.
+  var nextSilence: Nanoseconds?
   /// Set while the engine stops: until then it waits for audio in flight, and takes no more from the ring.
   private(set) var shutdownDeadline: MonotonicTime?
   /// When the next block is expected. A time in the past: look at the next tick.
@@ -94,9 +100,13 @@ final class ForkSession {
       ring: ring, cursor: cursor, configuration: setup.rendering, collectsMarkers: dialect.sendsMarkers, spool: spool,
       bufferSeconds: setup.options.bufferSeconds, scratch: scratch)
     self.stream = stream
-    machine = ForkStateMachine(setup.limits)
+    machine = ForkStateMachine(setup.limits, continuing: stream.outage)
     delivery = DeliveryController(setup.delivery)
-    rotation = EndpointRotation(count: setup.endpoints.count, hasConnected: stream.hasConnected)
+    rotation = EndpointRotation(
+      count: setup.endpoints.count, hasConnected: stream.hasConnected, accepted: stream.accepted)
+    if let outage = stream.outage, outage.connectedSince == nil, let emptyCloseAt = outage.emptyCloseAt {
+      rotation.closedWithoutCode(until: emptyCloseAt + setup.limits.emptyCloseMemory)
+    }
     health = setup.endpoints.indices.map { EndpointHealth(isKnownToAnswer: stream.isKnownToPong($0)) }
     reporter = ForkReporter(
       id: id, output: output, textLimit: context.texts,
@@ -148,7 +158,9 @@ final class ForkSession {
 
   /// Gives the machine an event and carries out its actions.
   func handle(_ event: ForkEvent) {
-    for action in machine.handle(event, now: .now, using: &random) { run(action) }
+    let actions = machine.handle(event, now: .now, using: &random)
+    if !machine.isEnded { stream.outage = machine.savedOutage }
+    for action in actions { run(action) }
   }
 
   private func run(_ action: ForkAction) {
@@ -166,8 +178,10 @@ final class ForkSession {
     case .outageBegan(let reason):
       reporter.log(
         reporter.lines.outageBegan(
-          reason, rotation.isBeingRefused ? .refusal : .limits(setup.limits), endpointCount: setup.limits.endpointCount)
-      )
+          reason, rotation.isBeingRefused ? .refusal : .limits(setup.limits), endpointCount: setup.limits.endpointCount,
+          nextSilence: nextSilence))
+    case .brokeAgain(let reason, let breaks, let wait):
+      reporter.log(reporter.lines.brokeAgain(reason, breaks: breaks, wait: wait, nextSilence: nextSilence))
     case .outageOver(let attempts):
       let lag = counters(now: .now).lagMilliseconds
       reporter.log(
@@ -199,7 +213,8 @@ final class ForkSession {
   /// Reports the state and the totals to the module.
   func report(_ name: ForkStateName, now: MonotonicTime, onlyIfMoved: Bool = false) {
     reporter.report(
-      name, reason: lastReason, endpoint: endpoint.shownText, counters(now: now), now: now, onlyIfMoved: onlyIfMoved)
+      name, reason: lastReason, endpoint: connection?.redirectedTo ?? endpoint.shownText, counters(now: now), now: now,
+      onlyIfMoved: onlyIfMoved)
   }
 
   /// Reports the gaps that the stream has passed.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkMedia
-internal import AudioForkDialects
+package import AudioForkDialects
 internal import AudioForkLink
 internal import AudioForkSurface
 internal import AudioForkRing
-internal import AudioForkWebSocket
+package import AudioForkWebSocket
 internal import NIOCore
 
 /// A fork's configuration, derived from the facts in its ring: endpoints, options, limits, dialect, upgrade request.
@@ -78,41 +78,71 @@ struct ForkSetup {
 
   /// Time without any acknowledgement after which the network counts as dead: half of the buffer, so that the ring
   /// still holds what has to be sent again. 2 to 20 seconds.
-  var patienceMilliseconds: UInt64 { UInt64(min(max(options.bufferSeconds * 500, 2000), 20_000)) }
+  var pathPatience: Nanoseconds {
+    min(max(.milliseconds(Int64(options.bufferSeconds) * 500), .seconds(2)), .seconds(20))
+  }
 
-  /// Silence of a server, with audio in flight, after which the connection counts as dead, although a proxy may keep
-  /// TCP alive. Short enough for the ring to hold what has to be sent again. 3 to 20 seconds.
+  /// How long a server may leave audio without an answer, although its kernel, or a proxy, acknowledges everything.
+  ///
+  /// Without `silence` in the configuration it is what the buffer holds: a shorter stall then costs nothing, and a
+  /// longer one costs audio in any case. At least 10 seconds: a server that is busy is more frequent than one that is
+  /// dead behind a proxy. Less where another URL could take over with all audio still in the ring.
   var silenceMax: Nanoseconds {
-    min(max(.milliseconds(Int64(options.bufferSeconds) * 700), .seconds(3)), PingBarrier.deadAfter)
+    if let given = options.silenceSecondsGiven { return .seconds(Int64(given)) }
+    if spool != nil { return .seconds(30) }
+    let buffer = max(Int64(options.bufferSeconds), 10)
+    return endpoints.count > 1 ? .milliseconds(buffer * 700) : .seconds(buffer)
+  }
+
+  /// Time between two pings without trouble: a tenth of the buffer, at most a second.
+  var steadyPingInterval: Nanoseconds {
+    min(
+      max(.milliseconds(Int64(options.bufferSeconds) * 100), PingBarrier.shortInterval), PingBarrier.steadyInterval)
   }
 
   /// Time between two pings for a server that closes after many. Short enough for the ring to hold what they confirm.
   var sparsePingInterval: Nanoseconds {
-    min(max(.milliseconds(Int64(options.bufferSeconds) * 250), PingBarrier.interval), PingTolerance.sparseInterval)
+    min(max(.milliseconds(Int64(options.bufferSeconds) * 250), PingBarrier.shortInterval), PingTolerance.sparseInterval)
   }
 
   /// The settings of `DeliveryController`.
   var delivery: DeliveryController.Settings {
     DeliveryController.Settings(
       rate: SampleRate(hertz: stream.rateHertz), acknowledgement: stream.acknowledgement, silenceMax: silenceMax,
-      // Without a spool the ring would soon overwrite what waits for a confirmation.
-      unansweredMax: spool == nil ? silenceMax : PingBarrier.deadAfter, sparseInterval: sparsePingInterval)
+      steadyInterval: steadyPingInterval, sparseInterval: sparsePingInterval)
   }
 
-  /// Returns the upgrade request to this endpoint.
-  func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {
+  /// Value of User-Agent.
+  var agent: String { "audiofork/\(audioforkVersion)" }
+
+  /// Returns the upgrade request to `url`: the fork's own, `given`, or one that a redirect led to. `isTrusted`: it gets
+  /// the fork's secrets, and `credentials`, which were read from files.
+  func request(
+    to url: EndpointURL, for given: EndpointURL, _ dialect: any Dialect, isTrusted: Bool, _ credentials: [RequestHeader]
+  ) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
-    request.userInformation = url.userInformation
-    request.subprotocols =
-      options.subprotocols.map { $0.map { String(decoding: $0, as: UTF8.self) } } ?? dialect.subprotocols
-    request.needsSubprotocol = dialect.needsSubprotocol
-    request.agent = "audiofork/\(audioforkVersion)"
-    request.headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
-    request.givenHeaders = options.headers.map {
-      RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: $0.value)
-    }
-    request.secrets = url.secrets + options.parameters.filter { EndpointURL.isSecretName($0.name) }.map(\.value)
-    return request
+    request.describe(isTrusted ? stream : stream.withoutSecretParameters, in: dialect)
+    if let names = options.subprotocols { request.subprotocols = names.map { String(decoding: $0, as: UTF8.self) } }
+    request.agent = agent
+    let secretParameters = options.parameters.filter { EndpointURL.isSecretName($0.name) }.map(\.value)
+    request.secrets = given.secrets + secretParameters
+    // Only the server that made this query knows what in it is a secret.
+    if url != given { request.secrets += url.queryValues }
+    request.userInformation = given.userInformation
+    request.givenHeaders = CredentialFiles.merged(
+      options.headers.map { RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: $0.value) },
+      with: credentials)
+    return isTrusted ? request : request.withoutCredentials
+  }
+}
+
+extension UpgradeRequest {
+  /// Says what the dialect has to say about the stream.
+  package mutating func describe(_ stream: StreamDescription, in dialect: any Dialect) {
+    subprotocols = dialect.subprotocols
+    needsSubprotocol = dialect.needsSubprotocol
+    finalAnswers = dialect.finalAnswers
+    headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
   }
 }
 

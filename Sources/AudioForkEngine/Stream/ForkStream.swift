@@ -240,6 +240,27 @@ package final class ForkStream {
   /// Whether this endpoint has ever answered a ping of the fork, over all engines.
   package func isKnownToPong(_ endpoint: Int) -> Bool { deliveryLog.ponged.contains(endpoint) }
 
+  /// Endpoints that have accepted the fork, over all engines; nil: unknown.
+  package var accepted: EndpointSet? { deliveryLog.accepted }
+
+  /// Saves that this endpoint has accepted the fork.
+  package func rememberAcceptance(by endpoint: Int) {
+    var accepted = deliveryLog.accepted ?? EndpointSet()
+    guard accepted.insert(endpoint) else { return }
+    deliveryLog.accepted = accepted
+    save()
+  }
+
+  /// The outage in which the fork is, or was when the last engine left it. A change is saved.
+  package var outage: SavedOutage? {
+    get { deliveryLog.outage }
+    set {
+      guard newValue != deliveryLog.outage else { return }
+      deliveryLog.outage = newValue
+      save()
+    }
+  }
+
   /// Saves that this endpoint has answered a ping.
   package func rememberPong(of endpoint: Int) {
     if deliveryLog.ponged.insert(endpoint) { save() }

@@ -56,6 +56,18 @@ package struct ForkOptions: Sendable, Equatable {
   package var caFile = Bytes()
   package var certificateFile = Bytes()
   package var keyFile = Bytes()
+  /// Files with credentials, read for each attempt to connect; empty: none.
+  package var tokenFile = Bytes()
+  package var headerFile = Bytes()
+  package var redirects = RedirectPolicy.sameHost
+  package var proxy: ProxyAddress?
+  /// Hosts that are reached without the proxy.
+  package var noProxy = NoProxyList()
+
+  /// The files that the engine reads for the fork.
+  package var filesToRead: [Bytes] {
+    [caFile, certificateFile, keyFile, tokenFile, headerFile].filter { !$0.isEmpty }
+  }
 
   // MARK: The audio
   package var direction = ForkDirection.both
@@ -87,6 +99,8 @@ package struct ForkOptions: Sendable, Equatable {
   /// Whether a Close of the server with 1000 or without a code is a break like any other.
   package var reconnectsOnClose = false
   package var connectTimeoutSeconds: Int?
+  /// Seconds without an answer to a ping after which the fork reconnects, as given; nil: not given.
+  package var silenceSecondsGiven: Int?
   package var bufferSeconds = 10
   package var drainSeconds = 10
   /// Seconds that the rest may take after the end of capture, with what the spool has.

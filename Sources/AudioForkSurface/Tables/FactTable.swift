@@ -46,7 +46,9 @@ extension ForkFact {
       name: "Linkedid", value: .linkedID, help: "The unique id of the oldest channel that this one is linked with."),
     ForkFact(name: "AudioForkID", value: .id, help: "The fork's id."),
     ForkFact(name: "WsServer", value: .url, help: "The URL, without user name, password and other secrets."),
-    ForkFact(name: "Endpoint", value: .endpoint, help: "The URL in use; of several, the one that was tried last."),
+    ForkFact(
+      name: "Endpoint", value: .endpoint,
+      help: "The URL in use: of several, the one that was tried last; after a redirect, where it led."),
     ForkFact(name: "Direction", value: .direction, help: "in, out, both or stereo."),
     ForkFact(name: "Format", value: .format, help: "The audio format on the wire."),
     ForkFact(

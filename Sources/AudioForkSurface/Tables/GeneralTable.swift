@@ -3,7 +3,7 @@ package import AudioForkBytes
 
 /// What a key of `[general]` stands for that a profile does not have.
 package enum GeneralKind: Sendable {
-  case engine, runDirectory, allow, bufferTotal, stasis, commands, functions
+  case engine, runDirectory, allow, bufferTotal, stasis, commands, functions, confine
   /// One that the engine uses as a whole. The module only checks its value and sends it to the engine
   /// (`EngineSettings`).
   case engineWide(EngineValue)
@@ -73,8 +73,8 @@ extension GeneralKey {
       name: "allow", kind: .allow, form: "ws[s]://host[:port][/path], where * and ? are wildcards",
       help:
         """
-        URLs that forks may go to; every URL where there is no such line. Without a port the default one is meant, \
-        without a path any.
+        URLs that forks may go to, and that a redirect may lead to; every URL where there is no such line. Without a \
+        port the default one is meant, without a path any.
         """,
       isRepeatable: true),
     GeneralKey(
@@ -102,6 +102,15 @@ extension GeneralKey {
         their arguments. SHELL, FILE, DB, REALTIME, CURL, EVAL, ODBC and their like cannot be allowed.
         """,
       isRepeatable: true),
+    GeneralKey(
+      name: "confine", kind: .confine, form: "yes or no",
+      help:
+        """
+        Whether the engine gives up what it does not need, where the kernel can (Landlock, Linux 5.13): writing \
+        outside of run_dir's parent and the spool folders, reading anything but these, the system's libraries and \
+        certificates, and the files that this file names, and starting programs. Default: yes.
+        """
+    ),
   ]
 
   /// The key with this name, case ignored; nil for another word.

@@ -108,6 +108,8 @@ char *fake_function_long(struct ast_channel *channel, const char *arguments);
 int fake_engine(int milliseconds);
 /*! \brief Engines spawned so far. */
 int fake_engines_spawned(void);
+/*! \brief Copies what the engine that was spawned last was told to confine itself to. \return its length */
+size_t fake_engine_rules(void *buffer, size_t size);
 /*! \brief Makes spawning fail with this errno; 0: succeeds. */
 void fake_fail_spawn(int failure);
 /*! \brief With which errno engines spawned from now on get no pidfd; 0: they get one. */
