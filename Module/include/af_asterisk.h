@@ -98,6 +98,7 @@ struct af_fork {
 	struct af_old_ring old_rings[AF_RING_GENERATIONS_ALIVE - 1]; /*!< the oldest first */
 	int64_t ring_retry_ns;       /*!< CLOCK_MONOTONIC before which no further ring is tried */
 	uint8_t ring_complained;     /*!< the log has a line about a ring that could not be made */
+	int64_t reported_at_ns;      /*!< CLOCK_MONOTONIC of the engine's last report of the counters, 0 before */
 	int64_t closed_at_ns;        /*!< CLOCK_MONOTONIC when the end of capture was noticed, 0 before */
 	char *id;                    /*!< never changes, as the strings down to command */
 	char *url;                   /*!< the first one, without secrets */

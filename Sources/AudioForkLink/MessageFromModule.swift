@@ -16,6 +16,10 @@ package enum MessageFromModule<Text: LinkText>: Sendable, Equatable {
   case forget(id: Text)
   /// A text message for the fork's server, now or never.
   case sendText(id: Text, text: Bytes)
+  /// The engine saves its cursors and leaves. A new one goes on from them.
+  case restart
+  /// Asterisk is shutting down: the link will end, but maybe not soon.
+  case stopping
   /// Of a later release: skipped.
   case unknown(type: UInt16)
 
@@ -35,6 +39,8 @@ package enum MessageFromModule<Text: LinkText>: Sendable, Equatable {
     case .tableEnd: self = .tableEnd
     case .forget: self = .forget(id: try Self.id(fields))
     case .sendText: self = .sendText(id: try Self.id(fields), text: fields.bytes(.text) ?? [])
+    case .restart: self = .restart
+    case .stopping: self = .stopping
     case .ready, .state, .ended, .log, .gap, .text, .heartbeat, nil: self = .unknown(type: message.type)
     }
   }
@@ -80,6 +86,8 @@ package enum MessageFromModule<Text: LinkText>: Sendable, Equatable {
       fields.append(.id, text: id)
       fields.append(.text, text)
       return fields.message
+    case .restart: return FieldWriter(.restart).message
+    case .stopping: return FieldWriter(.stopping).message
     case .unknown(let type): return FieldWriter(type: type).message
     }
   }

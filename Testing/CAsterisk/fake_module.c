@@ -121,4 +121,10 @@ void fake_shared_memory(const char *path) { snprintf(shared_memory, sizeof(share
 const char *af_shared_memory(void) { return shared_memory; }
 const char *af_private_folder(unsigned int number) { return number == 0 ? "/etc/asterisk" : NULL; }
 
+static int shutdown_phase;
+
+void fake_shutdown(int phase) { __atomic_store_n(&shutdown_phase, phase, __ATOMIC_RELEASE); }
+int ast_shutting_down(void) { return __atomic_load_n(&shutdown_phase, __ATOMIC_ACQUIRE) >= 1; }
+int ast_shutdown_final(void) { return __atomic_load_n(&shutdown_phase, __ATOMIC_ACQUIRE) >= 2; }
+
 const char *ast_get_version(void) { return version ? version : "22.10.1~dfsg-1"; }

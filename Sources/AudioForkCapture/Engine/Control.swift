@@ -28,7 +28,7 @@ enum Control {
     withState { state in
       state.settings = settings
       state.isStopping = false
-      state.mustRestartEngine = false
+      state.restarts = EngineRestarts()
       state.engineRules = EngineRules()
       state.learnedPaths = 0
       state.engineRules.runDirectory = slice(
@@ -101,18 +101,27 @@ enum Control {
     _ = write(wakeDescriptor, &one, 8)
   }
 
-  /// Has the engine replaced: the old one saves where it is, and the new one goes on from there.
-  static func restartEngine() {
-    withState { $0.mustRestartEngine = true }
+  /// Has the engine replaced: the old one saves where it is, and the new one goes on from there. Where there is none, one
+  /// is started at once. Returns the request's number for `outcomeOfRestart`.
+  @discardableResult
+  static func restartEngine() -> Int {
+    let request = withState { $0.restarts.ask() }
     wake()
+    return request
   }
 
-  fileprivate static func takeRestart() -> Bool {
-    withState { state in
-      defer { state.mustRestartEngine = false }
-      return state.mustRestartEngine
+  /// Waits at most so long for the outcome of a request to replace the engine: empty if a new one serves, else why there
+  /// is none; nil if that is still open. No lock may be held. The caller keeps the module from being unloaded.
+  static func outcomeOfRestart(_ request: Int, within milliseconds: Int) -> Bytes? {
+    let deadline = af_now_ns() &+ Int64(milliseconds) &* 1_000_000
+    while true {
+      let outcome = withState { $0.restarts.outcome(of: request) }
+      if outcome != nil || af_now_ns() >= deadline { return outcome }
+      _ = poll(nil, 0, 10)
     }
   }
+
+  fileprivate static func takeRestart() -> Bool { withState { $0.restarts.take() } }
 
   fileprivate static var mustStop: Bool { withState { $0.isStopping } }
   fileprivate static var descriptor: CInt { wakeDescriptor }
@@ -128,7 +137,7 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
     let now = af_now_ns()
     let settings = Control.settings
     let isMissing = !DirectoryWatch.restoreIfDue(now, hasEngine: engine.link.isOpen)
-    engine.spawnIfDue(now, path: settings?.engine ?? [])
+    engine.spawnIfDue(now, path: settings?.engine ?? [], hasForks: hasForksAtWork())
     lookAtRows(now)
     if !isMissing, let settings { Generations.renew(now, settings) }
     engine.send(settings?.engineSettings ?? EngineSettings())
@@ -138,7 +147,8 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
     waitForWork()
     engine.receive()
     engine.checkHeartbeat(af_now_ns(), hasForks: hasForksAtWork())
-    if Control.takeRestart() { engine.restart() }
+    if Control.takeRestart() { engine.restart(af_now_ns()) }
+    engine.checkLeaving(af_now_ns())
   }
   engine.end()
   Generations.forgetAll()
@@ -156,9 +166,7 @@ private func waitForWork() {
   ]
   if engine.link.hasOutput { descriptors[1].events |= Int16(POLLOUT) }
   var timeout: CInt = withState { $0.forks.count } > 0 ? RowLooks.millisecondsLeft(af_now_ns()) : -1
-  if let due = engine.millisecondsToSpawn(af_now_ns()) {
-    timeout = timeout < 0 ? due : min(timeout, due)
-  }
+  if let due = engine.millisecondsToAct(af_now_ns()) { timeout = timeout < 0 ? due : min(timeout, due) }
   _ = descriptors.withUnsafeMutableBufferPointer { poll($0.baseAddress, nfds_t($0.count), timeout) }
   var count: UInt64 = 0
   _ = read(Control.descriptor, &count, 8)

@@ -77,6 +77,19 @@ struct Instance {
     return true
   }
 
+  /// Says in the log where the directory lies in one of the service's runtime directories (systemd.exec(5)), whose
+  /// names the service has in its environment.
+  func tellIfRemovedBySystemd() {
+    for folder in parts(of: bytes(getenv("RUNTIME_DIRECTORY")), separatedBy: UInt8(ascii: ":"))
+    where !folder.isEmpty && directory.starts(with: folder + Bytes(text: "/")) {
+      log(
+        AF_LEVEL_NOTICE, "the run directory ", .bytes(directory), " is in ", .bytes(folder),
+        ", which systemd removes when",
+        " Asterisk stops, with audio that is not delivered by then; set RuntimeDirectoryPreserve=restart in the service's",
+        " unit, unless that is done, or run_dir in audiofork.conf")
+    }
+  }
+
   /// Takes the directory away. What a fork left in it stays: it is somebody's audio.
   func remove() {
     _ = withCString(directory + Bytes(text: "/lock")) { unlink($0) }

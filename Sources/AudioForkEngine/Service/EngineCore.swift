@@ -8,7 +8,7 @@ package import NIOCore
 package enum EngineExit: Equatable, Sendable {
   /// The module is gone, or asked us to go, and every fork has ended.
   case finished
-  /// SIGTERM: the next engine goes on from the cursors.
+  /// RESTART, or SIGTERM while the module lives: the next engine goes on from the cursors.
   case stopped
   /// The link cannot be followed.
   case brokenLink(String)
@@ -58,6 +58,7 @@ package final class EngineCore {
   private var announced: Set<String>? = []
   /// The engine-wide settings in force; the module sends them behind its HELLO and after a reload.
   package private(set) var settings = EngineSettings()
+  private var termination = Termination()
   private let allowed: AllowedURLs
   private var isModuleGone = false
   /// Whether there is a module that would start another engine.
@@ -120,7 +121,20 @@ package final class EngineCore {
     case .settings(let lines):
       settings = EngineSettings(lines: lines)
       allowed.update(settings)
+    case .restart: stop(.stopped)
+    case .stopping: termination.asteriskStops()
     case .unknown: break
+    }
+  }
+
+  /// SIGTERM. Call it for each one.
+  package func terminate() { follow(termination.signalReceived()) }
+
+  private func follow(_ step: Termination.Step) {
+    switch step {
+    case .nothing: break
+    case .look(let wait): loop.assumeIsolated().scheduleTask(in: wait) { self.follow(self.termination.waited()) }
+    case .stop: stop(.stopped)
     }
   }
 
@@ -128,6 +142,7 @@ package final class EngineCore {
   package func moduleGone() {
     guard !isModuleGone else { return }
     isModuleGone = true
+    termination.linkEnded()
     onLoops { $0.orphanAll() }
     exitIfDone()
   }

@@ -65,7 +65,8 @@ extension GeneralKey {
       help:
         """
         Folder for the rings, on a tmpfs. Default: audiofork in Asterisk's run directory if that is a tmpfs, else \
-        /dev/shm/audiofork-UID, or a folder beside it where another user has taken that name.
+        /dev/shm/audiofork-UID, or a folder beside it where another user has taken that name. Not in a unit's \
+        RuntimeDirectory, which systemd removes when Asterisk stops, unless RuntimeDirectoryPreserve is set.
         """
     ),
     GeneralKey(

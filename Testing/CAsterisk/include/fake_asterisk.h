@@ -114,5 +114,15 @@ int fake_engines_spawned(void);
 size_t fake_engine_rules(void *buffer, size_t size);
 /*! \brief Makes spawning fail with this errno; 0: succeeds. */
 void fake_fail_spawn(int failure);
+/*! \brief With which errno engines spawned from now on get no pidfd; 0: they get one. */
+void fake_fail_pidfd(int failure);
+/*! \brief How often an engine was sent SIGKILL, and another signal. */
+int fake_engine_kills(void);
+int fake_engine_terminations(void);
+/*! \brief For so many looks the engines that were killed still live. */
+void fake_engines_live(int looks);
+int fake_engines_living(void);
+/*! \brief 0: Asterisk serves, 1: it is shutting down, 2: it is about to exit. */
+void fake_shutdown(int phase);
 
 #endif /* FAKE_ASTERISK_CONTROL_H */
