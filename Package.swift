@@ -292,8 +292,9 @@ let package = Package(
         "AudioForkWireTestKit", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix,
         nioHTTP1, nioWebSocket,
       ],
-      // This one starts a program.
-      exclude: withoutTLS ? ["EngineProcessRealTimeTests.swift"] : [], swiftSettings: common),
+      // These start a program.
+      exclude: withoutTLS ? ["ConfinementRealTimeTests.swift", "EngineProcessRealTimeTests.swift"] : [],
+      swiftSettings: common),
     .testTarget(
       name: "AudioForkReceiverTests",
       dependencies: [

@@ -13,6 +13,8 @@ package final class TestServer: Sendable {
     case closeAfter(bytes: Int, code: WebSocketErrorCode)
     /// Records, and closes with this code when it is pinged.
     case closeOnPing(WebSocketErrorCode)
+    /// Records, and closes with this code, or without one, at the first text.
+    case closeOnText(WebSocketErrorCode?)
     /// Records, answers so many pings of a connection, and closes with this code at the next.
     case closeAfterPings(Int, WebSocketErrorCode)
     /// Records, and answers every ping but the first so late.
@@ -37,6 +39,18 @@ package final class TestServer: Sendable {
     case stall
     /// Records, and says so many texts as soon as the connection stands.
     case talk([String])
+  }
+
+  /// A server that reads nothing for a while, once in each connection, as one does that loads a model.
+  package struct Pause: Sendable {
+    /// Begins after so many bytes of audio.
+    package var afterBytes: Int
+    package var time: TimeAmount
+
+    package init(afterBytes: Int, time: TimeAmount) {
+      self.afterBytes = afterBytes
+      self.time = time
+    }
   }
 
   /// What one connection brought.
@@ -88,7 +102,8 @@ package final class TestServer: Sendable {
   /// Listens on the port, or on a free one. `keeping`: go on writing into another server's log. `security` makes the
   /// handler that does TLS.
   package static func start(
-    port: Int = 0, _ behavior: Behavior = .record, pingEvery: TimeAmount? = nil, answersPings: Bool = true,
+    port: Int = 0, _ behavior: Behavior = .record, pausing: Pause? = nil, pingEvery: TimeAmount? = nil,
+    answersPings: Bool = true,
     selectsSubprotocol: Bool = true, keeping: TestServer? = nil, receiveBufferBytes: Int? = nil,
     security: (@Sendable () -> any ChannelHandler)? = nil
   ) async throws -> TestServer {
@@ -111,7 +126,7 @@ package final class TestServer: Sendable {
         return channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(SocketCloser())
           if let security { try channel.pipeline.syncOperations.addHandler(security()) }
-          try configure(channel, behavior, pingEvery, answersPings, selectsSubprotocol, log, index)
+          try configure(channel, behavior, pausing, pingEvery, answersPings, selectsSubprotocol, log, index)
         }
       }
       .bind(host: "127.0.0.1", port: port).get()
@@ -137,13 +152,14 @@ package final class TestServer: Sendable {
   }
 
   private static func configure(
-    _ channel: any Channel, _ behavior: Behavior, _ pingEvery: TimeAmount?, _ answersPings: Bool,
+    _ channel: any Channel, _ behavior: Behavior, _ pause: Pause?, _ pingEvery: TimeAmount?, _ answersPings: Bool,
     _ selectsSubprotocol: Bool, _ log: NIOLockedValueBox<[Connection]>, _ index: Int
   ) throws {
     switch behavior {
     case .silent: return
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
-    case .record, .closeAfter, .closeOnPing, .closeAfterPings, .pongLate, .pongOnce, .fork, .forks, .dropOnClose,
+    case .record, .closeAfter, .closeOnPing, .closeOnText, .closeAfterPings, .pongLate, .pongOnce, .fork, .forks,
+      .dropOnClose,
       .ignoreClose, .stall, .talk, .answerPaths:
       if case .answerPaths(let answers) = behavior {
         try channel.pipeline.syncOperations.addHandler(PathHandler(answers, log, index))
@@ -160,7 +176,7 @@ package final class TestServer: Sendable {
         upgradePipelineHandler: { channel, _ in
           channel.eventLoop.makeCompletedFuture {
             try channel.pipeline.syncOperations.addHandler(
-              RecordingHandler(behavior, pingEvery, answersPings, log, index))
+              RecordingHandler(behavior, pause, pingEvery, answersPings, log, index))
             if case .stall = behavior {
               try channel.syncOptions?.setOption(.autoRead, value: false)
             }

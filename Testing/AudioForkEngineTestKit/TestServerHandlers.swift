@@ -52,6 +52,8 @@ final class RecordingHandler: ChannelInboundHandler {
   typealias InboundIn = WebSocketFrame
   typealias OutboundOut = WebSocketFrame
   private let behavior: TestServer.Behavior
+  /// Still to come.
+  private var pause: TestServer.Pause?
   private let pingEvery: TimeAmount?
   private let answersPings: Bool
   private let log: NIOLockedValueBox<[TestServer.Connection]>
@@ -60,11 +62,12 @@ final class RecordingHandler: ChannelInboundHandler {
   private var store: ForkStore?
 
   init(
-    _ behavior: TestServer.Behavior, _ pingEvery: TimeAmount?, _ answersPings: Bool,
+    _ behavior: TestServer.Behavior, _ pause: TestServer.Pause?, _ pingEvery: TimeAmount?, _ answersPings: Bool,
     _ log: NIOLockedValueBox<[TestServer.Connection]>,
     _ index: Int
   ) {
     self.behavior = behavior
+    self.pause = pause
     self.pingEvery = pingEvery
     self.answersPings = answersPings
     self.log = log
@@ -121,6 +124,10 @@ final class RecordingHandler: ChannelInboundHandler {
       }
       total = log[index].audio.count
     }
+    if let pause, total >= pause.afterBytes {
+      self.pause = nil
+      stopReading(context.channel, for: pause.time)
+    }
     if case .forks(let stores) = behavior, store == nil, frame.opcode == .text {
       store = stores.store(startedBy: String(decoding: payload, as: UTF8.self))
     }
@@ -130,6 +137,12 @@ final class RecordingHandler: ChannelInboundHandler {
           Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: answer))), promise: nil
         )
       }
+    }
+    if case .closeOnText(let code) = behavior, frame.opcode == .text {
+      var payload = ByteBuffer()
+      if let code { payload.write(webSocketErrorCode: code) }
+      context.writeAndFlush(
+        Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
     }
     if frame.opcode == .ping, let code = closeCodeForPing {
       var payload = ByteBuffer()
@@ -161,6 +174,13 @@ final class RecordingHandler: ChannelInboundHandler {
       payload.write(webSocketErrorCode: code)
       context.writeAndFlush(
         Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
+    }
+  }
+
+  private func stopReading(_ channel: any Channel, for time: TimeAmount) {
+    try? channel.syncOptions?.setOption(.autoRead, value: false)
+    channel.eventLoop.scheduleTask(in: time) {
+      channel.setOption(.autoRead, value: true).whenComplete { _ in channel.read() }
     }
   }
 

@@ -125,6 +125,7 @@ struct ConfigurationRealTimeTests {
       ),
       ("[a]\nurl=ws://x\nheader_file=/etc/../x", "[a]: header_file = '/etc/../x' is not accepted"),
       ("commands=maybe", "[general]: commands = 'maybe' is not accepted; it takes dialplan, yes or no"),
+      ("confine=maybe", "[general]: confine = 'maybe' is not accepted; it takes yes or no"),
     ])
   func mistakes(settings: String, line: String) throws {
     #expect(FakedAsterisk.load(settings) == nil)
@@ -146,7 +147,7 @@ struct ConfigurationRealTimeTests {
       FakedAsterisk.log.contains(
         """
         [general]: unknown key 'nonsense' is ignored; known are engine, run_dir, allow, buffer_total, stasis, \
-        commands, functions, ping, replay, digits, on_close, reconnect_attempts, outage
+        commands, functions, confine, ping, replay, digits, on_close, reconnect_attempts, outage
         """
       ))
     #expect(FakedAsterisk.log.contains("[a]: unknown key 'colour' is ignored; known are url, header, token_file, header_file, ca_file"))

@@ -18,13 +18,14 @@ struct DeliveryControllerTests {
   /// A connection at 8 kHz that began at 0 s.
   private func controller(
     acknowledges: Bool = false, expecting: PingBarrier.Expectation? = .unknown, isSparse: Bool = false,
-    persisted: Bool = false, unansweredMax: Nanoseconds = .seconds(7)
+    persisted: Bool = false, isTroubled: Bool = false
   ) -> DeliveryController {
     var delivery = DeliveryController(
       DeliveryController.Settings(
         rate: SampleRate(hertz: 8000), acknowledgement: persisted ? .persisted : .received, silenceMax: .seconds(7),
-        unansweredMax: unansweredMax, sparseInterval: .milliseconds(1500)))
-    delivery.connectionBegan(acknowledges: acknowledges, expecting: expecting, isSparse: isSparse, now: now(0))
+        steadyInterval: .seconds(1), sparseInterval: .milliseconds(1500)))
+    delivery.connectionBegan(
+      acknowledges: acknowledges, expecting: expecting, isSparse: isSparse, isTroubled: isTroubled, now: now(0))
     return delivery
   }
 
@@ -64,9 +65,15 @@ struct DeliveryControllerTests {
   }
 
   @Test(
-    "A ping goes out four times a second, at once where delivery waits for it, and rarely where nothing is in flight")
+    "A ping goes out once a second, after a break four times, at once where delivery waits for it, and rarely if idle")
   func pings() {
-    var delivery = controller()
+    var steady = controller()
+    _ = steady.sendPing(at: 160, framesHeard: 0, now: now(0))
+    _ = steady.pongReceived(PingBarrier.payload(160))
+    #expect(!steady.wantsPing(sent(8159, confirmed: 160), now: now(0.99)))
+    #expect(steady.wantsPing(sent(8159, confirmed: 160), now: now(1)))
+    #expect(steady.wantsPing(sent(8160, confirmed: 160), now: now(0.5)), "half of what may be in flight")
+    var delivery = controller(isTroubled: true)
     #expect(delivery.wantsPing(sent(160), now: now(0)))
     _ = delivery.sendPing(at: 160, framesHeard: 0, now: now(0))
     _ = delivery.pongReceived(PingBarrier.payload(160))
@@ -133,29 +140,30 @@ struct DeliveryControllerTests {
     _ = idle.sendPing(at: 160, framesHeard: 0, now: now(0))
     _ = idle.pongReceived(PingBarrier.payload(160))
     _ = idle.sendPing(at: 160, framesHeard: 1, now: now(1))
-    #expect(idle.check(sent(160, confirmed: 160), framesHeard: 1, now: now(20.9)) == .isAlive)
+    #expect(idle.check(sent(160, confirmed: 160), framesHeard: 1, now: now(20.9)) == .probe(since: now(1)))
     #expect(idle.check(sent(160, confirmed: 160), framesHeard: 1, now: now(21)) == .isDead(after: .seconds(20)))
     var silent = controller(expecting: .unknown)
     _ = silent.sendPing(at: 160, framesHeard: 0, now: now(0))
     #expect(
-      silent.check(sent(160), framesHeard: 0, now: now(100)) == .probe, "nothing is expected of it: TCP finds out")
+      silent.check(sent(160), framesHeard: 0, now: now(100)) == .probe(since: now(100)),
+      "nothing is expected of it: TCP finds out")
   }
 
   @Test("A server that goes on sending and stops answering is left, and remembered for that")
   func stopped() {
-    var delivery = controller(unansweredMax: .seconds(9))
+    var delivery = controller()
     _ = delivery.sendPing(at: 160, framesHeard: 0, now: now(0))
     _ = delivery.pongReceived(PingBarrier.payload(160))
     _ = delivery.sendPing(at: 320, framesHeard: 1, now: now(1))
-    for second in 2...9 {
+    for second in 2...7 {
       let check = delivery.check(sent(320, confirmed: 160), framesHeard: UInt64(second), now: now(Double(second)))
-      #expect(check == .isAlive || check == .probe, "\(second)")
+      #expect(check == .isAlive || check == .probe(since: now(2)), "\(second)")
     }
-    #expect(delivery.pingOutcome(hasClosed: false, wasStable: true, now: now(9)) == .answered(confirms: true))
+    #expect(delivery.pingOutcome(hasClosed: false, wasStable: true, now: now(7)) == .answered(confirms: true))
     #expect(
-      delivery.check(sent(320, confirmed: 160), framesHeard: 10, now: now(10))
-        == .hasStoppedAnswering(after: .seconds(9)))
-    #expect(delivery.pingOutcome(hasClosed: false, wasStable: true, now: now(10)) == .stoppedAnswering)
+      delivery.check(sent(320, confirmed: 160), framesHeard: 8, now: now(8))
+        == .hasStoppedAnswering(after: .seconds(7)))
+    #expect(delivery.pingOutcome(hasClosed: false, wasStable: true, now: now(8)) == .stoppedAnswering)
     delivery.connectionBegan(acknowledges: false, expecting: nil, isSparse: false, now: now(11))
     #expect(delivery.pingOutcome(hasClosed: true, wasStable: false, now: now(12)) == .notPinged(wasStable: false))
   }
@@ -164,15 +172,20 @@ struct DeliveryControllerTests {
   func probes() {
     var delivery = controller(expecting: nil)
     #expect(delivery.check(sent(160), framesHeard: 0, now: now(0.4)) == .isAlive)
-    #expect(delivery.check(sent(160), framesHeard: 0, now: now(0.5)) == .probe)
+    #expect(delivery.check(sent(160), framesHeard: 0, now: now(0.5)) == .probe(since: now(0.4)))
     #expect(delivery.check(sent(160), framesHeard: 0, now: now(0.9)) == .isAlive)
-    #expect(delivery.check(sent(160), framesHeard: 0, now: now(1)) == .probe)
+    #expect(delivery.check(sent(160), framesHeard: 0, now: now(1)) == .probe(since: now(0.4)))
     #expect(delivery.check(sent(160, confirmed: 160), framesHeard: 0, now: now(2)) == .isAlive)
-    var answering = controller()
+    var idle = controller()
+    _ = idle.sendPing(at: 160, framesHeard: 0, now: now(3))
+    #expect(
+      idle.check(sent(160, confirmed: 160), framesHeard: 0, now: now(4)) == .probe(since: now(3)),
+      "a ping that nobody acknowledges shows a dead path too")
+    var answering = controller(isTroubled: true)
     _ = answering.sendPing(at: 160, framesHeard: 0, now: now(1))
     _ = answering.pongReceived(PingBarrier.payload(160))
     #expect(answering.check(sent(320, confirmed: 160), framesHeard: 1, now: now(1.4)) == .isAlive)
-    #expect(answering.check(sent(320, confirmed: 160), framesHeard: 1, now: now(1.5)) == .probe)
+    #expect(answering.check(sent(320, confirmed: 160), framesHeard: 1, now: now(1.5)) == .probe(since: now(1.4)))
   }
 
   @Test("A kernel is asked twenty times a second, once it is known that the server cannot say more")
@@ -203,5 +216,57 @@ struct DeliveryControllerTests {
     kernel.kernelAnswered()
     #expect(!kernel.coversAudio(699) && kernel.coversAudio(700))
     #expect(kernel.finish(sent(320, confirmed: 320, isAtEnd: true), now: now(2)) == .asksKernel, "age confirms no end")
+  }
+
+  @Test("A longer silence that a connection is allowed holds until the server has kept up for that long")
+  func longerSilence() {
+    var delivery = controller()
+    #expect(delivery.hasOutlivedSilence(now: now(100)) == false, "nothing was lengthened")
+    delivery.connectionBegan(
+      acknowledges: false, expecting: .answers, isSparse: false, silenceMax: .seconds(14), now: now(100))
+    _ = delivery.check(sent(160), framesHeard: 0, now: now(100))
+    _ = delivery.sendPing(at: 160, framesHeard: 0, now: now(100))
+    #expect(delivery.check(sent(160), framesHeard: 0, now: now(113.9)) == .probe(since: now(100)))
+    #expect(delivery.check(sent(160), framesHeard: 0, now: now(114)) == .isDead(after: .seconds(14)))
+    _ = delivery.pongReceived(PingBarrier.payload(160))
+    #expect(delivery.hasOutlivedSilence(now: now(113.9)) == false, "it may fall silent as it did before")
+    #expect(delivery.hasOutlivedSilence(now: now(114)) == true)
+    #expect(delivery.hasOutlivedSilence(now: now(115)) == false, "said once")
+    _ = delivery.sendPing(at: 320, framesHeard: 1, now: now(115))
+    #expect(delivery.check(sent(320, confirmed: 160), framesHeard: 1, now: now(122)) == .isDead(after: .seconds(7)))
+  }
+}
+
+@Suite("What the kernel says about a path")
+struct TCPInformationTests {
+  private func isUnanswered(
+    unacknowledged: UInt32 = 0, retransmissions: UInt64 = 0, probes: UInt64 = 0, silent: UInt32 = 60_000,
+    waiting: Nanoseconds = .seconds(60)
+  ) -> Bool {
+    TCPInformation(
+      unacknowledged: unacknowledged, retransmissions: retransmissions, probes: probes, silentMilliseconds: silent
+    ).isUnanswered(for: .seconds(5), waiting: waiting)
+  }
+
+  @Test("Audio that is sent again and not acknowledged for half of the buffer shows a dead path")
+  func retransmissions() {
+    #expect(isUnanswered(unacknowledged: 3, retransmissions: 4, silent: 5000))
+    #expect(!isUnanswered(unacknowledged: 3, retransmissions: 4, silent: 4999))
+    #expect(!isUnanswered(unacknowledged: 3, retransmissions: 0), "it has only just been sent")
+    #expect(!isUnanswered(unacknowledged: 0, retransmissions: 4), "all of it is acknowledged")
+  }
+
+  @Test("A closed window whose probes are answered is none, however long ago the last answer was")
+  func closedWindow() {
+    #expect(!isUnanswered(probes: 0, silent: 119_000))
+    #expect(!isUnanswered(probes: 1, silent: 119_000), "this one may be on its way")
+    #expect(isUnanswered(probes: 2, silent: 5000))
+    #expect(!isUnanswered(probes: 2, silent: 4999))
+  }
+
+  @Test("The first loss after a long silence is none: before it there was nothing to acknowledge")
+  func idleBefore() {
+    #expect(!isUnanswered(unacknowledged: 1, retransmissions: 1, silent: 60_000, waiting: .milliseconds(4999)))
+    #expect(isUnanswered(unacknowledged: 1, retransmissions: 3, silent: 60_000, waiting: .seconds(5)))
   }
 }

@@ -150,4 +150,18 @@ struct EndpointHealthTests {
     #expect(health.connectionEnded(.answered(confirms: true), pings: 58, isPolicy: true, now: 3) == nil)
     #expect(health.isSparse && EndpointHealth().pings == .unknown(drops: 0))
   }
+
+  @Test("Each break for silence in a row doubles the time for an answer, up to two minutes, until it keeps up")
+  func silences() {
+    var health = EndpointHealth()
+    var seconds: [Int64] = []
+    for _ in 0..<20 {
+      seconds.append(health.silenceMax(.seconds(10)).wholeSeconds)
+      health.fellSilent()
+    }
+    #expect(seconds.prefix(6) == [10, 20, 40, 80, 120, 120] && seconds.last == 120)
+    #expect(health.silenceMax(.seconds(600)) == .seconds(600), "what is configured is never shortened")
+    health.keptUp()
+    #expect(health.silenceMax(.seconds(10)) == .seconds(10))
+  }
 }

@@ -67,6 +67,30 @@ struct EndpointPauseTests {
     #expect(choice.wait(now: at(Self.start + 30 * Self.second)) == 0)
   }
 
+  @Test("An endpoint repeats when it was tried since the last wait, and those that want to be left alone are no choice")
+  func repeats() {
+    var choice = EndpointRotation(count: 3)
+    var repeats: [Bool] = []
+    for time: Int64 in 0..<6 {
+      _ = Self.fail(&choice, at: time)
+      repeats.append(choice.repeats)
+    }
+    #expect(repeats == [false, false, true, false, false, true], "a round is over when each was tried")
+    #expect(choice.hasAlternative(now: at(Self.start)))
+    // The other two are left alone.
+    var paused = EndpointRotation(count: 3)
+    _ = Self.fail(&paused, at: 0, pause: 60)
+    _ = Self.fail(&paused, at: 0, pause: 60)
+    #expect(paused.index == 2 && !paused.repeats)
+    #expect(!paused.hasAlternative(now: at(Self.start)), "it keeps its place among those who connect")
+    for time: Int64 in 1...5 {
+      _ = Self.fail(&paused, at: time)
+      #expect(paused.index == 2 && paused.repeats)
+    }
+    #expect(paused.hasAlternative(now: at(Self.start + 60 * Self.second)))
+    #expect(!EndpointRotation(count: 1).hasAlternative(now: 0))
+  }
+
   @Test(
     "Where all want to be left alone it is the one whose time comes first, and that is waited for",
     arguments: [
@@ -173,6 +197,17 @@ struct EndpointRefusalTests {
       }
     }
     #expect(!choice.isBeingRefused)
+  }
+
+  @Test("The next engine knows which endpoints have accepted; where an earlier release did not say, all have")
+  func acceptedBefore() {
+    func verdicts(_ accepted: EndpointSet?) -> [FailureVerdict] {
+      var choice = EndpointRotation(count: 2, hasConnected: true, accepted: accepted)
+      return (0..<2).map { _ in choice.attemptFailed(.final, now: 0) }
+    }
+    #expect(verdicts(EndpointSet()) == [.refused, .hopeless])
+    #expect(verdicts(EndpointSet(words: [2])) == [.refused, .refused])
+    #expect(verdicts(nil) == [.refused, .refused])
   }
 
   @Test("Of two, the other one is tried at once, and all hope is gone only when both have refused for good")

@@ -92,7 +92,7 @@ struct EngineLoopbackRealTimeTests {
     await server.stop()
   }
 
-  @Test("A server restarted in mid-call misses nothing and gets at most a second again, in order")
+  @Test("A server restarted in mid-call misses nothing and gets at most a second and a half again, in order")
   func serverRestart() async throws {
     let directory = try ScratchFolder()
     var server = try await TestServer.start()
@@ -116,7 +116,7 @@ struct EngineLoopbackRealTimeTests {
     #expect(reception.isExact)
     #expect(reception.missing == 0)
     #expect(reception.repeats.count == 2)
-    #expect(reception.repeats.allSatisfy { $0 <= 8000 })
+    #expect(reception.repeats.allSatisfy { $0 <= 12_000 })
     // Two outages, each with a beginning and an end, or one where the second break came soon after the first.
     let lines = engine.lines()
     #expect(lines.count == 2 || lines.count == 4, "\(lines)")
@@ -266,7 +266,7 @@ struct EngineLoopbackRealTimeTests {
     let reception = Reception(server.connections, expected: call.expected)
     #expect(reception.isExact)
     #expect(reception.missing == 0)
-    #expect(reception.repeats.allSatisfy { $0 <= 8000 }, "\(reception.repeats)")
+    #expect(reception.repeats.allSatisfy { $0 <= 12_000 }, "\(reception.repeats)")
     #expect(server.connections.dropLast().allSatisfy { $0.closeCode == 1001 })
     await server.stop()
   }
@@ -323,12 +323,16 @@ struct EngineLoopbackRealTimeTests {
   func badFiles() async throws {
     let directory = try ScratchFolder()
     let engine = try await TestEngine(directory)
+    // A live fork may get a ring still, once the module has made its directory again.
     engine.tell(.fork(id: "missing", isClosed: false))
+    try await Task.sleep(nanoseconds: 200_000_000)
+    #expect(engine.messages.allSatisfy { if case .ended = $0 { false } else { true } })
+    engine.tell(.fork(id: "missing", isClosed: true))
     #expect(try await engine.end(of: "missing").reason.hasPrefix("ring: there is no ring file"))
     let bad = try TestCall(in: directory, id: "bad", url: "http://x/", options: "")
     engine.tell(.fork(id: bad.id, isClosed: false))
     #expect(try await engine.end(of: "bad").reason.hasPrefix("options: "))
-    #expect(engine.lines(.error).count == 2)
+    #expect(engine.lines(.error).count == 1)
     #expect(directory.names == [])
   }
 

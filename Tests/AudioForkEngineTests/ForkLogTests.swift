@@ -40,7 +40,7 @@ struct ForkLogTests {
   @Test("Every ending that leaves audio undelivered says in the log how much; a delivery says nothing")
   func undelivered() {
     let endings: [ForkEnding] = [
-      .closedByServer(.normal), .closedByServer(.twiceWithoutCode),
+      .closedByServer(.normal), .closedByServer(.withoutCode), .closedByServer(.twiceWithoutCode),
       .closedByServer(.withoutCodeThenRefused("http: 404")), .unreachable(attempts: 2, reason: "dns: x"),
       .unreachable(attempts: 0, reason: "dns: x"),
       .refused("http: 403"), .drainExpired(nil), .drainExpired("dns: x"), .broken("x"),
@@ -56,6 +56,7 @@ struct ForkLogTests {
         == "server: closed with 1000; 120 ms unconfirmed")
     func reason(_ close: ServerClose) -> String { ForkLog.reason(.closedByServer(close), undeliveredMilliseconds: 0) }
     #expect(reason(.normal) == "server: closed with 1000")
+    #expect(reason(.withoutCode) == "server: closed without a code, and no attempt to reconnect is left")
     #expect(reason(.twiceWithoutCode) == "server: closed without a code twice within a minute")
     #expect(
       reason(.withoutCodeThenRefused("http: 404 Not Found"))
@@ -106,6 +107,24 @@ struct ForkLogTests {
         "(check the URL's path); trying again: the fork ends if it is refused so for 3 s. The audio"))
     #expect(began("http: 404 Not Found", .refusal, 2).contains(": the fork ends if each of 2 URLs refuses so for 3 s."))
     #expect(began(ForkLog.emptyClose, .limits(limits(nil))).contains("on_close = reconnect"))
+  }
+
+  @Test("Each break says how long the fork waits, and one for silence how long the server may take next time")
+  func breaks() {
+    let silence = "connection: the server has not answered for 10 s"
+    #expect(
+      text(journal.outageBegan(silence, .limits(limits(nil, outage: 300)), nextSilence: .seconds(20))).hasSuffix(
+        "trying again for up to 300 s. The audio waits in the ring meanwhile. On its next connection the server may "
+          + "take 20 s to answer"))
+    #expect(
+      text(journal.brokeAgain(silence, breaks: 2, wait: .milliseconds(430), nextSilence: .milliseconds(14_000)))
+        .hasSuffix(
+          ": connection: the server has not answered for 10 s; reconnecting in 430 ms, break 2 of this outage. On its "
+            + "next connection the server may take 14 s to answer"))
+    #expect(
+      text(journal.brokeAgain("connection: reset", breaks: 9, wait: .zero)).hasSuffix(
+        ": connection: reset; reconnecting at once, break 9 of this outage"))
+    #expect(Nanoseconds.milliseconds(10_500).shownSeconds == "10.5 s" && Nanoseconds.seconds(7).shownSeconds == "7 s")
   }
 
   @Test("Gaps are one line at once, then summed up, and the rest is told at the end")

@@ -11,13 +11,24 @@ struct DrivenMachine {
   var random = SeededRandom(seed: 7)
   var now: MonotonicTime = 1_000_000_000_000
 
+  /// The machine of the next engine, which begins so many seconds later.
+  func replaced(after seconds: Int64 = 0) -> DrivenMachine {
+    var next = self
+    next.now += .seconds(seconds)
+    next.machine = ForkStateMachine(limits, continuing: machine.savedOutage, now: next.now)
+    next.handle(.started)
+    return next
+  }
+
+  private let limits: ForkLimits
+
   init(
     attempts: Int? = 20, outage: Duration? = nil, wait: Duration = .seconds(5), drain: Duration = .seconds(10),
     endpoints: Int = 1
   ) {
-    machine = ForkStateMachine(
-      ForkLimits(
-        attemptsMax: attempts, outageMax: outage, waitMax: wait, drain: drain, endpointCount: endpoints))
+    limits = ForkLimits(
+      attemptsMax: attempts, outageMax: outage, waitMax: wait, drain: drain, endpointCount: endpoints)
+    machine = ForkStateMachine(limits)
   }
 
   @discardableResult
@@ -165,15 +176,75 @@ struct ForkStateMachineTests {
       ])
   }
 
-  @Test("A connection that breaks again soon belongs to the outage that was announced")
+  /// Breaks the connection after so many seconds and connects again. Returns what is told of the break and, once
+  /// connected, of the outage's end.
+  private static func breakOnce(
+    _ driven: inout DrivenMachine, after seconds: Int64, silentFor: Nanoseconds = .zero
+  ) -> (breaks: Int?, isNew: Bool, isOver: Bool) {
+    var told: (breaks: Int?, isNew: Bool, isOver: Bool) = (nil, false, false)
+    for action in driven.handle(.disconnected("connection: reset", silentFor: silentFor), after: seconds) {
+      switch action {
+      case .brokeAgain(_, let breaks, _): told.breaks = breaks
+      case .outageBegan: told.isNew = true
+      default: break
+      }
+    }
+    driven.handle(.retryTimerFired)
+    told.isOver = driven.handle(.connected).contains { if case .outageOver = $0 { true } else { false } }
+    return told
+  }
+
+  @Test("A connection that breaks again soon belongs to the outage that was announced, and each break is told once")
   func flapping() {
-    var driven = DrivenMachine.waiting()
-    driven.handle(.retryTimerFired)
+    var driven = DrivenMachine.streaming(attempts: 100)
+    let first = Self.breakOnce(&driven, after: 20)
+    #expect(first.isNew && first.breaks == nil && first.isOver)
+    for number in 2...9 {
+      let told = Self.breakOnce(&driven, after: 7)
+      #expect(told.breaks == number && !told.isNew && told.isOver, "\(number)")
+    }
+  }
+
+  @Test("Of connections that break at once three are told, and then one in a minute; attempts that fail are not")
+  func quickBreaks() {
+    var driven = DrivenMachine.streaming(attempts: 1000)
+    var told: [Int] = []
+    for number in 1...125 {
+      let news = Self.breakOnce(&driven, after: 1)
+      if let breaks = news.breaks { told.append(breaks) }
+      #expect(news.isNew == (number == 1))
+      #expect(news.isOver == (news.isNew || news.breaks != nil), "\(number): the last word is never that it waits")
+    }
+    #expect(told == [2, 3, 63, 123])
+    driven.handle(.disconnected("connection: reset"), after: 7)
+    for _ in 0..<50 {
+      driven.handle(.retryTimerFired)
+      let actions = driven.handle(.attemptFailed("connection: refused"))
+      #expect(!actions.contains { if case .brokeAgain = $0 { true } else { false } })
+    }
+  }
+
+  @Test("Time in which a server did not answer is none with a connection: it ends no outage, and counts for its end")
+  func silence() {
+    var driven = DrivenMachine(attempts: nil, outage: .seconds(300))
+    driven.handle(.started)
     driven.handle(.connected)
-    let actions = driven.handle(.disconnected("connection: reset"), after: 1)
-    #expect(!actions.contains { if case .outageBegan = $0 { true } else { false } })
-    driven.handle(.retryTimerFired)
-    #expect(driven.handle(.connected) == [.report(.streaming), .stream])
+    var seconds: [Int64] = []
+    for silence: Int64 in [10, 20, 40, 80, 120] {
+      seconds.append(silence)
+      let told = Self.breakOnce(&driven, after: silence + 1, silentFor: .seconds(silence))
+      #expect(told.isNew == (silence == 10))
+      #expect(told.breaks == (silence == 10 ? nil : seconds.count))
+    }
+    #expect(!driven.machine.isEnded, "the silence of 270 s is all that counts")
+    driven.handle(.disconnected("connection: reset", silentFor: .seconds(120)), after: 121)
+    #expect(driven.machine.isEnded)
+    // One that streamed for long and fell silent then begins an outage, as any other break does.
+    var stable = DrivenMachine.waiting()
+    stable.handle(.retryTimerFired)
+    stable.handle(.connected)
+    #expect(Self.breakOnce(&stable, after: 20, silentFor: .seconds(10)).isNew)
+    #expect(!Self.breakOnce(&stable, after: 19, silentFor: .seconds(10)).isNew)
   }
 
   @Test("A permanent refusal ends the fork with exactly its reason")
@@ -333,6 +404,115 @@ struct ForkStateMachineTests {
     #expect(
       late.handle(.attemptFailed("http: 404 Not Found", .hopeless), after: 61)
         == [.drop, .end(.refused("http: 404 Not Found"))])
+  }
+
+  @Test("A Close in answer to an attempt counts as one behind audio: 1000 ends the fork, the second without a code too")
+  func closedWhileConnecting() {
+    var normal = DrivenMachine()
+    normal.handle(.started)
+    #expect(normal.handle(.closedByServer) == [.drop, .end(.closedByServer(.normal))])
+    var empty = DrivenMachine()
+    empty.handle(.started)
+    #expect(
+      Self.closeWithoutCode(&empty, after: 0) == [
+        .report(.waiting), .outageBegan(reason: "server: closed without a code"), .scheduleRetry(after: .zero),
+      ])
+    empty.handle(.retryTimerFired)
+    #expect(empty.machine.endsAtEmptyClose(now: empty.now))
+    #expect(Self.closeWithoutCode(&empty, after: 59) == [.drop, .end(.closedByServer(.twiceWithoutCode))])
+    // The first behind audio, the second in answer to the attempt that follows.
+    var behind = DrivenMachine.streaming()
+    _ = Self.closeWithoutCode(&behind, after: 20)
+    behind.handle(.retryTimerFired)
+    #expect(Self.closeWithoutCode(&behind, after: 1) == [.drop, .end(.closedByServer(.twiceWithoutCode))])
+  }
+
+  @Test("Where no attempt is left, the first Close without a code ends the fork in order", arguments: [true, false])
+  func emptyCloseWithoutAttempts(isConnected: Bool) {
+    var driven = DrivenMachine(attempts: 0)
+    driven.handle(.started)
+    if isConnected { driven.handle(.connected) }
+    #expect(Self.closeWithoutCode(&driven, after: 1) == [.drop, .end(.closedByServer(.withoutCode))])
+    var late = DrivenMachine(attempts: nil, outage: .seconds(3))
+    late.handle(.started)
+    late.handle(.attemptFailed("connection: refused"))
+    late.handle(.retryTimerFired)
+    #expect(Self.closeWithoutCode(&late, after: 3) == [.drop, .end(.closedByServer(.withoutCode))])
+  }
+
+  @Test("An outage goes on in the next engine: its time, its attempts, and a Close without a code")
+  func replacedEngine() {
+    var driven = DrivenMachine(attempts: nil, outage: .seconds(3))
+    #expect(driven.machine.savedOutage == nil)
+    driven.handle(.started)
+    driven.handle(.attemptFailed("connection: refused"))
+    for _ in 0..<2 {
+      driven = driven.replaced(after: 1)
+      driven.handle(.attemptFailed("connection: refused"))
+      #expect(!driven.machine.isEnded)
+    }
+    driven = driven.replaced(after: 1)
+    driven.handle(.attemptFailed("connection: refused"))
+    #expect(driven.machine.isEnded && driven.machine.savedOutage == nil)
+    // Attempts.
+    var counted = DrivenMachine.waiting(attempts: 2).replaced()
+    counted.handle(.attemptFailed("connection: refused"))
+    #expect(!counted.machine.isEnded)
+    counted = counted.replaced()
+    #expect(
+      counted.handle(.attemptFailed("connection: refused")).last
+        == .end(.unreachable(attempts: 2, reason: "connection: refused")))
+    // A connection that follows ends it, with the attempts of both engines.
+    var over = DrivenMachine.waiting().replaced()
+    #expect(over.handle(.connected).contains(.outageOver(attempts: 1)))
+    // A Close without a code.
+    var closed = DrivenMachine.streaming()
+    _ = Self.closeWithoutCode(&closed, after: 20)
+    closed.handle(.retryTimerFired)
+    closed.handle(.connected)
+    closed = closed.replaced(after: 59)
+    closed.handle(.connected)
+    #expect(Self.closeWithoutCode(&closed, after: 0) == [.drop, .end(.closedByServer(.twiceWithoutCode))])
+  }
+
+  @Test("A connection that held while the engine was replaced counts as held: a stable one has ended the outage")
+  func replacedWhileStreaming() {
+    var driven = DrivenMachine(attempts: nil, outage: .seconds(3))
+    driven.handle(.started)
+    driven.handle(.attemptFailed("connection: refused"))
+    driven.handle(.retryTimerFired)
+    driven.handle(.connected, after: 2)
+    #expect(driven.machine.savedOutage?.connectedSince == driven.now)
+    var short = driven.replaced(after: 9)
+    #expect(!short.handle(.connected).contains { if case .outageOver = $0 { true } else { false } })
+    short = short.replaced(after: 0)
+    short.handle(.attemptFailed("connection: refused"))
+    #expect(!short.machine.isEnded, "the 9 s do not count")
+    short.handle(.retryTimerFired)
+    short.handle(.attemptFailed("connection: refused"), after: 1)
+    #expect(short.machine.isEnded, "the 2 s before do")
+    var stable = driven.replaced(after: 10)
+    #expect(
+      stable.handle(.attemptFailed("connection: refused"), after: 1).contains(
+        .outageBegan(reason: "connection: refused")))
+    stable.handle(.retryTimerFired)
+    stable.handle(.attemptFailed("connection: refused"), after: 1)
+    #expect(!stable.machine.isEnded)
+  }
+
+  @Test("An endpoint that is tried again before the others, because they want to be left alone, is waited for")
+  func repeatedEndpoint() {
+    var driven = DrivenMachine(attempts: 1000, endpoints: 2)
+    driven.handle(.started)
+    var waits: [Duration] = []
+    for number in 0..<60 {
+      for case .scheduleRetry(let delay) in driven.handle(
+        .attemptFailed("connection: refused", isRepeated: number > 0))
+      { waits.append(delay) }
+      driven.handle(.retryTimerFired)
+    }
+    #expect(waits[0] == .zero && waits.dropFirst().allSatisfy { $0 > .zero && $0 <= .seconds(5) })
+    #expect(waits[1] <= .milliseconds(250) && waits.contains { $0 > .seconds(3) })
   }
 
   @Test("A Close without a code while ours is out is what a break is")

@@ -20,7 +20,9 @@ private struct Surroundings: Hashable {
     switch event {
     case .started: !hasStarted && endings == 0
     case .connected, .attemptFailed: connection == .attempt
-    case .disconnected, .closedByServer, .closedWithoutCode: connection == .open || connection == .closing
+    case .disconnected: connection == .open || connection == .closing
+    // Also before the server has said how far it has come.
+    case .closedByServer, .closedWithoutCode: connection != .none
     case .retryTimerFired: isRetryScheduled
     // The owner looks at the ring while there is a fork to deliver.
     case .captureClosed: hasStarted && !isCaptureClosed && endings == 0
@@ -67,7 +69,7 @@ private struct Surroundings: Hashable {
     case .drop:
       connection = .none
     case .end: endings += 1
-    case .outageBegan, .outageOver, .report: break
+    case .outageBegan, .brokeAgain, .outageOver, .report: break
     }
     return nil
   }

@@ -32,7 +32,7 @@ private final class StreamFixture {
     _ directory: ScratchFolder, _ call: TestCall, _ configuration: RenderConfiguration, collectsMarkers: Bool = false
   ) throws -> ForkStream {
     ForkStream(
-      ring: try RingReader(path: "\(directory.path)/\(call.id).ring"),
+      ring: RingGenerations(try RingReader(path: "\(directory.path)/\(call.id).ring")),
       cursor: try CursorFile(path: "\(directory.path)/\(call.id).cursor"), configuration: configuration,
       collectsMarkers: collectsMarkers)
   }
@@ -98,7 +98,7 @@ struct ForkStreamTests {
   func withoutCursor() throws {
     let fixture = try StreamFixture()
     let ring = try RingReader(path: "\(fixture.directory.path)/\(fixture.call.id).ring")
-    let stream = ForkStream(ring: ring, cursor: nil, configuration: fixture.configuration)
+    let stream = ForkStream(ring: RingGenerations(ring), cursor: nil, configuration: fixture.configuration)
     fixture.call.speak(frames: 10)
     fixture.call.hangUp()
     for _ in 1...2 {
@@ -451,6 +451,29 @@ struct ForkStreamTests {
     #expect(end.delivered + end.lost == end.captured)
   }
 
+  @Test("What an earlier release saved is read: then nothing is known of the outage, and of who accepted the fork")
+  func earlierCursorRecords() throws {
+    var record = CursorRecord()
+    record.connections = 3
+    record.textsDropped = 9
+    let current = record.encode()
+    // Version, six numbers, the count of words of `ponged`, of `accepted`, no outage, and two empty lists.
+    #expect(current.count == 1 + 48 + 1 + 1 + 1 + 2)
+    let numbers = Array(current[1..<49])
+    func word(_ value: UInt8) -> [UInt8] { [value] + [UInt8](repeating: 0, count: 7) }
+    record.ponged = EndpointSet(words: [5])
+    #expect(CursorRecord(decoding: [6] + numbers + word(5) + [0, 0]) == record)
+    record.ponged = EndpointSet(words: [5, 6])
+    #expect(CursorRecord(decoding: [7] + numbers + [2] + word(5) + word(6) + [0, 0]) == record)
+    #expect(record.accepted == nil && record.outage == nil)
+    for version: UInt8 in [0, 5, 9] {
+      #expect(CursorRecord(decoding: [version] + Array(current.dropFirst())) == nil)
+    }
+    for bits: UInt8 in [2, 4, 8, 9] {
+      #expect(CursorRecord(decoding: [8] + numbers + [0, 0, bits] + word(1) + word(1) + [0, 0]) == nil, "\(bits)")
+    }
+  }
+
   @Test("A cursor record survives its encoding; anything else is refused without a trap")
   func cursorRecord() throws {
     let renderer = Renderer<NoConverter>(RenderConfiguration(directions: .both, wireRateHertz: 8000))
@@ -461,17 +484,24 @@ struct ForkStreamTests {
     record.bytes = 1 << 40
     record.textsDropped = 9
     record.gaps = 4
-    record.ponged = PongedEndpoints(words: [5])
+    record.ponged = EndpointSet(words: [5])
+    record.accepted = EndpointSet(words: [7, 1])
+    record.outage = SavedOutage(attempts: 9, began: 1, emptyCloseAt: 2, connectedSince: 3)
     for gap in [5..<7, 8..<9] as [Range<UInt64>] { _ = record.reportedIn.report(gap) }
     for place in 0..<UInt64(ReportedGaps.rangesMax) { _ = record.reportedOut.report((place * 2)..<(place * 2 + 1)) }
     let bytes = record.encode()
     #expect(CursorRecord(decoding: bytes) == record)
-    #expect(CursorRecord(decoding: CursorRecord().encode()) == CursorRecord())
-    var manyEndpoints = record
-    manyEndpoints.ponged = PongedEndpoints(words: [0, 0, 9])
-    let longer = manyEndpoints.encode()
-    #expect(bytes[0] == 6 && longer[0] == 7, "one word keeps the format that earlier engines read")
-    #expect(CursorRecord(decoding: longer) == manyEndpoints)
+    var empty = CursorRecord()
+    empty.accepted = EndpointSet()
+    #expect(CursorRecord(decoding: CursorRecord().encode()) == empty)
+    for outage in [
+      nil, SavedOutage(attempts: 0, began: -1), SavedOutage(attempts: 1, began: 2, emptyCloseAt: 3),
+      SavedOutage(attempts: 1, began: 2, connectedSince: 3),
+    ] {
+      var other = record
+      other.outage = outage
+      #expect(CursorRecord(decoding: other.encode()) == other)
+    }
     let withoutCheckpoint = bytes.count - renderer.checkpoint.encode().count
     for count in 0..<bytes.count where count != withoutCheckpoint {
       #expect(CursorRecord(decoding: Array(bytes.prefix(count))) == nil)

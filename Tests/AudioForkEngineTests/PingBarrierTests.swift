@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Ping barrier")
 struct PingBarrierTests {
-  private let interval = PingBarrier.interval.count
+  private let interval = PingBarrier.shortInterval.count
 
   /// A barrier with a ping for `position` out since time 0.
   private func asked(_ position: Position = 8000) -> PingBarrier {
@@ -123,7 +123,7 @@ struct PingBarrierTests {
     var barrier = PingBarrier(expecting: .unknown, silenceMax: Nanoseconds(limit), now: 0)
     barrier.recordSent(position: 1, now: 0)
     barrier.framesReceived(1, now: 1)
-    func isFound(_ now: Int64) -> Bool { barrier.hasStoppedAnswering(now: at(now), limit: Nanoseconds(limit)) }
+    func isFound(_ now: Int64) -> Bool { barrier.hasStoppedAnswering(now: at(now)) }
     #expect(!isFound(2 * limit), "it has not begun")
     _ = barrier.pongReceived(PingBarrier.payload(1))
     #expect(!isFound(2 * limit), "it owes nothing")
@@ -135,8 +135,6 @@ struct PingBarrierTests {
     barrier.framesReceived(4, now: at(2 * limit - 2))
     #expect(!isFound(2 * limit - 1))
     #expect(isFound(2 * limit))
-    #expect(
-      !barrier.hasStoppedAnswering(now: at(2 * limit), limit: Nanoseconds(limit + 1)), "nothing is lost by waiting")
     _ = barrier.pongReceived(PingBarrier.payload(2))
     #expect(!isFound(2 * limit))
   }
@@ -187,11 +185,11 @@ struct PingBarrierTests {
     #expect(!barrier.isAnswered(now: 0), "nobody knows yet")
     barrier.recordSent(position: 1, now: 0)
     _ = barrier.pongReceived(PingBarrier.payload(1))
-    #expect(barrier.isAnswered(now: at(2 * PingBarrier.interval.count - 1)))
-    #expect(!barrier.isAnswered(now: at(2 * PingBarrier.interval.count)), "it was not asked for a while")
+    #expect(barrier.isAnswered(now: at(2 * PingBarrier.shortInterval.count - 1)))
+    #expect(!barrier.isAnswered(now: at(2 * PingBarrier.shortInterval.count)), "it was not asked for a while")
     barrier.recordSent(position: 2, now: 20_000_000_000)
-    #expect(barrier.isAnswered(now: at(20_000_000_000 + 2 * PingBarrier.interval.count - 1)))
-    #expect(!barrier.isAnswered(now: at(20_000_000_000 + 2 * PingBarrier.interval.count)))
+    #expect(barrier.isAnswered(now: at(20_000_000_000 + 2 * PingBarrier.shortInterval.count - 1)))
+    #expect(!barrier.isAnswered(now: at(20_000_000_000 + 2 * PingBarrier.shortInterval.count)))
   }
 
   @Test("Only a close right behind the very first ping is blamed on it")
@@ -218,5 +216,38 @@ struct PingBarrierTests {
     #expect(barrier.isAnswered(now: at(2 * sparse - 1)) && !barrier.isAnswered(now: at(2 * sparse)))
     barrier.recordSent(position: 2, now: at(sparse))
     #expect(barrier.count == 2)
+  }
+
+  @Test("After a break pings are four times a second for half a minute, and then as steady as without one")
+  func troubled() {
+    let (second, short) = (Nanoseconds.seconds(1).count, PingBarrier.shortInterval.count)
+    let over = PingBarrier.troubleMemory.count
+    func isDue(isTroubled: Bool, _ asked: Int64, _ now: Int64) -> Bool {
+      var barrier = PingBarrier(expecting: .answers, interval: .seconds(1), isTroubled: isTroubled, now: 0)
+      barrier.recordSent(position: 1, now: at(asked))
+      _ = barrier.pongReceived(PingBarrier.payload(1))
+      return barrier.isDue(position: 2, now: at(now), unconfirmed: true, isUrgent: false)
+    }
+    #expect(isDue(isTroubled: true, 0, short) && !isDue(isTroubled: true, 0, short - 1))
+    #expect(isDue(isTroubled: true, over - short - 1, over - 1))
+    #expect(!isDue(isTroubled: true, over, over + second - 1) && isDue(isTroubled: true, over, over + second))
+    #expect(!isDue(isTroubled: false, 0, second - 1) && isDue(isTroubled: false, 0, second))
+  }
+
+  @Test("A connection that takes nothing, so that no ping can be sent, is dead as one with a ping unanswered")
+  func blocked() {
+    let limit: Int64 = 7_000_000_000
+    func isDead(_ expectation: PingBarrier.Expectation, acknowledges: Bool = false, at now: Int64) -> Bool {
+      var barrier = PingBarrier(expecting: expectation, silenceMax: Nanoseconds(limit), now: 0)
+      barrier.noteWritable(false, now: 1)
+      barrier.noteWritable(true, now: 2)
+      barrier.noteWritable(false, now: at(limit))
+      barrier.noteWritable(false, now: at(limit + 1))
+      return barrier.isDead(now: at(now), acknowledges: acknowledges, waitingSince: 0)
+    }
+    #expect(!isDead(.answers, at: 2 * limit - 1) && isDead(.answers, at: 2 * limit))
+    #expect(!isDead(.unknown, acknowledges: true, at: 2 * limit - 1))
+    #expect(isDead(.unknown, acknowledges: true, at: 2 * limit))
+    #expect(!isDead(.unknown, at: 100 * limit) && !isDead(.nothing, at: 100 * limit), "its kernel is asked instead")
   }
 }

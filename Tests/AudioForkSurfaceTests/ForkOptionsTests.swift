@@ -207,7 +207,7 @@ private func example(_ kind: SettingKind) -> String {
   case .spoolTime, .spoolLimit: "60"
   case .spoolSync: "yes"
   case .caFile, .certificateFile, .keyFile: "/etc/ssl/some.pem"
-  case .reconnectMaxWait, .connectTimeout, .buffer, .drain: "30"
+  case .reconnectMaxWait, .connectTimeout, .silence, .buffer, .drain: "30"
   case .reconnectAttempts, .outage: "7"
   case .onClose: "reconnect"
   case .tokenFile, .headerFile: "/run/secrets/some"

@@ -95,7 +95,7 @@ struct TLSDeliveryRealTimeTests {
     #expect(reception.isExact)
     #expect(reception.missing == 0)
     #expect(reception.repeats.count == 2)
-    #expect(reception.repeats.allSatisfy { $0 <= 8000 }, "\(reception.repeats)")
+    #expect(reception.repeats.allSatisfy { $0 <= 12_000 }, "\(reception.repeats)")
     await server.stop()
   }
 

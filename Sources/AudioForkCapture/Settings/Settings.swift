@@ -25,14 +25,16 @@ struct Settings {
   var engine = bytes(af_default_engine())
   /// Folder for the instances' directories.
   var runDirectory = RunDirectory.standard()
-  /// Cap of all rings together, megabytes; 0: none.
-  var bufferTotalMegabytes = 0
+  /// Cap of all rings together, megabytes; 0: none; nil: the default, `RingMemory.standardLimit`.
+  var bufferTotalMegabytes: Int?
   /// Whether events are raised for Stasis too.
   var raisesStasisEvents = false
   /// Who may give AudioFork a command.
   var commands = CommandPolicy.dialplan
   /// Functions that `^{…}` may name besides the built-in ones.
   var functions = [Bytes]()
+  /// Whether the engine confines itself.
+  var confinesEngine = true
   /// Keys of `[general]` that the engine uses as a whole, and the patterns for URLs.
   var engineSettings = EngineSettings()
   /// Keys of `[general]` that are defaults for every fork.

@@ -165,6 +165,9 @@ extension Settings {
       let names = parts(of: value, separatedBy: UInt8(ascii: ",")).map { trimmed($0) }
       guard !names.isEmpty, names.allSatisfy({ ChannelCall.mayBeAllowed($0) }) else { return false }
       functions += names
+    case .confine:
+      guard let isOn = ForkOptions.truth(value) else { return false }
+      confinesEngine = isOn
     case .allow, .engineWide: return engineSettings.set(key, value)
     case .stasis:
       guard let isOn = ForkOptions.truth(value) else { return false }

@@ -6,8 +6,8 @@ internal import NIOCore
 
 /// One connection of a fork, in the words of its dialect. Lives on one event loop.
 ///
-/// Reports at most one `opened`, which `sendOpening` answers. Then exactly one `failed`, `crowded` or `ended`, and
-/// nothing any more after `drop`. A connection that ends before `begin` has failed.
+/// Reports at most one `opened`, which `sendOpening` answers. Then exactly one `failed`, `declined`, `crowded` or
+/// `ended`, and nothing any more after `drop`. A connection that ends before `begin` has failed or was declined.
 final class DialectConnection {
   enum Event {
     /// The WebSocket connection is open. Call `sendOpening`.
@@ -15,6 +15,8 @@ final class DialectConnection {
     /// The server has the stream up to this position. Call `begin`, or `refuse` a position that cannot be.
     case resumed(at: Position)
     case failed(ConnectionFailure)
+    /// The server closed with 1000 or without a code before `begin`: it may want no audio at all.
+    case declined(code: UInt16?, String)
     /// Too many attempts to the host are under way, and there is another endpoint: nothing was tried.
     case crowded
     /// A text of the server for the dialplan.
@@ -220,6 +222,8 @@ final class DialectConnection {
       return finish(with: .ended(ending, wasHeard: session.map { $0.framesHeard > 0 } ?? true))
     }
     switch ending {
+    case .closedByServer(let code, let reason) where code == nil || code == CloseCode.normal:
+      finish(with: .declined(code: code, reason))
     case .closedByServer(let code, let reason): finish(with: .failed(ConnectionFailure(closeReason(code, reason))))
     case .closedByUs(let code): finish(with: .failed(ConnectionFailure(closeReason(code))))
     case .lost(let reason): finish(with: .failed(ConnectionFailure(reason)))

@@ -28,13 +28,19 @@ package struct EndpointRotation: Sendable {
   private var accepted: Set<Int>
   /// Until when refusals are final as if no endpoint had accepted the fork.
   private var mayBeUnwantedUntil: MonotonicTime?
+  /// Endpoints that have failed since the last wait.
+  private var tried: Set<Int> = []
+  /// Whether `index` was tried since the last wait, so that there has to be one.
+  package private(set) var repeats = false
   /// Before when an endpoint is not to be asked again.
   private var notBefore: [Int: MonotonicTime] = [:]
 
-  /// `count` is at least 1. `hasConnected`: the fork had a connection before this engine, to any of the endpoints.
-  package init(count: Int, hasConnected: Bool = false) {
-    self.count = max(count, 1)
-    accepted = hasConnected ? Set(0..<max(count, 1)) : []
+  /// `count` is at least 1. `accepted`: endpoints that had accepted the fork before this engine; nil: unknown.
+  /// `hasConnected`: some had. Where it is unknown which, they count as all.
+  package init(count: Int, hasConnected: Bool = false, accepted: EndpointSet? = nil) {
+    let count = max(count, 1)
+    self.count = count
+    self.accepted = Set((0..<count).filter { accepted?.contains($0) ?? hasConnected })
   }
 
   /// An attempt failed. Returns `hopeless` if every endpoint has refused for good. `retryAt`: before when this endpoint
@@ -42,6 +48,7 @@ package struct EndpointRotation: Sendable {
   package mutating func attemptFailed(
     _ kind: ConnectionFailure.Kind, retryAt: MonotonicTime? = nil, now: MonotonicTime
   ) -> FailureVerdict {
+    let failed = index
     notBefore[index] = retryAt
     record(kind, now)
     let next = (1...count).map { (index + $0) % count }
@@ -49,6 +56,9 @@ package struct EndpointRotation: Sendable {
     index =
       next.first { isOpen($0, now) }
       ?? next.min { opening($0) < opening($1) } ?? 0
+    tried.insert(failed)
+    repeats = tried.contains(index)
+    if repeats { tried = [] }
     if (0..<count).allSatisfy({ refusals[$0]?.isFinal == true }) { return .hopeless }
     return kind == .passing ? .passing : .refused
   }
@@ -80,6 +90,9 @@ package struct EndpointRotation: Sendable {
 
   private func isOpen(_ endpoint: Int, _ now: MonotonicTime) -> Bool { opening(endpoint) <= now }
 
+  /// Whether another endpoint may be tried now.
+  package func hasAlternative(now: MonotonicTime) -> Bool { (0..<count).contains { $0 != index && isOpen($0, now) } }
+
   /// Moves on to the next endpoint in order. Nothing counts against this one.
   package mutating func skipCurrent(now: MonotonicTime) {
     index = (1...count).map { (index + $0) % count }.first { isOpen($0, now) } ?? index
@@ -91,6 +104,7 @@ package struct EndpointRotation: Sendable {
   /// The endpoint has accepted the fork.
   package mutating func connected() {
     refusals = [:]
+    tried = []
     mayBeUnwantedUntil = nil
     notBefore[index] = nil
     accepted.insert(index)

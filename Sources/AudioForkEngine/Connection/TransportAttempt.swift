@@ -57,8 +57,6 @@ final class TransportAttempt {
   private static let readBytes = AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: 4096)
   /// Maximum audio in the channel before the kernel takes it.
   private static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 16_384, high: 65_536)
-  /// Sent bytes without acknowledgement for so long mean a dead connection, milliseconds.
-  private static let userTimeoutMilliseconds = 20_000
 
   private let loop: any EventLoop
   private let route: Route
@@ -200,8 +198,10 @@ final class TransportAttempt {
   }
 
   private static func bootstrap(on loop: any EventLoop, timeout: TimeAmount) -> ClientBootstrap {
-    // Our own limit speaks first: it knows what it waited for.
+    // No TCP_USER_TIMEOUT: it also ends a connection whose window the server has closed, although the server's kernel
+    // answers every probe. `TCPInformation.isUnanswered` tells the two apart.
     ClientBootstrap(group: loop)
+      // Our own limit speaks first: it knows what it waited for.
       .connectTimeout(timeout + .seconds(1))
       .channelOption(.writeBufferWaterMark, value: waterMark)
       .channelOption(.socketOption(.so_sndbuf), value: sendBufferBytes)
@@ -211,7 +211,6 @@ final class TransportAttempt {
       .channelOption(.recvAllocator, value: readBytes)
       .channelOption(.socketOption(.so_rcvbuf), value: receiveBufferBytes)
       .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .channelOption(.tcpOption(.tcp_user_timeout), value: userTimeoutMilliseconds)
   }
 
   private func connected(_ channel: any Channel, _ tls: (any PreparedTLS)?) {
@@ -292,9 +291,4 @@ final class TransportAttempt {
     return shown(
       failures.first { $0.hasPrefix("dns: no name server") } ?? failures.first ?? "dns: '\(error.host)' has no address")
   }
-}
-
-extension NIOBSDSocket.Option {
-  /// TCP_USER_TIMEOUT of linux/tcp.h.
-  fileprivate static let tcp_user_timeout = NIOBSDSocket.Option(rawValue: 18)
 }

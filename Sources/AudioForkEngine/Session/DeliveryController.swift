@@ -24,21 +24,21 @@ package struct DeliveryController: Sendable {
     package var rate: SampleRate
     /// What the server must have done with the audio that it acknowledges (level `app`).
     package var acknowledgement: AcknowledgementLevel
-    /// A server that is silent for this long while audio waits for a confirmation counts as dead.
+    /// A server that has not answered for this long while audio waits for a confirmation counts as dead.
     package var silenceMax: Nanoseconds
-    /// Maximum time without a pong from a server that answers pings and continues to send other frames.
-    package var unansweredMax: Nanoseconds
+    /// Time between two pings while audio is in flight, without trouble.
+    package var steadyInterval: Nanoseconds
     /// Time between two pings for an endpoint that closes after many pings.
     package var sparseInterval: Nanoseconds
 
     package init(
-      rate: SampleRate, acknowledgement: AcknowledgementLevel, silenceMax: Nanoseconds, unansweredMax: Nanoseconds,
+      rate: SampleRate, acknowledgement: AcknowledgementLevel, silenceMax: Nanoseconds, steadyInterval: Nanoseconds,
       sparseInterval: Nanoseconds
     ) {
       self.rate = rate
       self.acknowledgement = acknowledgement
       self.silenceMax = silenceMax
-      self.unansweredMax = unansweredMax
+      self.steadyInterval = steadyInterval
       self.sparseInterval = sparseInterval
     }
   }
@@ -73,6 +73,7 @@ package struct DeliveryController: Sendable {
   private var audioEnd: UInt64 = 0
   /// Since when audio has been in flight; nil if none is.
   private var waitingSince: MonotonicTime?
+  private var beganAt = MonotonicTime(nanoseconds: 0)
   private var askedAt = MonotonicTime(nanoseconds: 0)
   private var probedAt = MonotonicTime(nanoseconds: 0)
   private var isAskingForTheEnd = false
@@ -81,14 +82,19 @@ package struct DeliveryController: Sendable {
 
   /// A connection begins. `acknowledges`: the server's application acknowledges audio. `expectation`: whether answers
   /// to pings are expected; nil if the connection is not pinged. `isSparse`: its endpoint closes after many pings.
+  /// `isTroubled`: it follows a break. `silenceMax`: how long the server may leave audio without an answer on this
+  /// connection; nil: as long as the settings say.
   package mutating func connectionBegan(
-    acknowledges: Bool, expecting expectation: PingBarrier.Expectation?, isSparse: Bool, now: MonotonicTime
+    acknowledges: Bool, expecting expectation: PingBarrier.Expectation?, isSparse: Bool, isTroubled: Bool = false,
+    silenceMax: Nanoseconds? = nil, now: MonotonicTime
   ) {
     level = acknowledges ? .app : .tcp
     self.isSparse = isSparse
     pings = PingBarrier(
-      expecting: expectation, silenceMax: settings.silenceMax,
-      interval: isSparse ? settings.sparseInterval : PingBarrier.interval, now: now)
+      expecting: expectation, silenceMax: silenceMax ?? settings.silenceMax,
+      interval: isSparse ? settings.sparseInterval : settings.steadyInterval, isTroubled: isTroubled && !isSparse,
+      now: now)
+    beganAt = now
     hasStoppedAnswering = false
     acknowledged = .zero
     audioEnd = 0
@@ -134,6 +140,11 @@ package struct DeliveryController: Sendable {
     return pings.isDue(position: progress.position, now: now, unconfirmed: isUnconfirmed, isUrgent: isWaitedFor)
   }
 
+  /// Records whether the connection takes more bytes. Call before each batch of blocks.
+  package mutating func noteWritable(_ isWritable: Bool, now: MonotonicTime) {
+    pings.noteWritable(isWritable, now: now)
+  }
+
   /// Records a ping sent at `position` and returns its payload. `framesHeard`: frames received so far, which cannot be
   /// answers to this ping.
   package mutating func sendPing(at position: Position, framesHeard: UInt64, now: MonotonicTime) -> [UInt8] {
@@ -162,6 +173,14 @@ package struct DeliveryController: Sendable {
     return position
   }
 
+  /// The server has confirmed something. Returns true if it has been allowed a longer silence on this connection than
+  /// the settings say, and the connection has lasted for so long: from now on the settings hold again.
+  package mutating func hasOutlivedSilence(now: MonotonicTime) -> Bool {
+    guard pings.silenceMax > settings.silenceMax, now - beganAt >= pings.silenceMax else { return false }
+    pings.silenceMax = settings.silenceMax
+    return true
+  }
+
   /// The meaning of a server's acknowledgement.
   package enum Acknowledgement: Equatable, Sendable {
     case confirms(Position)
@@ -187,8 +206,8 @@ package struct DeliveryController: Sendable {
   /// What the session has to do about the connection.
   package enum Check: Equatable, Sendable {
     case isAlive
-    /// Ask the kernel whether the network answers.
-    case probe
+    /// Ask the kernel whether the network answers. Something was sent at this time, and was not answered since.
+    case probe(since: MonotonicTime)
     /// Drop it: the server was silent for this long.
     case isDead(after: Nanoseconds)
     /// Drop it: the server sends other frames, but has not answered a ping for this long.
@@ -200,16 +219,16 @@ package struct DeliveryController: Sendable {
     pings.framesReceived(framesHeard, now: now)
     waitingSince = progress.inFlight > 0 ? waitingSince ?? now : nil
     if pings.isDead(now: now, acknowledges: level == .app, waitingSince: waitingSince) {
-      return .isDead(after: waitingSince == nil ? PingBarrier.deadAfter : settings.silenceMax)
+      return .isDead(after: waitingSince == nil ? pings.idleSilenceMax : pings.silenceMax)
     }
-    guard waitingSince != nil else { return .isAlive }
-    if level == .pong, pings.hasStoppedAnswering(now: now, limit: settings.unansweredMax) {
+    guard let since = waitingSince ?? pings.askedAt else { return .isAlive }
+    if waitingSince != nil, level == .pong, pings.hasStoppedAnswering(now: now) {
       hasStoppedAnswering = true
-      return .hasStoppedAnswering(after: settings.unansweredMax)
+      return .hasStoppedAnswering(after: pings.silenceMax)
     }
     guard now - probedAt >= DeliveryController.probeInterval, !pings.isAnswered(now: now) else { return .isAlive }
     probedAt = now
-    return .probe
+    return .probe(since: since)
   }
 
   /// State of the delivery after everything was sent.

@@ -127,6 +127,11 @@ package struct EndpointHealth: Sendable {
   /// Whether it answers pings.
   package private(set) var pings: PingSupport
   private var tolerance = PingTolerance()
+  /// Connections in a row that ended because it did not answer.
+  private var silences = 0
+
+  /// The longest silence to which breaks can double it.
+  package static let silenceCap = Nanoseconds.seconds(120)
 
   /// `isKnownToAnswer`: it answered a ping of an earlier engine.
   package init(isKnownToAnswer: Bool = false) {
@@ -135,6 +140,22 @@ package struct EndpointHealth: Sendable {
 
   /// True once the endpoint has shown that it closes after many pings. Never becomes false again.
   package var isSparse: Bool { tolerance.isSparse }
+
+  /// Returns how long it may leave audio without an answer on its next connection: `base`, doubled for each connection
+  /// in a row that ended because it did not answer, up to `silenceCap` or `base`.
+  package func silenceMax(_ base: Nanoseconds) -> Nanoseconds {
+    var silence = base
+    for _ in 0..<silences where silence < EndpointHealth.silenceCap {
+      silence = min(silence * 2, EndpointHealth.silenceCap)
+    }
+    return silence
+  }
+
+  /// A connection ended because it did not answer.
+  package mutating func fellSilent() { silences = min(silences + 1, 16) }
+
+  /// It has answered on a connection that lasted as long as it may be silent: it keeps up again.
+  package mutating func keptUp() { silences = 0 }
 
   /// A change that has to be logged or saved.
   package enum Change: Equatable, Sendable {

@@ -25,6 +25,8 @@ package enum ForkEnding: Hashable, Sendable {
 package enum ServerClose: Hashable, Sendable {
   /// A Close with 1000.
   case normal
+  /// A Close without a code, when no further attempt to connect was allowed.
+  case withoutCode
   /// Two of them within a minute.
   case twiceWithoutCode
   /// One of them, and then it refused for this reason, as did every other endpoint.

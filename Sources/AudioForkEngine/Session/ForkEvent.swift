@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkLink
+package import AudioForkMedia
 
 /// What happens to a fork: the inputs of `ForkStateMachine`.
 package enum ForkEvent: Equatable, Sendable {
   case started
   case connected
   /// An attempt to connect failed. `wait`: how long the server wants to be left alone before the next one.
-  case attemptFailed(String, FailureVerdict = .passing, wait: Duration = .zero)
-  /// The connection broke, or the server closed it and the fork goes on.
-  case disconnected(String)
-  /// The server closed with 1000.
+  /// `isRepeated`: the next attempt goes to an endpoint that was tried since the last wait.
+  case attemptFailed(String, FailureVerdict = .passing, wait: Duration = .zero, isRepeated: Bool = false)
+  /// The connection broke, or the server closed it and the fork goes on. `silentFor`: it was left because the server had
+  /// not answered for so long. Such time is none with a connection.
+  case disconnected(String, silentFor: Nanoseconds = .zero)
+  /// The server closed with 1000, also in answer to an attempt.
   case closedByServer
-  /// The server closed without a code. The reason is that of the outage, if it becomes one.
+  /// The server closed without a code, also in answer to an attempt. The reason is that of the outage, if it becomes
+  /// one.
   case closedWithoutCode(String)
   case retryTimerFired
   case captureClosed
@@ -42,6 +46,9 @@ package enum ForkAction: Equatable, Sendable {
   /// Drop the connection or the attempt. No event follows.
   case drop
   case outageBegan(reason: String)
+  /// A connection of the outage has broken too. `breaks`: connections that have broken in it so far. `wait`: until the
+  /// next attempt.
+  case brokeAgain(reason: String, breaks: Int, wait: Duration)
   case outageOver(attempts: Int)
   /// The state has a new name. Tell the module.
   case report(ForkStateName)

@@ -16,6 +16,11 @@ package struct ForkLimits: Sendable, Equatable {
   package let endpointCount: Int
   /// A connection that held for so long was stable: when it breaks, a new outage begins.
   package var stableAfter: Duration = .seconds(10)
+  /// A connection that held for so long in an outage is worth a line when it breaks. So are the first
+  /// `breaksToldMax` of an outage; others are told once in `breakSpacing`.
+  package var worthTellingAfter = Nanoseconds.seconds(5)
+  package var breaksToldMax = 3
+  package var breakSpacing = Nanoseconds.seconds(60)
   /// A second Close without a code within this time of the first ends the fork.
   package var emptyCloseMemory = Nanoseconds.seconds(60)
 

@@ -4,7 +4,8 @@ package import AudioForkLink
 internal import AudioForkSurface
 
 /// Makes the lines about one fork in Asterisk's log. It keeps three promises: normal operation causes no warning, an
-/// outage causes two lines however many attempts it takes, and gaps are summed up.
+/// outage causes two lines however many attempts it takes, and two more for a connection that breaks in it, and gaps are
+/// summed up.
 package struct ForkLog {
   /// Minimum time between two lines about gaps. The first one comes at once.
   package static let gapSpacing = Nanoseconds.seconds(5)
@@ -40,8 +41,10 @@ package struct ForkLog {
     case refusal
   }
 
-  /// An outage began. `endpointCount`: number of URLs.
-  package func outageBegan(_ reason: String, _ endurance: Endurance, endpointCount: Int = 1) -> EngineMessage {
+  /// An outage began. `endpointCount`: number of URLs. `nextSilence`: as in `brokeAgain`.
+  package func outageBegan(
+    _ reason: String, _ endurance: Endurance, endpointCount: Int = 1, nextSilence: Nanoseconds? = nil
+  ) -> EngineMessage {
     let text =
       switch endurance {
       case .limits(let limits): ForkLog.endurance(limits, endpointCount: endpointCount)
@@ -50,7 +53,27 @@ package struct ForkLog {
       }
     return line(
       .warning,
-      "\(reason)\(ForkLog.advice(reason)); trying again\(text). The audio waits in the ring meanwhile")
+      """
+      \(reason)\(ForkLog.advice(reason)); trying again\(text). The audio waits in the ring \
+      meanwhile\(ForkLog.patience(nextSilence))
+      """)
+  }
+
+  /// A connection broke in an outage. `breaks`: connections that have broken in it so far. `wait`: until the next
+  /// attempt. `nextSilence`: the server had not answered, and may be silent for so long on its next connection.
+  package func brokeAgain(
+    _ reason: String, breaks: Int, wait: Duration, nextSilence: Nanoseconds? = nil
+  ) -> EngineMessage {
+    let milliseconds = wait.components.seconds * 1000 + wait.components.attoseconds / 1_000_000_000_000_000
+    let time = milliseconds == 0 ? "at once" : "in \(milliseconds) ms"
+    return line(
+      .warning,
+      "\(reason)\(ForkLog.advice(reason)); reconnecting \(time), break \(breaks) of this outage"
+        + ForkLog.patience(nextSilence))
+  }
+
+  private static func patience(_ silence: Nanoseconds?) -> String {
+    silence.map { ". On its next connection the server may take \($0.shownSeconds) to answer" } ?? ""
   }
 
   private static func endurance(_ limits: ForkLimits, endpointCount: Int) -> String {
@@ -237,6 +260,7 @@ package struct ForkLog {
   private static func words(_ close: ServerClose) -> String {
     switch close {
     case .normal: "closed with 1000"
+    case .withoutCode: "closed without a code, and no attempt to reconnect is left"
     case .twiceWithoutCode: "closed without a code twice within a minute"
     case .withoutCodeThenRefused(let reason): "closed without a code, then refused: \(reason)"
     }
@@ -265,5 +289,13 @@ package struct ForkLog {
 
   private func undelivered(_ milliseconds: Int64) -> String {
     milliseconds > 0 ? "\(milliseconds) ms of audio were not delivered" : "Nothing captured was left undelivered"
+  }
+}
+
+extension Nanoseconds {
+  /// Seconds with a unit, with one decimal where they are not whole.
+  package var shownSeconds: String {
+    let tenths = wholeMilliseconds / 100
+    return tenths % 10 == 0 ? "\(tenths / 10) s" : "\(tenths / 10).\(tenths % 10) s"
   }
 }

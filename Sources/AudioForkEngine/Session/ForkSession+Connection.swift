@@ -19,7 +19,7 @@ extension ForkSession {
     connection.start { [attribution, plan] onEvent in
       EndpointConnection(
         loop: loop, plan: plan, names: context.resolver, limiter: context.limiter, turns: turns,
-        hasAlternative: setup.endpoints.count > 1
+        hasAlternative: rotation.hasAlternative(now: .now)
       ) { event in attribution.during { onEvent(event) } }
     }
   }
@@ -40,6 +40,7 @@ extension ForkSession {
     case .opened: opened()
     case .resumed(let position): resumed(at: position)
     case .failed(let failure): attemptFailed(failure)
+    case .declined(let code, let reason): declined(code, reason)
     case .crowded:
       // We yielded to other forks connecting to this host; don't count it as an attempt.
       rotation.skipCurrent(now: .now)
@@ -80,12 +81,14 @@ extension ForkSession {
     connectedAt = now
     rotation.connected()
     stream.connectionOpened()
+    stream.rememberAcceptance(by: rotation.index)
     stream.resume(at: position)
     logIfNotVerified()
     let health = self.health[endpointIndex]
     delivery.connectionBegan(
       acknowledges: position != nil, expecting: setup.options.pings ? health.pings.expectation : nil,
-      isSparse: health.isSparse, now: now)
+      isSparse: health.isSparse, isTroubled: !stream.isFirstConnection,
+      silenceMax: health.silenceMax(setup.silenceMax), now: now)
     handle(.connected)
   }
 
@@ -105,12 +108,20 @@ extension ForkSession {
     guard let position = delivery.pongReceived(payload.readableBytesView) else { return }
     stream.rememberPong(of: rotation.index)
     stream.confirm(position: position)
+    noteAnswer()
+  }
+
+  /// The server has confirmed something.
+  private func noteAnswer() {
+    if delivery.hasOutlivedSilence(now: .now) { health[endpointIndex].keptUp() }
   }
 
   private func acknowledgementReceived(_ position: Position, _ said: AcknowledgementLevel) {
     guard machine.isStreaming else { return }
     switch delivery.acknowledgementReceived(position, said, sent: stream.sentPosition) {
-    case .confirms(let position): stream.confirm(position: position)
+    case .confirms(let position):
+      stream.confirm(position: position)
+      noteAnswer()
     case .nothing: break
     case .violation(let what): connection?.refuse(what)
     }
@@ -134,6 +145,14 @@ extension ForkSession {
     }
   }
 
+  /// The server closed with 1000, or without a code, before it said how far it has come.
+  private func declined(_ code: UInt16?, _ reason: String) {
+    if setup.options.reconnectsOnClose { return attemptFailed(ConnectionFailure(closeReason(code, reason))) }
+    connection = nil
+    reporter.lines.endpoint = endpoint.shownText
+    if code == nil { closedWithoutCode() } else { handle(.closedByServer) }
+  }
+
   private func attemptFailed(_ failure: ConnectionFailure) {
     lastReason = failure.reason
     connection = nil
@@ -144,7 +163,9 @@ extension ForkSession {
     let waitMax = Nanoseconds.seconds(Int64(setup.options.reconnectWaitSeconds))
     let retryAt = failure.retryAfter.map { now + min($0.wait(now: .now), waitMax) }
     let verdict = rotation.attemptFailed(failure.kind, retryAt: retryAt, now: now)
-    handle(.attemptFailed(failure.reason, verdict, wait: rotation.wait(now: now).duration))
+    handle(
+      .attemptFailed(
+        failure.reason, verdict, wait: rotation.wait(now: now).duration, isRepeated: rotation.repeats))
   }
 
   /// An outage is told with its first reason. Files that cannot be used meanwhile are not the server's fault, and only
@@ -158,15 +179,34 @@ extension ForkSession {
   /// The server closed without a code. The second time it ends the fork as 1000 does.
   private func closedWithoutCode() {
     let event = ForkEvent.closedWithoutCode(ForkLog.emptyClose)
-    guard machine.isStreaming, !machine.endsAtEmptyClose(now: .now) else { return handle(event) }
-    rotation.closedWithoutCode(until: .now + setup.limits.emptyCloseMemory)
-    connectionLost(ForkLog.emptyClose, hasClosed: true, event: event)
+    let now = MonotonicTime.now
+    guard !machine.endsAtEmptyClose(now: now) else { return handle(event) }
+    if machine.isStreaming {
+      rotation.closedWithoutCode(until: now + setup.limits.emptyCloseMemory)
+      return connectionLost(ForkLog.emptyClose, hasClosed: true, event: event)
+    }
+    if machine.isConnecting {
+      lastReason = ForkLog.emptyClose
+      _ = rotation.attemptFailed(.passing, now: now)
+      rotation.closedWithoutCode(until: now + setup.limits.emptyCloseMemory)
+    }
+    handle(event)
   }
 
-  /// Drops a connection whose server no longer answers.
+  /// Drops a connection whose path is dead.
   func abandonConnection(_ reason: String) {
     dropConnection()
     connectionLost(reason)
+  }
+
+  /// Drops a connection whose server has not answered for so long, although its kernel, or a proxy, still does. The
+  /// next connection to this endpoint may be silent for longer.
+  func abandonConnection(_ reason: String, silentFor: Nanoseconds) {
+    health[endpointIndex].fellSilent()
+    nextSilence = health[endpointIndex].silenceMax(setup.silenceMax)
+    defer { nextSilence = nil }
+    dropConnection()
+    connectionLost(reason, event: .disconnected(reason, silentFor: silentFor))
   }
 
   /// The connection is lost. `hasClosed`: the server sent a Close, with this `code`. `event`: what the machine is told;
@@ -182,7 +222,8 @@ extension ForkSession {
       reportGaps(now: now)
       let wasStable = connectedAt.map { (now - $0).duration >= setup.limits.stableAfter } ?? true
       learnFromPings(hasClosed: hasClosed, wasStable: wasStable, code, now)
-      rotation.connectionLost(wasStable: wasStable)
+      // Another endpoint may answer, however long this one did.
+      rotation.connectionLost(wasStable: wasStable && nextSilence == nil)
     }
     handle(event ?? .disconnected(reason))
   }

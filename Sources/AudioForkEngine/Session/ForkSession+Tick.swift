@@ -97,6 +97,7 @@ extension ForkSession {
     var batch = Batch(inFlightMax: delivery.inFlightMax(now: now))
     // A session that ends meanwhile is not writable any more.
     guard let session = connection.session else { return batch }
+    delivery.noteWritable(session.isWritable, now: now)
     do throws(ForkStream.Broken) {
       while shutdownDeadline == nil, batch.blocks < blocksMax, session.isWritable,
         progress.inFlight < batch.inFlightMax,
@@ -187,6 +188,7 @@ extension ForkSession {
     // The connection was lost while the stopping engine waited for confirmations.
     if shutdownDeadline != nil, !machine.isStreaming { return handle(.shutdown) }
     if machine.isStreaming, let connection, let session = connection.session { flush(session, of: connection, now) }
+    if stream.takeNewGeneration() { ringContinued() }
     reporter.logGaps(now: now)
     reportIfMoved(now)
   }
@@ -222,24 +224,25 @@ extension ForkSession {
   private func isAlive(_ connection: DialectConnection, _ session: WebSocketSession, _ now: MonotonicTime) -> Bool {
     switch delivery.check(progress, framesHeard: session.framesHeard, now: now) {
     case .isAlive: return true
-    case .probe:
-      probe(connection)
+    case .probe(let since):
+      probe(connection, waiting: now - since)
       return true
     case .isDead(let limit):
-      abandonConnection("connection: the server has not answered for \(limit.wholeSeconds) s")
+      abandonConnection("connection: the server has not answered for \(limit.shownSeconds)", silentFor: limit)
       return false
     case .hasStoppedAnswering(let limit):
-      abandonConnection("server: it speaks, but has not answered a ping for \(limit.wholeSeconds) s")
+      abandonConnection("server: it speaks, but has not answered a ping for \(limit.shownSeconds)", silentFor: limit)
       return false
     }
   }
 
   /// Asks the kernel whether the network is dead: nothing is acknowledged despite retransmissions. Drops the connection
   /// then, while the ring still holds what was sent. A server that does not read is alive, because its kernel answers.
-  private func probe(_ connection: DialectConnection) {
+  /// `waiting`: how long something has waited for an answer.
+  private func probe(_ connection: DialectConnection, waiting: Nanoseconds) {
     connection.transport { [self] state in
       guard let state, machine.isStreaming, self.connection === connection,
-        state.isUnanswered(for: setup.patienceMilliseconds)
+        state.isUnanswered(for: setup.pathPatience, waiting: waiting)
       else { return }
       abandonConnection("connection: nothing was acknowledged for \(state.silentMilliseconds / 1000) s")
     }

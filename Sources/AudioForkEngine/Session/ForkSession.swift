@@ -60,6 +60,8 @@ final class ForkSession {
   /// Why the last attempt or connection failed.
   var lastReason = ""
   var hasLoggedNotVerified = false
+  /// While a connection that fell silent is being left: how long its endpoint may be silent on its next connection.
+  var nextSilence: Nanoseconds?
   /// Set while the engine stops: until then it waits for audio in flight, and takes no more from the ring.
   private(set) var shutdownDeadline: MonotonicTime?
   /// When the next block is expected. A time in the past: look at the next tick.
@@ -85,7 +87,7 @@ final class ForkSession {
     let ring = try files.openRing()
     let setup = try ForkSetup(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
     let cursor = try files.openCursor()
-    try files.checkRing()
+    try files.checkRing(ring)
     let news = SpoolNewsBox()
     let spool = setup.spool.map { settings in
       ForkSpool(
@@ -98,9 +100,13 @@ final class ForkSession {
       ring: ring, cursor: cursor, configuration: setup.rendering, collectsMarkers: dialect.sendsMarkers, spool: spool,
       bufferSeconds: setup.options.bufferSeconds, scratch: scratch)
     self.stream = stream
-    machine = ForkStateMachine(setup.limits)
+    machine = ForkStateMachine(setup.limits, continuing: stream.outage)
     delivery = DeliveryController(setup.delivery)
-    rotation = EndpointRotation(count: setup.endpoints.count, hasConnected: stream.hasConnected)
+    rotation = EndpointRotation(
+      count: setup.endpoints.count, hasConnected: stream.hasConnected, accepted: stream.accepted)
+    if let outage = stream.outage, outage.connectedSince == nil, let emptyCloseAt = outage.emptyCloseAt {
+      rotation.closedWithoutCode(until: emptyCloseAt + setup.limits.emptyCloseMemory)
+    }
     health = setup.endpoints.indices.map { EndpointHealth(isKnownToAnswer: stream.isKnownToPong($0)) }
     reporter = ForkReporter(
       id: id, output: output, textLimit: context.texts,
@@ -152,7 +158,9 @@ final class ForkSession {
 
   /// Gives the machine an event and carries out its actions.
   func handle(_ event: ForkEvent) {
-    for action in machine.handle(event, now: .now, using: &random) { run(action) }
+    let actions = machine.handle(event, now: .now, using: &random)
+    if !machine.isEnded { stream.outage = machine.savedOutage }
+    for action in actions { run(action) }
   }
 
   private func run(_ action: ForkAction) {
@@ -170,8 +178,10 @@ final class ForkSession {
     case .outageBegan(let reason):
       reporter.log(
         reporter.lines.outageBegan(
-          reason, rotation.isBeingRefused ? .refusal : .limits(setup.limits), endpointCount: setup.limits.endpointCount)
-      )
+          reason, rotation.isBeingRefused ? .refusal : .limits(setup.limits), endpointCount: setup.limits.endpointCount,
+          nextSilence: nextSilence))
+    case .brokeAgain(let reason, let breaks, let wait):
+      reporter.log(reporter.lines.brokeAgain(reason, breaks: breaks, wait: wait, nextSilence: nextSilence))
     case .outageOver(let attempts):
       let lag = counters(now: .now).lagMilliseconds
       reporter.log(
@@ -189,6 +199,12 @@ final class ForkSession {
   func dropConnection() {
     connection?.drop()
     connection = nil
+  }
+
+  /// A further ring was opened. If that is because the run directory was removed, the cursor needs a new file too.
+  func ringContinued() {
+    guard stream.isCursorNameless else { return }
+    stream.replaceCursor(try? files.openCursor())
   }
 
   // MARK: - Totals
@@ -256,7 +272,7 @@ final class ForkSession {
 
   private func removeFiles() {
     // Before the cursor's lock is released: an engine that waits for the lock would start the fork again.
-    files.unlink()
+    files.unlink(newest: stream.ringGeneration)
     stream.close(isOver: true)
     isOver = true
     onEnd(self)

@@ -78,25 +78,38 @@ struct ForkSetup {
 
   /// Time without any acknowledgement after which the network counts as dead: half of the buffer, so that the ring
   /// still holds what has to be sent again. 2 to 20 seconds.
-  var patienceMilliseconds: UInt64 { UInt64(min(max(options.bufferSeconds * 500, 2000), 20_000)) }
+  var pathPatience: Nanoseconds {
+    min(max(.milliseconds(Int64(options.bufferSeconds) * 500), .seconds(2)), .seconds(20))
+  }
 
-  /// Silence of a server, with audio in flight, after which the connection counts as dead, although a proxy may keep
-  /// TCP alive. Short enough for the ring to hold what has to be sent again. 3 to 20 seconds.
+  /// How long a server may leave audio without an answer, although its kernel, or a proxy, acknowledges everything.
+  ///
+  /// Without `silence` in the configuration it is what the buffer holds: a shorter stall then costs nothing, and a
+  /// longer one costs audio in any case. At least 10 seconds: a server that is busy is more frequent than one that is
+  /// dead behind a proxy. Less where another URL could take over with all audio still in the ring.
   var silenceMax: Nanoseconds {
-    min(max(.milliseconds(Int64(options.bufferSeconds) * 700), .seconds(3)), PingBarrier.deadAfter)
+    if let given = options.silenceSecondsGiven { return .seconds(Int64(given)) }
+    if spool != nil { return .seconds(30) }
+    let buffer = max(Int64(options.bufferSeconds), 10)
+    return endpoints.count > 1 ? .milliseconds(buffer * 700) : .seconds(buffer)
+  }
+
+  /// Time between two pings without trouble: a tenth of the buffer, at most a second.
+  var steadyPingInterval: Nanoseconds {
+    min(
+      max(.milliseconds(Int64(options.bufferSeconds) * 100), PingBarrier.shortInterval), PingBarrier.steadyInterval)
   }
 
   /// Time between two pings for a server that closes after many. Short enough for the ring to hold what they confirm.
   var sparsePingInterval: Nanoseconds {
-    min(max(.milliseconds(Int64(options.bufferSeconds) * 250), PingBarrier.interval), PingTolerance.sparseInterval)
+    min(max(.milliseconds(Int64(options.bufferSeconds) * 250), PingBarrier.shortInterval), PingTolerance.sparseInterval)
   }
 
   /// The settings of `DeliveryController`.
   var delivery: DeliveryController.Settings {
     DeliveryController.Settings(
       rate: SampleRate(hertz: stream.rateHertz), acknowledgement: stream.acknowledgement, silenceMax: silenceMax,
-      // Without a spool the ring would soon overwrite what waits for a confirmation.
-      unansweredMax: spool == nil ? silenceMax : PingBarrier.deadAfter, sparseInterval: sparsePingInterval)
+      steadyInterval: steadyPingInterval, sparseInterval: sparsePingInterval)
   }
 
   /// Value of User-Agent.

@@ -4,19 +4,6 @@ package import AudioForkLink
 
 /// Decides what a fork does next: connect, stream, wait, drain, end. No I/O. Time and random numbers are arguments.
 package struct ForkStateMachine: Sendable {
-  /// A time without a stable connection.
-  package struct Outage: Hashable, Sendable {
-    /// Attempts started in it.
-    package var attempts = 0
-    package var reason: String
-    /// When it began, moved on by the time that connections in it held.
-    package var began: MonotonicTime
-    /// When the server last closed without a code, within the last minute.
-    package var emptyCloseAt: MonotonicTime?
-    /// It was reported as over. It continues if the connection breaks again before it was stable.
-    package var wasReportedOver = false
-  }
-
   /// State of the connection.
   package enum Link: Hashable, Sendable {
     /// An attempt is under way. No outage: it is the fork's first. Goes to: streaming, waiting, ended.
@@ -48,10 +35,14 @@ package struct ForkStateMachine: Sendable {
   package private(set) var state = State.created
   private let limits: ForkLimits
   private let backoff: Backoff
+  /// The outage in which the last engine left the fork.
+  private(set) var inherited: Outage?
 
-  package init(_ limits: ForkLimits) {
+  /// `saved`: the outage in which an engine before this one left the fork, `now`.
+  package init(_ limits: ForkLimits, continuing saved: SavedOutage? = nil, now: MonotonicTime = .now) {
     self.limits = limits
     backoff = Backoff(cap: limits.waitMax)
+    inherited = saved.map { Outage($0, limits, now) }
   }
 
   /// The state's name on the control link and in Asterisk's CLI.
@@ -69,6 +60,12 @@ package struct ForkStateMachine: Sendable {
   /// Whether audio may be sent.
   package var isStreaming: Bool {
     if case .active(.streaming, _) = state { return true }
+    return false
+  }
+
+  /// Whether an attempt to connect is under way.
+  package var isConnecting: Bool {
+    if case .active(.connecting, _) = state { return true }
     return false
   }
 
@@ -93,8 +90,9 @@ package struct ForkStateMachine: Sendable {
       switch event {
       case .started: started()
       case .connected: connected(now)
-      case .attemptFailed(let reason, let verdict, let wait): attemptFailed(reason, verdict, wait, now, &random)
-      case .disconnected(let reason): disconnected(reason, now, &random)
+      case .attemptFailed(let reason, let verdict, let wait, let isRepeated):
+        attemptFailed(reason, verdict, wait, isRepeated, now, &random)
+      case .disconnected(let reason, let silentFor): disconnected(reason, silentFor: silentFor, now, &random)
       case .closedByServer: closedByServer(.normal)
       case .closedWithoutCode(let reason): closedWithoutCode(reason, now, &random)
       case .retryTimerFired: retryTimerFired()
@@ -115,7 +113,8 @@ package struct ForkStateMachine: Sendable {
 
   private mutating func started() -> [ForkAction] {
     guard case .created = state else { return [] }
-    state = .active(.connecting(nil), isDraining: false)
+    state = .active(.connecting(inherited), isDraining: false)
+    inherited = nil
     return [.report(.connecting), .connect]
   }
 
@@ -131,23 +130,26 @@ package struct ForkStateMachine: Sendable {
   }
 
   private mutating func attemptFailed(
-    _ reason: String, _ verdict: FailureVerdict, _ wait: Duration, _ now: MonotonicTime,
+    _ reason: String, _ verdict: FailureVerdict, _ wait: Duration, _ isRepeated: Bool, _ now: MonotonicTime,
     _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     guard case .active(.connecting(let outage), let isDraining) = state else { return [] }
     if verdict == .hopeless {
       return end(refusal(reason, outage, now))
     }
-    return retry(outage ?? Outage(reason: reason, began: now), reason, isDraining, verdict, wait, now, &random)
+    return retry(
+      outage ?? Outage(reason: reason, began: now), reason, isDraining, verdict, wait, isRepeated: isRepeated, now,
+      &random)
   }
 
   private mutating func disconnected(
-    _ reason: String, _ now: MonotonicTime, _ random: inout some RandomNumberGenerator
+    _ reason: String, silentFor: Nanoseconds = .zero, _ now: MonotonicTime,
+    _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     switch state {
     case .active(.streaming(let outage, let since), let isDraining):
-      return retryAfterLoss(outage, since, reason, now, isDraining, &random)
-    case .active(.connecting, _): return attemptFailed(reason, .passing, .zero, now, &random)
+      return retryAfterLoss(outage, since, reason, silentFor: silentFor, now, isDraining, &random)
+    case .active(.connecting, _): return attemptFailed(reason, .passing, .zero, false, now, &random)
     // Some servers drop the connection instead of answering our Close. Everything was acknowledged before.
     case .closing(_, _, isAcknowledged: true): return end(.delivered)
     case .closing(let outage, let since, isAcknowledged: false):
@@ -158,16 +160,19 @@ package struct ForkStateMachine: Sendable {
 
   private mutating func closedByServer(_ close: ServerClose) -> [ForkAction] {
     switch state {
-    case .active(.streaming, _): return end(.closedByServer(close))
+    case .active(.streaming, _), .active(.connecting, _): return end(.closedByServer(close))
     case .closing: return end(.delivered)
-    case .created, .active(.connecting, _), .active(.waiting, _), .ended: return []
+    case .created, .active(.waiting, _), .ended: return []
     }
   }
 
   /// Whether another Close without a code would end the fork now.
   package func endsAtEmptyClose(now: MonotonicTime) -> Bool {
-    guard case .active(.streaming(let outage, _), _) = state, let last = outage?.emptyCloseAt else { return false }
-    return isRemembered(last, now)
+    switch state {
+    case .active(.streaming(let outage, _), _), .active(.connecting(let outage), _):
+      return outage?.emptyCloseAt.map { isRemembered($0, now) } ?? false
+    case .created, .active(.waiting, _), .closing, .ended: return false
+    }
   }
 
   private func isRemembered(_ emptyClose: MonotonicTime, _ now: MonotonicTime) -> Bool {
@@ -181,8 +186,12 @@ package struct ForkStateMachine: Sendable {
     switch state {
     case .active(.streaming(let outage, let since), let isDraining):
       return retryAfterLoss(outage, since, reason, now, isDraining, isEmptyClose: true, &random)
+    case .active(.connecting(let outage), let isDraining):
+      var next = outage ?? Outage(reason: reason, began: now)
+      next.emptyCloseAt = now
+      return retry(next, reason, isDraining, .passing, .zero, isEmptyClose: true, now, &random)
     case .closing: return disconnected(reason, now, &random)
-    case .created, .active(.connecting, _), .active(.waiting, _), .ended: return []
+    case .created, .active(.waiting, _), .ended: return []
     }
   }
 
@@ -228,44 +237,70 @@ package struct ForkStateMachine: Sendable {
 
   /// The connection is lost: continues its outage, or begins a new one if it was stable.
   private mutating func retryAfterLoss(
-    _ outage: Outage?, _ since: MonotonicTime, _ reason: String, _ now: MonotonicTime, _ isDraining: Bool,
-    isEmptyClose: Bool = false, _ random: inout some RandomNumberGenerator
+    _ outage: Outage?, _ since: MonotonicTime, _ reason: String, silentFor: Nanoseconds = .zero, _ now: MonotonicTime,
+    _ isDraining: Bool, isEmptyClose: Bool = false, _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
-    let wasStable = (now - since).duration >= limits.stableAfter
-    var next = Outage(reason: reason, began: now)
-    if let outage, !wasStable {
+    let held = max(now - since - silentFor, .zero)
+    var next = Outage(reason: reason, began: since + held)
+    if let outage, held.duration < limits.stableAfter {
       next = outage
-      next.began += now - since
+      next.began += held
     }
     next.emptyCloseAt = isEmptyClose ? now : outage?.emptyCloseAt.flatMap { isRemembered($0, now) ? $0 : nil }
-    return retry(next, reason, isDraining, .passing, .zero, now, &random)
+    next.breaks += 1
+    // Each break for silence comes late enough to be told.
+    let worth = silentFor > .zero ? limits.worthTellingAfter : held
+    return retry(next, reason, isDraining, .passing, .zero, heldFor: worth, isEmptyClose: isEmptyClose, now, &random)
   }
 
-  /// Waits for the next attempt, or ends the fork after the last one.
+  /// Whether a break is reported: each one of a connection that held for a while, and some of those that did not.
+  private func isWorthTelling(_ outage: Outage, heldFor: Nanoseconds, _ now: MonotonicTime) -> Bool {
+    if heldFor >= limits.worthTellingAfter || outage.breaks <= limits.breaksToldMax { return true }
+    return outage.toldAt.map { now - $0 >= limits.breakSpacing } ?? true
+  }
+
+  /// Waits for the next attempt, or ends the fork after the last one. `heldFor`: how long the connection held that has
+  /// broken; nil: an attempt has failed. `isRepeated`: every endpoint that may be tried was tried since the last wait.
+  /// `isEmptyClose`: the server closed without a code. Where no further attempt is allowed, it meant an end in order.
   private mutating func retry(
     _ outage: Outage, _ reason: String, _ isDraining: Bool, _ verdict: FailureVerdict, _ wait: Duration,
-    _ now: MonotonicTime, _ random: inout some RandomNumberGenerator
+    heldFor: Nanoseconds? = nil, isRepeated: Bool = false, isEmptyClose: Bool = false, _ now: MonotonicTime,
+    _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     var next = outage
     next.reason = reason
     let elapsed = max((now - next.began).duration, .zero)
     let (round, place) = next.attempts.quotientAndRemainder(dividingBy: limits.endpointCount)
+    let hasTime = limits.outageMax.map { elapsed < $0 } ?? true
+    if isEmptyClose, !hasTime || limits.attemptsMax.map({ round >= $0 }) ?? false {
+      return end(.closedByServer(.withoutCode))
+    }
     if let most = limits.attemptsMax, round >= most {
       return end(
         verdict == .passing
           ? .unreachable(attempts: next.attempts, after: elapsed, reason: reason) : refusal(reason, outage, now))
     }
-    if let most = limits.outageMax, elapsed >= most {
+    guard hasTime else {
       return end(.unreachable(attempts: next.attempts, after: elapsed, reason: reason))
     }
-    let own = place == 0 ? backoff.delay(attempt: round, using: &random) : .zero
+    let begun = place == 0 ? round : round + 1
+    let own = place == 0 || isRepeated ? backoff.delay(attempt: begun, using: &random) : .zero
     var delay = max(own, backoff.delay(asked: wait, using: &random))
     // The last attempt comes when the time is over, not before.
     if let most = limits.outageMax { delay = min(delay, most - elapsed) }
     next.attempts += 1
+    var news: [ForkAction] = []
+    if next.attempts == 1 {
+      news = [.outageBegan(reason: reason)]
+      next.toldAt = heldFor == nil ? nil : now
+    } else if let heldFor, isWorthTelling(next, heldFor: heldFor, now) {
+      news = [.brokeAgain(reason: reason, breaks: next.breaks, wait: delay)]
+      next.toldAt = now
+      // The log's last word is not that the fork waits.
+      next.wasReportedOver = false
+    }
     state = .active(.waiting(next), isDraining: isDraining)
-    let began: [ForkAction] = next.attempts == 1 ? [.outageBegan(reason: reason)] : []
-    return began + [.scheduleRetry(after: delay)]
+    return news + [.scheduleRetry(after: delay)]
   }
 
   private mutating func end(_ ending: ForkEnding) -> [ForkAction] {

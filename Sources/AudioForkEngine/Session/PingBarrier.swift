@@ -12,13 +12,18 @@ package import AudioForkMedia
 ///
 /// At most one ping is unanswered at a time. A late pong is back-pressure, not a dead connection: see `isDead`.
 package struct PingBarrier: Sendable {
-  /// Time between two pings while audio is in flight.
-  package static let interval = Nanoseconds.milliseconds(250)
+  /// Time between two pings while audio is in flight, in trouble: after a break, or where the buffer is small. What was
+  /// sent after the last answered ping is sent again after a break.
+  package static let shortInterval = Nanoseconds.milliseconds(250)
+  /// The longest time between two pings while audio is in flight: half of the two seconds that may be.
+  package static let steadyInterval = Nanoseconds.seconds(1)
+  /// How long a connection after a break is pinged every `shortInterval`.
+  package static let troubleMemory = Nanoseconds.seconds(30)
   /// Time between two pings while no audio is in flight: proxies cut connections that are silent for a minute.
   package static let idleInterval = Nanoseconds.seconds(20)
   /// A server without a pong for this long after the first ping counts as one that does not answer.
   package static let firstAnswerMax = Nanoseconds.seconds(1)
-  /// Silence after which an idle connection counts as dead. Upper limit of `silenceMax`.
+  /// Silence after which an idle connection counts as dead, at least.
   package static let deadAfter = Nanoseconds.seconds(20)
   /// A connection that ends within this time after its ping may have ended because of the ping.
   package static let offenceMax = Nanoseconds.seconds(1)
@@ -67,18 +72,24 @@ package struct PingBarrier: Sendable {
   private var answered: Position?
   /// Number of pings sent.
   package private(set) var count = 0
-  /// Time between two pings while audio is in flight.
-  package let interval: Nanoseconds
+  /// Time between two pings while audio is in flight, once the trouble is over.
+  private let interval: Nanoseconds
+  /// Until then the time between two pings is `shortInterval`; nil: there was no trouble.
+  private let troubledUntil: MonotonicTime?
   /// Silence after which a connection with an unanswered ping and audio in flight counts as dead.
-  package let silenceMax: Nanoseconds
+  package var silenceMax: Nanoseconds
+  /// Since when the connection has taken nothing, so that no ping can be sent; nil while it takes something.
+  private var blockedSince: MonotonicTime?
 
-  /// Begins with a connection. `expectation`: nil for a connection that is not pinged.
+  /// Begins with a connection. `expectation`: nil for a connection that is not pinged. `isTroubled`: the connection
+  /// follows a break.
   package init(
     expecting expectation: Expectation?, silenceMax: Nanoseconds = PingBarrier.deadAfter,
-    interval: Nanoseconds = PingBarrier.interval, now: MonotonicTime
+    interval: Nanoseconds = PingBarrier.shortInterval, isTroubled: Bool = false, now: MonotonicTime
   ) {
     state = expectation.map { .asking($0) } ?? .off
     self.interval = interval
+    troubledUntil = isTroubled ? now + PingBarrier.troubleMemory : nil
     self.silenceMax = silenceMax
     openedAt = now
     lastAt = now - interval
@@ -96,7 +107,17 @@ package struct PingBarrier: Sendable {
       return !isAnswering && now - outstanding.at >= PingBarrier.idleInterval
     }
     guard unconfirmed, answered != position else { return now - lastAt >= PingBarrier.idleInterval }
-    return isUrgent || now - lastAt >= interval
+    return isUrgent || now - lastAt >= interval(now)
+  }
+
+  private func interval(_ now: MonotonicTime) -> Nanoseconds {
+    guard let troubledUntil, now < troubledUntil else { return interval }
+    return min(interval, PingBarrier.shortInterval)
+  }
+
+  /// Records whether the connection takes more bytes. Call before each batch of blocks.
+  package mutating func noteWritable(_ isWritable: Bool, now: MonotonicTime) {
+    blockedSince = isWritable ? nil : blockedSince ?? now
   }
 
   /// Records a ping that was sent after all audio up to `position`.
@@ -149,7 +170,7 @@ package struct PingBarrier: Sendable {
   /// True when the server answers, was asked a moment ago, and owes no answer for longer than usual: its kernel need
   /// not be asked. (A connection whose buffers are full is not pinged any more.)
   package func isAnswered(now: MonotonicTime) -> Bool {
-    isAnswering && now - (outstanding?.at ?? lastAt) < interval * 2
+    isAnswering && now - (outstanding?.at ?? lastAt) < interval(now) * 2
   }
 
   /// True when nothing was heard of the server for so long, since `since`, that a ping has to ask whether it lives.
@@ -157,38 +178,44 @@ package struct PingBarrier: Sendable {
     now - max(heardAt, since) >= silenceMax / 2
   }
 
-  /// Returns true if the outstanding ping has had no answer for `limit` while the server continues to send other
-  /// frames. `limit` is at least `silenceMax`, which is the default.
-  private func hasSentOtherThings(for limit: Nanoseconds? = nil, now: MonotonicTime) -> Bool {
-    guard let outstanding, now - outstanding.at >= limit ?? silenceMax else { return false }
+  /// Returns true if the outstanding ping has had no answer for `silenceMax` while the server continues to send other
+  /// frames.
+  private func hasSentOtherThings(now: MonotonicTime) -> Bool {
+    guard let outstanding, now - outstanding.at >= silenceMax else { return false }
     // Frames that a server sent shortly after the ping, before it died, are no sign of life.
     return heardAt > outstanding.at && now - heardAt < silenceMax / 2
   }
 
   /// Returns true if the server answered earlier on this connection and continues to send, but has not answered a ping
-  /// for `limit`. Its audio would never be confirmed.
-  package func hasStoppedAnswering(now: MonotonicTime, limit: Nanoseconds) -> Bool {
-    isAnswering && hasSentOtherThings(for: limit, now: now)
-  }
+  /// for `silenceMax`. Its audio would never be confirmed.
+  package func hasStoppedAnswering(now: MonotonicTime) -> Bool { isAnswering && hasSentOtherThings(now: now) }
+
+  /// Silence after which the connection counts as dead while no audio is in flight.
+  package var idleSilenceMax: Nanoseconds { max(silenceMax, PingBarrier.deadAfter) }
+
+  /// When the unanswered ping was sent; nil if there is none.
+  package var askedAt: MonotonicTime? { outstanding?.at }
 
   /// Returns true if the server is dead: silent, with a ping unanswered. `waitingSince`: since when audio has waited
   /// for a confirmation; nil if none waits. `acknowledges`: the server confirms by messages of its own.
   ///
-  /// There are three cases:
-  ///  1. No audio waits. The server has answered on this connection, and was silent for `deadAfter` after the ping.
+  /// There are four cases:
+  ///  1. No audio waits. The server has answered on this connection, and was silent for `idleSilenceMax` after the ping.
   ///  2. Audio waits, and the server acknowledges. It was silent for `silenceMax`, at least half of it after the ping.
   ///  3. Audio waits, and the server is known to answer pings. It was silent for `silenceMax` after the ping.
+  ///  4. As 2 or 3, but no ping is out, because the connection has taken nothing for `silenceMax`.
   ///
   /// Otherwise this returns false, and TCP detects a dead connection.
   package func isDead(now: MonotonicTime, acknowledges: Bool, waitingSince: MonotonicTime?) -> Bool {
-    guard let outstanding else { return false }
     guard let waitingSince else {
-      return isAnswering && now - max(outstanding.at, heardAt) >= PingBarrier.deadAfter
+      guard let outstanding else { return false }
+      return isAnswering && now - max(outstanding.at, heardAt) >= idleSilenceMax
     }
+    guard let began = outstanding?.at ?? blockedSince else { return false }
     let asked: MonotonicTime
     switch state {
-    case _ where acknowledges: asked = outstanding.at + silenceMax / 2
-    case .answering, .asking(.answers): asked = outstanding.at + silenceMax
+    case _ where acknowledges && outstanding != nil: asked = began + silenceMax / 2
+    case _ where acknowledges, .answering, .asking(.answers): asked = began + silenceMax
     case .off, .asking(.unknown), .asking(.nothing): return false
     }
     return now >= max(asked, max(heardAt, waitingSince) + silenceMax)

@@ -25,28 +25,41 @@ package struct CursorRecord: Equatable, Sendable {
   package var skipped: UInt64 = 0
 
   /// Endpoints that have answered a ping: what their kernels acknowledge confirms nothing.
-  package var ponged = PongedEndpoints()
+  package var ponged = EndpointSet()
 
-  private static let version: UInt8 = 6
-  /// The version of a record with more words of `ponged` than one, which only a fork with more than 64 URLs needs.
-  private static let versionOfManyEndpoints: UInt8 = 7
+  /// Endpoints that have accepted the fork; nil: an earlier release did not save them.
+  package var accepted: EndpointSet?
+  /// The outage in which the fork is; nil: there is none, or an earlier release did not save it.
+  package var outage: SavedOutage?
+
+  private static let version: UInt8 = 8
+  /// Versions of earlier releases: `ponged` has one word, or a byte with the number of its words first. Both lack
+  /// `accepted` and `outage`.
+  private static let versionOfOneWord: UInt8 = 6
+  private static let versionOfWords: UInt8 = 7
+  /// Bits of the byte before an outage.
+  private enum OutageBit {
+    static let isPresent: UInt8 = 1
+    static let hasEmptyClose: UInt8 = 2
+    static let isConnected: UInt8 = 4
+  }
+  private static let attemptsMax: UInt64 = 1 << 32
 
   package init() {}
 
-  /// Version, six numbers, the words of `ponged`, two lists of ranges, then the checkpoint; little-endian. Version 6
-  /// has one word of `ponged`, version 7 a byte with their number first. The cursor file adds the checksum.
+  /// Version, six numbers, `ponged`, `accepted`, the outage, two lists of ranges, then the checkpoint; little-endian.
+  /// A set of endpoints is a byte with the number of its words, and the words. An outage is a byte of `OutageBit`, then
+  /// attempts, beginning and the times that the byte names. The cursor file adds the checksum.
   package func encode() -> [UInt8] {
-    let hasManyEndpoints = ponged.words.count > 1
-    var encoded: [UInt8] = [hasManyEndpoints ? CursorRecord.versionOfManyEndpoints : CursorRecord.version]
+    var encoded: [UInt8] = [CursorRecord.version]
     for number in [UInt64(bitPattern: completedAt.nanoseconds), connections, bytes, textsDropped, gaps, skipped] {
       encoded.append(littleEndian: number)
     }
-    if hasManyEndpoints {
-      encoded.append(UInt8(clamping: ponged.words.count))
-      for word in ponged.words { encoded.append(littleEndian: word) }
-    } else {
-      encoded.append(littleEndian: ponged.words.first ?? 0)
+    for endpoints in [ponged, accepted ?? EndpointSet()] {
+      encoded.append(UInt8(clamping: endpoints.words.count))
+      for word in endpoints.words { encoded.append(littleEndian: word) }
     }
+    encode(outage, into: &encoded)
     for gaps in [reportedIn, reportedOut] {
       encoded.append(UInt8(clamping: gaps.ranges.count))
       for range in gaps.ranges {
@@ -58,6 +71,18 @@ package struct CursorRecord: Equatable, Sendable {
     return encoded
   }
 
+  private func encode(_ outage: SavedOutage?, into encoded: inout [UInt8]) {
+    guard let outage else { return encoded.append(0) }
+    var bits = OutageBit.isPresent
+    if outage.emptyCloseAt != nil { bits |= OutageBit.hasEmptyClose }
+    if outage.connectedSince != nil { bits |= OutageBit.isConnected }
+    encoded.append(bits)
+    encoded.append(littleEndian: min(UInt64(clamping: outage.attempts), CursorRecord.attemptsMax))
+    for time in [outage.began, outage.emptyCloseAt, outage.connectedSince] {
+      if let time { encoded.append(littleEndian: UInt64(bitPattern: time.nanoseconds)) }
+    }
+  }
+
   /// Decodes a record. Nil if `encode` cannot have written these bytes: the fork then starts again with what the ring
   /// holds.
   package init?(decoding bytes: [UInt8]) {
@@ -65,7 +90,7 @@ package struct CursorRecord: Equatable, Sendable {
     guard let version = reader.next8(), let completed = reader.next64(), let connections = reader.next64(),
       let count = reader.next64(), let dropped = reader.next64(), let gaps = reader.next64(),
       let skipped = reader.next64(), let ponged = CursorRecord.ponged(&reader, version),
-      let gapsIn = CursorRecord.gaps(&reader),
+      let passing = CursorRecord.passing(&reader, version), let gapsIn = CursorRecord.gaps(&reader),
       let gapsOut = CursorRecord.gaps(&reader)
     else { return nil }
     completedAt = StreamTime(nanoseconds: Int64(bitPattern: completed))
@@ -76,6 +101,8 @@ package struct CursorRecord: Equatable, Sendable {
     self.gaps = gaps
     self.skipped = skipped
     self.ponged = ponged
+    accepted = passing.accepted
+    outage = passing.outage
     reportedIn = gapsIn
     reportedOut = gapsOut
     if !reader.isAtEnd {
@@ -87,19 +114,47 @@ package struct CursorRecord: Equatable, Sendable {
     }
   }
 
-  private static func ponged(_ reader: inout LittleEndianReader, _ version: UInt8) -> PongedEndpoints? {
+  private static func ponged(_ reader: inout LittleEndianReader, _ version: UInt8) -> EndpointSet? {
     switch version {
-    case CursorRecord.version: return reader.next64().map { PongedEndpoints(words: [$0]) }
-    case CursorRecord.versionOfManyEndpoints:
-      guard let count = reader.next8(), count > 1 else { return nil }
-      var words: [UInt64] = []
-      for _ in 0..<count {
-        guard let word = reader.next64() else { return nil }
-        words.append(word)
-      }
-      return words.last == 0 ? nil : PongedEndpoints(words: words)
+    case CursorRecord.versionOfOneWord: return reader.next64().map { EndpointSet(words: [$0]) }
+    case CursorRecord.versionOfWords, CursorRecord.version: return endpoints(&reader)
     default: return nil
     }
+  }
+
+  private static func endpoints(_ reader: inout LittleEndianReader) -> EndpointSet? {
+    guard let count = reader.next8() else { return nil }
+    var words: [UInt64] = []
+    for _ in 0..<count {
+      guard let word = reader.next64() else { return nil }
+      words.append(word)
+    }
+    return words.last == 0 ? nil : EndpointSet(words: words)
+  }
+
+  /// Which endpoints have accepted the fork, and its outage; neither in a record of an earlier release. Nil: no record.
+  private static func passing(
+    _ reader: inout LittleEndianReader, _ version: UInt8
+  ) -> (accepted: EndpointSet?, outage: SavedOutage?)? {
+    guard version == CursorRecord.version else { return (nil, nil) }
+    guard let accepted = endpoints(&reader), let bits = reader.next8() else { return nil }
+    guard bits & OutageBit.isPresent != 0 else { return bits == 0 ? (accepted, nil) : nil }
+    guard bits < 8, let attempts = reader.next64(), attempts <= attemptsMax, let began = time(&reader)
+    else { return nil }
+    var outage = SavedOutage(attempts: Int(clamping: attempts), began: began)
+    if bits & OutageBit.hasEmptyClose != 0 {
+      guard let time = time(&reader) else { return nil }
+      outage.emptyCloseAt = time
+    }
+    if bits & OutageBit.isConnected != 0 {
+      guard let time = time(&reader) else { return nil }
+      outage.connectedSince = time
+    }
+    return (accepted, outage)
+  }
+
+  private static func time(_ reader: inout LittleEndianReader) -> MonotonicTime? {
+    reader.next64().map { MonotonicTime(nanoseconds: Int64(bitPattern: $0)) }
   }
 
   private static func gaps(_ reader: inout LittleEndianReader) -> ReportedGaps? {

@@ -46,7 +46,11 @@ package struct DeliveryLog {
   private var window: DeliveryWindow<Mark>
   package var gaps: GapLedger
   package var totals: Totals
-  package var ponged: PongedEndpoints
+  package var ponged: EndpointSet
+  /// Endpoints that have accepted the fork; nil: an earlier release did not save them.
+  package var accepted: EndpointSet?
+  /// The outage in which the fork is.
+  package var outage: SavedOutage?
   /// Whether the log continues an earlier engine's.
   package let isResumed: Bool
 
@@ -62,6 +66,8 @@ package struct DeliveryLog {
     }
     gaps = GapLedger(record, keepsSkipped: isResumed)
     ponged = record.ponged
+    accepted = record.accepted
+    outage = record.outage
     totals = Totals(connections: record.connections, bytes: record.bytes, textsDropped: record.textsDropped)
   }
 
@@ -78,6 +84,8 @@ package struct DeliveryLog {
     record.reportedOut = gaps.reportedOut
     record.skipped = gaps.skipped
     record.ponged = ponged
+    record.accepted = accepted
+    record.outage = outage
     return record
   }
 

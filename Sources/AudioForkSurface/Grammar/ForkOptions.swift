@@ -99,6 +99,8 @@ package struct ForkOptions: Sendable, Equatable {
   /// Whether a Close of the server with 1000 or without a code is a break like any other.
   package var reconnectsOnClose = false
   package var connectTimeoutSeconds: Int?
+  /// Seconds without an answer to a ping after which the fork reconnects, as given; nil: not given.
+  package var silenceSecondsGiven: Int?
   package var bufferSeconds = 10
   package var drainSeconds = 10
   /// Seconds that the rest may take after the end of capture, with what the spool has.

@@ -87,6 +87,9 @@ extension ForkOptions {
     case .connectTimeout:
       guard let seconds = ForkOptions.number(value, 1...3600) else { return false }
       connectTimeoutSeconds = seconds
+    case .silence:
+      guard let seconds = ForkOptions.number(value, 1...3600) else { return false }
+      silenceSecondsGiven = seconds
     case .buffer: return ForkOptions.store(ForkOptions.number(value, 1...600), in: &bufferSeconds)
     case .drain: return ForkOptions.store(ForkOptions.number(value, 1...3600), in: &drainSeconds)
     case .ping:

@@ -11,7 +11,7 @@ package enum SettingKind: Sendable {
   case idVariable, textVariable
   case tls, verify, caFile, certificateFile, keyFile
   case tokenFile, headerFile, redirects, proxy, noProxy
-  case reconnectMaxWait, reconnectAttempts, outage, connectTimeout, onClose
+  case reconnectMaxWait, reconnectAttempts, outage, connectTimeout, silence, onClose
   case buffer, drain
   case ping, acknowledge, replay, digits, onFailure
   case spool, spoolTime, spoolLimit, spoolSync
@@ -32,6 +32,23 @@ package enum SettingKind: Sendable {
     default: true
     }
   }
+
+  /// What the engine opens where the value is a path; nil for other values.
+  package var pathUse: PathUse? {
+    switch self {
+    case .caFile, .certificateFile, .keyFile, .tokenFile, .headerFile: .file
+    case .spool: .folder
+    default: nil
+    }
+  }
+}
+
+/// What the engine does with a path that a setting names.
+package enum PathUse: Sendable {
+  /// It reads the file.
+  case file
+  /// It keeps files in the folder.
+  case folder
 }
 
 /// One key of a profile in `audiofork.conf`. The table drives parsing, messages and documentation.
@@ -147,9 +164,10 @@ extension ProfileKey {
       name: "ping", kind: .ping, form: "yes or no",
       help:
         """
-        Whether the server is pinged; its pongs confirm delivery. Four times a second with audio on its way, every 20 \
-        seconds without, so that proxies leave an idle connection alone. With no, or where it answers none, its \
-        kernel's acknowledgement has to do. Default: yes.
+        Whether the server is pinged; its pongs confirm delivery. About once a second with audio on its way, four \
+        times a second for half a minute after a break or with a small buffer, every 20 seconds without audio, so that \
+        proxies leave an idle connection alone. With no, or where it answers none, its kernel's acknowledgement has \
+        to do. Default: yes.
         """,
       isGeneral: true),
     ProfileKey(
@@ -157,7 +175,7 @@ extension ProfileKey {
       help:
         """
         With dialect raw: what a server is sent again after a break. unacked: what it has not confirmed, so that \
-        nothing is missing and up to a second may come twice. none: nothing, so that nothing comes twice; what it has \
+        nothing is missing and up to two seconds may come twice. none: nothing, so that nothing comes twice; what it has \
         not confirmed is reported as a gap, although it may have arrived. After a crash of the engine it is unacked \
         all the same. Default: unacked.
         """,
@@ -208,6 +226,16 @@ extension ProfileKey {
       name: "connect_timeout", kind: .connectTimeout, form: "a whole number of seconds from 1 to 3600",
       help:
         "Longest attempt to connect, from the look-up of the name to the server's answer. Default: reconnect_max_wait.",
+      isGeneral: true),
+    ProfileKey(
+      name: "silence", kind: .silence, form: "a whole number of seconds from 1 to 3600",
+      help:
+        """
+        Seconds that a server which answers pings may leave them without an answer, with audio on its way, before the \
+        fork reconnects. A server that is busy for less loses nothing. Doubled after each such break in a row, up to \
+        120, until the server keeps up for that long. Default: buffer, at least 10; 0.7 of that with further URLs; \
+        30 with spool.
+        """,
       isGeneral: true),
     ProfileKey(
       name: "redirects", kind: .redirects, form: "no, same-host or yes",

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The endpoints of a fork that have answered a ping, over all engines. The cursor file keeps them.
-package struct PongedEndpoints: Equatable, Sendable {
+/// Endpoints of a fork that have done something, over all engines: answered a ping, or accepted the fork. The cursor
+/// file keeps them.
+package struct EndpointSet: Equatable, Sendable {
   /// Maximum number of words in the cursor file, where the number has one byte.
   package static let wordsMax = 255
-  /// Endpoints from this index on are not remembered: the next engine has to learn again whether they answer pings.
+  /// Endpoints from this index on are not remembered: the next engine has to learn again what they do.
   package static let endpointsMax = wordsMax * 64
 
   /// Bit n of word w: endpoint 64 × w + n. The last word is not 0.
@@ -18,7 +19,7 @@ package struct PongedEndpoints: Equatable, Sendable {
     dropZeros()
   }
 
-  /// Returns whether the endpoint has answered a ping.
+  /// Returns whether the endpoint is in the set.
   package func contains(_ endpoint: Int) -> Bool {
     guard endpoint >= 0, endpoint / 64 < words.count else { return false }
     return words[endpoint / 64] & Self.bit(endpoint) != 0
