@@ -18,6 +18,8 @@ struct EngineSupervisor {
   private var tableEndIsDue = false
   /// The engine-wide settings that this engine has been sent.
   private var sentSettings = EngineSettings()
+  /// What this engine was told to confine itself to.
+  private var rules = Bytes()
   /// When an engine was heard last, this one or one before it. CLOCK_MONOTONIC.
   private(set) var heardAt: Int64 = 0
   /// It was asked to leave, so that a new one starts.
@@ -37,7 +39,7 @@ struct EngineSupervisor {
     }
     guard made == 0, let instance = Control.instance else { return failed(now, path, af_errno()) }
     var pid: CInt = 0
-    let rules = withState { $0.settings?.confinesEngine == true ? $0.engineRules.encoded : [] }
+    rules = EngineSupervisor.rulesInForce()
     let failure = withCString(path) { path in
       withCString(instance.directory) { directory in
         // Empty: it does not confine itself.
@@ -59,6 +61,11 @@ struct EngineSupervisor {
     // The table is the truth: a new engine receives all of it.
     withState { $0.forks.mustSendAll() }
     tableEndIsDue = true
+  }
+
+  /// What an engine that starts now is told to confine itself to; empty: to nothing.
+  private static func rulesInForce() -> Bytes {
+    withState { $0.settings?.confinesEngine == true ? $0.engineRules.encoded : [] }
   }
 
   private mutating func failed(_ now: Int64, _ path: Bytes, _ failure: CInt) {
@@ -176,6 +183,8 @@ struct EngineSupervisor {
     log(
       AF_LEVEL_VERBOSE, "AudioFork engine ", .bytes(version), " is ready, process ",
       .number(Int(truncatingIfNeeded: pid)))
+    // A reload while it started.
+    if rules != EngineSupervisor.rulesInForce() { restart() }
   }
 
   private mutating func died() {
