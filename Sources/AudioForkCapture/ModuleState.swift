@@ -24,8 +24,8 @@ struct ModuleState {
   var engineRules = EngineRules()
   /// How many paths forks have added to them.
   var learnedPaths = 0
-  /// Whether the control thread is to replace the engine.
-  var mustRestartEngine = false
+  /// Requests to replace the engine.
+  var restarts = EngineRestarts()
 }
 
 nonisolated(unsafe) private var moduleState = ModuleState()

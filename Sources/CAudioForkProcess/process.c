@@ -60,6 +60,8 @@ void af_process_prepare(int link)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	/* Until it is handled: an engine that is just starting serves a dying Asterisk like any other. */
+	signal(SIGTERM, SIG_IGN);
 }
 
 /*! What this thread works on. */

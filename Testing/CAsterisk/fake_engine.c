@@ -39,9 +39,43 @@ int fake_engines_spawned(void)
 	return count;
 }
 
-int af_process_open(int pid) { return -1; }
-void af_process_kill(int process) { }
-void af_process_terminate(int process) { }
+/* Nothing is sent: the engine is a thread of the test. */
+static int pidfd_failure, kills, terminations, living;
+
+void fake_fail_pidfd(int failure) { __atomic_store_n(&pidfd_failure, failure, __ATOMIC_RELEASE); }
+int fake_engine_kills(void) { return __atomic_load_n(&kills, __ATOMIC_ACQUIRE); }
+int fake_engine_terminations(void) { return __atomic_load_n(&terminations, __ATOMIC_ACQUIRE); }
+void fake_engines_live(int count) { __atomic_store_n(&living, count, __ATOMIC_RELEASE); }
+int fake_engines_living(void) { return __atomic_load_n(&living, __ATOMIC_ACQUIRE); }
+
+int af_process_open(int pid, struct af_process *process)
+{
+	process->pid = pid;
+	process->descriptor = -1;
+	process->started = 1;
+	return __atomic_load_n(&pidfd_failure, __ATOMIC_ACQUIRE);
+}
+
+int af_process_signal(const struct af_process *process, int number)
+{
+	__atomic_add_fetch(number == SIGKILL ? &kills : &terminations, 1, __ATOMIC_ACQ_REL);
+	return 0;
+}
+
+/* A number of looks at engines that have been killed find them alive. */
+int af_process_reap(const struct af_process *process)
+{
+	int left = __atomic_load_n(&living, __ATOMIC_ACQUIRE);
+
+	if (left <= 0) {
+		return 1;
+	}
+	__atomic_store_n(&living, left - 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+void af_process_close(struct af_process *process) { }
+int af_process_descriptor(int pid) { return -1; }
 
 size_t fake_engine_rules(void *buffer, size_t size)
 {

@@ -20,8 +20,8 @@ package struct EngineArguments: Equatable, Sendable {
 
     Where standard input is a file of the module's with what the engine needs, it confines itself to that.
 
-    The engine exits when the module is gone and all captured audio is delivered, or at once on SIGTERM. The
-    next engine then continues where this one stopped.
+    The engine exits when the module is gone and all captured audio is delivered. On SIGTERM it waits two seconds
+    for the module's end. If the module lives on, it exits, and the next engine continues where this one stopped.
     """
 
   /// Descriptor of the socket to the module.

@@ -57,7 +57,8 @@ package struct EngineService {
     return confinement
   }
 
-  /// Serves until the module is gone and every fork has ended, or until SIGTERM. Returns the exit status.
+  /// Serves until the module is gone and every fork has ended, or until it is told to leave: by RESTART, or by SIGTERM
+  /// while the module lives (`Termination`). Returns the exit status.
   package func run() async throws -> Int32 {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, min(System.coreCount, 4)))
     let loops = Array(group.makeIterator())
@@ -78,7 +79,10 @@ package struct EngineService {
     let made = try await EngineCore.make(
       on: first, forkLoops: loops, directory: directory, output: output, context: context
     ).get()
-    output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
+    output.send(
+      .ready(
+        version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count),
+        knows: UInt64(LinkMessageKind.newestOfModule.rawValue)))
     try await first.submit { listener.value.serve(made.core.value) }.get()
     // Fails if the module has closed the link; the handler tells the core.
     try? await channel.setOption(.autoRead, value: true).get()
@@ -86,7 +90,7 @@ package struct EngineService {
 
     let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
     let stopper = Task {
-      for await _ in signals { made.core.onLoop { $0.stop(.stopped) } }
+      for await _ in signals { made.core.onLoop { $0.terminate() } }
     }
     let adopter = Task { await adoptOrphans(made.core, context.spools, output) }
     if let summary = confinement.summary {

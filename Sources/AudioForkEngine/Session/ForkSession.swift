@@ -87,7 +87,7 @@ final class ForkSession {
     let ring = try files.openRing()
     let setup = try ForkSetup(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
     let cursor = try files.openCursor()
-    try files.checkRing()
+    try files.checkRing(ring)
     let news = SpoolNewsBox()
     let spool = setup.spool.map { settings in
       ForkSpool(
@@ -201,6 +201,12 @@ final class ForkSession {
     connection = nil
   }
 
+  /// A further ring was opened. If that is because the run directory was removed, the cursor needs a new file too.
+  func ringContinued() {
+    guard stream.isCursorNameless else { return }
+    stream.replaceCursor(try? files.openCursor())
+  }
+
   // MARK: - Totals
 
   /// Returns the totals as of now.
@@ -266,7 +272,7 @@ final class ForkSession {
 
   private func removeFiles() {
     // Before the cursor's lock is released: an engine that waits for the lock would start the fork again.
-    files.unlink()
+    files.unlink(newest: stream.ringGeneration)
     stream.close(isOver: true)
     isOver = true
     onEnd(self)

@@ -65,7 +65,8 @@ extension GeneralKey {
       help:
         """
         Folder for the rings, on a tmpfs. Default: audiofork in Asterisk's run directory if that is a tmpfs, else \
-        /dev/shm/audiofork-UID, or a folder beside it where another user has taken that name.
+        /dev/shm/audiofork-UID, or a folder beside it where another user has taken that name. Not in a unit's \
+        RuntimeDirectory, which systemd removes when Asterisk stops, unless RuntimeDirectoryPreserve is set.
         """
     ),
     GeneralKey(
@@ -78,7 +79,13 @@ extension GeneralKey {
       isRepeatable: true),
     GeneralKey(
       name: "buffer_total", kind: .bufferTotal, form: "a whole number of megabytes from 0 to 1000000",
-      help: "Cap of the memory of all forks' buffers together; a fork beyond it is not started. Default: 0, no cap."),
+      help:
+        """
+        Cap of the memory of all forks' buffers together; a fork beyond it is not started, and a buffer does not grow \
+        with the call's sampling rate. A warning comes at 80 %. 0: no cap. Default: half of what is free in run_dir's \
+        file system when the module is loaded.
+        """
+    ),
     GeneralKey(
       name: "stasis", kind: .stasis, form: "yes or no",
       help: "Whether the AMI events are also raised as Stasis user events, for ARI applications. Default: no."),
