@@ -88,9 +88,10 @@ int af_is_tmpfs(const char *path)
 
 int af_is_nameless(int descriptor)
 {
-	struct stat found;
+	struct statx found;
 
-	return fstat(descriptor, &found) || !found.st_nlink;
+	/* fstat() has a version of glibc 2.33. */
+	return statx(descriptor, "", AT_EMPTY_PATH, STATX_NLINK, &found) || !found.stx_nlink;
 }
 
 int af_is_missing(const char *path) { return access(path, F_OK) && errno == ENOENT; }
