@@ -277,8 +277,8 @@ let package = Package(
     .testTarget(
       name: "AudioForkWebSocketTests",
       dependencies: [
-        "AudioForkWebSocket", "AudioForkMedia", "AudioForkTestKit", "AudioForkWireTestKit", nioCore, nioEmbedded,
-        nioPosix, nioHTTP1, nioWebSocket,
+        "AudioForkWebSocket", "AudioForkMedia", "AudioForkSurface", "AudioForkTestKit", "AudioForkWireTestKit", nioCore,
+        nioEmbedded, nioPosix, nioHTTP1, nioWebSocket,
       ], swiftSettings: common),
     .testTarget(
       name: "AudioForkFaultKitTests",
@@ -292,8 +292,9 @@ let package = Package(
         "AudioForkWireTestKit", "CAudioForkABI", "CAudioForkProcess", nioLocks, nioCore, nioEmbedded, nioPosix,
         nioHTTP1, nioWebSocket,
       ],
-      // This one starts a program.
-      exclude: withoutTLS ? ["EngineProcessRealTimeTests.swift"] : [], swiftSettings: common),
+      // These start a program.
+      exclude: withoutTLS ? ["ConfinementRealTimeTests.swift", "EngineProcessRealTimeTests.swift"] : [],
+      swiftSettings: common),
     .testTarget(
       name: "AudioForkReceiverTests",
       dependencies: [

@@ -49,6 +49,7 @@ __asm__(".symver dlclose,dlclose@GLIBC_2.2.5");
 #define LOG_SOURCE AST_MODULE, 0, "AudioFork"
 
 AST_MUTEX_DEFINE_STATIC(table_lock);
+AST_MUTEX_DEFINE_STATIC(directory_lock);
 
 static pthread_t control_thread = AST_PTHREADT_NULL;
 static pthread_t jobs_thread = AST_PTHREADT_NULL;
@@ -166,6 +167,17 @@ int af_formats_translate(void *formats)
 
 void af_table_lock(void) { ast_mutex_lock(&table_lock); }
 void af_table_unlock(void) { ast_mutex_unlock(&table_lock); }
+void af_hook_lock(struct ast_audiohook *hook) { ast_audiohook_lock(hook); }
+void af_hook_unlock(struct ast_audiohook *hook) { ast_audiohook_unlock(hook); }
+void af_directory_lock(void) { ast_mutex_lock(&directory_lock); }
+void af_directory_unlock(void) { ast_mutex_unlock(&directory_lock); }
+
+uint64_t *af_rates_changed(void)
+{
+	static uint64_t word;
+
+	return &word;
+}
 
 static const struct ast_datastore_info datastore_info = {
 	.type = "audiofork",
@@ -590,6 +602,17 @@ const char *af_version(void) { return AF_VERSION; }
 const char *af_default_engine(void) { return AF_ENGINE; }
 const char *af_run_directory(void) { return ast_config_AST_RUN_DIR; }
 const char *af_shared_memory(void) { return "/dev/shm"; }
+
+const char *af_private_folder(unsigned int number)
+{
+	const char *const folders[] = {
+		ast_config_AST_CONFIG_DIR, ast_config_AST_SPOOL_DIR, ast_config_AST_MONITOR_DIR,
+		ast_config_AST_RECORDING_DIR, ast_config_AST_VAR_DIR, ast_config_AST_DATA_DIR, ast_config_AST_KEY_DIR,
+		ast_config_AST_LOG_DIR
+	};
+
+	return number < ARRAY_LEN(folders) ? folders[number] : NULL;
+}
 
 static int load_module(void) { return af_load() ? AST_MODULE_LOAD_DECLINE : AST_MODULE_LOAD_SUCCESS; }
 static int unload_module(void) { return af_unload(); }

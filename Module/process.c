@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -31,6 +32,8 @@
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
 #endif
+/* P_PIDFD of waitid(): Linux 5.4. */
+#define AF_P_PIDFD ((idtype_t) 3)
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -86,6 +89,30 @@ int af_is_tmpfs(const char *path)
 	return !statfs(path, &found) && (found.f_type == TMPFS_MAGIC || found.f_type == RAMFS_MAGIC);
 }
 
+int af_is_nameless(int descriptor)
+{
+	struct statx found;
+
+	/* Not fstat(): that one needs glibc 2.33. */
+	return statx(descriptor, "", AT_EMPTY_PATH, STATX_NLINK, &found) || !found.stx_nlink;
+}
+
+int af_is_missing(const char *path) { return access(path, F_OK) && errno == ENOENT; }
+
+unsigned long long af_free_bytes(const char *path)
+{
+	struct statfs found;
+
+	return statfs(path, &found) ? 0 : (unsigned long long) found.f_bavail * (unsigned long long) found.f_bsize;
+}
+
+unsigned long long af_memory_bytes(void)
+{
+	const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && bytes > 0 ? (unsigned long long) pages * (unsigned long long) bytes : 0;
+}
+
 int af_is_program(const char *path)
 {
 	struct statx found;
@@ -96,11 +123,108 @@ int af_is_program(const char *path)
 	return S_ISDIR(found.stx_mode) ? EISDIR : S_ISREG(found.stx_mode) ? 0 : EACCES;
 }
 
-int af_process_open(int pid) { return (int) syscall(SYS_pidfd_open, pid, 0); }
-void af_process_kill(int process) { syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0); }
-void af_process_terminate(int process) { syscall(SYS_pidfd_send_signal, process, SIGTERM, NULL, 0); }
+int af_process_descriptor(int pid) { return (int) syscall(SYS_pidfd_open, pid, 0); }
 
-int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
+/*! Field 22 of /proc/PID/stat: the process's start time in clock ticks since boot. 0: there is no such process. */
+static uint64_t start_time(int pid)
+{
+	char path[32], text[1024];
+	const char *field;
+	uint64_t ticks = 0;
+	ssize_t count;
+	int number;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	count = af_read_file(path, text, sizeof(text) - 1);
+	if (count <= 0) {
+		return 0;
+	}
+	text[count] = '\0';
+	/* The second field is the program's name in parentheses, and may contain blanks and parentheses. */
+	field = strrchr(text, ')');
+	for (number = 2; field && number < 22; number++) {
+		field = strchr(field + 1, ' ');
+	}
+	while (field && *++field >= '0' && *field <= '9') {
+		ticks = ticks * 10 + *field - '0';
+	}
+	return ticks;
+}
+
+/*! Whether the pid is still the child's. A child that has ended keeps its pid until its status is taken. */
+static int has_its_pid(const struct af_process *process)
+{
+	return process->started && process->started == start_time(process->pid);
+}
+
+int af_process_open(int pid, struct af_process *process)
+{
+	process->pid = pid;
+	process->started = start_time(pid);
+	process->descriptor = af_process_descriptor(pid);
+	return process->descriptor < 0 ? errno : 0;
+}
+
+int af_process_signal(const struct af_process *process, int number)
+{
+	if (process->descriptor >= 0) {
+		if (!syscall(SYS_pidfd_send_signal, process->descriptor, number, NULL, 0)) {
+			return 0;
+		}
+		if (errno == ESRCH) {
+			return ESRCH;
+		}
+	}
+	if (!has_its_pid(process)) {
+		return ESRCH;
+	}
+	return kill(process->pid, number) ? errno : 0;
+}
+
+int af_process_reap(const struct af_process *process)
+{
+	siginfo_t found;
+	int status;
+
+	if (process->descriptor >= 0) {
+		found.si_pid = 0;
+		if (!waitid(AF_P_PIDFD, process->descriptor, &found, WEXITED | WNOHANG)) {
+			return found.si_pid != 0;
+		}
+		if (errno == ECHILD) {
+			return 1; /* Asterisk's SIGCHLD handler was first. */
+		}
+	}
+	return !has_its_pid(process) || af_child_ended(process->pid, &status);
+}
+
+void af_process_close(struct af_process *process)
+{
+	if (process->descriptor >= 0) {
+		close(process->descriptor);
+	}
+	process->descriptor = -1;
+}
+
+/*! A file without a name that holds these bytes. \retval -1 the kernel is too old for it, and for any confinement */
+static int memory_file(const void *bytes, size_t length)
+{
+	int file = (int) syscall(SYS_memfd_create, "audiofork-rules", 1U /* MFD_CLOEXEC */);
+	size_t written = 0;
+
+	while (file >= 0 && written < length) {
+		ssize_t count = write(file, (const char *) bytes + written, length - written);
+
+		if (count <= 0) {
+			close(file);
+			return -1;
+		}
+		written += count;
+	}
+	return file;
+}
+
+int af_spawn_engine(const char *path, const char *directory, int link, const void *rules, size_t length, int *pid)
 {
 	char *const arguments[] = {
 		(char *) "audiofork", (char *) "engine", (char *) "--link", (char *) "3",
@@ -115,7 +239,7 @@ int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
 	posix_spawnattr_t attributes;
 	struct sched_param priority = { 0 };
 	sigset_t all, none;
-	int failure;
+	int failure, file;
 
 	sigfillset(&all);
 	sigemptyset(&none);
@@ -129,6 +253,10 @@ int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
 	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
 	posix_spawn_file_actions_adddup2(&actions, 0, 1);
 	posix_spawn_file_actions_adddup2(&actions, 0, 2);
+	file = length ? memory_file(rules, length) : -1;
+	if (file >= 0) {
+		posix_spawn_file_actions_adddup2(&actions, file, 0);
+	}
 	posix_spawn_file_actions_adddup2(&actions, link, AF_LINK_DESCRIPTOR);
 	/* Asterisk blocks and handles signals, and runs SCHED_RR under -p: the engine must inherit none of that. */
 	posix_spawnattr_setsigdefault(&attributes, &all);
@@ -138,6 +266,9 @@ int af_spawn_engine(const char *path, const char *directory, int link, int *pid)
 	posix_spawnattr_setflags(&attributes,
 		POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSCHEDULER);
 	failure = posix_spawn(pid, path, &actions, &attributes, arguments, environment);
+	if (file >= 0) {
+		close(file);
+	}
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	return failure;

@@ -7,6 +7,7 @@ internal import Glibc
 private let targets: [(name: String, run: @Sendable ([UInt8]) -> Void)] = [
   ("frames", fuzzFrames),
   ("handshake", fuzzHandshake),
+  ("route", fuzzRoute),
   ("json", fuzzJSON),
   ("receiver", fuzzReceiver),
   ("link", fuzzLink),

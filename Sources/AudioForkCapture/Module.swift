@@ -18,6 +18,7 @@ func load() -> CInt {
     return -1
   }
   guard let instance = Instance.make(in: settings.runDirectory) else { return -1 }
+  instance.tellIfRemovedBySystemd()
   guard Control.start(settings, instance) else {
     instance.remove()
     return -1

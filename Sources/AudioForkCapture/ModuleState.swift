@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkLink
 import AudioForkSurface
 import CAsterisk
 
@@ -19,8 +20,12 @@ struct ModuleState {
   var settings: Settings?
   /// Whether the control thread is to end.
   var isStopping = false
-  /// Whether the control thread is to replace the engine.
-  var mustRestartEngine = false
+  /// What engines of this load are told to need. It only grows: forks of earlier settings go on.
+  var engineRules = EngineRules()
+  /// How many paths forks have added to them.
+  var learnedPaths = 0
+  /// Requests to replace the engine.
+  var restarts = EngineRestarts()
 }
 
 nonisolated(unsafe) private var moduleState = ModuleState()

@@ -28,6 +28,8 @@ package protocol Dialect: Sendable {
   var subprotocols: [String] { get }
   /// Whether a server has to select one of them.
   var needsSubprotocol: Bool { get }
+  /// Status codes with which a server of the dialect refuses a new fork for good, so that it is not asked again.
+  var finalAnswers: [Int] { get }
   /// Whether the server says after the opening how far it has come, and no audio is sent before.
   var awaitsResume: Bool { get }
   /// Fields for the upgrade request.
@@ -48,4 +50,9 @@ package protocol Dialect: Sendable {
   func understand(_ text: String) -> ServerMessage
   /// Sent when all audio has been, before the Close frame; `position` is the stream's end.
   func ending(_ stream: StreamDescription, position: Position, reason: String) -> [DialectMessage]
+}
+
+extension Dialect {
+  /// None: any first refusal may be true only for the moment.
+  package var finalAnswers: [Int] { [] }
 }

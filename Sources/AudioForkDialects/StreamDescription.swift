@@ -31,4 +31,11 @@ package struct StreamDescription: Sendable, Equatable {
     self.linkedID = linkedID
     self.direction = direction
   }
+
+  /// The description without parameters whose names speak of a secret, for a server of another origin.
+  package var withoutSecretParameters: StreamDescription {
+    var description = self
+    description.parameters.removeAll { EndpointURL.isSecretName($0.name) }
+    return description
+  }
 }

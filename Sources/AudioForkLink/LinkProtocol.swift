@@ -31,6 +31,8 @@ package enum LinkMessageKind: UInt16, CaseIterable, Sendable {
   case forget = 4
   case sendText = 5
   case settings = 6
+  case restart = 7
+  case stopping = 8
   // From the engine.
   case ready = 65
   case state = 66
@@ -39,6 +41,9 @@ package enum LinkMessageKind: UInt16, CaseIterable, Sendable {
   case gap = 69
   case text = 70
   case heartbeat = 71
+
+  /// The module's message with the highest number: what an engine says that it knows.
+  package static let newestOfModule = LinkMessageKind.stopping
 }
 
 /// The key of a field in a message or in a ring's facts. Counters have keys of their own (`CounterDefinition.field`).
@@ -63,6 +68,8 @@ package enum LinkField: UInt16, CaseIterable, Sendable {
   /// A letter and its argument, evaluated: instead of OPTIONS, repeated in order. Of H one header, of s one parameter
   /// whose value is verbatim.
   case option = 10
+  /// Number: the generation of the ring that the fork's audio goes to; missing for 0, the first one.
+  case generation = 11
   /// Product version of the sender.
   case version = 16
   /// Number: `LinkProtocol.version` of the sender.
@@ -76,6 +83,9 @@ package enum LinkField: UInt16, CaseIterable, Sendable {
   /// Number: a `LogLevel`.
   case level = 21
   case text = 22
+  /// Number: the highest type of the module's messages that the engine knows. Missing in engines that know none beyond
+  /// `settings`.
+  case knows = 23
   /// Number: bytes of the whole text, of which TEXT may be the beginning.
   case length = 44
   /// in or out.

@@ -85,8 +85,9 @@ package struct GapReport<Text: LinkText>: Sendable, Equatable {
 
 /// A message of the engine.
 package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
-  /// The engine serves from now on.
-  case ready(version: Text, pid: UInt64, loops: UInt64)
+  /// The engine serves from now on. `knows`: the highest type of the module's messages that it knows; 0 for engines
+  /// that do not say.
+  case ready(version: Text, pid: UInt64, loops: UInt64, knows: UInt64 = 0)
   /// At each change of state, and once a second while counters move. `endpoint`: the URL in use, without secrets.
   case state(id: Text, state: ForkStateName, reason: Text, endpoint: Text, ForkCounters)
   /// Everything deliverable was delivered, and the files are gone.
@@ -108,7 +109,9 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
     let id = fields.text(.id, as: Text.self)
     switch (message.kind, id) {
     case (.ready, _):
-      self = .ready(version: text(.version), pid: fields.number(.processID) ?? 0, loops: fields.number(.loops) ?? 0)
+      self = .ready(
+        version: text(.version), pid: fields.number(.processID) ?? 0, loops: fields.number(.loops) ?? 0,
+        knows: fields.number(.knows) ?? 0)
     case (.state, let id?):
       self = .state(
         id: id, state: ForkStateName(word: fields.bytes(.state) ?? []), reason: text(.reason), endpoint: text(.url),
@@ -134,12 +137,13 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
   /// The message as it travels.
   package var encoded: Bytes {
     switch self {
-    case .ready(let version, let pid, let loops):
+    case .ready(let version, let pid, let loops, let knows):
       var fields = FieldWriter(.ready)
       fields.append(.version, text: version)
       fields.append(.protocolVersion, number: LinkProtocol.version)
       fields.append(.processID, number: pid)
       fields.append(.loops, number: loops)
+      if knows > 0 { fields.append(.knows, number: knows) }
       return fields.message
     case .state(let id, let state, let reason, let endpoint, let counters):
       var fields = FieldWriter(.state)

@@ -20,7 +20,7 @@ package enum EngineValue: Sendable, Equatable {
 
 /// The engine-wide keys of `[general]` that are set, and their values.
 ///
-/// `GeneralKey.all` declares which keys these are (`GeneralKind.engineWide`). The module checks them and sends them to
+/// `GeneralKey.all` declares which keys these are (`GeneralKind.engineWide`, and `allow`). The module checks them and sends them to
 /// the engine: to each new one, and again when a reload has changed them.
 package struct EngineSettings: Sendable, Equatable {
   private struct Setting: Sendable, Equatable {
@@ -28,7 +28,16 @@ package struct EngineSettings: Sendable, Equatable {
     let value: Bytes
   }
 
+  /// All lines `allow` have to fit into one message of the control link.
+  private static let allowBytesMax = 200_000
+  /// What a line takes there besides its value, at most.
+  private static let allowLineBytes = 16
+
   private var settings = [Setting]()
+  /// Patterns for the URLs that forks may go to; empty: every URL. The module checks a fork's own, the engine those
+  /// that a server's redirect leads to.
+  package private(set) var allow = [AllowPattern]()
+  private var allowBytes = 0
 
   /// None is set: every key has its default.
   package init() {}
@@ -47,14 +56,27 @@ package struct EngineSettings: Sendable, Equatable {
   /// The lines for the control link.
   package var lines: [Bytes] { settings.map { $0.name + Bytes(text: "=") + $0.value } }
 
-  /// Sets an engine-wide key. Returns false if the key is none or does not take the value.
+  /// Sets an engine-wide key, or adds a line `allow`. Returns false if the key is none or does not take the value.
   package mutating func set(_ key: GeneralKey, _ value: Bytes) -> Bool {
-    guard case .engineWide(let form) = key.kind, form.accepts(value) else { return false }
     let name = Bytes(text: key.name)
-    settings.removeAll { $0.name == name }
+    switch key.kind {
+    case .engineWide(let form):
+      guard form.accepts(value) else { return false }
+      settings.removeAll { $0.name == name }
+    case .allow:
+      guard let pattern = AllowPattern(value), allowBytes &+ value.count <= EngineSettings.allowBytesMax else {
+        return false
+      }
+      allow.append(pattern)
+      allowBytes = allowBytes &+ value.count &+ EngineSettings.allowLineBytes
+    default: return false
+    }
     settings.append(Setting(name: name, value: value))
     return true
   }
+
+  /// Returns whether forks to this URL are allowed.
+  package func allows(_ url: EndpointURL) -> Bool { allow.isEmpty || allow.contains { $0.allows(url) } }
 
   /// The value of a key; nil if it is not set.
   package func text(_ key: GeneralKey) -> Bytes? {

@@ -2,8 +2,8 @@
 package import NIOCore
 package import NIOHTTP1
 
-/// Reads the server's answer to the upgrade request out of its bytes (RFC 9112 sections 4 to 7). Without I/O or clock;
-/// one byte after the other, so that it does not matter how the network cuts them.
+/// Reads the server's answer to the upgrade request, or a proxy's to CONNECT, out of its bytes (RFC 9112 sections 4 to
+/// 7). Without I/O or clock; one byte after the other, so that it does not matter how the network cuts them.
 ///
 /// Of a refusal it also keeps the beginning of the body, because servers say there what is wrong. It never asks for
 /// more than `headBytesMax` and `bodyBytesMax` together.
@@ -15,8 +15,15 @@ package struct AnswerReader {
   /// So much of a refusal's body is read at most, chunk sizes included.
   package static let bodyBytesMax = 4096
 
+  /// What was asked.
+  package enum Question: Sendable {
+    case upgrade
+    /// CONNECT, which any 2xx grants. Such an answer has no body, whatever it says (RFC 9110 section 9.3.6).
+    case tunnel
+  }
+
   package enum Answer {
-    /// 101. What is left in the buffer are frames.
+    /// Granted: 101, or 2xx of a proxy. What is left in the buffer is of the other protocol.
     case switching(HTTPResponseHead)
     /// Anything else, with the beginning of its body.
     case refusal(HTTPResponseHead, body: [UInt8])
@@ -29,6 +36,7 @@ package struct AnswerReader {
     case over
   }
 
+  private let question: Question
   private var phase = Phase.statusLine
   private var line: [UInt8] = []
   private var headBytes = 0
@@ -37,7 +45,7 @@ package struct AnswerReader {
   private var names: [String] = []
   private var values: [[UInt8]] = []
 
-  package init() {}
+  package init(of question: Question = .upgrade) { self.question = question }
 
   /// Whether nothing has been read yet.
   package var isUntouched: Bool { headBytes == 0 }
@@ -195,7 +203,9 @@ package struct AnswerReader {
     names = []
     values = []
     switch status.code {
-    case 101: return .switching(head)
+    case 101 where question == .upgrade: return .switching(head)
+    case 101: return .refusal(head, body: [])
+    case 200..<300 where question == .tunnel: return .switching(head)
     // More is to come (RFC 9110 section 15.2).
     case 100..<200:
       phase = .statusLine

@@ -29,8 +29,7 @@ struct RefusalText {
   /// The answer in one line: status, the server's words or the redirect's target, and what to do where these tell.
   /// `offered`: our sub-protocols, nil where they cannot be changed. `isPlain`: the connection has no TLS.
   func line(offered: [String]?, isPlain: Bool) -> String {
-    let phrase = shown(cleaned(head.status.reasonPhrase))
-    var line = "http: \(head.status.code)\(phrase.isEmpty ? "" : " ")\(phrase)"
+    var line = "http: \(status)"
     if (300..<400).contains(head.status.code) {
       guard let location = head.headers.first(name: "Location") else { return line }
       return line + " to '\(shown(cleaned(RefusalText.withoutQuery(location)), bytesMax: RefusalText.bytesMax))'"
@@ -38,6 +37,14 @@ struct RefusalText {
     if let words { line += ": \(words)" }
     if let hint = hint(offered: offered, isPlain: isPlain) { line += "; \(hint)" }
     return line
+  }
+
+  /// Status and the server's words.
+  var summary: String { words.map { "\(status): \($0)" } ?? status }
+
+  private var status: String {
+    let phrase = shown(cleaned(head.status.reasonPhrase))
+    return "\(head.status.code)\(phrase.isEmpty ? "" : " ")\(phrase)"
   }
 
   /// The body's first line that says more than the status does.
@@ -86,6 +93,11 @@ struct RefusalText {
 
   /// Without the secrets, however the server has escaped them. `isCut`: what it ends with may begin a secret.
   private func cleaned(_ text: String, isCut: Bool = false) -> String {
+    RefusalText.cleaned(text, secrets: secrets, isCut: isCut)
+  }
+
+  /// The same of any text. `secrets`: the longest first.
+  static func cleaned(_ text: String, secrets: [String], isCut: Bool = false) -> String {
     var text = text
     for secret in secrets { text = text.replacing(secret, with: "***") }
     for secret in secrets { text = EscapedText(text).replacing(EscapedText(secret), isCut: isCut) }

@@ -12,8 +12,8 @@ package struct ConnectionFailure: Error, Equatable, Sendable {
     /// The server refused with a 4xx other than 408, 425 and 429. It may be true only for the moment: a route is being
     /// replaced, a tunnel is not up yet. `EndpointRotation` decides when it is final.
     case refused
-    /// Nothing changes it while the engine runs and the server stays what it is: no TLS in the engine, or a server that
-    /// does not speak the needed sub-protocol.
+    /// Nothing changes it while the engine runs and the server stays what it is: no TLS in the engine, a server that
+    /// does not speak the needed sub-protocol, or an answer that the dialect knows to be final.
     case final
   }
 
@@ -22,11 +22,19 @@ package struct ConnectionFailure: Error, Equatable, Sendable {
   package let kind: Kind
   /// When the server wants to be asked again; nil where it did not say.
   package let retryAfter: RetryAfter?
+  /// Where a redirect leads, as the server wrote it; empty where it did not say. Nil: no redirect.
+  package let location: String?
 
-  package init(_ reason: String, kind: Kind = .passing, retryAfter: RetryAfter? = nil) {
+  package init(_ reason: String, kind: Kind = .passing, retryAfter: RetryAfter? = nil, location: String? = nil) {
     self.reason = reason
     self.kind = kind
     self.retryAfter = retryAfter
+    self.location = location
+  }
+
+  /// The failure with more words at the end of its reason.
+  package func adding(_ words: String) -> ConnectionFailure {
+    ConnectionFailure(reason + words, kind: kind, retryAfter: retryAfter, location: location)
   }
 }
 
@@ -40,16 +48,19 @@ package struct UpgradeCheck: Sendable {
   private let isPlain: Bool
   /// Texts that must not be shown, whatever the server says.
   private let secrets: [String]
+  /// Status codes that the dialect knows to be final.
+  private let finalAnswers: [Int]
 
   package init(
     key: String, subprotocolsOffered: [String], needsSubprotocol: Bool = false, isPlain: Bool = false,
-    secrets: [String] = []
+    secrets: [String] = [], finalAnswers: [Int] = []
   ) {
     self.key = key
     self.subprotocolsOffered = subprotocolsOffered
     self.needsSubprotocol = needsSubprotocol
     self.isPlain = isPlain
     self.secrets = secrets
+    self.finalAnswers = finalAnswers
   }
 
   /// The sub-protocol that the server chose; nil where it chose none, which every server may. Blanks around a header's
@@ -97,16 +108,25 @@ package struct UpgradeCheck: Sendable {
     return subprotocol
   }
 
-  /// The failure for any answer other than 101, with what the beginning of its body says. Of the client errors only
-  /// three can pass by themselves: a slow request, a server that has just started, too many requests.
+  /// Whether the status is a refusal. Of the client errors only three can pass by themselves: a slow request, a server
+  /// that has just started, too many requests.
+  static func isRefusal(_ status: Int) -> Bool { (400...499).contains(status) && ![408, 425, 429].contains(status) }
+
+  /// Redirects that a client may follow (RFC 9110 section 15.4).
+  private static let redirects = [301, 302, 303, 307, 308]
+
+  /// The failure for any answer other than 101, with what the beginning of its body says.
   package func refusal(_ head: HTTPResponseHead, body: [UInt8]) -> ConnectionFailure {
-    let status = head.status
-    let isRefusal = (400...499).contains(status.code) && ![408, 425, 429].contains(status.code)
+    let status = Int(head.status.code)
+    let kind: ConnectionFailure.Kind =
+      finalAnswers.contains(status) ? .final : UpgradeCheck.isRefusal(status) ? .refused : .passing
+    // Several lines are no address: nobody could tell which one counts.
+    let location = head.headers["Location"].count == 1 ? head.headers.first(name: "Location") : nil
     let text = RefusalText(head, body: body, secrets: secrets)
     return ConnectionFailure(
       text.line(offered: needsSubprotocol ? nil : subprotocolsOffered, isPlain: isPlain),
-      kind: isRefusal ? .refused : .passing,
-      retryAfter: head.headers.first(name: "Retry-After").flatMap { RetryAfter($0) })
+      kind: kind, retryAfter: head.headers.first(name: "Retry-After").flatMap { RetryAfter($0) },
+      location: UpgradeCheck.redirects.contains(status) ? location ?? "" : nil)
   }
 
   private func hasToken(_ values: [String], _ token: String) -> Bool {

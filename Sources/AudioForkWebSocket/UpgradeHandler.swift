@@ -59,7 +59,7 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
     self.owner = owner
     check = UpgradeCheck(
       key: key, subprotocolsOffered: request.subprotocols, needsSubprotocol: request.needsSubprotocol, isPlain: isPlain,
-      secrets: request.secretTexts)
+      secrets: request.secretTexts, finalAnswers: request.finalAnswers)
   }
 
   /// Puts all that is needed into a fresh channel's pipeline. On the channel's event loop. `isPlain`: nothing below

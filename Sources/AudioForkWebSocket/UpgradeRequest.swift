@@ -38,6 +38,8 @@ package struct UpgradeRequest: Sendable, Equatable {
   /// are not UTF-8 with percent-encoding. An Authorization here takes the place of the one that the URL's user
   /// information would make, a User-Agent of ours.
   package var givenHeaders: [RequestHeader] = []
+  /// Status codes that no later attempt changes, as the dialect knows.
+  package var finalAnswers: [Int] = []
   /// Value of User-Agent.
   package var agent = "audiofork"
   /// Further texts in it that must not be shown: values of secret parameters, as they stand in the URL.
@@ -64,8 +66,8 @@ package struct UpgradeRequest: Sendable, Equatable {
     if !subprotocols.isEmpty {
       fields.add(name: "Sec-WebSocket-Protocol", value: subprotocols.joined(separator: ", "))
     }
-    if !userInformation.isEmpty, !isGiven("authorization") {
-      fields.add(name: "Authorization", value: basicAuthorization)
+    if let credentials = BasicCredentials(userInformation), !isGiven("authorization") {
+      fields.add(name: "Authorization", value: credentials.value)
     }
     if !isGiven("user-agent") { fields.add(name: "User-Agent", value: agent) }
     for header in headers {
@@ -83,32 +85,31 @@ package struct UpgradeRequest: Sendable, Equatable {
       version: .http1_1, method: .GET, uri: escaped(target, keeping: { $0 > 32 && $0 < 127 }), headers: fields)
   }
 
-  /// Texts of the request that must not be shown in a log, should the server repeat them. A text of less than four
-  /// bytes is no secret and would garble what is shown.
+  /// Texts of the request that must not be shown in a log, should the server repeat them.
   var secretTexts: [String] {
-    var texts = secrets + [userInformation, percentDecoded(userInformation)] + secrets.map(percentDecoded)
-    if !userInformation.isEmpty {
-      texts.append(Array(basicAuthorization.utf8.dropFirst(6)))
-      let parts = userInformation.split(separator: UInt8(ascii: ":"), maxSplits: 1)
-      if parts.count == 2 { texts += [Array(parts[1]), percentDecoded(Array(parts[1]))] }
-    }
+    var texts = secrets + secrets.map(percentDecoded) + (BasicCredentials(userInformation)?.secrets ?? [])
     for header in givenHeaders {
       // A value may be a scheme and a secret: `Bearer …`.
       texts += [header.value] + header.value.split(separator: UInt8(ascii: " ")).dropFirst().map(Array.init)
     }
-    let found = Set(texts.filter { $0.count >= 4 }.map { String(decoding: $0, as: UTF8.self) })
-    return found.sorted { $0.utf8.count > $1.utf8.count }
+    return sortedSecrets(texts)
   }
+
+  /// The request without the user's headers and the URL's user information. They still are texts that must not be shown:
+  /// a server that knows them may have sent us here with them.
+  package var withoutCredentials: UpgradeRequest {
+    var request = self
+    request.secrets = secretTexts.map { Array($0.utf8) }
+    request.givenHeaders = []
+    request.userInformation = []
+    return request
+  }
+
+  /// A server's text without what must not be shown, however it is escaped.
+  package func withoutSecrets(_ text: String) -> String { RefusalText.cleaned(text, secrets: secretTexts) }
 
   /// Whether the user gave a header with this name, here in lower case.
   private func isGiven(_ name: String) -> Bool { givenHeaders.contains { $0.name.lowercased() == name } }
-
-  /// RFC 7617. The URL's percent-encoding is undone first; without a password there is an empty one.
-  private var basicAuthorization: String {
-    var credentials = percentDecoded(userInformation)
-    if !userInformation.contains(UInt8(ascii: ":")) { credentials.append(UInt8(ascii: ":")) }
-    return "Basic " + String(decoding: base64(credentials), as: UTF8.self)
-  }
 }
 
 /// A header value that cannot end its line: visible ASCII stays as it is; blanks, '%', control characters and all

@@ -4,6 +4,8 @@
 #endif
 #include "af_process.h"
 
+#include "descriptors.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -20,18 +22,18 @@ int af_is_link(int descriptor)
 	return descriptor >= 3 && getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
 }
 
-static void close_above(int link)
+void af_close_above(int last)
 {
 	int descriptor, limit;
 
 #ifdef SYS_close_range
-	if (syscall(SYS_close_range, (unsigned int) link + 1, ~0u, 0u) == 0) {
+	if (syscall(SYS_close_range, (unsigned int) last + 1, ~0u, 0u) == 0) {
 		return;
 	}
 #endif
 	/* Kernels before 5.9. */
 	limit = (int) sysconf(_SC_OPEN_MAX);
-	for (descriptor = link + 1; descriptor < limit; descriptor++) {
+	for (descriptor = last + 1; descriptor < limit; descriptor++) {
 		close(descriptor);
 	}
 }
@@ -49,7 +51,7 @@ void af_process_prepare(int link)
 {
 	struct rlimit files;
 
-	close_above(link);
+	af_close_above(link);
 	setsid();
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -58,6 +60,8 @@ void af_process_prepare(int link)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	/* Until it is handled: an engine that is just starting serves a dying Asterisk like any other. */
+	signal(SIGTERM, SIG_IGN);
 }
 
 /*! What this thread works on. */

@@ -27,15 +27,16 @@ enum EngineProgram {
       print(audioforkVersion)
       return
     }
-    EngineService.prepareProcess(link: arguments.link)
-    Task { await run(arguments) }
+    let confinement = EngineService.prepareProcess(link: arguments.link)
+    Task { await run(arguments, confinement) }
     dispatchMain()
   }
 
-  private static func run(_ arguments: EngineArguments) async {
+  private static func run(_ arguments: EngineArguments, _ confinement: Confinement) async {
     let status: Int32
     do {
-      let service = try EngineService(link: arguments.link, directory: arguments.directory, tls: TLSClientProvider())
+      let service = try EngineService(
+        link: arguments.link, directory: arguments.directory, tls: TLSClientProvider(), confinement: confinement)
       status = try await service.run()
     } catch let error as EngineStartError {
       complain(error.description)

@@ -18,7 +18,8 @@ package final class Sandbox: Sendable {
   }
 
   /// Starts one. `dialplan` is the text of extensions-test.conf; `engine` what audiofork.conf names. Of `settings`,
-  /// `run_dir` is audiofork.conf's, and `options` stands in asterisk.conf's section of that name.
+  /// `run_dir` is audiofork.conf's, `options` stands in asterisk.conf's section of that name, and `preload` is a library
+  /// that Asterisk is started with.
   package static func start(
     _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.engine, settings: [String: String] = [:],
     loadsModule: Bool = true, helpFile: String? = nil
@@ -33,7 +34,8 @@ package final class Sandbox: Sendable {
     var options: [String] = []
     if !loadsModule { options.append("--no-load") }
     if let helpFile { options += ["--help-file", helpFile] }
-    let facts = try await launch(release, folder, engine: engine, options, runDirectory: settings["run_dir"])
+    let facts = try await launch(
+      release, folder, engine: engine, options, runDirectory: settings["run_dir"], preload: settings["preload"])
     return Sandbox(release: release, folder: folder, facts: facts)
   }
 
@@ -47,13 +49,16 @@ package final class Sandbox: Sendable {
 
   /// Runs asterisk-sandbox for the folder, whose `given` holds configuration. Returns what it printed.
   private static func launch(
-    _ release: AsteriskRelease, _ folder: URL, engine: String, _ options: [String] = [], runDirectory: String?
+    _ release: AsteriskRelease, _ folder: URL, engine: String, _ options: [String] = [], runDirectory: String?,
+    preload: String? = nil
   ) async throws -> [String: String] {
     let arguments = [
       "start", "--suite", release.rawValue, "--run", folder.path, "--module", Checkout.module(release), "--engine",
       engine, "--conf-dir", folder.appending(path: "given").path,
     ]
-    let environment = runDirectory.map { ["AUDIOFORK_RUN_DIR": $0] } ?? [:]
+    var environment: [String: String] = [:]
+    environment["AUDIOFORK_RUN_DIR"] = runDirectory
+    environment["AUDIOFORK_PRELOAD"] = preload
     let result = try await ChildProcess.run(
       Checkout.script("asterisk-sandbox"), arguments + options, environment: environment)
     guard result.status == 0 else { throw TestKitError("asterisk-sandbox: \(result.output)") }

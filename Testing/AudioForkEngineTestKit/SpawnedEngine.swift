@@ -22,10 +22,11 @@ package final class SpawnedEngine {
 
   /// `linkBufferBytes`: what the link holds of what the engine says, where it is less than usual. `user`: the user id
   /// that it runs as, where the test is root's. `program`: what an audiofork.conf names as the engine. `libraries`: a
-  /// folder in which the loader looks for libraries first.
+  /// folder in which the loader looks for libraries first. `rules`: what it confines itself to; nil: it does not.
+  /// `etc`: a folder that it sees as /etc, where the test is root's.
   package init(
     _ directory: ScratchFolder, linkBufferBytes: CInt? = nil, user: Int? = nil, program: String = "audiofork-engine",
-    libraries: String? = nil
+    libraries: String? = nil, rules: EngineRules? = nil, etc: String? = nil
   ) throws {
     var pair: [CInt] = [-1, -1]
     try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0)
@@ -37,18 +38,34 @@ package final class SpawnedEngine {
     let words = ["audiofork", "engine", "--link", "3", "--directory", directory.path]
     // "exec -a" keeps the name under which the module starts it.
     let executable = SpawnedEngine.executable(program)
-    let wrapped = user.map {
-      ["--reuid", "\($0)", "--clear-groups", "bash", "-c", #"exec -a "$0" "$@""#, words[0], executable]
-        + words.dropFirst()
+    let renamed = ["-c", #"exec -a "$0" "$@""#, words[0], executable] + words.dropFirst()
+    let asUser = user.map { ["/usr/bin/setpriv", "--reuid", "\($0)", "--clear-groups", "bash"] + renamed }
+    let elsewhere = etc.map { etc in
+      ["/usr/bin/unshare", "-m", "bash", "-c", #"mount --bind "$1" /etc && shift && exec -a "$0" "$@""#, words[0], etc]
+        + [executable] + words.dropFirst()
     }
+    let wrapped = elsewhere ?? asUser
+    let file = try rules.map { try SpawnedEngine.file($0.encoded) }
+    defer { if let file { close(file) } }
     var environment = ["PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"]
     if let libraries { environment["LD_LIBRARY_PATH"] = libraries }
     defer { close(pair[1]) }
     child = try ChildProcess(
-      wrapped == nil ? executable : "/usr/bin/setpriv", wrapped ?? Array(words.dropFirst()),
+      wrapped?.first ?? executable, Array((wrapped ?? words).dropFirst()),
       name: wrapped == nil ? words[0] : nil, environment: .only(environment),
       // 9 as a careless parent would leave it behind: the engine has to close it.
-      descriptors: [3: pair[1], 9: pair[1]], output: .discarded)
+      descriptors: [3: pair[1], 9: pair[1]].merging(file.map { [0: $0] } ?? [:]) { link, _ in link },
+      output: .discarded)
+  }
+
+  /// A file without a name that holds the bytes.
+  private static func file(_ bytes: [UInt8]) throws -> CInt {
+    let name = "/dev/shm/audiofork-rules-\(UInt64.random(in: 0...UInt64.max))"
+    let file = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    try #require(file >= 0)
+    unlink(name)
+    try #require(write(file, bytes, bytes.count) == bytes.count)
+    return file
   }
 
   deinit { if link >= 0 { close(link) } }
@@ -78,6 +95,12 @@ package final class SpawnedEngine {
   package func has(_ kind: LinkMessageKind) -> Bool {
     receive()
     return messages.contains { $0.kind == kind }
+  }
+
+  /// Lines for Asterisk's log so far.
+  package var logLines: [String] {
+    receive()
+    return messages.filter { $0.kind == .log }.compactMap { $0.fields.text(.text) }
   }
 
   package func text(_ kind: LinkMessageKind, _ field: LinkField) -> String? {

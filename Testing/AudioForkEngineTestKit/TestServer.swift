@@ -27,6 +27,8 @@ package final class TestServer: Sendable {
     case forks(ForkStores)
     /// Answers the upgrade with these bytes.
     case answer(String)
+    /// Answers requests for these paths so, and records others.
+    case answerPaths([String: String])
     /// Accepts and never says anything.
     case silent
     /// Records, and drops the connection on our Close frame instead of answering it.
@@ -54,6 +56,8 @@ package final class TestServer: Sendable {
   /// What one connection brought.
   package struct Connection: Sendable {
     package var head: HTTPRequestHead?
+    /// The head of a request that was answered by its path.
+    package var answered: String?
     package var audio: [UInt8] = []
     package var messageSizes: [Int] = []
     package var pongs: [[UInt8]] = []
@@ -156,7 +160,10 @@ package final class TestServer: Sendable {
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
     case .record, .closeAfter, .closeOnPing, .closeOnText, .closeAfterPings, .pongLate, .pongOnce, .fork, .forks,
       .dropOnClose,
-      .ignoreClose, .stall, .talk:
+      .ignoreClose, .stall, .talk, .answerPaths:
+      if case .answerPaths(let answers) = behavior {
+        try channel.pipeline.syncOperations.addHandler(PathHandler(answers, log, index))
+      }
       let upgrader = NIOWebSocketServerUpgrader(
         shouldUpgrade: { channel, head in
           log.withLockedValue { $0[index].head = head }

@@ -19,6 +19,35 @@ final class AnswerHandler: ChannelInboundHandler {
   }
 }
 
+/// Answers requests for some paths with fixed bytes, and lets others through.
+final class PathHandler: ChannelInboundHandler, RemovableChannelHandler {
+  typealias InboundIn = ByteBuffer
+  typealias InboundOut = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+  private let answers: [String: String]
+  private let log: NIOLockedValueBox<[TestServer.Connection]>
+  private let index: Int
+  private var text = ""
+
+  init(_ answers: [String: String], _ log: NIOLockedValueBox<[TestServer.Connection]>, _ index: Int) {
+    self.answers = answers
+    self.log = log
+    self.index = index
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    text += String(buffer: Self.unwrapInboundIn(data))
+    guard text.contains("\r\n\r\n") else { return }
+    let words = text.split(separator: " ")
+    guard words.count > 1, let answer = answers[String(words[1])] else {
+      context.fireChannelRead(Self.wrapInboundOut(ByteBuffer(string: text)))
+      return context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+    }
+    log.withLockedValue { $0[index].answered = text }
+    context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer(string: answer)), promise: nil)
+  }
+}
+
 final class RecordingHandler: ChannelInboundHandler {
   typealias InboundIn = WebSocketFrame
   typealias OutboundOut = WebSocketFrame

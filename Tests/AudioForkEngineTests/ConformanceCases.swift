@@ -523,6 +523,8 @@ private var handshakeCases: [ConformanceCase] {
     refuses(
       "a refusal that gives its reason in the body", "http: 400 Bad Request: no such call",
       ["HTTP/1.1 400 Bad Request", "Content-Length: 16", "", "no such call"]),
-    refuses("a redirect", "http: 302 Found to '/elsewhere'", ["HTTP/1.1 302 Found", "Location: /elsewhere"]),
+    refuses(
+      "a redirect to another host", "http: 302 Found to 'ws://elsewhere.example/', not followed: it leads to another host",
+      ["HTTP/1.1 302 Found", "Location: ws://elsewhere.example/"]),
   ]
 }

@@ -140,8 +140,8 @@ struct EngineProcessRealTimeTests {
     await server.stop()
   }
 
-  @Test("SIGTERM ends it within a second, files left; the next one and the module's end deliver the rest")
-  func terminated() async throws {
+  @Test("RESTART ends it within a second, files left; the next one and the module's end deliver the rest")
+  func restarted() async throws {
     let directory = try ScratchFolder()
     let server = try await TestServer.start()
     let call = try TestCall(in: directory, url: server.url)
@@ -149,7 +149,7 @@ struct EngineProcessRealTimeTests {
     first.send(ModuleWriter.fork(call.id) + ModuleWriter.tableEnd())
     try await call.speak(untilMilliseconds: 800)
     let asked = af_now_ns()
-    first.signal(SIGTERM)
+    first.send(ModuleWriter.restart())
     try await eventually("it leaves") { first.exitStatus != nil }
     #expect(first.exitStatus == 0)
     #expect(af_now_ns() - asked < 1_000_000_000)
@@ -173,8 +173,62 @@ struct EngineProcessRealTimeTests {
     await server.stop()
   }
 
-  @Test("SIGTERM ends it within a second whatever the servers do, and while a fork waits for a cursor that is held")
-  func terminatedAmongBadServers() async throws {
+  @Test("SIGTERM while the module lives: it serves for two seconds more, and leaves; files are left")
+  func terminatedAlone() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let call = try TestCall(in: directory, url: server.url)
+    let engine = try await spawn(directory)
+    engine.send(ModuleWriter.fork(call.id) + ModuleWriter.tableEnd())
+    let asked = af_now_ns()
+    engine.signal(SIGTERM)
+    try await call.speak(untilMilliseconds: 1600)
+    engine.signal(SIGTERM)
+    #expect(server.connections.first?.closeCode == nil && engine.exitStatus == nil)
+    try await eventually("it leaves") { engine.exitStatus != nil }
+    #expect(engine.exitStatus == 0)
+    #expect((2_000_000_000...3_500_000_000).contains(af_now_ns() - asked))
+    engine.receive()
+    #expect(!engine.has(.ended))
+    #expect(directory.names == ["\(call.id).cursor", "\(call.id).ring"])
+    await server.stop()
+  }
+
+  @Test(
+    "SIGTERM for Asterisk and engine at once, and again to what is left: all that was captured is delivered",
+    arguments: [false, true])
+  func terminatedWithAsterisk(isSlow: Bool) async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    // The server comes when Asterisk is gone.
+    let call = try TestCall(in: directory, url: server.url, drainSeconds: 10)
+    let port = server.port
+    await server.stop()
+    let engine = try await spawn(directory)
+    engine.send(ModuleWriter.fork(call.id) + ModuleWriter.tableEnd())
+    try await call.speak(untilMilliseconds: 800)
+    engine.signal(SIGTERM)
+    // As systemd does it: Asterisk has its channels hang up, for longer than two seconds at times.
+    if isSlow { engine.send(ModuleWriter.stopping()) }
+    try await call.speak(untilMilliseconds: isSlow ? 4000 : 1600)
+    #expect(engine.exitStatus == nil)
+    engine.closeLink()
+    try await Task.sleep(for: .milliseconds(100))
+    for _ in 1...2 { engine.signal(SIGTERM) }
+    try await Task.sleep(for: .milliseconds(500))
+    #expect(engine.exitStatus == nil)
+    let back = try await TestServer.start(port: port)
+    try await eventually("it drains and leaves") { engine.exitStatus != nil }
+    #expect(engine.exitStatus == 0)
+    #expect(!directory.exists)
+    let reception = Reception(back.connections, expected: call.expected)
+    #expect(reception.isExact)
+    #expect(reception.missing == 0)
+    await back.stop()
+  }
+
+  @Test("RESTART ends it within a second whatever the servers do, and while a fork waits for a cursor that is held")
+  func restartedAmongBadServers() async throws {
     let directory = try ScratchFolder()
     let stalled = try await TestServer.start(.stall, receiveBufferBytes: 4096)
     let silent = try await TestServer.start(.silent)
@@ -195,7 +249,7 @@ struct EngineProcessRealTimeTests {
     calls[2].hangUp()
     try await eventually("its Close waits for an answer") { deaf.connections.first?.closeCode == 1000 }
     let asked = af_now_ns()
-    engine.signal(SIGTERM)
+    engine.send(ModuleWriter.restart())
     try await eventually("it leaves") { engine.exitStatus != nil }
     #expect(engine.exitStatus == 0)
     #expect(af_now_ns() - asked < 1_500_000_000, "a second, and half of one for a busy machine")
@@ -267,7 +321,7 @@ struct EngineProcessRealTimeTests {
     for call in calls { engine.send(ModuleWriter.fork(call.id)) }
     engine.send(ModuleWriter.tableEnd())
     try await Task.sleep(nanoseconds: 1_000_000_000)
-    engine.signal(SIGTERM)
+    engine.send(ModuleWriter.restart())
     try await eventually("it leaves") { engine.exitStatus != nil }
     #expect(engine.exitStatus == 0)
     engine.receive()

@@ -24,7 +24,7 @@ struct ForkLogTests {
     arguments: [
       ("http: 401 Unauthorized", "credentials"), ("http: 403 Forbidden", "credentials"),
       ("http: 404 Not Found", "path"),
-      ("http: 302 Found", "redirects are not followed"), ("http: 426 Upgrade Required", "TLS"),
+      ("http: 302 Found", "give the URL that it leads to"), ("http: 426 Upgrade Required", "TLS"),
       ("connection: refused; nothing listens there", "that the server runs"),
       ("dns: the host name 'x' is not known", "check the name"),
     ])

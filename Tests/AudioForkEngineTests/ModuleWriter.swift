@@ -18,5 +18,8 @@ enum ModuleWriter {
     ModuleMessage.sendText(id: id, text: Array(text.utf8)).encoded
   }
 
+  static func restart() -> [UInt8] { ModuleMessage.restart.encoded }
+  static func stopping() -> [UInt8] { ModuleMessage.stopping.encoded }
+
   static func forget(_ id: String) -> [UInt8] { ModuleMessage.forget(id: id).encoded }
 }

@@ -23,6 +23,7 @@ struct LinkMessageTests {
       .hello(version: "22.1.0", protocolVersion: 1), .settings([Array("a=b".utf8), []]),
       .fork(id: "af-0-1", isClosed: false), .fork(id: "af-0-2", isClosed: true), .tableEnd,
       .sendText(id: "af-0-2", text: Array("né\n".utf8)), .forget(id: "af-0-1"), .settings([]),
+      .stopping, .restart,
     ]
     let bytes = messages.flatMap(\.encoded)
     #expect(try decode(bytes) == messages)
@@ -44,7 +45,7 @@ struct LinkMessageTests {
     counters.confirmation = .app
     let gap = GapReport(direction: "out", start: 5, count: 9, position: 77, reason: "ahead")
     let messages: [EngineMessage] = [
-      .ready(version: "0.1.0", pid: 42, loops: 2),
+      .ready(version: "0.1.0", pid: 42, loops: 2), .ready(version: "0.1.0", pid: 42, loops: 2, knows: 8),
       .state(id: "f", state: .waiting, reason: "dns: x", endpoint: "ws://h/", counters),
       .ended(id: "f", reason: "done: y", counters), .ended(id: "f", reason: "ring: z", .unknown),
       .log(.warning, id: nil, text: "né"), .log(.debug, id: "f", text: ""), .gap(id: "f", gap), .heartbeat,
@@ -61,7 +62,7 @@ struct LinkMessageTests {
     #expect(read == messages)
     #expect(asBytes.map(\.encoded) == messages.map(\.encoded))
     #expect(
-      asBytes[1]
+      asBytes[2]
         == .state(
           id: Array("f".utf8), state: .waiting, reason: Array("dns: x".utf8), endpoint: Array("ws://h/".utf8), counters)
     )

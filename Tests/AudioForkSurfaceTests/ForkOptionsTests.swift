@@ -210,6 +210,10 @@ private func example(_ kind: SettingKind) -> String {
   case .reconnectMaxWait, .connectTimeout, .silence, .buffer, .drain: "30"
   case .reconnectAttempts, .outage: "7"
   case .onClose: "reconnect"
+  case .tokenFile, .headerFile: "/run/secrets/some"
+  case .redirects: "yes"
+  case .proxy: "http://user:password@proxy.example.org:3128"
+  case .noProxy: ".example.org, 10.0.0.0/8"
   }
 }
 

@@ -259,6 +259,31 @@ struct RefusalTests {
   func redirect(location: String, shown: String) throws {
     let attempt = try Attempt()
     try attempt.receive("HTTP/1.1 302 Found\r\nLocation: \(location)\r\nContent-Length: 9\r\n\r\n")
-    #expect(attempt.owner.failures == [ConnectionFailure("http: 302 Found to '\(shown)'")])
+    #expect(attempt.owner.failures == [ConnectionFailure("http: 302 Found to '\(shown)'", location: location)])
+  }
+
+  @Test(
+    "A redirect may be followed; another 3xx, and a redirect that says two places, may not",
+    arguments: [(301, "/x"), (302, "/x"), (303, "/x"), (307, "/x"), (308, "/x"), (300, nil), (304, nil), (305, nil)])
+  func followable(status: Int, location: String?) throws {
+    for (lines, expected) in [
+      ("Location: /x\r\n", location), ("Location: /x\r\nLocation: /y\r\n", location.map { _ in "" }),
+    ] {
+      let attempt = try Attempt()
+      try attempt.receive("HTTP/1.1 \(status) Elsewhere\r\n\(lines)\r\n")
+      #expect(attempt.owner.failures.map(\.location) == [expected])
+      #expect(attempt.owner.failures.map(\.kind) == [.passing])
+    }
+  }
+
+  @Test("An answer that the dialect knows to be final is final at once; others are not", arguments: [402, 403, 503])
+  func finalAnswers(status: Int) throws {
+    for (finalAnswers, kind) in [
+      ([402, 503], status == 403 ? ConnectionFailure.Kind.refused : .final), ([], status == 503 ? .passing : .refused),
+    ] {
+      let attempt = try Attempt { $0.finalAnswers = finalAnswers }
+      try attempt.receive("HTTP/1.1 \(status) No\r\nContent-Length: 0\r\n\r\n")
+      #expect(attempt.owner.failures.map(\.kind) == [kind])
+    }
   }
 }

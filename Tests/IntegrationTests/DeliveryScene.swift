@@ -34,7 +34,7 @@ struct DeliveryScene: Sendable {
   let signal: KnownSignal
   let forks: [Fork]
 
-  private static func dialplan(_ server: RecurringServer) -> String {
+  private static func dialplan(_ server: RecurringServer, _ more: String) -> String {
     let forks = Dialect.allCases.map { dialect in
       " same => n,AudioFork(\(server.url(dialect.rawValue)),D(out)\(dialect.option))\n"
     }.joined()
@@ -45,19 +45,22 @@ struct DeliveryScene: Sendable {
        same => n,Wait(0.5)
        same => n,StopAudioFork()
        same => n,Wait(60)
+      \(more)
       exten => b,1,Answer()
        same => n,Wait(120)
 
       """
   }
 
-  /// Runs the body when the call's forks have begun. `general`: lines for `[general]` of audiofork.conf.
+  /// Runs the body when the call's forks have begun. `general`: lines for `[general]` of audiofork.conf. `dialplan`: a
+  /// line of the calls' context. `settings`: as the sandbox's.
   static func with(
-    _ release: AsteriskRelease, hearing signal: KnownSignal, general: String = "",
+    _ release: AsteriskRelease, hearing signal: KnownSignal, general: String = "", dialplan more: String = "",
+    settings: [String: String] = [:],
     _ body: (DeliveryScene) async throws -> Void
   ) async throws {
     let server = try await RecurringServer()
-    try await Sandbox.with(release, dialplan: dialplan(server)) { sandbox in
+    try await Sandbox.with(release, dialplan: dialplan(server, more), settings: settings) { sandbox in
       _ = try sandbox.sound("heard", signal.samples)
       try await sandbox.cli("dialplan set global SOUNDS \(sandbox.folder.path)")
       if !general.isEmpty {
@@ -117,17 +120,23 @@ struct DeliveryScene: Sendable {
 
   func moment() throws -> Moment { Moment(at: .now, captured: try forks.map { try $0.ring.captured }) }
 
-  /// Kills Asterisk, and right behind it these processes. Returns what each fork had captured by then, which has to
-  /// reach from the moment to 200 ms before the kill at least: the signal is played without a pause.
-  func killAsterisk(and others: [Int32] = [], since moment: Moment) async throws -> [Int] {
+  /// Kills Asterisk, and right behind it these processes, or sends them another signal. Returns what each fork had
+  /// captured when Asterisk was gone, which has to reach from the moment to 200 ms before the signal at least: the audio is
+  /// played without a pause.
+  func killAsterisk(
+    by signalNumber: Int32 = SIGKILL, and others: [Int32] = [], since moment: Moment
+  ) async throws -> [Int] {
     let victims = [sandbox.processIdentifier] + others
     // 0 and -1 are everybody.
     guard victims.allSatisfy({ $0 > 1 }) else { throw TestKitError("not to be killed: \(victims)") }
     let elapsed = ContinuousClock.now - moment.at
-    for victim in victims { #expect(Foundation.kill(victim, SIGKILL) == 0, "process \(victim)") }
+    for victim in victims { #expect(Foundation.kill(victim, signalNumber) == 0, "process \(victim)") }
     let configuration = "\(sandbox.folder.path)/etc/asterisk.conf"
-    let isGone = await becomesTrue(within: 5) { processes { $0.contains(configuration) }.isEmpty }
-    #expect(isGone, "Asterisk outlives SIGKILL")
+    // After SIGTERM Asterisk waits for its channels, and a second more.
+    let isGone = await becomesTrue(within: signalNumber == SIGKILL ? 5 : 20) {
+      processes { $0.contains(configuration) }.isEmpty
+    }
+    #expect(isGone, "Asterisk outlives signal \(signalNumber)")
     let ends = try forks.map { try $0.ring.captured }
     let due = Int(elapsed / Duration.seconds(1) * 8000) - 1600
     for (fork, (before, end)) in zip(forks, zip(moment.captured, ends)) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import AsteriskTestKit
+import AudioForkTestKit
 import Foundation
 import Testing
 
@@ -10,7 +11,32 @@ extension IntegrationTests {
       "One that hangs is killed within seconds, and the next one goes on", .tags(.slow),
       arguments: AsteriskRelease.tested)
     func hang(release: AsteriskRelease) async throws {
-      try await DeliveryScene.with(release, hearing: KnownSignal(seed: 93, seconds: 14)) { scene in
+      try await hang(release)
+    }
+
+    @Test(
+      "So it is where the kernel has no pidfds, which the log says once", .tags(.slow),
+      arguments: AsteriskRelease.newest)
+    func hangWithoutPidfd(release: AsteriskRelease) async throws {
+      let library = FileManager.default.temporaryDirectory.appending(path: "no-pidfd-\(getpid()).so").path
+      let source = Checkout.root.appending(path: "Testing/Fixtures/no-pidfd.c").path
+      let built = try await ChildProcess.run(
+        "/usr/bin/env", ["cc", "-shared", "-fPIC", "-O1", "-o", library, source])
+      #expect(built.status == 0, "\(built.output)")
+      defer { try? FileManager.default.removeItem(atPath: library) }
+      try await hang(release, settings: ["preload": library]) { scene in
+        let lines = scene.sandbox.logLines(["NOTICE"], containing: "no descriptor of a process (pidfd_open: ")
+        #expect(lines.count == 1, "\(lines)")
+      }
+    }
+
+    private func hang(
+      _ release: AsteriskRelease, settings: [String: String] = [:],
+      _ further: (DeliveryScene) async throws -> Void = { _ in }
+    ) async throws {
+      try await DeliveryScene.with(
+        release, hearing: KnownSignal(seed: 93, seconds: 14), settings: settings
+      ) { scene in
         #expect(await scene.isCaptured(16_000))
         #expect(await scene.hasArrived(8000))
         let old = try #require(scene.sandbox.engines().first)
@@ -31,6 +57,9 @@ extension IntegrationTests {
         #expect(try await scene.sandbox.channels().count == 2)
         #expect(scene.sandbox.engines().count == 1)
         #expect(await becomesTrue(within: 5) { scene.sandbox.runFiles().allSatisfy { !$0.contains(".") } })
+        #expect(try await scene.sandbox.cli("audiofork engine restart").contains("A new engine serves: process "))
+        #expect(await becomesTrue(within: 2) { scene.sandbox.engines().count == 1 })
+        try await further(scene)
       }
     }
 
@@ -42,7 +71,7 @@ extension IntegrationTests {
         for round in 1...3 {
           #expect(await scene.isCaptured(round * 24_000))
           let old = try #require(scene.sandbox.engines().first)
-          #expect(try await scene.sandbox.cli("audiofork engine restart").contains("hand over to a new one"))
+          #expect(try await scene.sandbox.cli("audiofork engine restart").contains("A new engine serves"))
           let isReplaced = await becomesTrue(within: 5) {
             let engines = scene.sandbox.engines()
             return engines.count == 1 && engines != [old]

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import AudioForkBytes
+import AudioForkLink
 import AudioForkSurface
 import AudioForkTap
 import CAsterisk
@@ -23,10 +24,17 @@ enum Control {
       return false
     }
     Control.instance = instance
+    RingMemory.load(in: instance.directory)
     withState { state in
       state.settings = settings
       state.isStopping = false
-      state.mustRestartEngine = false
+      state.restarts = EngineRestarts()
+      state.engineRules = EngineRules()
+      state.learnedPaths = 0
+      state.engineRules.runDirectory = slice(
+        instance.directory, 0, instance.directory.count &- instance.name.count &- 1)
+      state.engineRules.addPrivateFolders()
+      _ = state.engineRules.add(settings)
       state.forks.isClosing = false
       state.engine = EngineStatus()
     }
@@ -74,8 +82,17 @@ enum Control {
   /// New settings for forks and engines to come; engine-wide ones take effect at once. The run directory of this load
   /// stays.
   static func apply(_ settings: Settings) {
-    withState { $0.settings = settings }
-    wake()
+    let mustRestart = withState { state in
+      let wasConfined = state.settings?.confinesEngine ?? false
+      state.settings = settings
+      let isNew = state.engineRules.add(settings)
+      return settings.confinesEngine != wasConfined || (isNew && wasConfined)
+    }
+    guard mustRestart else { return wake() }
+    log(
+      AF_LEVEL_NOTICE, "audiofork.conf: the engine is started again, because confine has changed or the running engine",
+      " may not open a file or folder that is named now. Its forks go on from their rings")
+    restartEngine()
   }
 
   /// Makes the thread look at the table. Any thread, any lock; never from the audio path.
@@ -84,18 +101,27 @@ enum Control {
     _ = write(wakeDescriptor, &one, 8)
   }
 
-  /// Has the engine replaced: the old one saves where it is, and the new one goes on from there.
-  static func restartEngine() {
-    withState { $0.mustRestartEngine = true }
+  /// Has the engine replaced: the old one saves where it is, and the new one goes on from there. Where there is none, one
+  /// is started at once. Returns the request's number for `outcomeOfRestart`.
+  @discardableResult
+  static func restartEngine() -> Int {
+    let request = withState { $0.restarts.ask() }
     wake()
+    return request
   }
 
-  fileprivate static func takeRestart() -> Bool {
-    withState { state in
-      defer { state.mustRestartEngine = false }
-      return state.mustRestartEngine
+  /// Waits at most so long for the outcome of a request to replace the engine: empty if a new one serves, else why there
+  /// is none; nil if that is still open. No lock may be held. The caller keeps the module from being unloaded.
+  static func outcomeOfRestart(_ request: Int, within milliseconds: Int) -> Bytes? {
+    let deadline = af_now_ns() &+ Int64(milliseconds) &* 1_000_000
+    while true {
+      let outcome = withState { $0.restarts.outcome(of: request) }
+      if outcome != nil || af_now_ns() >= deadline { return outcome }
+      _ = poll(nil, 0, 10)
     }
   }
+
+  fileprivate static func takeRestart() -> Bool { withState { $0.restarts.take() } }
 
   fileprivate static var mustStop: Bool { withState { $0.isStopping } }
   fileprivate static var descriptor: CInt { wakeDescriptor }
@@ -110,8 +136,10 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
   while !Control.mustStop {
     let now = af_now_ns()
     let settings = Control.settings
-    engine.spawnIfDue(now, path: settings?.engine ?? [])
+    let isMissing = !DirectoryWatch.restoreIfDue(now, hasEngine: engine.link.isOpen)
+    engine.spawnIfDue(now, path: settings?.engine ?? [], hasForks: hasForksAtWork())
     lookAtRows(now)
+    if !isMissing, let settings { Generations.renew(now, settings) }
     engine.send(settings?.engineSettings ?? EngineSettings())
     // Checked before and after the wait. Without forks the wait is unlimited, and that time must not count against the
     // engine when the next fork begins.
@@ -119,9 +147,11 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
     waitForWork()
     engine.receive()
     engine.checkHeartbeat(af_now_ns(), hasForks: hasForksAtWork())
-    if Control.takeRestart() { engine.restart() }
+    if Control.takeRestart() { engine.restart(af_now_ns()) }
+    engine.checkLeaving(af_now_ns())
   }
   engine.end()
+  Generations.forgetAll()
   return nil
 }
 
@@ -136,9 +166,7 @@ private func waitForWork() {
   ]
   if engine.link.hasOutput { descriptors[1].events |= Int16(POLLOUT) }
   var timeout: CInt = withState { $0.forks.count } > 0 ? RowLooks.millisecondsLeft(af_now_ns()) : -1
-  if let due = engine.millisecondsToSpawn(af_now_ns()) {
-    timeout = timeout < 0 ? due : min(timeout, due)
-  }
+  if let due = engine.millisecondsToAct(af_now_ns()) { timeout = timeout < 0 ? due : min(timeout, due) }
   _ = descriptors.withUnsafeMutableBufferPointer { poll($0.baseAddress, nfds_t($0.count), timeout) }
   var count: UInt64 = 0
   _ = read(Control.descriptor, &count, 8)
@@ -150,14 +178,19 @@ private enum RowLooks {
   private static let interval: Int64 = 1_000_000_000
   nonisolated(unsafe) private static var last: Int64 = 0
 
+  /// How often the thread looks whether a rate has changed: a buffer that is too small loses audio by the second.
+  private static let rateMilliseconds: CInt = 200
+
   static func isDue(_ now: Int64) -> Bool {
-    guard now &- last >= interval else { return false }
+    let hasRateChanged = af_word_load_acquire(af_rates_changed()) != 0
+    guard hasRateChanged || now &- last >= interval else { return false }
+    af_word_store_relaxed(af_rates_changed(), 0)
     last = now
     return true
   }
 
   static func millisecondsLeft(_ now: Int64) -> CInt {
-    CInt(truncatingIfNeeded: max(0, min((last &+ interval &- now) / 1_000_000 &+ 1, 1000)))
+    CInt(truncatingIfNeeded: max(0, min((last &+ interval &- now) / 1_000_000 &+ 1, Int64(rateMilliseconds))))
   }
 }
 
@@ -172,7 +205,10 @@ private struct GoneRow {
 private func lookAtRows(_ now: Int64) {
   var gone = [GoneRow]()
   withState { state in
-    if RowLooks.isDue(now) { state.forks.mustLookAtAll() }
+    if RowLooks.isDue(now) {
+      state.forks.mustLookAtAll()
+      Generations.beginLooks()
+    }
     while let fork = state.forks.takeLook() {
       if let row = look(at: fork, now, &state) { gone.append(row) }
     }
@@ -192,13 +228,18 @@ private func look(at fork: ForkPointer, _ now: Int64, _ state: inout ModuleState
     state.forks.mustSend(fork)
   }
   if fork.pointee.ended != 0, !isClosed {
-    // The engine is through with it and the call goes on: the hook leaves at the channel's next frame.
+    // The engine has ended it and the call goes on: the hook leaves at the channel's next frame.
     if fork.pointee.hook_alive != 0, fork.pointee.hook_ending == 0 {
       fork.pointee.hook_ending = 1
       ast_audiohook_update_status(&fork.pointee.hook, AST_AUDIOHOOK_STATUS_SHUTDOWN)
     }
+    // There may be no next frame. Only a thread that may wait for the channel's lock can take the hook off. Each look
+    // asks again, because a masquerade briefly leaves no channel with this name.
+    state.jobs.add(.leave(ForkRow(fork, now: now)))
+    Jobs.wake()
     return nil
   }
+  if !isClosed { Generations.look(at: fork, now, &state) }
   checkPolicy(fork, now, &state)
   let limit = Int64(sweepSeconds(fork)) &* 1_000_000_000
   guard isClosed, fork.pointee.ended != 0 || now &- fork.pointee.closed_at_ns > limit else { return nil }
@@ -225,7 +266,9 @@ private func letGo(_ row: GoneRow) {
   if let instance = Control.instance {
     let id = bytes(fork.pointee.id)
     engine.forget(id)
-    _ = withCString(instance.path(id, ".ring")) { unlink($0) }
+    for generation in 0...fork.pointee.generation {
+      _ = withCString(instance.ringPath(id, generation)) { unlink($0) }
+    }
     _ = withCString(instance.path(id, ".cursor")) { unlink($0) }
     _ = withCString(instance.path(id, ".crashes")) { unlink($0) }
   }

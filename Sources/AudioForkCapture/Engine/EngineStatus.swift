@@ -14,6 +14,21 @@ struct EngineStatus {
   var readyAt: Int64 = 0
   /// Engines of this load that were ready, this one included.
   var engines = 0
+  /// CLOCK_MONOTONIC of the last word of an engine, this one or one before it.
+  var heardAt: Int64 = 0
+  /// None runs, and the last one could not be started or died before it was ready.
+  var isMissing = false
+
+  /// While there are forks at work an engine speaks once a second.
+  private static let silenceMax: Int64 = 3_000_000_000
+
+  /// Why the engine's reports about a fork that began at `begun` are not of now. Nil: they are.
+  func silence(_ now: Int64, since begun: Int64) -> Bytes? {
+    if isMissing { return Bytes(text: "engine: none can be started; Asterisk's log says why") }
+    let silence = now &- max(heardAt, begun)
+    guard silence > EngineStatus.silenceMax else { return nil }
+    return text("engine: nothing has been heard of it for ", .number(Int(silence / 1_000_000_000)), " seconds")
+  }
 
   /// An engine serves from now on.
   mutating func ready(version: Bytes, process: UInt64, loops: UInt64, now: Int64) {
@@ -21,6 +36,8 @@ struct EngineStatus {
     self.process = Int(truncatingIfNeeded: process & 0x7fff_ffff)
     self.loops = Int(truncatingIfNeeded: loops & 0x7fff_ffff)
     readyAt = now
+    heardAt = now
+    isMissing = false
     engines &+= 1
   }
 
@@ -69,7 +86,7 @@ package struct ProcessUse {
 
 /// The lines of `audiofork show engine`.
 func engineLines() -> [Bytes] {
-  let (facts, forks) = withState { ($0.engine, $0.forks.count) }
+  let (facts, forks, memory) = withState { ($0.engine, $0.forks.count, $0.forks.memory) }
   guard facts.process > 0 else {
     return [
       text("The engine is not running; ", .number(forks), forks == 1 ? " fork waits for it." : " forks wait for it.")
@@ -83,6 +100,7 @@ func engineLines() -> [Bytes] {
     text("Restarts: ", .number(facts.engines &- 1)),
     text("Loops: ", .number(facts.loops)),
     text("Forks: ", .number(forks)),
+    text("Rings locked: ", .number(memory.locked), " of ", .number(memory.mapped)),
   ]
   if let use = ProcessUse(of: facts.process) {
     lines.append(

@@ -6,11 +6,13 @@ import CAsterisk
 
 /// Starts the engine, sends it the fork table, and starts another one when it dies or hangs.
 ///
-/// Its death is end-of-file on the link; Asterisk's own SIGCHLD handler reaps it. Only the control thread calls this.
+/// Its death is end-of-file on the link. Only the control thread calls this.
 struct EngineSupervisor {
   private(set) var link = EngineLink()
-  private var process: CInt = -1
+  private var process = EngineProcess()
   private var isReady = false
+  /// The highest type of message that the engine knows; 0: it has not said.
+  private var knows: UInt64 = 0
   private var readyAt: Int64 = 0
   private var delay = RestartDelay()
   private var heartbeats = HeartbeatWatch()
@@ -20,36 +22,59 @@ struct EngineSupervisor {
   private var sentSettings = EngineSettings()
   /// When an engine was heard last, this one or one before it. CLOCK_MONOTONIC.
   private(set) var heardAt: Int64 = 0
-  /// It was asked to leave, so that a new one starts.
-  private var isRestarting = false
+  /// When an engine that is to be replaced is killed; nil: it is not to be replaced. It is asked to leave as soon as it
+  /// is ready.
+  private var leaveBy: Int64?
+  private var hasToldShutdown = false
+  /// Ids of forks that the engine is to forget, while the link is full.
+  private var forgotten = [Bytes]()
 
-  /// Milliseconds until the next engine is due; nil while one runs.
-  func millisecondsToSpawn(_ now: Int64) -> CInt? {
-    guard !link.isOpen else { return nil }
-    return CInt(truncatingIfNeeded: max(0, min((delay.spawnAt &- now) / 1_000_000 &+ 1, 60_000)))
+  /// An engine that was asked to leave saves its cursors within a second.
+  private static let leaveMax: Int64 = 3_000_000_000
+  /// So many ids wait. An engine forgets those beyond them when it leaves.
+  private static let forgottenMax = 10_000
+
+  /// Milliseconds until there is something to do though nothing happens; nil: nothing.
+  func millisecondsToAct(_ now: Int64) -> CInt? {
+    let look = process.millisecondsToLook
+    guard let due = link.isOpen ? leaveBy : delay.spawnAt else { return look }
+    let wait = CInt(truncatingIfNeeded: max(0, min((due &- now) / 1_000_000 &+ 1, 60_000)))
+    return min(wait, look ?? wait)
   }
 
-  mutating func spawnIfDue(_ now: Int64, path: Bytes) {
+  /// Starts an engine if there is none and its time has come. While Asterisk is shutting down one is started for forks
+  /// that are still at work, and none when Asterisk is about to exit.
+  mutating func spawnIfDue(_ now: Int64, path: Bytes, hasForks: Bool) {
+    process.reap()
     guard !link.isOpen, now >= delay.spawnAt else { return }
+    guard EngineSupervisor.mayStart(hasForks: hasForks) else { return delay.shutdown(now) }
     var pair: [CInt] = [-1, -1]
     let made = pair.withUnsafeMutableBufferPointer {
       socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, $0.baseAddress)
     }
     guard made == 0, let instance = Control.instance else { return failed(now, path, af_errno()) }
     var pid: CInt = 0
+    let rules = withState { $0.settings?.confinesEngine == true ? $0.engineRules.encoded : [] }
     let failure = withCString(path) { path in
-      withCString(instance.directory) { af_spawn_engine(path, $0, pair[1], &pid) }
+      withCString(instance.directory) { directory in
+        // Empty: it does not confine itself.
+        rules.withUnsafeBufferPointer { af_spawn_engine(path, directory, pair[1], $0.baseAddress, $0.count, &pid) }
+      }
     }
     close(pair[1])
     guard failure == 0 else {
       close(pair[0])
       return failed(now, path, failure)
     }
+    process.began(pid)
     link.open(pair[0])
-    process = af_process_open(pid)
     isReady = false
+    knows = 0
     heartbeats.owesNothing()
-    isRestarting = false
+    leaveBy = nil
+    hasToldShutdown = false
+    // A new engine knows no fork that the table does not have.
+    forgotten = []
     link.append(.hello(version: bytes(af_version()), protocolVersion: LinkProtocol.version))
     sentSettings = EngineSettings()
     // The table is the truth: a new engine receives all of it.
@@ -57,17 +82,30 @@ struct EngineSupervisor {
     tableEndIsDue = true
   }
 
+  private static func mayStart(hasForks: Bool) -> Bool {
+    ast_shutting_down() == 0 || (hasForks && ast_shutdown_final() == 0)
+  }
+
   private mutating func failed(_ now: Int64, _ path: Bytes, _ failure: CInt) {
-    if !complained {
-      complained = true
-      let isOurs = failure == ENOENT || failure == EACCES || failure == ENOEXEC || failure == ENOTDIR
-      log(
-        AF_LEVEL_ERROR, "the engine ", .bytes(path), " cannot be started: ", .bytes(reason(failure)),
+    let isOurs = failure == ENOENT || failure == EACCES || failure == ENOEXEC || failure == ENOTDIR
+    complain(
+      text(
+        "the engine ", .bytes(path), " cannot be started: ", .bytes(reason(failure)),
         isOurs
           ? "; install it or set engine in audiofork.conf. Until then nothing is delivered"
-          : "; the system lacks something that it needs. It is tried again, and until then nothing is delivered")
-    }
+          : "; the system lacks something that it needs. It is tried again, and until then nothing is delivered"))
     delay.failed(now)
+  }
+
+  /// Says once why no engine serves, and to those who asked for one.
+  private mutating func complain(_ problem: Bytes) {
+    withState { state in
+      state.engine.isMissing = true
+      state.restarts.answer(problem: problem)
+    }
+    guard !complained else { return }
+    complained = true
+    log(AF_LEVEL_ERROR, .bytes(problem))
   }
 
   /// Sends changes of the settings and of the table, as far as the socket takes them.
@@ -77,6 +115,8 @@ struct EngineSupervisor {
       sentSettings = settings
       link.append(.settings(settings.lines))
     }
+    tellShutdown()
+    sendForgotten()
     var rows = Bytes()
     let room = link.room
     var isComplete = true
@@ -88,7 +128,10 @@ struct EngineSupervisor {
         }
         state.forks.isSent(fork)
         rows +=
-          MessageFromModule<Bytes>.fork(id: bytes(fork.pointee.id), isClosed: fork.pointee.closed_at_ns != 0).encoded
+          MessageFromModule<Bytes>.fork(
+            id: bytes(fork.pointee.id), isClosed: fork.pointee.closed_at_ns != 0,
+            generation: fork.pointee.generation
+          ).encoded
       }
       // After the rows: a text is for a fork that the engine knows.
       if isReady, isComplete, rows.count < room {
@@ -105,14 +148,33 @@ struct EngineSupervisor {
 
   /// A row is gone: the engine need not know the fork any more.
   mutating func forget(_ id: Bytes) {
-    guard link.isOpen, link.room > 0 else { return }
-    link.append(.forget(id: id))
+    guard link.isOpen, forgotten.count < EngineSupervisor.forgottenMax else { return }
+    forgotten.append(id)
   }
+
+  private mutating func sendForgotten() {
+    var sent = 0
+    while sent < forgotten.count, link.room > 0 {
+      link.append(.forget(id: forgotten[sent]))
+      sent &+= 1
+    }
+    if sent > 0 { forgotten.removeFirst(sent) }
+  }
+
+  /// Tells the engine once that Asterisk is shutting down.
+  private mutating func tellShutdown() {
+    guard isReady, !hasToldShutdown, engineKnows(.stopping), ast_shutting_down() != 0 else { return }
+    hasToldShutdown = true
+    link.append(.stopping)
+  }
+
+  private func engineKnows(_ kind: LinkMessageKind) -> Bool { knows >= UInt64(kind.rawValue) }
 
   /// Kills an engine that hangs, so that the next one starts. An engine that is being started may hang too. Call it
   /// after `receive()`.
   mutating func checkHeartbeat(_ now: Int64, hasForks: Bool) {
-    guard link.isOpen, hasForks else { return heartbeats.looked(now) }
+    // One that was asked to leave has its own time.
+    guard link.isOpen, hasForks, leaveBy == nil else { return heartbeats.looked(now) }
     guard heartbeats.isHanging(now) else { return }
     log(
       AF_LEVEL_ERROR, "the AudioFork engine has not given a sign of life for 3 seconds; it is killed and started again")
@@ -122,11 +184,36 @@ struct EngineSupervisor {
   /// An engine without forks sends no heartbeats.
   mutating func owesNothing() { heartbeats.owesNothing() }
 
-  /// Asks the engine to save its cursors and leave; the next one continues from them.
-  mutating func restart() {
-    guard link.isOpen, isReady, !isRestarting else { return }
-    isRestarting = true
-    af_process_terminate(process)
+  /// Asks the engine to save its cursors and leave; the next one continues from them. Where there is none, one is
+  /// started at once.
+  mutating func restart(_ now: Int64) {
+    guard link.isOpen else {
+      complained = false
+      return delay.leftAsAsked(now)
+    }
+    guard leaveBy == nil else { return }
+    leaveBy = now &+ EngineSupervisor.leaveMax
+    if isReady { askToLeave() }
+  }
+
+  private mutating func askToLeave() {
+    if engineKnows(.restart) {
+      link.append(.restart)
+      link.flush()
+    } else {
+      process.terminate()
+    }
+  }
+
+  /// Kills an engine that was asked to leave and has not. Call it after `receive()`.
+  mutating func checkLeaving(_ now: Int64) {
+    guard let leaveBy, now >= leaveBy else { return }
+    log(
+      AF_LEVEL_WARNING, "the AudioFork engine has not left within ",
+      .number(Int(EngineSupervisor.leaveMax / 1_000_000_000)), " seconds of being asked to; it is killed and started",
+      " again")
+    closeLink()
+    delay.leftAsAsked(now)
   }
 
   /// Handles what the engine has sent; notices its death.
@@ -139,6 +226,7 @@ struct EngineSupervisor {
       case .received: break
       }
       heardAt = af_now_ns()
+      withState { $0.engine.heardAt = heardAt }
       do throws(LinkError) {
         while let message = try link.next() { handle(message) }
       } catch {
@@ -150,7 +238,9 @@ struct EngineSupervisor {
 
   private mutating func handle(_ message: MessageFromEngine<Bytes>) {
     switch message {
-    case .ready(let version, let pid, let loops): readyReceived(version, pid, loops)
+    case .ready(let version, let pid, let loops, let knows):
+      self.knows = knows
+      readyReceived(version, pid, loops)
     case .state(let id, let state, let reason, let endpoint, let counters):
       ForkUpdates.stateReceived(id, state, reason: reason, endpoint: endpoint, counters)
     case .ended(let id, let reason, let counters): ForkUpdates.endReceived(id, reason: reason, counters)
@@ -172,57 +262,53 @@ struct EngineSupervisor {
     log(
       AF_LEVEL_VERBOSE, "AudioFork engine ", .bytes(version), " is ready, process ",
       .number(Int(truncatingIfNeeded: pid)))
+    guard leaveBy != nil else { return withState { $0.restarts.answer() } }
+    askToLeave()
   }
 
   private mutating func died() {
     let wasReady = isReady
-    let wasAsked = isRestarting
+    let wasAsked = leaveBy != nil
     closeLink()
     let now = af_now_ns()
-    if wasAsked {
+    if wasAsked, wasReady {
       log(AF_LEVEL_NOTICE, "the AudioFork engine has left as it was asked to; the next one starts")
       delay.leftAsAsked(now)
     } else if wasReady {
-      let count = withState { $0.forks.count }
-      log(
-        AF_LEVEL_WARNING, "the AudioFork engine is gone; it is started again, ", .number(count),
-        count == 1 ? " fork goes" : " forks go", " on from the ring")
+      let (count, atWork) = withState { ($0.forks.count, $0.forks.atWork) }
+      if EngineSupervisor.mayStart(hasForks: atWork > 0) {
+        log(
+          AF_LEVEL_WARNING, "the AudioFork engine is gone; it is started again, ", .number(count),
+          count == 1 ? " fork goes" : " forks go", " on from the ring")
+      } else {
+        log(AF_LEVEL_NOTICE, "the AudioFork engine is gone, and Asterisk is shutting down: no other one is started")
+      }
       delay.died(now, readyAt: readyAt)
     } else {
-      if !complained {
-        complained = true
-        log(
-          AF_LEVEL_ERROR, "the AudioFork engine ended before it was ready; run '",
-          .bytes(Control.settings?.engine ?? []),
-          " --help' as Asterisk's user to see why. It is tried again")
-      }
+      complain(
+        text(
+          "the AudioFork engine ended before it was ready; run '", .bytes(Control.settings?.engine ?? []),
+          " --help' as Asterisk's user to see why. It is tried again"))
       delay.failed(now)
     }
   }
 
   /// Closes the link and makes sure that no process is left at its other end.
   private mutating func closeLink() {
-    if process >= 0 {
-      af_process_kill(process)
-      close(process)
-      process = -1
-    }
+    process.kill()
     link.close()
     isReady = false
-    isRestarting = false
+    leaveBy = nil
     withState { $0.engine.gone() }
   }
 
   /// Ends the engine: end-of-file tells it to leave, and after two seconds it is killed.
   mutating func end() {
-    guard link.isOpen else { return }
-    link.finish(deadline: af_now_ns() &+ 2_000_000_000)
-    if process >= 0 {
+    if link.isOpen {
+      link.finish(deadline: af_now_ns() &+ 2_000_000_000)
       // End-of-file comes a moment before the process is gone.
-      af_process_kill(process)
-      var leaving = pollfd(fd: process, events: Int16(POLLIN), revents: 0)
-      _ = poll(&leaving, 1, 1000)
+      closeLink()
     }
-    closeLink()
+    process.finish(deadline: af_now_ns() &+ 1_000_000_000)
   }
 }

@@ -16,6 +16,7 @@ enum ForkUpdates {
       if !endpoint.isEmpty { replace(&fork.pointee.endpoint, with: endpoint) }
       if fork.pointee.closed_at_ns == 0, isClosed(fork) { table.forks.mustLook(fork) }
       store(counters, in: fork)
+      fork.pointee.reported_at_ns = af_now_ns()
       if counters[.losing] == 1 {
         table.hangUpIfWanted(fork, reason: Bytes(text: "overrun: the buffer is full and audio is being lost"))
       }

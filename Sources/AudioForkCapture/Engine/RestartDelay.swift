@@ -15,9 +15,14 @@ struct RestartDelay {
   private static let quickDeath: Int64 = 2_000_000_000
   private static let quickDeathsFree = 5
   private static let quickDelayMax: Int64 = 250_000_000
+  /// Between two looks whether Asterisk is still shutting down.
+  private static let shutdownLook: Int64 = 1_000_000_000
 
   /// The engine left because it was asked to.
   mutating func leftAsAsked(_ now: Int64) { spawnAt = now }
+
+  /// Asterisk is shutting down, which may be cancelled.
+  mutating func shutdown(_ now: Int64) { spawnAt = now &+ RestartDelay.shutdownLook }
 
   /// An engine is ready.
   mutating func isReady() { deathsBeforeReady = 0 }

@@ -157,7 +157,7 @@ enum Commands {
       log(AF_LEVEL_ERROR, "AudioFork ", .bytes(command.id), ": its command was not run: ", .bytes(reason(failure)))
       return commandIsOver()
     }
-    running.append(Running(id: command.id, process: process, descriptor: af_process_open(process)))
+    running.append(Running(id: command.id, process: process, descriptor: af_process_descriptor(process)))
   }
 
   private static func tellThatOthersWait(_ count: Int) {

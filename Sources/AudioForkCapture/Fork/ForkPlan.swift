@@ -160,6 +160,14 @@ struct ForkPlan {
     return options.verifies ? "verified" : "insecure"
   }
 
+  /// Paths that the engine opens for the fork.
+  var paths: [(use: PathUse, path: Bytes)] {
+    given.sources.compactMap { source in
+      guard case .setting(let key, let value) = source.text, let use = key.kind.pathUse else { return nil }
+      return (use, value)
+    }
+  }
+
   /// Appends what the engine makes the fork's options from.
   func write(to facts: inout FieldWriter) {
     SettingFields(given.sources.map { $0.text }).write(to: &facts)

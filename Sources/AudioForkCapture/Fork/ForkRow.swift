@@ -20,7 +20,7 @@ package struct ForkRow {
   package private(set) var channel: Bytes
   package private(set) var uniqueID: Bytes
   private(set) var linkedID: Bytes
-  /// starting, no-codec, or one of the engine's: connecting, streaming, waiting, draining, ended.
+  /// starting, no-codec, no-engine, or one of the engine's: connecting, streaming, waiting, draining, ended.
   let state: Bytes
   let reason: Bytes
   /// The server's last text, cut.
@@ -32,11 +32,12 @@ package struct ForkRow {
   let duration: Int64
   /// Bit 0: in, bit 1: out.
   let muted: UInt64
-  /// Milliseconds of audio that the ring holds, in frames of 20 ms at the rate that the channel had at the start.
+  /// Milliseconds of audio that the ring holds, in frames of 20 ms at the rate that is captured now.
   let ringMilliseconds: Int64
 
-  /// With the table's lock held.
-  init(_ fork: ForkPointer, now: Int64) {
+  /// With the table's lock held. `engine`: for rows that are shown, so that the last words of an engine that is silent
+  /// are not taken for the present.
+  init(_ fork: ForkPointer, now: Int64, engine: EngineStatus? = nil) {
     id = bytes(fork.pointee.id)
     url = bytes(fork.pointee.url)
     endpoint = bytes(fork.pointee.endpoint)
@@ -47,20 +48,26 @@ package struct ForkRow {
     uniqueID = bytes(fork.pointee.uniqueid)
     linkedID = bytes(fork.pointee.linkedid)
     let isIdle = capturesNothing(fork)
-    state = isIdle ? Bytes(text: "no-codec") : Bytes(text: fork.state.word)
     let said = bytes(fork.pointee.reason)
-    reason = isIdle || said.isEmpty ? codecReason(fork) : said
+    if fork.pointee.ended == 0, let silence = engine?.silence(now, since: fork.pointee.tap.epoch_ns) {
+      state = Bytes(text: "no-engine")
+      reason = silence
+      counters = currentCounters(fork, now)
+    } else {
+      state = isIdle ? Bytes(text: "no-codec") : Bytes(text: fork.state.word)
+      reason = isIdle || said.isEmpty ? codecReason(fork) : said
+      counters = fork.counters.pointee
+    }
     response = bytes(fork.pointee.response)
-    counters = fork.counters.pointee
     confirmation = ConfirmationLevel(rawValue: fork.pointee.confirmation)
     let end = fork.pointee.closed_at_ns == 0 ? now : fork.pointee.closed_at_ns
     duration = max(0, end &- fork.pointee.tap.epoch_ns)
     muted = af_word_load_relaxed(&fork.pointee.tap.muted)
     let directions: UInt64 = fork.pointee.tap.directions & 3 == 3 ? 2 : 1
-    let bytesPerSecond = max(UInt64(fork.pointee.rate_hz), 1) &* 2 &* directions
+    let perSecond = bytesPerSecond(&fork.pointee.tap, rateAtStart: fork.pointee.rate_hz)
     ringMilliseconds = Int64(
       truncatingIfNeeded: min(
-        (fork.pointee.tap.area_mask &+ 1) &* 1000 / max(bytesPerSecond, 1),
+        (fork.pointee.tap.area_mask &+ 1) &* 1000 / max(perSecond, 1),
         (fork.pointee.tap.index_mask &+ 1) &* 20 / directions))
   }
 
@@ -81,13 +88,29 @@ package struct ForkRow {
   }
 }
 
+/// The engine's last counters, and what the ring knows since: how much was captured, and so by how much the stream is
+/// behind. With the table's lock held.
+private func currentCounters(_ fork: ForkPointer, _ now: Int64) -> Counters {
+  var counters = fork.counters.pointee
+  guard let ring = fork.pointee.tap.ring else { return counters }
+  let captured = af_word_load_relaxed(af_ring_captured(ring, 0)) &+ af_word_load_relaxed(af_ring_captured(ring, 1))
+  guard captured > counters[.captured] else { return counters }
+  counters[.captured] = captured
+  let end = fork.pointee.closed_at_ns == 0 ? now : fork.pointee.closed_at_ns
+  let reported = max(fork.pointee.reported_at_ns, fork.pointee.tap.epoch_ns)
+  let milliseconds = UInt64(max(0, end &- reported) / 1_000_000)
+  counters[.lag] &+= milliseconds
+  counters[.undelivered] &+= milliseconds
+  return counters
+}
+
 /// Copies of the rows that fulfil the condition, the oldest fork first, with the channels' names of now. No channel
 /// may be locked.
 package func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [ForkRow] {
   var rows = [ForkRow]()
   let now = af_now_ns()
   withState { state in
-    state.forks.forEach { if matches($0) { rows.append(ForkRow($0, now: now)) } }
+    state.forks.forEach { if matches($0) { rows.append(ForkRow($0, now: now, engine: state.engine)) } }
   }
   var index = 0
   while index < rows.count {
@@ -102,7 +125,8 @@ package func forkRows(where matches: (ForkPointer) -> Bool = { _ in true }) -> [
 func forkRow(called id: Bytes) -> ForkRow? {
   let now = af_now_ns()
   return withState { state in
-    state.forks.find(id).map { ForkRow($0, now: now) } ?? state.endedForks.rows.first { $0.id == id }
+    state.forks.find(id).map { ForkRow($0, now: now, engine: state.engine) }
+      ?? state.endedForks.rows.first { $0.id == id }
   }
 }
 

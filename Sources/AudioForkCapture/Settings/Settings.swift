@@ -25,17 +25,17 @@ struct Settings {
   var engine = bytes(af_default_engine())
   /// Folder for the instances' directories.
   var runDirectory = RunDirectory.standard()
-  /// Patterns for URLs; empty: every URL.
-  var allow = [AllowPattern]()
-  /// Cap of all rings together, megabytes; 0: none.
-  var bufferTotalMegabytes = 0
+  /// Cap of all rings together, megabytes; 0: none; nil: the default, `RingMemory.standardLimit`.
+  var bufferTotalMegabytes: Int?
   /// Whether events are raised for Stasis too.
   var raisesStasisEvents = false
   /// Who may give AudioFork a command.
   var commands = CommandPolicy.dialplan
   /// Functions that `^{…}` may name besides the built-in ones.
   var functions = [Bytes]()
-  /// Keys of `[general]` that the engine uses as a whole.
+  /// Whether the engine confines itself.
+  var confinesEngine = true
+  /// Keys of `[general]` that the engine uses as a whole, and the patterns for URLs.
   var engineSettings = EngineSettings()
   /// Keys of `[general]` that are defaults for every fork.
   var defaults = [SettingLine]()
@@ -45,7 +45,7 @@ struct Settings {
   func profile(_ name: Bytes) -> Profile? { profiles.first { lowercased($0.name) == lowercased(name) } }
 
   /// Returns whether forks to this URL are allowed.
-  func allows(_ url: EndpointURL) -> Bool { allow.isEmpty || allow.contains { $0.allows(url) } }
+  func allows(_ url: EndpointURL) -> Bool { engineSettings.allows(url) }
 }
 
 /// Whether the text has something that is evaluated when the fork starts: `${…}`, `$[…]` or `^{…}`.

@@ -111,6 +111,11 @@ extension Settings {
   /// Returns whether each `^{…}` of a URL is in its path or query. A URL with `${…}` is checked when a fork starts.
   private static func hasGoodPlaces(_ key: ProfileKey, _ value: Bytes, _ place: ConfigurationPlace) -> Bool {
     let template = ArgumentTemplate(setting: value)
+    guard key.kind.takesExpressions || !template.hasExpressions else {
+      place.logError(
+        .literal(key.name), " takes no ^{...}: a caller would choose its value; it takes ", .bytes(key.form))
+      return false
+    }
     guard isURL(key), !value.contains(UInt8(ascii: "$")) else { return true }
     do {
       _ = try EndpointURL.parse(try EndpointURL.text(template) { _ in Bytes(text: "x") })
@@ -150,9 +155,6 @@ extension Settings {
     case .runDirectory:
       guard value.first == UInt8(ascii: "/"), value.count <= 200 else { return false }
       runDirectory = .configured(value)
-    case .allow:
-      guard let pattern = AllowPattern(value) else { return false }
-      allow.append(pattern)
     case .bufferTotal:
       guard let megabytes = decimal(value), megabytes <= GeneralKey.bufferTotalMax else { return false }
       bufferTotalMegabytes = megabytes
@@ -163,7 +165,10 @@ extension Settings {
       let names = parts(of: value, separatedBy: UInt8(ascii: ",")).map { trimmed($0) }
       guard !names.isEmpty, names.allSatisfy({ ChannelCall.mayBeAllowed($0) }) else { return false }
       functions += names
-    case .engineWide: return engineSettings.set(key, value)
+    case .confine:
+      guard let isOn = ForkOptions.truth(value) else { return false }
+      confinesEngine = isOn
+    case .allow, .engineWide: return engineSettings.set(key, value)
     case .stasis:
       guard let isOn = ForkOptions.truth(value) else { return false }
       raisesStasisEvents = isOn

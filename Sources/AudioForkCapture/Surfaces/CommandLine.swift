@@ -220,10 +220,30 @@ private func showEngine(_ request: CommandRequest) -> Bool {
 /// audiofork engine restart
 private func restartEngine(_ request: CommandRequest) -> Bool {
   guard request.words.count == 3 else { return false }
-  Control.restartEngine()
+  // The command waits in this code: the module stays meanwhile.
+  guard withState({ $0.forks.reserve() }) else {
+    request.say("app_audiofork is being unloaded.")
+    return true
+  }
+  af_module_hold()
+  let number = Control.restartEngine()
   request.say("The engine is asked to hand over to a new one; 'audiofork show engine' shows it.")
+  let outcome = Control.outcomeOfRestart(number, within: restartMilliseconds)
+  if let outcome, outcome.isEmpty {
+    request.say("A new engine serves: process ", .number(withState { $0.engine.process }), ".")
+  } else if let outcome {
+    request.say("There is no new engine: ", .bytes(escaped(outcome)), ".")
+  } else {
+    request.say(
+      "There is no new engine: none was ready within ", .number(restartMilliseconds / 1000), " seconds; see the log.")
+  }
+  af_module_release()
+  withState { $0.forks.unreserve() }
   return true
 }
+
+/// How long `audiofork engine restart` waits for a new engine: the old one may take three seconds to leave.
+private let restartMilliseconds = 8000
 
 private func padded(_ text: Bytes, _ width: Int) -> Bytes {
   var padded = text

@@ -62,7 +62,7 @@ private func finishedFork(_ channel: OpaquePointer?, _ id: Bytes) -> ForkRow? {
     let pointer = found.pointee.data
   else { return nil }
   let now = af_now_ns()
-  return withState { _ in ForkRow(pointer.assumingMemoryBound(to: af_fork.self), now: now) }
+  return withState { ForkRow(pointer.assumingMemoryBound(to: af_fork.self), now: now, engine: $0.engine) }
 }
 
 private func knownKeys() -> Bytes {

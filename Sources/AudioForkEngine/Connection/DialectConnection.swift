@@ -40,7 +40,7 @@ final class DialectConnection {
 
   private let loop: any EventLoop
   private let dialect: any Dialect
-  private let stream: StreamDescription
+  private var stream: StreamDescription
   private let scratch: RenderScratch
   private var phase = Phase.connecting
   private var connection: EndpointConnection?
@@ -50,6 +50,10 @@ final class DialectConnection {
   /// What the server's kernel had acknowledged when the connection opened: the request. Nil where it does not count.
   private var acknowledgedAtStart: UInt64?
   private var hasSentEnding = false
+  /// Where redirects have led the open connection, without secrets; nil: there were none.
+  private(set) var redirectedTo: String?
+  /// Whether the open connection has TLS.
+  private(set) var isSecure = false
 
   /// `onEvent` is called until the connection has ended, or is dropped.
   init(
@@ -193,6 +197,9 @@ final class DialectConnection {
 
   private func opened() {
     session = connection?.session
+    redirectedTo = connection?.redirectedTo
+    isSecure = connection?.isSecure ?? false
+    if connection?.isTrusted == false { stream = stream.withoutSecretParameters }
     // The answer to the upgrade has acknowledged the request, so this is what audio is counted from.
     connection?.acknowledgedBytes { [self] in acknowledgedAtStart = $0 }
     onEvent?(.opened)

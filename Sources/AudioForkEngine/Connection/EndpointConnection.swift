@@ -5,7 +5,8 @@ internal import NIOCore
 
 /// One attempt to connect to an endpoint and, if it succeeds, its WebSocket session. Lives on one event loop.
 ///
-/// `TransportAttempt` establishes TCP and TLS. The upgrade follows, within the same time limit. Reports exactly one
+/// `TransportAttempt` establishes TCP and TLS. The upgrade follows, within the same time limit. A redirect that
+/// `RedirectChain` follows leads to both again, elsewhere and within what is left of the time. Reports exactly one
 /// `opened`, `failed` or `crowded`, after `opened` exactly one `ended`, and nothing after `drop`.
 final class EndpointConnection: WebSocketOwner {
   enum Event {
@@ -23,7 +24,7 @@ final class EndpointConnection: WebSocketOwner {
   private enum Phase {
     /// TCP and TLS. Can transition to: `upgrading`, `over`.
     case connecting
-    /// The upgrade request was sent. Can transition to: `open`, `over`.
+    /// The upgrade request was sent. Can transition to: `connecting` after a redirect, `open`, `over`.
     case upgrading
     /// The session is open. Can transition to: `over`.
     case open
@@ -31,9 +32,15 @@ final class EndpointConnection: WebSocketOwner {
   }
 
   private let loop: any EventLoop
-  private let request: UpgradeRequest
-  private let timeout: TimeAmount
-  private let share: InboundShare
+  private let plan: ConnectionPlan
+  private let names: HostResolver
+  private let limiter: ConnectLimiter
+  private let turns: InboundTurns
+  private let hasAlternative: Bool
+  private var chain: RedirectChain
+  /// Headers from files, as read at the beginning.
+  private var credentials: [RequestHeader] = []
+  private var share: InboundShare
   private var onEvent: ((Event) -> Void)?
   private var phase = Phase.connecting
   private var attempt: TransportAttempt?
@@ -42,28 +49,74 @@ final class EndpointConnection: WebSocketOwner {
   private var gate: TLSGate?
   /// Knows a refusal before its body is complete.
   private weak var upgradeHandler: UpgradeHandler?
+  private var deadline = NIODeadline.distantFuture
   private var upgradeTimer: Scheduled<Void>?
   /// The session while it is open.
   private(set) var session: WebSocketSession?
 
+  /// `hasAlternative`: there is another endpoint to try.
   init(
-    loop: any EventLoop, url: EndpointURL, request: UpgradeRequest, timeout: TimeAmount,
-    security: TransportAttempt.Security?, names: HostResolver, limiter: ConnectLimiter, turns: InboundTurns,
+    loop: any EventLoop, plan: ConnectionPlan, names: HostResolver, limiter: ConnectLimiter, turns: InboundTurns,
     hasAlternative: Bool = false, onEvent: @escaping (Event) -> Void
   ) {
     self.loop = loop
-    self.request = request
-    self.timeout = timeout
-    share = InboundShare(turns, isSecure: url.isSecure)
+    self.plan = plan
+    self.names = names
+    self.limiter = limiter
+    self.turns = turns
+    self.hasAlternative = hasAlternative
     self.onEvent = onEvent
-    attempt = TransportAttempt(
-      loop: loop, url: url, timeout: timeout, security: security, names: names, limiter: limiter, share: share,
-      hasAlternative: hasAlternative
-    ) { [self] result in received(result) } // until the attempt has ended, or is dropped
+    chain = RedirectChain(plan.url, plan.options.redirects)
+    share = InboundShare(turns, isSecure: plan.url.isSecure)
   }
 
   /// Starts the attempt. The time limit counts from its turn on.
-  func start() { attempt?.start() }
+  func start() { connect(deadline: nil) }
+
+  /// Starts to connect to where the chain of redirects has led.
+  private func connect(deadline: NIODeadline?) {
+    phase = .connecting
+    // The last channel's handlers still hold the share of that one.
+    share = InboundShare(turns, isSecure: chain.url.isSecure)
+    let attempt = TransportAttempt(
+      loop: loop, route: plan.route(chain, deadline: deadline), timeout: plan.timeout, names: names, limiter: limiter,
+      share: share, hasAlternative: hasAlternative && deadline == nil
+    ) { [self] result in received(result) } // until the attempt has ended, or is dropped
+    self.attempt = attempt
+    attempt.start()
+  }
+
+  // MARK: - Redirects
+
+  /// The URL of the connection, which a redirect may have changed.
+  private var url: EndpointURL { chain.url }
+
+  /// Whether the connection has TLS.
+  var isSecure: Bool { chain.url.isSecure }
+
+  /// Whether the server may know what is secret.
+  var isTrusted: Bool { chain.isTrusted }
+
+  /// Where redirects have led, without secrets; nil: there was none.
+  var redirectedTo: String? {
+    guard chain.count > 0 else { return nil }
+    return request.withoutSecrets(shown(String(decoding: url.shownWithoutQuery, as: UTF8.self), bytesMax: 300))
+  }
+
+  private var request: UpgradeRequest { plan.request(url, isTrusted, credentials) }
+
+  /// The server has refused with a redirect.
+  private func redirected(to location: String, _ refusal: ConnectionFailure) {
+    let place = redirectedTo
+    switch chain.follow(location, allows: plan.allowed.allows) {
+    case .refuse(let why): finish(with: .failed(refusal.adding(", not followed: \(why)\(led(to: place))")))
+    case .follow:
+      closeChannel()
+      connect(deadline: deadline)
+    }
+  }
+
+  private func led(to place: String?) -> String { place.map { "; a redirect had led to \($0)" } ?? "" }
 
   /// Drops the connection, with a Close if a session is open, or gives the attempt up. Nothing is reported any more.
   func drop() {
@@ -97,6 +150,8 @@ final class EndpointConnection: WebSocketOwner {
     let channel = transport.channel
     self.channel = channel
     gate = transport.gate
+    deadline = transport.deadline
+    if chain.count == 0 { credentials = transport.credentials }
     upgradeTimer = loop.assumeIsolated().scheduleTask(deadline: transport.deadline) { [weak self] in self?.timedOut() }
     var random = SystemRandomNumberGenerator()
     do {
@@ -111,24 +166,31 @@ final class EndpointConnection: WebSocketOwner {
 
   private func timedOut() {
     guard phase == .upgrading else { return }
-    let seconds = timeout.nanoseconds / 1_000_000_000
+    let seconds = plan.timeout.nanoseconds / 1_000_000_000
     fail(
       upgradeHandler?.refusalSoFar ?? ConnectionFailure("http: no answer to the upgrade request within \(seconds) s"))
   }
 
   private func fail(_ failure: ConnectionFailure) {
     guard phase == .connecting || phase == .upgrading else { return }
-    finish(with: .failed(failure))
+    if let location = failure.location, phase == .upgrading { return redirected(to: location, failure) }
+    finish(with: .failed(failure.adding(led(to: redirectedTo))))
   }
 
   private func finish(with event: Event) {
     phase = .over
-    upgradeTimer?.cancel()
-    channel?.close(promise: nil)
-    channel = nil
+    closeChannel()
     let onEvent = onEvent
     self.onEvent = nil
     onEvent?(event)
+  }
+
+  private func closeChannel() {
+    upgradeTimer?.cancel()
+    channel?.close(promise: nil)
+    channel = nil
+    gate = nil
+    upgradeHandler = nil
   }
 
   // MARK: - The session

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import CAudioForkProcess
 internal import Glibc
 internal import NIOConcurrencyHelpers
 package import NIOCore
@@ -112,31 +113,54 @@ package final class HostResolver: Sendable {
     var found: UnsafeMutablePointer<addrinfo>?
     let code = getaddrinfo(host, String(port), &hints, &found)
     defer { if let found { freeaddrinfo(found) } }
-    guard code == 0 else { throw NameFailure(reason: HostResolver.reason(code, host: host)) }
+    guard code == 0 else { throw NameFailure(reason: HostResolver.reason(code, error: errno, host: host)) }
     var addresses: [SocketAddress] = []
     var next = found
     while let info = next {
-      if let address = info.pointee.ai_addr {
-        switch info.pointee.ai_family {
-        case AF_INET:
-          addresses.append(SocketAddress(address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { $0.pointee }))
-        case AF_INET6:
-          addresses.append(SocketAddress(address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { $0.pointee }))
-        default: break
-        }
-      }
+      if let address = info.pointee.ai_addr, let known = SocketAddress(address) { addresses.append(known) }
       next = info.pointee.ai_next
     }
     return addresses
   }
 
-  private static func reason(_ code: CInt, host: String) -> String {
+  /// The process at the other end of the socket, for an engine that may not read /etc (af_names.h).
+  package static func process(_ socket: CInt) -> LookUp {
+    { host, port, family in
+      var answer = af_names_answer()
+      let failure = af_names_ask(socket, host, CInt(port), family, &answer)
+      guard failure == 0 else {
+        throw NameFailure(
+          reason: failure == EPIPE
+            ? "dns: the engine's process for look-ups has ended; the engine is started again"
+            : "dns: '\(host)' cannot be looked up: \(String(cString: strerror(failure)))")
+      }
+      guard answer.code == 0 else {
+        throw NameFailure(reason: HostResolver.reason(answer.code, error: answer.error, host: host))
+      }
+      return (0..<answer.count).compactMap { index in
+        af_names_address(&answer, index).flatMap { SocketAddress($0.assumingMemoryBound(to: sockaddr.self)) }
+      }
+    }
+  }
+
+  private static func reason(_ code: CInt, error: CInt, host: String) -> String {
     switch code {
     case EAI_AGAIN: "dns: no name server answers for '\(host)'"
-    case EAI_SYSTEM: "dns: '\(host)' cannot be looked up: \(String(cString: strerror(errno)))"
+    case EAI_SYSTEM: "dns: '\(host)' cannot be looked up: \(String(cString: strerror(error)))"
     case EAI_MEMORY: "dns: the system has no memory for it"
     // No such name, and no address of this family.
     default: "dns: the host name '\(host)' is not known"
+    }
+  }
+}
+
+extension SocketAddress {
+  /// An address of IPv4 or IPv6; nil for others.
+  fileprivate init?(_ address: UnsafePointer<sockaddr>) {
+    switch CInt(address.pointee.sa_family) {
+    case AF_INET: self.init(address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { $0.pointee })
+    case AF_INET6: self.init(address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { $0.pointee })
+    default: return nil
     }
   }
 }

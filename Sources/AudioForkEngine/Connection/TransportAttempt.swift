@@ -4,10 +4,12 @@ internal import AudioForkWebSocket
 internal import NIOCore
 internal import NIOPosix
 
-/// One attempt to establish TCP, and TLS for wss://, to an endpoint. Lives on one event loop.
+/// One attempt to establish TCP, a proxy's tunnel where there is a proxy, and TLS for wss://, to an endpoint. Lives on
+/// one event loop.
 ///
 /// The attempt waits for its turn among the attempts to the same host (`ConnectLimiter`). Its time limit counts from
-/// then on: certificates, look-up of the name, TCP and TLS. Reports exactly one result, and nothing after `drop`.
+/// then on: credentials, certificates, look-up of the name, TCP, proxy and TLS. Reports exactly one result, and nothing
+/// after `drop`.
 final class TransportAttempt {
   /// What an established connection consists of.
   struct Transport {
@@ -16,6 +18,8 @@ final class TransportAttempt {
     let gate: TLSGate?
     /// When the attempt's time limit ends. The upgrade has to be answered by then too.
     let deadline: NIODeadline
+    /// Headers that were read from files for this attempt.
+    let credentials: [RequestHeader]
   }
 
   enum Result {
@@ -25,19 +29,17 @@ final class TransportAttempt {
     case crowded
   }
 
-  /// What TLS needs.
-  struct Security {
-    let provider: any TLSProvider
-    let settings: TLSSettings
-  }
-
   private enum Phase {
-    /// Other attempts to the same host are under way. Can transition to: `preparing`, `connecting`, `over`.
+    /// Other attempts to the same host are under way. Can transition to: `reading`, `preparing`, `connecting`, `over`.
     case waiting
+    /// Files with credentials are being read. Can transition to: `preparing`, `connecting`, `over`.
+    case reading
     /// Certificates are being read. Can transition to: `connecting`, `over`.
     case preparing
-    /// Look-up of the name, and TCP. Can transition to: `handshaking`, `over`.
+    /// Look-up of the name, and TCP. Can transition to: `tunneling`, `handshaking`, `over`.
     case connecting
+    /// The proxy was asked for the server. Can transition to: `handshaking`, `over`.
+    case tunneling
     /// Can transition to: `over`.
     case handshaking
     case over
@@ -57,9 +59,8 @@ final class TransportAttempt {
   private static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 16_384, high: 65_536)
 
   private let loop: any EventLoop
-  private let url: EndpointURL
+  private let route: Route
   private let timeout: TimeAmount
-  private let security: Security?
   private let names: HostResolver
   private let limiter: ConnectLimiter
   private let share: InboundShare
@@ -69,20 +70,21 @@ final class TransportAttempt {
   private var ticket: ConnectLimiter.Ticket?
   private var resolver: AttemptResolver?
   private var channel: (any Channel)?
+  private var tunnel: ProxyTunnel?
   private var gate: TLSGate?
+  private var credentials: [RequestHeader] = []
   private var deadline = NIODeadline.distantFuture
   private var deadlineTimer: Scheduled<Void>?
   private var ticketTimer: Scheduled<Void>?
 
-  /// `security`: nil if the engine has no TLS. `hasAlternative`: there is another endpoint to try.
+  /// `hasAlternative`: there is another endpoint to try.
   init(
-    loop: any EventLoop, url: EndpointURL, timeout: TimeAmount, security: Security?, names: HostResolver,
+    loop: any EventLoop, route: Route, timeout: TimeAmount, names: HostResolver,
     limiter: ConnectLimiter, share: InboundShare, hasAlternative: Bool, onResult: @escaping (Result) -> Void
   ) {
     self.loop = loop
-    self.url = url
+    self.route = route
     self.timeout = timeout
-    self.security = security
     self.names = names
     self.limiter = limiter
     self.share = share
@@ -90,13 +92,13 @@ final class TransportAttempt {
     self.onResult = onResult
   }
 
-  private var host: String { String(decoding: url.host, as: UTF8.self) }
-
-  /// Begins when it is the attempt's turn.
+  /// Begins when it is the attempt's turn. With a proxy too it is the server that gets only so many attempts at a time:
+  /// a proxy is there for many connections, and a slow server must not delay the forks to others.
   func start() {
-    let ticket = limiter.ask("\(host):\(url.port)", on: loop) { [weak self] in self?.begin() }
+    let ticket = limiter.ask("\(route.host):\(route.url.port)", on: loop) { [weak self] in self?.begin() }
     self.ticket = ticket
     if ticket.isAdmitted { return begin() }
+    if let deadline = route.deadline { limit(to: deadline) }
     guard hasAlternative else { return }
     deadlineTimer = loop.assumeIsolated().scheduleTask(in: TransportAttempt.turnWait) { [weak self] in
       guard let self, self.phase == .waiting else { return }
@@ -136,15 +138,33 @@ final class TransportAttempt {
 
   private func begin() {
     guard phase == .waiting else { return }
-    deadlineTimer?.cancel()
-    deadline = .now() + timeout
-    deadlineTimer = loop.assumeIsolated().scheduleTask(deadline: deadline) { [weak self] in self?.timedOut() }
+    limit(to: route.deadline ?? .now() + timeout)
     ticketTimer = loop.assumeIsolated().scheduleTask(in: limiter.placeMax) { [weak self] in
       self?.ticket?.giveBack()
     }
-    guard url.isSecure else { return connect(with: nil) }
+    guard let files = route.credentials else { return prepare() }
+    phase = .reading
+    files.read(on: loop).assumeIsolated().whenComplete { result in
+      guard self.phase == .reading else { return }
+      switch result {
+      case .success(let credentials):
+        self.credentials = credentials
+        self.prepare()
+      case .failure(let error): self.fail(error as? ConnectionFailure ?? ConnectionFailure(connectionReason(error)))
+      }
+    }
+  }
+
+  private func limit(to deadline: NIODeadline) {
+    deadlineTimer?.cancel()
+    self.deadline = deadline
+    deadlineTimer = loop.assumeIsolated().scheduleTask(deadline: deadline) { [weak self] in self?.timedOut() }
+  }
+
+  private func prepare() {
+    guard route.url.isSecure else { return connect(with: nil) }
     phase = .preparing
-    guard let security else {
+    guard let security = route.security else {
       return loop.assumeIsolated().execute {
         self.fail(ConnectionFailure("tls: this engine was built without TLS", kind: .final))
       }
@@ -162,15 +182,17 @@ final class TransportAttempt {
     phase = .connecting
     let bootstrap = TransportAttempt.bootstrap(on: loop, timeout: timeout)
     // An address needs no look-up and no thread that waits for one.
-    let address = try? SocketAddress(ipAddress: host, port: url.port)
+    let peer = route.peer
+    let address = try? SocketAddress(ipAddress: peer.host, port: peer.port)
     let resolver = AttemptResolver(names, on: loop)
     if address == nil { self.resolver = resolver }
     let connected =
-      address.map { bootstrap.connect(to: $0) } ?? bootstrap.resolver(resolver).connect(host: host, port: url.port)
+      address.map { bootstrap.connect(to: $0) }
+      ?? bootstrap.resolver(resolver).connect(host: peer.host, port: peer.port)
     connected.assumeIsolated().whenComplete { result in
       switch result {
-      case .success(let channel): self.connected(channel, tls, isAddress: address != nil || self.url.isIPv6Literal)
-      case .failure(let error): self.fail(ConnectionFailure(self.reason(error)))
+      case .success(let channel): self.connected(channel, tls)
+      case .failure(let error): self.fail(ConnectionFailure(self.route.reason(self.reason(error))))
       }
     }
   }
@@ -191,17 +213,34 @@ final class TransportAttempt {
       .channelOption(.tcpOption(.tcp_nodelay), value: 1)
   }
 
-  private func connected(_ channel: any Channel, _ tls: (any PreparedTLS)?, isAddress: Bool) {
+  private func connected(_ channel: any Channel, _ tls: (any PreparedTLS)?) {
     guard phase == .connecting else { return channel.close(promise: nil) }
     self.channel = channel
+    // Below the proxy's tunnel: the kernel counts what is said to the proxy too.
+    let meter = tls.map { _ in CiphertextMeter(share) }
     do {
       try channel.pipeline.syncOperations.addHandler(ReadPacer(share), position: .first)
+      if let meter { try channel.pipeline.syncOperations.addHandler(meter) }
+      guard let proxy = route.proxy else { return secure(channel, tls, meter) }
+      phase = .tunneling
+      let tunnel = ProxyTunnel(to: route.url, through: proxy, agent: route.agent) { [weak self] outcome in
+        switch outcome {
+        case .success: self?.secure(channel, tls, meter)
+        case .failure(let failure): self?.fail(failure)
+        }
+      }
+      self.tunnel = tunnel
+      try channel.pipeline.syncOperations.addHandler(tunnel)
+      if !channel.isActive { fail(ConnectionFailure(route.reason("connection: closed"))) }
     } catch {
-      return fail(ConnectionFailure(connectionReason(error)))
+      fail(ConnectionFailure(route.reason(connectionReason(error))))
     }
-    guard let tls else { return established(channel) }
+  }
+
+  private func secure(_ channel: any Channel, _ tls: (any PreparedTLS)?, _ meter: CiphertextMeter?) {
+    guard phase == .connecting || phase == .tunneling else { return }
+    guard let tls, let meter else { return established(channel) }
     phase = .handshaking
-    let meter = CiphertextMeter(share)
     let gate = TLSGate(above: meter) { [weak self] outcome in
       switch outcome {
       case .success: self?.established(channel)
@@ -209,9 +248,10 @@ final class TransportAttempt {
       }
     }
     self.gate = gate
+    let isAddress = route.url.isIPv6Literal || (try? SocketAddress(ipAddress: route.host, port: 0)) != nil
     do {
-      let handlers = try tls.makeHandlers(host: host, isAddress: isAddress)
-      try channel.pipeline.syncOperations.addHandlers([meter] + handlers + [gate])
+      let handlers = try tls.makeHandlers(host: route.host, isAddress: isAddress)
+      try channel.pipeline.syncOperations.addHandlers(handlers + [gate])
       if !channel.isActive { fail(ConnectionFailure("connection: closed")) }
     } catch {
       fail(ConnectionFailure(connectionReason(error)))
@@ -219,7 +259,7 @@ final class TransportAttempt {
   }
 
   private func established(_ channel: any Channel) {
-    finish(.established(Transport(channel: channel, gate: gate, deadline: deadline)))
+    finish(.established(Transport(channel: channel, gate: gate, deadline: deadline, credentials: credentials)))
   }
 
   // MARK: - Reasons
@@ -227,13 +267,18 @@ final class TransportAttempt {
   private func timedOut() {
     let seconds = timeout.nanoseconds / 1_000_000_000
     switch phase {
+    case .waiting:
+      fail(ConnectionFailure("connection: no turn among the attempts to '\(shown(route.host))' within \(seconds) s"))
+    case .reading: fail(ConnectionFailure("credentials: the files could not be read within \(seconds) s"))
     case .preparing: fail(ConnectionFailure("tls: the certificate files could not be read within \(seconds) s"))
     case .connecting where resolver?.isOver == false:
-      fail(ConnectionFailure("dns: no answer for '\(shown(host))' within \(seconds) s"))
-    case .connecting: fail(ConnectionFailure("connection: no answer within \(seconds) s"))
+      fail(ConnectionFailure(route.reason("dns: no answer for '\(shown(route.peer.host))' within \(seconds) s")))
+    case .connecting: fail(ConnectionFailure(route.reason("connection: no answer within \(seconds) s")))
+    case .tunneling:
+      fail(tunnel?.refusalSoFar ?? ConnectionFailure(route.reason("no answer to CONNECT within \(seconds) s")))
     case .handshaking:
       fail(ConnectionFailure("tls: no answer to the handshake within \(seconds) s; a server without TLS takes ws://"))
-    case .waiting, .over: break
+    case .over: break
     }
   }
 
@@ -245,16 +290,5 @@ final class TransportAttempt {
     // Of two families the one that got no answer says more than the one that has no address.
     return shown(
       failures.first { $0.hasPrefix("dns: no name server") } ?? failures.first ?? "dns: '\(error.host)' has no address")
-  }
-}
-
-extension TransportAttempt.Security {
-  /// What a fork's options say about TLS.
-  init(_ provider: any TLSProvider, _ options: ForkOptions) {
-    self.provider = provider
-    settings = TLSSettings(
-      verifies: options.verifies, caFile: String(decoding: options.caFile, as: UTF8.self),
-      certificateFile: String(decoding: options.certificateFile, as: UTF8.self),
-      keyFile: String(decoding: options.keyFile, as: UTF8.self))
   }
 }

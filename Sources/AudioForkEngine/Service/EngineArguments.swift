@@ -18,8 +18,10 @@ package struct EngineArguments: Equatable, Sendable {
       --version              Print the version.
       --help                 Print this text.
 
-    The engine exits when the module is gone and all captured audio is delivered, or at once on SIGTERM. The
-    next engine then continues where this one stopped.
+    Where standard input is a file of the module's with what the engine needs, it confines itself to that.
+
+    The engine exits when the module is gone and all captured audio is delivered. On SIGTERM it waits two seconds
+    for the module's end. If the module lives on, it exits, and the next engine continues where this one stopped.
     """
 
   /// Descriptor of the socket to the module.

@@ -8,6 +8,8 @@ package struct EngineContext: Sendable {
   package var resolver: HostResolver
   package var limiter: ConnectLimiter
   package var spools: SpoolStore
+  /// Where forks may go; each engine has its own.
+  let allowed = AllowedURLs()
   /// Limits the texts of all servers together that reach the module.
   let texts = SharedTextLimit()
 

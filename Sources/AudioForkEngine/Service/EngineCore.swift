@@ -8,7 +8,7 @@ package import NIOCore
 package enum EngineExit: Equatable, Sendable {
   /// The module is gone, or asked us to go, and every fork has ended.
   case finished
-  /// SIGTERM: the next engine goes on from the cursors.
+  /// RESTART, or SIGTERM while the module lives: the next engine goes on from the cursors.
   case stopped
   /// The link cannot be followed.
   case brokenLink(String)
@@ -58,15 +58,20 @@ package final class EngineCore {
   private var announced: Set<String>? = []
   /// The engine-wide settings in force; the module sends them behind its HELLO and after a reload.
   package private(set) var settings = EngineSettings()
+  private var termination = Termination()
+  private let allowed: AllowedURLs
   private var isModuleGone = false
+  /// Whether there is a module that would start another engine.
+  package var hasModule: Bool { !isModuleGone }
   private var stopping: EngineExit?
   private var isBeating = false
   private var hasExited = false
 
   private init(
     loop: any EventLoop, loops: [NIOLoopBound<ForkLoop>], pulses: [LoopPulse], output: any EngineOutput,
-    exit: EventLoopPromise<EngineExit>
+    allowed: AllowedURLs, exit: EventLoopPromise<EngineExit>
   ) {
+    self.allowed = allowed
     self.loop = loop
     self.loops = loops
     self.pulses = pulses
@@ -96,7 +101,9 @@ package final class EngineCore {
       }
     }
     return EventLoopFuture.whenAllSucceed(made, on: loop).map { loops in
-      let core = EngineCore(loop: loop, loops: loops.map(\.0), pulses: loops.map(\.1), output: output, exit: promise)
+      let core = EngineCore(
+        loop: loop, loops: loops.map(\.0), pulses: loops.map(\.1), output: output, allowed: context.allowed,
+        exit: promise)
       box.value = core
       return (NIOLoopBound(core, eventLoop: loop), promise.futureResult)
     }
@@ -107,12 +114,27 @@ package final class EngineCore {
     guard stopping == nil else { return }
     switch message {
     case .hello(let version, let protocolVersion): helloReceived(version, protocolVersion)
-    case .fork(let id, let isClosed): rowReceived(id, isClosed: isClosed)
+    case .fork(let id, let isClosed, let generation): rowReceived(id, isClosed: isClosed, generation)
     case .tableEnd: tableEnded()
     case .forget(let id): forget(id)
     case .sendText(let id, let text): sendText(text, to: id)
-    case .settings(let lines): settings = EngineSettings(lines: lines)
+    case .settings(let lines):
+      settings = EngineSettings(lines: lines)
+      allowed.update(settings)
+    case .restart: stop(.stopped)
+    case .stopping: termination.asteriskStops()
     case .unknown: break
+    }
+  }
+
+  /// SIGTERM. Call it for each one.
+  package func terminate() { follow(termination.signalReceived()) }
+
+  private func follow(_ step: Termination.Step) {
+    switch step {
+    case .nothing: break
+    case .look(let wait): loop.assumeIsolated().scheduleTask(in: wait) { self.follow(self.termination.waited()) }
+    case .stop: stop(.stopped)
     }
   }
 
@@ -120,6 +142,7 @@ package final class EngineCore {
   package func moduleGone() {
     guard !isModuleGone else { return }
     isModuleGone = true
+    termination.linkEnded()
     onLoops { $0.orphanAll() }
     exitIfDone()
   }
@@ -153,11 +176,12 @@ package final class EngineCore {
           """))
   }
 
-  private func rowReceived(_ id: String, isClosed: Bool) {
+  private func rowReceived(_ id: String, isClosed: Bool, _ generation: UInt32) {
     announced?.insert(id)
-    // A row sent again changes nothing here: the end of capture stands in the ring.
-    guard forks[id] == nil, !endedForks.contains(id) else { return }
-    begin(id) { $0.start(id, isClosed: isClosed) }
+    guard !endedForks.contains(id) else { return }
+    // A row sent again changes nothing for a fork whose ring is open: what became of it stands in the ring.
+    if let work = forks[id] { return loops[work.loop].onLoop { $0.update(id, isClosed: isClosed, generation) } }
+    begin(id) { $0.start(id, isClosed: isClosed, generation) }
   }
 
   private func begin(_ id: String, _ start: @escaping @Sendable (ForkLoop) -> Void) {
@@ -175,11 +199,15 @@ package final class EngineCore {
 
   /// Takes over what a dead Asterisk left in a directory: `files` are the forks', whose capture is over. `onEnd` is
   /// called on this loop when the last of them has ended.
-  package func adopt(_ ids: [String], in directory: String, onEnd: @escaping () -> Void) {
-    let new = ids.filter { forks[$0] == nil }
+  ///
+  /// `ids`: each with the newest generation of its ring.
+  package func adopt(_ ids: [String: UInt32], in directory: String, onEnd: @escaping () -> Void) {
+    let new = ids.filter { forks[$0.key] == nil }
     guard stopping == nil, !new.isEmpty else { return onEnd() }
-    adoptions.append(Adoption(left: Set(new), onEnd: onEnd))
-    for id in new { begin(id) { $0.adopt(id, in: directory) } }
+    adoptions.append(Adoption(left: Set(new.keys), onEnd: onEnd))
+    for (id, generation) in new.sorted(by: { $0.key < $1.key }) {
+      begin(id) { $0.adopt(id, in: directory, generation) }
+    }
   }
 
   // MARK: - Heartbeat

@@ -16,13 +16,19 @@ package struct EngineStartError: Error, Sendable, CustomStringConvertible {
 
 /// The engine as a process: what `audiofork-engine` runs.
 package struct EngineService {
+  /// How often an engine looks whether a file that it may open has been replaced.
+  private static let confinementLookInterval = Duration.seconds(5)
+
   private let link: CInt
   private let directory: String
   private let tls: (any TLSProvider)?
+  private let confinement: Confinement
 
   /// Call `prepareProcess` first. Throws when the descriptor is no link, that is, when a person and not the module
   /// started the engine, or when the directory does not exist.
-  package init(link: CInt, directory: String, tls: (any TLSProvider)?) throws(EngineStartError) {
+  package init(
+    link: CInt, directory: String, tls: (any TLSProvider)?, confinement: Confinement
+  ) throws(EngineStartError) {
     guard af_is_link(link) == 1 else {
       throw EngineStartError(
         description: "descriptor \(link) is not a link to Asterisk: the engine is started by app_audiofork, not by "
@@ -35,21 +41,24 @@ package struct EngineService {
     self.link = link
     self.directory = directory
     self.tls = tls
+    self.confinement = confinement
   }
 
   /// Prepares the process before its first line of Swift concurrency (af_process.h).
   ///
   /// It leaves no core file, closes every descriptor above the link, and leads a session of its own. Without a link
   /// it changes nothing else: a person then reads the error on the terminal.
-  package static func prepareProcess(link: CInt) {
+  package static func prepareProcess(link: CInt) -> Confinement {
     af_process_keep_secrets()
-    if af_is_link(link) == 1 {
-      af_process_prepare(link)
-      af_crash_watch()
-    }
+    guard af_is_link(link) == 1 else { return .none }
+    af_process_prepare(link)
+    let confinement = Confinement.fromStandardInput()
+    af_crash_watch()
+    return confinement
   }
 
-  /// Serves until the module is gone and every fork has ended, or until SIGTERM. Returns the exit status.
+  /// Serves until the module is gone and every fork has ended, or until it is told to leave: by RESTART, or by SIGTERM
+  /// while the module lives (`Termination`). Returns the exit status.
   package func run() async throws -> Int32 {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, min(System.coreCount, 4)))
     let loops = Array(group.makeIterator())
@@ -65,11 +74,15 @@ package struct EngineService {
       .channelOption(.writeBufferWaterMark, value: .init(low: 65_536, high: 262_144))
       .withConnectedSocket(link).get()
     let output = LinkOutput(channel)
-    let context = EngineContext(tls: tls)
+    let resolver = HostResolver(lookUp: confinement.nameServer.map(HostResolver.process) ?? HostResolver.system)
+    let context = EngineContext(tls: tls, resolver: resolver)
     let made = try await EngineCore.make(
       on: first, forkLoops: loops, directory: directory, output: output, context: context
     ).get()
-    output.send(.ready(version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count)))
+    output.send(
+      .ready(
+        version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count),
+        knows: UInt64(LinkMessageKind.newestOfModule.rawValue)))
     try await first.submit { listener.value.serve(made.core.value) }.get()
     // Fails if the module has closed the link; the handler tells the core.
     try? await channel.setOption(.autoRead, value: true).get()
@@ -77,10 +90,15 @@ package struct EngineService {
 
     let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
     let stopper = Task {
-      for await _ in signals { made.core.onLoop { $0.stop(.stopped) } }
+      for await _ in signals { made.core.onLoop { $0.terminate() } }
     }
     let adopter = Task { await adoptOrphans(made.core, context.spools, output) }
+    if let summary = confinement.summary {
+      output.send(.log(.verbose, id: nil, text: "the AudioFork engine is \(summary)"))
+    }
+    let watcher = Task { await watchConfinement(made.core, output) }
     let exit = try await made.exit.get()
+    watcher.cancel()
     stopper.cancel()
     adopter.cancel()
     // Close frames and last messages are on their way; they get a moment, not more.
@@ -94,6 +112,21 @@ package struct EngineService {
     // Not closed: what the link has not taken stays untaken, and its forks' files stay for the next engine.
     case .stopped: return 0
     case .brokenLink: return 1
+    }
+  }
+
+  /// Leaves when the next engine could do what this one cannot. Without a module there is no next one.
+  private func watchConfinement(_ core: NIOLoopBound<EngineCore>, _ output: LinkOutput) async {
+    guard confinement.nameServer != nil else { return }
+    while !Task.isCancelled {
+      try? await Task.sleep(for: EngineService.confinementLookInterval)
+      guard let reason = confinement.reasonToRestart() else { continue }
+      core.onLoop { core in
+        guard core.hasModule else { return }
+        output.send(.log(.notice, id: nil, text: "the AudioFork engine leaves, so that a new one starts: \(reason)"))
+        core.stop(.stopped)
+      }
+      return
     }
   }
 

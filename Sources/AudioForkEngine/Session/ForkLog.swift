@@ -165,6 +165,16 @@ package struct ForkLog {
       "the server's certificate is not verified (T(insecure) or verify = no): the audio goes to whoever answers")
   }
 
+  /// The server has sent the fork elsewhere, and the connection there is open. `place`: its URL, without secrets.
+  package func redirected(to place: String) -> EngineMessage {
+    line(.notice, "the server redirects to \(place); each new connection asks it again (redirects)")
+  }
+
+  /// A file with credentials cannot be used while an outage lasts.
+  package func credentialsFailed(_ reason: String) -> EngineMessage {
+    line(.warning, "\(reason)\(ForkLog.advice(reason)); trying again")
+  }
+
   /// The server refuses pings.
   package func pingRefused() -> EngineMessage {
     line(
@@ -268,7 +278,8 @@ package struct ForkLog {
       ("http: 401", " (give credentials: a header in a profile, or user:password@ in the URL)"),
       ("http: 403", " (the server knows the request and refuses it: check the credentials and what they allow)"),
       ("http: 404", " (check the URL's path)"), ("http: 426", " (the server wants another WebSocket version or TLS)"),
-      ("http: 3", " (redirects are not followed: give the URL that it leads to)"),
+      ("http: 3", " (give the URL that it leads to, or see redirects in audiofork.conf)"),
+      ("credentials: ", " (the file has to be readable for Asterisk's user; it is read again at each attempt)"),
       ("connection: refused", " (check host and port, and that the server runs)"),
       ("dns: ", " (check the name, or give an address)"),
       (emptyClose, " (a second one within 60 s ends the fork; on_close = reconnect in a profile keeps it)"),

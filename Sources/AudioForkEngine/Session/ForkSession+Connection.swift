@@ -16,12 +16,22 @@ extension ForkSession {
       [self] event in received(event) // until it has ended, or is dropped
     }
     self.connection = connection
-    connection.start { [attribution] onEvent in
+    connection.start { [attribution, plan] onEvent in
       EndpointConnection(
-        loop: loop, url: endpoint, request: setup.request(to: endpoint, dialect), timeout: setup.attemptTimeout,
-        security: context.tls.map { TransportAttempt.Security($0, setup.options) }, names: context.resolver,
-        limiter: context.limiter, turns: turns, hasAlternative: rotation.hasAlternative(now: .now)
+        loop: loop, plan: plan, names: context.resolver, limiter: context.limiter, turns: turns,
+        hasAlternative: rotation.hasAlternative(now: .now)
       ) { event in attribution.during { onEvent(event) } }
+    }
+  }
+
+  /// How the endpoint whose turn it is is reached.
+  private var plan: ConnectionPlan {
+    let endpoint = endpoint
+    return ConnectionPlan(
+      url: endpoint, options: setup.options, timeout: setup.attemptTimeout, tls: context.tls, allowed: context.allowed,
+      agent: setup.agent
+    ) { [setup, dialect] url, isTrusted, credentials in
+      setup.request(to: url, for: endpoint, dialect, isTrusted: isTrusted, credentials)
     }
   }
 
@@ -46,7 +56,12 @@ extension ForkSession {
 
   private func opened() {
     reporter.lines.endpoint = endpoint.shownText
+    loggedCredentials = ""
     guard let connection else { return }
+    if let place = connection.redirectedTo, place != lastRedirect {
+      lastRedirect = place
+      reporter.log(reporter.lines.redirected(to: place))
+    }
     if connection.sendOpening(from: stream.confirmedPosition, timeout: setup.attemptTimeout) { begin(at: nil) }
   }
 
@@ -80,7 +95,7 @@ extension ForkSession {
   /// Logs once per fork, over all connections and engines, that the certificate is not verified. If only some endpoints
   /// have TLS, once per fork and engine.
   private func logIfNotVerified() {
-    guard endpoint.isSecure, !setup.options.verifies, !hasLoggedNotVerified else { return }
+    guard connection?.isSecure == true, !setup.options.verifies, !hasLoggedNotVerified else { return }
     hasLoggedNotVerified = true
     if stream.isFirstConnection || !setup.endpoints.allSatisfy(\.isSecure) {
       reporter.log(reporter.lines.notVerified())
@@ -142,6 +157,7 @@ extension ForkSession {
     lastReason = failure.reason
     connection = nil
     reporter.lines.endpoint = endpoint.shownText
+    logCredentials(failure)
     let now = MonotonicTime.now
     // At most R, as with one URL: another one that is down must not keep the fork from this one for an hour.
     let waitMax = Nanoseconds.seconds(Int64(setup.options.reconnectWaitSeconds))
@@ -150,6 +166,14 @@ extension ForkSession {
     handle(
       .attemptFailed(
         failure.reason, verdict, wait: rotation.wait(now: now).duration, isRepeated: rotation.repeats))
+  }
+
+  /// An outage is told with its first reason. Files that cannot be used meanwhile are not the server's fault, and only
+  /// this machine's administrator can mend them.
+  private func logCredentials(_ failure: ConnectionFailure) {
+    guard connectedAt != nil, failure.isCredentials, failure.reason != loggedCredentials else { return }
+    loggedCredentials = failure.reason
+    reporter.log(reporter.lines.credentialsFailed(failure.reason))
   }
 
   /// The server closed without a code. The second time it ends the fork as 1000 does.

@@ -53,6 +53,10 @@ final class ForkSession {
   var connection: DialectConnection?
   /// When audio could first be sent on the current or last connection; nil if there was none.
   var connectedAt: MonotonicTime?
+  /// Where a redirect last led a connection, as the log has it.
+  var lastRedirect: String?
+  /// What the log last said about files with credentials, since the last connection.
+  var loggedCredentials = ""
   /// Why the last attempt or connection failed.
   var lastReason = ""
   var hasLoggedNotVerified = false
@@ -83,7 +87,7 @@ final class ForkSession {
     let ring = try files.openRing()
     let setup = try ForkSetup(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
     let cursor = try files.openCursor()
-    try files.checkRing()
+    try files.checkRing(ring)
     let news = SpoolNewsBox()
     let spool = setup.spool.map { settings in
       ForkSpool(
@@ -197,6 +201,12 @@ final class ForkSession {
     connection = nil
   }
 
+  /// A further ring was opened. If that is because the run directory was removed, the cursor needs a new file too.
+  func ringContinued() {
+    guard stream.isCursorNameless else { return }
+    stream.replaceCursor(try? files.openCursor())
+  }
+
   // MARK: - Totals
 
   /// Returns the totals as of now.
@@ -209,7 +219,8 @@ final class ForkSession {
   /// Reports the state and the totals to the module.
   func report(_ name: ForkStateName, now: MonotonicTime, onlyIfMoved: Bool = false) {
     reporter.report(
-      name, reason: lastReason, endpoint: endpoint.shownText, counters(now: now), now: now, onlyIfMoved: onlyIfMoved)
+      name, reason: lastReason, endpoint: connection?.redirectedTo ?? endpoint.shownText, counters(now: now), now: now,
+      onlyIfMoved: onlyIfMoved)
   }
 
   /// Reports the gaps that the stream has passed.
@@ -261,7 +272,7 @@ final class ForkSession {
 
   private func removeFiles() {
     // Before the cursor's lock is released: an engine that waits for the lock would start the fork again.
-    files.unlink()
+    files.unlink(newest: stream.ringGeneration)
     stream.close(isOver: true)
     isOver = true
     onEnd(self)

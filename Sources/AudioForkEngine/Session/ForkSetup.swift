@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkMedia
-internal import AudioForkDialects
+package import AudioForkDialects
 internal import AudioForkLink
 internal import AudioForkSurface
 internal import AudioForkRing
-internal import AudioForkWebSocket
+package import AudioForkWebSocket
 internal import NIOCore
 
 /// A fork's configuration, derived from the facts in its ring: endpoints, options, limits, dialect, upgrade request.
@@ -112,20 +112,37 @@ struct ForkSetup {
       steadyInterval: steadyPingInterval, sparseInterval: sparsePingInterval)
   }
 
-  /// Returns the upgrade request to this endpoint.
-  func request(to url: EndpointURL, _ dialect: any Dialect) -> UpgradeRequest {
+  /// Value of User-Agent.
+  var agent: String { "audiofork/\(audioforkVersion)" }
+
+  /// Returns the upgrade request to `url`: the fork's own, `given`, or one that a redirect led to. `isTrusted`: it gets
+  /// the fork's secrets, and `credentials`, which were read from files.
+  func request(
+    to url: EndpointURL, for given: EndpointURL, _ dialect: any Dialect, isTrusted: Bool, _ credentials: [RequestHeader]
+  ) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
-    request.userInformation = url.userInformation
-    request.subprotocols =
-      options.subprotocols.map { $0.map { String(decoding: $0, as: UTF8.self) } } ?? dialect.subprotocols
-    request.needsSubprotocol = dialect.needsSubprotocol
-    request.agent = "audiofork/\(audioforkVersion)"
-    request.headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
-    request.givenHeaders = options.headers.map {
-      RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: $0.value)
-    }
-    request.secrets = url.secrets + options.parameters.filter { EndpointURL.isSecretName($0.name) }.map(\.value)
-    return request
+    request.describe(isTrusted ? stream : stream.withoutSecretParameters, in: dialect)
+    if let names = options.subprotocols { request.subprotocols = names.map { String(decoding: $0, as: UTF8.self) } }
+    request.agent = agent
+    let secretParameters = options.parameters.filter { EndpointURL.isSecretName($0.name) }.map(\.value)
+    request.secrets = given.secrets + secretParameters
+    // Only the server that made this query knows what in it is a secret.
+    if url != given { request.secrets += url.queryValues }
+    request.userInformation = given.userInformation
+    request.givenHeaders = CredentialFiles.merged(
+      options.headers.map { RequestHeader(name: String(decoding: $0.name, as: UTF8.self), value: $0.value) },
+      with: credentials)
+    return isTrusted ? request : request.withoutCredentials
+  }
+}
+
+extension UpgradeRequest {
+  /// Says what the dialect has to say about the stream.
+  package mutating func describe(_ stream: StreamDescription, in dialect: any Dialect) {
+    subprotocols = dialect.subprotocols
+    needsSubprotocol = dialect.needsSubprotocol
+    finalAnswers = dialect.finalAnswers
+    headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
   }
 }
 

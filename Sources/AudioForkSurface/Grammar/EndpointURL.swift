@@ -49,7 +49,7 @@ package struct EndpointURL: Sendable, Equatable {
       userInformation = slice(authority, 0, at)
       authority = slice(authority, at &+ 1, authority.count)
     }
-    let (host, isIPv6Literal, portText) = try splitAuthority(authority, of: text)
+    let (host, isIPv6Literal, portText) = try separate(authority: authority, of: text)
     var port = isSecure ? defaultSecurePort : defaultPort
     if let portText {
       guard let value = decimal(portText), value >= 1, value <= 65535 else {
@@ -112,6 +112,20 @@ package struct EndpointURL: Sendable, Equatable {
     return result + slice(text, query, text.count)
   }
 
+  /// Whether the two name the same host, letter case and a final dot ignored. The port may be another one.
+  package func isSameHost(as other: EndpointURL) -> Bool { plainHost == other.plainHost }
+
+  /// Whether the two have the same scheme, host and port (RFC 6454 section 4).
+  package func isSameOrigin(as other: EndpointURL) -> Bool {
+    isSecure == other.isSecure && port == other.port && isSameHost(as: other)
+  }
+
+  /// The host in small letters, without a name's final dot.
+  package var plainHost: Bytes {
+    let small = lowercased(host)
+    return small.last == UInt8(ascii: ".") ? slice(small, 0, small.count &- 1) : small
+  }
+
   private static func holdsScheme(_ text: Bytes) -> Bool {
     hasPrefix(text, ignoringCase: "wss://") || hasPrefix(text, ignoringCase: "ws://")
   }
@@ -153,8 +167,9 @@ package struct EndpointURL: Sendable, Equatable {
     return value
   }
 
-  private static func splitAuthority(
-    _ authority: Bytes, of text: Bytes
+  /// Separates `host[:port]`. Throws where that is none; `text`, without secrets, is in the error.
+  static func separate(
+    authority: Bytes, of text: Bytes
   ) throws(OptionError) -> (host: Bytes, isIPv6Literal: Bool, port: Bytes?) {
     if authority.first == UInt8(ascii: "[") {
       guard let close = firstIndex(of: UInt8(ascii: "]"), in: authority), close > 1 else {
@@ -214,6 +229,20 @@ package struct EndpointURL: Sendable, Equatable {
       shown.append("***")
     }
     return shown
+  }
+
+  /// The URL for logs without its whole query, of which only the server that made it knows what is a secret.
+  package var shownWithoutQuery: Bytes {
+    guard let question = firstIndex(of: UInt8(ascii: "?"), in: shown) else { return shown }
+    return slice(shown, 0, question &+ 1) + Bytes(text: "...")
+  }
+
+  /// All values of the query, as they stand there.
+  package var queryValues: [Bytes] {
+    guard let question = firstIndex(of: UInt8(ascii: "?"), in: target) else { return [] }
+    return parts(of: slice(target, question &+ 1, target.count), separatedBy: UInt8(ascii: "&")).map { part in
+      slice(part, firstIndex(of: UInt8(ascii: "="), in: part).map { $0 &+ 1 } ?? 0, part.count)
+    }
   }
 
   /// The values of the query's secret parameters, as they stand there.

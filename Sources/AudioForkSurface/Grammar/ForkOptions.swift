@@ -56,6 +56,18 @@ package struct ForkOptions: Sendable, Equatable {
   package var caFile = Bytes()
   package var certificateFile = Bytes()
   package var keyFile = Bytes()
+  /// Files with credentials, read for each attempt to connect; empty: none.
+  package var tokenFile = Bytes()
+  package var headerFile = Bytes()
+  package var redirects = RedirectPolicy.sameHost
+  package var proxy: ProxyAddress?
+  /// Hosts that are reached without the proxy.
+  package var noProxy = NoProxyList()
+
+  /// The files that the engine reads for the fork.
+  package var filesToRead: [Bytes] {
+    [caFile, certificateFile, keyFile, tokenFile, headerFile].filter { !$0.isEmpty }
+  }
 
   // MARK: The audio
   package var direction = ForkDirection.both

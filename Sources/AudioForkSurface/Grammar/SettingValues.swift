@@ -64,6 +64,16 @@ extension ForkOptions {
     case .caFile: return ForkOptions.store(path: value, in: &caFile)
     case .certificateFile: return ForkOptions.store(path: value, in: &certificateFile)
     case .keyFile: return ForkOptions.store(path: value, in: &keyFile)
+    case .tokenFile: return ForkOptions.store(secretPath: value, in: &tokenFile)
+    case .headerFile: return ForkOptions.store(secretPath: value, in: &headerFile)
+    case .redirects:
+      guard let named = RedirectPolicy.allCases.first(where: { equal(value, ignoringCase: $0.word) })
+      else { return false }
+      redirects = named
+    case .proxy: return setProxy(value)
+    case .noProxy:
+      guard let list = NoProxyList(value) else { return false }
+      noProxy = list
     case .reconnectMaxWait: return ForkOptions.store(ForkOptions.number(value, 1...3600), in: &reconnectWaitSeconds)
     case .reconnectAttempts:
       guard let attempts = ForkOptions.number(value, 0...1_000_000) else { return false }
@@ -192,6 +202,23 @@ extension ForkOptions {
     else { return false }
     place = variable
     return true
+  }
+
+  /// An empty value: no proxy, although `[general]` may name one.
+  private mutating func setProxy(_ value: Bytes) -> Bool {
+    guard !value.isEmpty else {
+      proxy = nil
+      return true
+    }
+    guard let address = ProxyAddress(value) else { return false }
+    proxy = address
+    return true
+  }
+
+  /// A path of a file that is sent to a server. A value in it that begins a way up may not lead to another file.
+  private static func store(secretPath path: Bytes, in place: inout Bytes) -> Bool {
+    for segment in parts(of: path, separatedBy: UInt8(ascii: "/")) where segment == Bytes(text: "..") { return false }
+    return store(path: path, in: &place)
   }
 
   private static func store(path: Bytes, in place: inout Bytes) -> Bool {

@@ -44,7 +44,7 @@ extension CommandDefinition {
     help:
       """
       One line for each fork: id, channel, URL, state, duration in seconds, lag in milliseconds, reconnects, lost \
-      samples.
+      samples. State no-engine: no engine runs, or it has said nothing for three seconds; lag grows meanwhile.
       """
   )
   package static let showFork = CommandDefinition(
@@ -58,13 +58,18 @@ extension CommandDefinition {
   package static let showEngine = CommandDefinition(
     words: "audiofork show engine", arguments: "", summary: "Show how the audio forks' engine is doing",
     help:
-      "The process that talks to the servers: version, process id, uptime, restarts, event loops, CPU, memory, forks.")
+      """
+      The process that talks to the servers: version, process id, uptime, restarts, event loops, CPU, memory, forks; \
+      and how many of the forks' rings are locked into memory.
+      """
+  )
   package static let restartEngine = CommandDefinition(
     words: "audiofork engine restart", arguments: "", summary: "Replace the audio forks' engine",
     help:
       """
       Has the engine save where it is and leave, and starts a new one, which goes on from there: for an engine that \
-      was upgraded, without a gap in any fork. Calls are not touched.
+      was upgraded, without a gap in any fork. Calls are not touched. An engine that has not left after three seconds \
+      is killed. Waits until the new one serves, and says so, or why there is none.
       """
   )
 

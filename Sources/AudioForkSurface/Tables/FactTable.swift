@@ -46,7 +46,9 @@ extension ForkFact {
       name: "Linkedid", value: .linkedID, help: "The unique id of the oldest channel that this one is linked with."),
     ForkFact(name: "AudioForkID", value: .id, help: "The fork's id."),
     ForkFact(name: "WsServer", value: .url, help: "The URL, without user name, password and other secrets."),
-    ForkFact(name: "Endpoint", value: .endpoint, help: "The URL in use; of several, the one that was tried last."),
+    ForkFact(
+      name: "Endpoint", value: .endpoint,
+      help: "The URL in use: of several, the one that was tried last; after a redirect, where it led."),
     ForkFact(name: "Direction", value: .direction, help: "in, out, both or stereo."),
     ForkFact(name: "Format", value: .format, help: "The audio format on the wire."),
     ForkFact(
@@ -54,15 +56,16 @@ extension ForkFact {
       help:
         """
         starting, connecting, streaming, waiting, draining or ended; or no-codec: nothing can be captured, because \
-        Asterisk has no translator for the channel's codec.
+        Asterisk has no translator for the channel's codec; or no-engine: no engine runs, or it has said nothing for \
+        three seconds. Then Captured, Lag and Undelivered grow with the ring, and the other numbers are its last ones.
         """
     ),
     ForkFact(
       name: "Reason", value: .reason,
       help:
         """
-        Why it is waiting, or has ended; or which translator is missing, for both directions or for one that is not \
-        captured.
+        Why it is waiting, or has ended, or has no engine; or which translator is missing, for both directions or for \
+        one that is not captured.
         """
     ),
     ForkFact(name: "Muted", value: .muted, help: "no, read, write or both."),
@@ -71,8 +74,8 @@ extension ForkFact {
       name: "Buffer", value: .buffer,
       help:
         """
-        Seconds of audio that the fork's ring holds at the channel's rate, with frames of 20 ms: at least what the \
-        settings ask for.
+        Seconds of audio that the fork's ring holds at the rate that is captured now, with frames of 20 ms: what the \
+        settings ask for or more, unless there was no room for a larger ring when the rate rose.
         """
     ),
   ]

@@ -25,7 +25,8 @@ extension FunctionKey {
         help:
           """
           starting, connecting, streaming, waiting (for the next attempt), draining or ended; or no-codec: nothing can \
-          be captured, because Asterisk has no translator for the channel's codec.
+          be captured, because Asterisk has no translator for the channel's codec; or no-engine: no engine runs, or it \
+          has said nothing for three seconds.
           """
       ),
       FunctionKey(name: "direction", value: .direction, help: "in, out, both or stereo, as option D."),
@@ -60,7 +61,7 @@ package enum FunctionDefinition {
   package static let description: [StaticString] = [
     """
     Reads one fact about a fork of this or another channel. The numbers are as new as the engine's last word, at most \
-    a second old.
+    a second old. In state no-engine lag grows with the ring.
     """,
     "An id or a key that does not exist gives an empty value, and a warning in the log.",
   ]

@@ -3,7 +3,7 @@ package import AudioForkBytes
 
 /// What a key of `[general]` stands for that a profile does not have.
 package enum GeneralKind: Sendable {
-  case engine, runDirectory, allow, bufferTotal, stasis, commands, functions
+  case engine, runDirectory, allow, bufferTotal, stasis, commands, functions, confine
   /// One that the engine uses as a whole. The module only checks its value and sends it to the engine
   /// (`EngineSettings`).
   case engineWide(EngineValue)
@@ -65,20 +65,27 @@ extension GeneralKey {
       help:
         """
         Folder for the rings, on a tmpfs. Default: audiofork in Asterisk's run directory if that is a tmpfs, else \
-        /dev/shm/audiofork-UID, or a folder beside it where another user has taken that name.
+        /dev/shm/audiofork-UID, or a folder beside it where another user has taken that name. Not in a unit's \
+        RuntimeDirectory, which systemd removes when Asterisk stops, unless RuntimeDirectoryPreserve is set.
         """
     ),
     GeneralKey(
       name: "allow", kind: .allow, form: "ws[s]://host[:port][/path], where * and ? are wildcards",
       help:
         """
-        URLs that forks may go to; every URL where there is no such line. Without a port the default one is meant, \
-        without a path any.
+        URLs that forks may go to, and that a redirect may lead to; every URL where there is no such line. Without a \
+        port the default one is meant, without a path any.
         """,
       isRepeatable: true),
     GeneralKey(
       name: "buffer_total", kind: .bufferTotal, form: "a whole number of megabytes from 0 to 1000000",
-      help: "Cap of the memory of all forks' buffers together; a fork beyond it is not started. Default: 0, no cap."),
+      help:
+        """
+        Cap of the memory of all forks' buffers together; a fork beyond it is not started, and a buffer does not grow \
+        with the call's sampling rate. A warning comes at 80 %. 0: no cap. Default: half of what is free in run_dir's \
+        file system when the module is loaded.
+        """
+    ),
     GeneralKey(
       name: "stasis", kind: .stasis, form: "yes or no",
       help: "Whether the AMI events are also raised as Stasis user events, for ARI applications. Default: no."),
@@ -101,6 +108,15 @@ extension GeneralKey {
         their arguments. SHELL, FILE, DB, REALTIME, CURL, EVAL, ODBC and their like cannot be allowed.
         """,
       isRepeatable: true),
+    GeneralKey(
+      name: "confine", kind: .confine, form: "yes or no",
+      help:
+        """
+        Whether the engine gives up what it does not need, where the kernel can (Landlock, Linux 5.13): writing \
+        outside of run_dir's parent and the spool folders, reading anything but these, the system's libraries and \
+        certificates, and the files that this file names, and starting programs. Default: yes.
+        """
+    ),
   ]
 
   /// The key with this name, case ignored; nil for another word.

@@ -10,6 +10,7 @@ package enum SettingKind: Sendable {
   case beepInterval
   case idVariable, textVariable
   case tls, verify, caFile, certificateFile, keyFile
+  case tokenFile, headerFile, redirects, proxy, noProxy
   case reconnectMaxWait, reconnectAttempts, outage, connectTimeout, silence, onClose
   case buffer, drain
   case ping, acknowledge, replay, digits, onFailure
@@ -18,10 +19,36 @@ package enum SettingKind: Sendable {
   /// Whether the value may be a secret, so that messages don't show it.
   package var isSecret: Bool {
     switch self {
-    case .header, .headers, .parameters: true
+    case .header, .headers, .parameters, .proxy: true
     default: false
     }
   }
+
+  /// Whether a caller's words may be in the value: `^{…}` is accepted. False where they could choose which of
+  /// Asterisk's files is sent to a server, or who carries the audio there.
+  package var takesExpressions: Bool {
+    switch self {
+    case .tokenFile, .headerFile, .proxy, .noProxy, .redirects: false
+    default: true
+    }
+  }
+
+  /// What the engine opens where the value is a path; nil for other values.
+  package var pathUse: PathUse? {
+    switch self {
+    case .caFile, .certificateFile, .keyFile, .tokenFile, .headerFile: .file
+    case .spool: .folder
+    default: nil
+    }
+  }
+}
+
+/// What the engine does with a path that a setting names.
+package enum PathUse: Sendable {
+  /// It reads the file.
+  case file
+  /// It keeps files in the folder.
+  case folder
 }
 
 /// One key of a profile in `audiofork.conf`. The table drives parsing, messages and documentation.
@@ -76,6 +103,22 @@ extension ProfileKey {
         starts; control characters in their values are percent-encoded.
         """,
       isRepeatable: true),
+    ProfileKey(
+      name: "token_file", kind: .tokenFile, form: "an absolute path without .. and without ^{...}",
+      help:
+        """
+        File whose first line is sent as Authorization: Bearer, read again for each attempt to connect, so that a \
+        token may expire. It takes the place of any other Authorization.
+        """
+    ),
+    ProfileKey(
+      name: "header_file", kind: .headerFile, form: "an absolute path without .. and without ^{...}",
+      help:
+        """
+        File with a header in each line, read again for each attempt to connect. A header in it takes the place of \
+        one of the same name.
+        """
+    ),
     ProfileKey(
       name: "ca_file", kind: .caFile, form: "an absolute path",
       help: "PEM file of the certificate authorities to trust. Default: those of the system."),
@@ -192,6 +235,31 @@ extension ProfileKey {
         fork reconnects. A server that is busy for less loses nothing. Doubled after each such break in a row, up to \
         120, until the server keeps up for that long. Default: buffer, at least 10; 0.7 of that with further URLs; \
         30 with spool.
+        """,
+      isGeneral: true),
+    ProfileKey(
+      name: "redirects", kind: .redirects, form: "no, same-host or yes",
+      help:
+        """
+        Whether a server's redirect (301, 302, 303, 307, 308) is followed, at most three in a row and never from wss \
+        to ws. same-host: where it leads to the same host, at any port. Headers, user information and client \
+        certificate go to the same origin only. Default: same-host.
+        """,
+      isGeneral: true),
+    ProfileKey(
+      name: "proxy", kind: .proxy, form: "http://[user:password@]host:port, or nothing",
+      help:
+        """
+        HTTP proxy through which servers are reached, by CONNECT, for ws and wss. It looks the server's name up. \
+        Environment variables count for nothing. Default: none.
+        """,
+      isGeneral: true),
+    ProfileKey(
+      name: "no_proxy", kind: .noProxy, form: NoProxyList.form,
+      help:
+        """
+        Hosts that are reached without the proxy, as the URL names them: no name is looked up for it. A name is that \
+        host alone, .name each host below it. Default: none.
         """,
       isGeneral: true),
     ProfileKey(

@@ -103,6 +103,8 @@ struct ast_channel *ast_channel_get_by_name(const char *name);
 int pbx_builtin_setvar_helper(struct ast_channel *chan, const char *name, const char *value);
 
 const char *ast_get_version(void);
+int ast_shutting_down(void);
+int ast_shutdown_final(void);
 int ast_module_check(const char *name);
 struct ast_pbx;
 struct ast_pbx *ast_channel_pbx(const struct ast_channel *chan);

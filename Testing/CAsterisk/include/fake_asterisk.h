@@ -10,6 +10,8 @@
 
 /*! \brief A channel at this rate; `fake_hangup` ends it. */
 struct ast_channel *fake_channel(const char *name, unsigned int rate);
+/*! \brief Has the frames to come at another rate, in both directions, as a bridge of many parties does. */
+void fake_rate(struct ast_channel *channel, unsigned int rate);
 /*! \brief Hangs up as ast_hangup does: hooks hear of it first, datastores go with the last reference. */
 void fake_hangup(struct ast_channel *channel);
 /*! \brief With what cause the channel was told to hang up; 0: it was not. */
@@ -108,7 +110,19 @@ char *fake_function_long(struct ast_channel *channel, const char *arguments);
 int fake_engine(int milliseconds);
 /*! \brief Engines spawned so far. */
 int fake_engines_spawned(void);
+/*! \brief Copies what the engine that was spawned last was told to confine itself to. \return its length */
+size_t fake_engine_rules(void *buffer, size_t size);
 /*! \brief Makes spawning fail with this errno; 0: succeeds. */
 void fake_fail_spawn(int failure);
+/*! \brief With which errno engines spawned from now on get no pidfd; 0: they get one. */
+void fake_fail_pidfd(int failure);
+/*! \brief How often an engine was sent SIGKILL, and another signal. */
+int fake_engine_kills(void);
+int fake_engine_terminations(void);
+/*! \brief For so many looks the engines that were killed still live. */
+void fake_engines_live(int looks);
+int fake_engines_living(void);
+/*! \brief 0: Asterisk serves, 1: it is shutting down, 2: it is about to exit. */
+void fake_shutdown(int phase);
 
 #endif /* FAKE_ASTERISK_CONTROL_H */

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "af_names.h"
+
+#include "af_confine.h"
+#include "descriptors.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*! More than the engine ever asks for at once (LookUpLanes). */
+enum { threads_max = 64, stack_bytes = 256 * 1024 };
+
+/*! A question as it travels, with the socket for its answer. */
+struct question {
+	int32_t family;
+	int32_t port;
+	char host[AF_NAMES_HOST_MAX + 1];
+};
+
+/*! A question that a thread answers. */
+struct work {
+	struct question question;
+	int reply;
+};
+
+_Static_assert(sizeof(struct sockaddr_in6) == AF_NAMES_ADDRESS_WORDS * 4, "an address has room");
+
+static atomic_int threads;
+
+static void look_up(const struct question *question, struct af_names_answer *answer)
+{
+	const struct addrinfo hints = { .ai_family = question->family, .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found = NULL, *next;
+	char port[16];
+
+	snprintf(port, sizeof(port), "%d", (int) question->port);
+	answer->code = getaddrinfo(question->host, port, &hints, &found);
+	answer->error = answer->code == EAI_SYSTEM ? errno : 0;
+	for (next = answer->code ? NULL : found; next && answer->count < AF_NAMES_ADDRESSES_MAX; next = next->ai_next) {
+		if (next->ai_addr && next->ai_addrlen <= sizeof(answer->addresses[0])) {
+			memcpy(answer->addresses[answer->count++], next->ai_addr, next->ai_addrlen);
+		}
+	}
+	if (!answer->code && found) {
+		freeaddrinfo(found);
+	}
+}
+
+static void reply(int socket, const struct af_names_answer *answer)
+{
+	const char *bytes = (const char *) answer;
+	size_t sent = 0;
+
+	while (sent < sizeof(*answer)) {
+		ssize_t count = send(socket, bytes + sent, sizeof(*answer) - sent, MSG_NOSIGNAL);
+
+		if (count < 0 && errno == EINTR) {
+			continue;
+		}
+		if (count <= 0) {
+			break;
+		}
+		sent += count;
+	}
+	close(socket);
+}
+
+static void *answer_question(void *given)
+{
+	struct work *work = given;
+	struct af_names_answer answer;
+
+	memset(&answer, 0, sizeof(answer));
+	look_up(&work->question, &answer);
+	reply(work->reply, &answer);
+	free(work);
+	atomic_fetch_sub(&threads, 1);
+	return NULL;
+}
+
+/*! Answers a question on a thread of its own, or at once that there is no memory for it. */
+static void begin(const struct question *question, int socket)
+{
+	struct work *work = NULL;
+	pthread_attr_t attributes;
+	pthread_t thread;
+	int failure = EAGAIN;
+
+	if (atomic_fetch_add(&threads, 1) < threads_max && (work = malloc(sizeof(*work)))) {
+		work->question = *question;
+		work->question.host[AF_NAMES_HOST_MAX] = '\0';
+		work->reply = socket;
+		pthread_attr_init(&attributes);
+		pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+		pthread_attr_setstacksize(&attributes, stack_bytes);
+		failure = pthread_create(&thread, &attributes, answer_question, work);
+		pthread_attr_destroy(&attributes);
+	}
+	if (failure) {
+		struct af_names_answer answer;
+
+		memset(&answer, 0, sizeof(answer));
+		answer.code = EAI_MEMORY;
+		reply(socket, &answer);
+		free(work);
+		atomic_fetch_sub(&threads, 1);
+	}
+}
+
+/*! Takes questions until the engine is gone. */
+static void serve(int socket)
+{
+	while (1) {
+		struct question question;
+		union {
+			struct cmsghdr header;
+			char bytes[CMSG_SPACE(sizeof(int))];
+		} control;
+		struct iovec data = { .iov_base = &question, .iov_len = sizeof(question) };
+		struct msghdr message = {
+			.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
+		};
+		struct cmsghdr *header;
+		ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+		int answers;
+
+		if (count < 0 && errno == EINTR) {
+			continue;
+		}
+		if (count <= 0) {
+			_exit(0);
+		}
+		header = CMSG_FIRSTHDR(&message);
+		if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS
+			|| header->cmsg_len != CMSG_LEN(sizeof(int))) {
+			continue;
+		}
+		memcpy(&answers, CMSG_DATA(header), sizeof(int));
+		if (count == sizeof(question)) {
+			begin(&question, answers);
+		} else {
+			close(answers);
+		}
+	}
+}
+
+/*! The child's side of af_names_start(). */
+static void become_server(int socket, int ruleset)
+{
+	/* As ps and top show it. */
+	prctl(PR_SET_NAME, "audiofork-names");
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	if (af_landlock_enforce(ruleset) || dup2(socket, 3) < 0) {
+		_exit(1);
+	}
+	af_close_above(3);
+	serve(3);
+}
+
+int af_names_start(int ruleset)
+{
+	int pair[2], failure;
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+		return -errno;
+	}
+	child = fork();
+	if (!child) {
+		become_server(pair[1], ruleset);
+	}
+	failure = errno;
+	close(pair[1]);
+	if (child < 0) {
+		close(pair[0]);
+		return -failure;
+	}
+	return pair[0];
+}
+
+static int ask(int server, const struct question *question, int socket)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec data = { .iov_base = (void *) question, .iov_len = sizeof(*question) };
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
+	};
+	struct cmsghdr *header = &control.header;
+	ssize_t count;
+
+	memset(&control, 0, sizeof(control));
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &socket, sizeof(int));
+	do {
+		count = sendmsg(server, &message, MSG_NOSIGNAL);
+	} while (count < 0 && errno == EINTR);
+	return count < 0 ? (errno == ECONNRESET ? EPIPE : errno) : 0;
+}
+
+int af_names_ask(int server, const char *host, int port, int family, struct af_names_answer *answer)
+{
+	struct question question;
+	size_t length = strlen(host), received = 0;
+	int pair[2], failure;
+
+	memset(answer, 0, sizeof(*answer));
+	if (length > AF_NAMES_HOST_MAX) {
+		answer->code = EAI_NONAME;
+		return 0;
+	}
+	memset(&question, 0, sizeof(question));
+	memcpy(question.host, host, length);
+	question.family = family;
+	question.port = port;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+		return errno;
+	}
+	failure = ask(server, &question, pair[1]);
+	close(pair[1]);
+	while (!failure && received < sizeof(*answer)) {
+		ssize_t count = recv(pair[0], (char *) answer + received, sizeof(*answer) - received, 0);
+
+		if (count > 0) {
+			received += count;
+		} else if (!count) {
+			failure = EPIPE;
+		} else if (errno != EINTR) {
+			failure = errno == ECONNRESET ? EPIPE : errno;
+		}
+	}
+	close(pair[0]);
+	if (answer->count > AF_NAMES_ADDRESSES_MAX) {
+		answer->count = AF_NAMES_ADDRESSES_MAX;
+	}
+	return failure;
+}
+
+const void *af_names_address(const struct af_names_answer *answer, uint32_t index)
+{
+	return answer->addresses[index];
+}
+
+int af_names_is_alive(int server)
+{
+	struct pollfd socket = { .fd = server };
+
+	return poll(&socket, 1, 0) == 0;
+}

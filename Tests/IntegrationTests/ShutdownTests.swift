@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+import AsteriskTestKit
+import Foundation
+import Testing
+
+extension IntegrationTests {
+  /// What `systemctl stop asterisk` does to the processes of its unit with the default KillMode=control-group: SIGTERM to
+  /// all of them, and once more to those that are left when Asterisk is gone.
+  @Suite("What Asterisk has captured is delivered when it is told to end", .serialized)
+  struct ShutdownTests {
+    struct Ending: Sendable, CustomTestStringConvertible {
+      var release = AsteriskRelease.newest.first ?? .asterisk22
+      /// What Asterisk gets; the engine gets SIGTERM.
+      var signal = SIGTERM
+      /// For how many seconds the dialplan keeps its channels after they were hung up.
+      var hangupSeconds = 0
+
+      var testDescription: String { "\(release), signal \(signal), \(hangupSeconds) s to hang up" }
+    }
+
+    static let endings =
+      AsteriskRelease.tested.map { Ending(release: $0) } + [Ending(signal: SIGKILL), Ending(hangupSeconds: 4)]
+
+    @Test("SIGTERM for Asterisk and its engine while the server is away for 3 s and audio waits", arguments: endings)
+    func stopped(ending: Ending) async throws {
+      let hangup = ending.hangupSeconds == 0 ? "" : "exten => h,1,System(sleep \(ending.hangupSeconds))"
+      try await DeliveryScene.with(
+        ending.release, hearing: KnownSignal(seed: 95, seconds: 30), dialplan: hangup
+      ) { scene in
+        #expect(await scene.isCaptured(16_000))
+        #expect(await scene.hasArrived(8000))
+        try await scene.server.leave(by: SIGKILL)
+        let moment = try scene.moment()
+        #expect(await scene.isCaptured((moment.captured.max() ?? 0) + 16_000))
+        let engine = try #require(scene.sandbox.engines().first)
+        if ending.signal == SIGKILL { #expect(Foundation.kill(engine, SIGTERM) == 0) }
+        let ends = try await scene.killAsterisk(
+          by: ending.signal, and: ending.signal == SIGKILL ? [] : [engine], since: moment)
+        #expect(scene.sandbox.engines() == [engine], "the engine of the call serves on, and there is no other one")
+        for (fork, end) in zip(scene.forks, ends) {
+          #expect(end - scene.arrived(fork) >= 16_000, "/\(fork.path): nothing was waiting in the ring")
+        }
+        for _ in 1...2 {
+          for left in scene.sandbox.engines() { #expect(Foundation.kill(left, SIGTERM) == 0) }
+          try await Task.sleep(for: .milliseconds(300))
+        }
+        try await scene.server.comeBack()
+        for (fork, end) in zip(scene.forks, ends) {
+          #expect(await scene.isOver(fork), "/\(fork.path)")
+          try scene.expectArrived(fork, upTo: end)
+        }
+        #expect(await becomesTrue(within: 5) { scene.sandbox.engines().isEmpty })
+        #expect(await becomesTrue(within: 2) { scene.sandbox.runFiles().isEmpty }, "\(scene.sandbox.runFiles())")
+      }
+    }
+
+    @Test(
+      "SIGTERM for the engine alone: it serves on for two seconds, and the next one goes on", .tags(.slow),
+      arguments: AsteriskRelease.newest)
+    func engineAlone(release: AsteriskRelease) async throws {
+      try await DeliveryScene.with(release, hearing: KnownSignal(seed: 96, seconds: 8)) { scene in
+        #expect(await scene.hasArrived(8000))
+        let old = try #require(scene.sandbox.engines().first)
+        #expect(Foundation.kill(old, SIGTERM) == 0)
+        try await Task.sleep(for: .seconds(1))
+        #expect(scene.sandbox.engines() == [old])
+        let isReplaced = await becomesTrue(within: 5) {
+          let engines = scene.sandbox.engines()
+          return engines.count == 1 && engines != [old]
+        }
+        #expect(isReplaced)
+        for fork in scene.forks { #expect(try await scene.expectDelivered(fork)["Reconnects"] == "1") }
+        #expect(scene.manager.events(named: "AudioForkGap").isEmpty)
+      }
+    }
+  }
+}
