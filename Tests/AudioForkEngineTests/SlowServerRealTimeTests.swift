@@ -60,7 +60,7 @@ struct SlowServerRealTimeTests {
       in: directory, url: "ws://127.0.0.1:\(proxy.port)/", options: "D(both)R(1)", settings: ["silence=1"])
     engine.tell(.fork(id: call.id, isClosed: false))
     for number in 1...2 {
-      // The second ping follows the first pong: it is known to answer. After that everything is acknowledged by the proxy.
+      // The second ping follows the first pong: the server is known to answer. After that the proxy acknowledges.
       let pings = number == 1 ? 2 : 0
       try await eventually("connection \(number) has audio") {
         call.speakDue()

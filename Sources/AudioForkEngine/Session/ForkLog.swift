@@ -4,8 +4,8 @@ package import AudioForkLink
 internal import AudioForkSurface
 
 /// Makes the lines about one fork in Asterisk's log. It keeps three promises: normal operation causes no warning, an
-/// outage causes two lines however many attempts it takes, and two more for a connection that breaks in it, and gaps are
-/// summed up.
+/// outage causes two lines however many attempts it takes, and two more for a connection that breaks in it, and gaps
+/// are summed up.
 package struct ForkLog {
   /// Minimum time between two lines about gaps. The first one comes at once.
   package static let gapSpacing = Nanoseconds.seconds(5)

@@ -200,7 +200,7 @@ package struct PingBarrier: Sendable {
   /// for a confirmation; nil if none waits. `acknowledges`: the server confirms by messages of its own.
   ///
   /// There are four cases:
-  ///  1. No audio waits. The server has answered on this connection, and was silent for `idleSilenceMax` after the ping.
+  ///  1. No audio waits. The server has answered on this connection, and was silent for `idleSilenceMax` after a ping.
   ///  2. Audio waits, and the server acknowledges. It was silent for `silenceMax`, at least half of it after the ping.
   ///  3. Audio waits, and the server is known to answer pings. It was silent for `silenceMax` after the ping.
   ///  4. As 2 or 3, but no ping is out, because the connection has taken nothing for `silenceMax`.
