@@ -49,6 +49,7 @@ __asm__(".symver dlclose,dlclose@GLIBC_2.2.5");
 #define LOG_SOURCE AST_MODULE, 0, "AudioFork"
 
 AST_MUTEX_DEFINE_STATIC(table_lock);
+AST_MUTEX_DEFINE_STATIC(directory_lock);
 
 static pthread_t control_thread = AST_PTHREADT_NULL;
 static pthread_t jobs_thread = AST_PTHREADT_NULL;
@@ -166,6 +167,17 @@ int af_formats_translate(void *formats)
 
 void af_table_lock(void) { ast_mutex_lock(&table_lock); }
 void af_table_unlock(void) { ast_mutex_unlock(&table_lock); }
+void af_hook_lock(struct ast_audiohook *hook) { ast_audiohook_lock(hook); }
+void af_hook_unlock(struct ast_audiohook *hook) { ast_audiohook_unlock(hook); }
+void af_directory_lock(void) { ast_mutex_lock(&directory_lock); }
+void af_directory_unlock(void) { ast_mutex_unlock(&directory_lock); }
+
+uint64_t *af_rates_changed(void)
+{
+	static uint64_t word;
+
+	return &word;
+}
 
 static const struct ast_datastore_info datastore_info = {
 	.type = "audiofork",

@@ -89,6 +89,30 @@ int af_is_tmpfs(const char *path)
 	return !statfs(path, &found) && (found.f_type == TMPFS_MAGIC || found.f_type == RAMFS_MAGIC);
 }
 
+int af_is_nameless(int descriptor)
+{
+	struct statx found;
+
+	/* Not fstat(): that one needs glibc 2.33. */
+	return statx(descriptor, "", AT_EMPTY_PATH, STATX_NLINK, &found) || !found.stx_nlink;
+}
+
+int af_is_missing(const char *path) { return access(path, F_OK) && errno == ENOENT; }
+
+unsigned long long af_free_bytes(const char *path)
+{
+	struct statfs found;
+
+	return statfs(path, &found) ? 0 : (unsigned long long) found.f_bavail * (unsigned long long) found.f_bsize;
+}
+
+unsigned long long af_memory_bytes(void)
+{
+	const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && bytes > 0 ? (unsigned long long) pages * (unsigned long long) bytes : 0;
+}
+
 int af_is_program(const char *path)
 {
 	struct statx found;

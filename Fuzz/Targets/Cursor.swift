@@ -49,7 +49,7 @@ private let goodRecord: [UInt8] = {
   do {
     let cursor = try CursorFile(path: cursorPath)
     let stream = ForkStream(
-      ring: try RingReader(path: ringPath), cursor: cursor,
+      ring: RingGenerations(try RingReader(path: ringPath)), cursor: cursor,
       configuration: RenderConfiguration(directions: .both, wireRateHertz: 16_000))
     for _ in 0..<10 { _ = try stream.nextBlock(now: StreamTime(nanoseconds: 500_000_000)) }
     stream.connectionOpened()

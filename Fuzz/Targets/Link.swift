@@ -36,7 +36,7 @@ private func engineReads(_ message: LinkMessage) {
   guard let read = try? ModuleMessage(message) else { return }
   switch read {
   case .unknown(let type): demand(type == message.type, "\(read) of type \(message.type)")
-  case .fork(let id, _), .forget(let id), .sendText(let id, _):
+  case .fork(let id, _, _), .forget(let id), .sendText(let id, _):
     demand(!id.isEmpty && !id.contains("/") && !id.contains("."), "the id \(id)")
   case .hello, .settings, .tableEnd: break
   }

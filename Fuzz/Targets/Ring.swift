@@ -72,7 +72,8 @@ func stream(_ reader: RingReader, cursor: CursorFile?, _ input: inout Decisions)
     directions: DirectionSet(rawValue: max(1, what & 3)), wireRateHertz: what & 4 == 0 ? 8000 : 16_000,
     fill: what & 8 == 0,
     isStereo: what & 16 != 0)
-  let stream = ForkStream(ring: reader, cursor: cursor, configuration: configuration, collectsMarkers: what & 32 == 0)
+  let stream = ForkStream(
+    ring: RingGenerations(reader), cursor: cursor, configuration: configuration, collectsMarkers: what & 32 == 0)
   var now = MonotonicTime(nanoseconds: 500_000_000)
   // This fork began when the machine did.
   let epoch = StreamEpoch(monotonic: MonotonicTime(nanoseconds: 0), wall: WallTime(nanoseconds: 0))

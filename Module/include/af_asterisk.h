@@ -56,6 +56,12 @@ struct af_fork_place {
 	uint8_t is_taken;            /*!< the fork is in the list */
 };
 
+/*! A ring that another one has continued, as long as the engine needs it. */
+struct af_old_ring {
+	uint64_t bytes;              /*!< what it counts in buffer_total */
+	uint64_t captured[2];        /*!< per direction, samples captured up to its end */
+};
+
 /*!
  * \brief One fork. Two owners: the channel's datastore and the fork table; the last one frees it.
  *
@@ -87,6 +93,11 @@ struct af_fork {
 	uint32_t buffer_seconds;     /*!< never changes */
 	uint32_t beep_seconds;       /*!< option B; 0: none; never changes */
 	uint64_t ring_bytes;         /*!< what the ring counts in buffer_total; 0 when it is unmapped */
+	uint32_t generation;         /*!< of the ring: 0 for the first one */
+	uint32_t old_count;          /*!< used places of old_rings */
+	struct af_old_ring old_rings[AF_RING_GENERATIONS_ALIVE - 1]; /*!< the oldest first */
+	int64_t ring_retry_ns;       /*!< CLOCK_MONOTONIC before which no further ring is tried */
+	uint8_t ring_complained;     /*!< the log has a line about a ring that could not be made */
 	int64_t reported_at_ns;      /*!< CLOCK_MONOTONIC of the engine's last report of the counters, 0 before */
 	int64_t closed_at_ns;        /*!< CLOCK_MONOTONIC when the end of capture was noticed, 0 before */
 	char *id;                    /*!< never changes, as the strings down to command */
@@ -115,6 +126,7 @@ enum af_fork_offset {
 	AF_FORK_TAP_OFFSET = offsetof(struct af_fork, tap),
 	AF_FORK_COUNTERS_OFFSET = offsetof(struct af_fork, counters),
 	AF_FORK_PLACES_OFFSET = offsetof(struct af_fork, places),
+	AF_FORK_OLD_RINGS_OFFSET = offsetof(struct af_fork, old_rings),
 };
 
 /*! \brief Writes one line to Asterisk's log. \param level enum af_level \note takes no lock of ours */
@@ -157,6 +169,15 @@ int af_format_translates(void *format);
 /*! \brief The lock of the fork table. \note a leaf: no channel is locked while it is held; hooks may be */
 void af_table_lock(void);
 void af_table_unlock(void);
+
+/*! \brief The lock of a hook, which Asterisk holds while it calls back. \note behind the table's lock */
+void af_hook_lock(struct ast_audiohook *hook);
+void af_hook_unlock(struct ast_audiohook *hook);
+/*! \brief The lock of the instance's directory: one thread at a time makes it again. \note no other lock is held */
+void af_directory_lock(void);
+void af_directory_unlock(void);
+/*! \brief A word that every tap sets to 1 when a rate that it captures changes. */
+uint64_t *af_rates_changed(void);
 
 /*! \brief A datastore of this module's type, its uid set. \retval NULL no memory */
 struct ast_datastore *af_datastore_new(const char *uid);

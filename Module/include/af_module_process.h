@@ -15,6 +15,14 @@ int af_lock_file(const char *path);
 int af_is_private_directory(const char *path);
 /*! \brief 1 if the file system of `path` is a tmpfs or a ramfs. */
 int af_is_tmpfs(const char *path);
+/*! \brief 1 if the open file has lost its name: it was removed. */
+int af_is_nameless(int descriptor);
+/*! \brief 1 if there is no file of this name. */
+int af_is_missing(const char *path);
+/*! \brief Bytes that are free in the file system of `path`; 0 if it does not say. */
+unsigned long long af_free_bytes(const char *path);
+/*! \brief Bytes of the machine's memory; 0 if unknown. */
+unsigned long long af_memory_bytes(void);
 /*! \brief 0 if `path` is a file that may be executed, else an errno. */
 int af_is_program(const char *path);
 /*! \brief The calling thread's errno. */

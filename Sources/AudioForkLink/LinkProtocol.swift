@@ -68,6 +68,8 @@ package enum LinkField: UInt16, CaseIterable, Sendable {
   /// A letter and its argument, evaluated: instead of OPTIONS, repeated in order. Of H one header, of s one parameter
   /// whose value is verbatim.
   case option = 10
+  /// Number: the generation of the ring that the fork's audio goes to; missing for 0, the first one.
+  case generation = 11
   /// Product version of the sender.
   case version = 16
   /// Number: `LinkProtocol.version` of the sender.

@@ -8,8 +8,8 @@ package enum MessageFromModule<Text: LinkText>: Sendable, Equatable {
   case hello(version: Text, protocolVersion: UInt64)
   /// All engine-wide settings in force, "key=value": behind HELLO if there are any, and whenever they change.
   case settings([Bytes])
-  /// A row of the fork table. What the fork is, is in its ring.
-  case fork(id: Text, isClosed: Bool)
+  /// A row of the fork table. What the fork is, is in its ring; `generation`: the one that is written at present.
+  case fork(id: Text, isClosed: Bool, generation: UInt32 = 0)
   /// The whole table has been sent: a fork that was not in it is orphaned.
   case tableEnd
   /// The row is gone: the engine drops the fork and its files.
@@ -32,7 +32,10 @@ package enum MessageFromModule<Text: LinkText>: Sendable, Equatable {
       self = .hello(
         version: fields.text(.version) ?? Text(linkBytes: []), protocolVersion: fields.number(.protocolVersion) ?? 0)
     case .settings: self = .settings(fields.all(.setting))
-    case .fork: self = .fork(id: try Self.id(fields), isClosed: fields.bytes(.state) == Bytes(text: "closed"))
+    case .fork:
+      self = .fork(
+        id: try Self.id(fields), isClosed: fields.bytes(.state) == Bytes(text: "closed"),
+        generation: UInt32(clamping: fields.number(.generation) ?? 0))
     case .tableEnd: self = .tableEnd
     case .forget: self = .forget(id: try Self.id(fields))
     case .sendText: self = .sendText(id: try Self.id(fields), text: fields.bytes(.text) ?? [])
@@ -67,10 +70,11 @@ package enum MessageFromModule<Text: LinkText>: Sendable, Equatable {
       var fields = FieldWriter(.settings)
       for line in lines { fields.append(.setting, line) }
       return fields.message
-    case .fork(let id, let isClosed):
+    case .fork(let id, let isClosed, let generation):
       var fields = FieldWriter(.fork)
       fields.append(.id, text: id)
       fields.append(.state, isClosed ? "closed" : "live")
+      if generation > 0 { fields.append(.generation, number: UInt64(generation)) }
       return fields.message
     case .tableEnd: return FieldWriter(.tableEnd).message
     case .forget(let id):

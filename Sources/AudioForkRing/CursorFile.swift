@@ -81,6 +81,12 @@ package final class CursorFile {
     return true
   }
 
+  /// Whether the file has lost its name: no other engine will find it.
+  package var isNameless: Bool {
+    var status = stat()
+    return fstat(descriptor, &status) != 0 || status.st_nlink == 0
+  }
+
   /// The newest payload whose checksum is right, or nil where there is none.
   package func load() -> [UInt8]? { newestSlot()?.payload }
 

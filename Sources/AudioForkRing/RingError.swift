@@ -9,8 +9,10 @@ package struct RingError: Error, Sendable, Equatable, CustomStringConvertible {
     case missing
     /// It exists, but this process may not open it.
     case notPermitted
-    /// Not a file of this kind, or one that its writer never finished.
+    /// Not a file of this kind.
     case foreign
+    /// A file that its writer has not finished, or never finished.
+    case unfinished
     /// Its layout is of another version than this program knows.
     case version
     /// It contradicts itself or is shorter than it says.

@@ -14,6 +14,8 @@ struct RingFileLayout {
   var areaOffset: Int
   var areaMask: UInt64
   var facts: FieldReader
+  var generation: UInt64
+  var firstSequence: UInt64
 
   /// Eighteen years: a time beyond it is damage, and nothing downstream overflows below it.
   static let timeMax = StreamTime(nanoseconds: 1 << 59)
@@ -42,6 +44,8 @@ struct RingFileLayout {
       monotonic: MonotonicTime(nanoseconds: header.epoch_monotonic_ns),
       wall: WallTime(nanoseconds: header.epoch_realtime_ns))
     secret = header.secret
+    generation = header.generation
+    firstSequence = header.first_sequence
     fileBytes = Int(status.st_size)
     indexOffset = Int(header.header_bytes)
     indexMask = header.index_entries &- 1
@@ -59,7 +63,7 @@ struct RingFileLayout {
     let bytes = try read(descriptor, path, count: size, at: 0)
     let header = bytes.withUnsafeBytes { $0.loadUnaligned(as: af_ring_header.self) }
     guard header.magic != 0 else {
-      throw RingError(.foreign, "'\(path)' has no header: its writer has not finished it; try again, or remove it")
+      throw RingError(.unfinished, "'\(path)' has no header: its writer has not finished it; try again, or remove it")
     }
     guard header.magic == UInt64(AF_RING_MAGIC) else {
       throw RingError(.foreign, "'\(path)' is not a ring file: give the path of a .ring file in run_dir")
@@ -94,6 +98,9 @@ struct RingFileLayout {
     guard fileBytes == areaOffset + header.area_bytes else {
       throw damaged(path, "it is \(fileBytes) bytes long and says \(areaOffset + header.area_bytes)")
     }
+    guard header.generation <= UInt64(AF_RING_GENERATION_MAX), header.first_sequence <= 1 << 59,
+      header.generation > 0 || header.first_sequence == 0
+    else { throw damaged(path, "it is generation \(header.generation), from entry \(header.first_sequence) on") }
     guard header.epoch_monotonic_ns >= 0, header.epoch_realtime_ns >= 0 else {
       throw damaged(path, "its epoch is before the beginning of time")
     }

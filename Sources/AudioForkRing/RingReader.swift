@@ -37,6 +37,10 @@ package final class RingReader {
   /// Entries that the index holds, and bytes that the sample area holds.
   package let indexEntries: UInt64
   package let areaBytes: UInt64
+  /// Which of its fork's rings this is: 0 for the first one, 1 for the one that continues it, and so on.
+  package let generation: UInt32
+  /// Number of the first entry that was written to this ring.
+  package let firstSequence: UInt64
 
   private let layout: RingFileLayout
   /// nil once closed.
@@ -74,6 +78,8 @@ package final class RingReader {
     facts = RingFacts(layout.facts)
     indexEntries = layout.indexMask + 1
     areaBytes = layout.areaMask + 1
+    generation = UInt32(clamping: layout.generation)
+    firstSequence = layout.firstSequence
   }
 
   deinit { close() }
@@ -97,6 +103,14 @@ package final class RingReader {
     return min(StreamTime(nanoseconds: Int64(clamping: word &- 1)), RingFileLayout.timeMax)
   }
 
+  /// The generation that has the entries behind this ring's last one; nil while this ring is the one that is written.
+  /// `published` is final if it is read after this has returned a value.
+  package var continuedIn: UInt32? {
+    guard let mapping else { return nil }
+    let word = af_word_load_acquire(af_ring_continued(mapping))
+    return word == 0 ? nil : UInt32(clamping: word)
+  }
+
   /// Samples of this direction captured so far. While capture goes on it may be one frame behind `published`.
   package func captured(_ direction: Direction) -> UInt64 {
     mapping.map { af_word_load_relaxed(af_ring_captured($0, UInt32(direction.rawValue))) } ?? 0
@@ -117,6 +131,7 @@ package final class RingReader {
     guard let mapping else { return .notYet }
     let end = af_word_load_acquire(af_ring_published(mapping))
     guard sequence < end else { return .notYet }
+    guard sequence >= firstSequence else { return lapped(sequence, end: end, in: mapping) }
     let slot = slot(of: sequence, in: mapping)
     let whole = sequence &* 2 &+ 2
     let found = af_word_load_acquire(slot)
@@ -176,9 +191,11 @@ package final class RingReader {
     }
   }
 
-  /// Whether the entry with this number was there and has been overwritten.
+  /// Whether the entry with this number was there and has been overwritten. An entry before the ring's first one counts
+  /// as that.
   package func isOverwritten(_ sequence: UInt64) -> Bool {
     guard let mapping, sequence < published else { return false }
+    guard sequence >= firstSequence else { return true }
     return !isWhole(sequence, areaLimit: areaBytes, in: mapping)
   }
 
@@ -195,7 +212,7 @@ package final class RingReader {
     let end = max(end, af_word_load_acquire(af_ring_published(mapping)))
     let indexLimit = margin == 0 ? indexEntries : indexEntries &- indexEntries / margin
     let areaLimit = margin == 0 ? areaBytes : areaBytes &- areaBytes / margin
-    var low = max(sequence &+ 1, end > indexLimit ? end &- indexLimit : 0)
+    var low = max(sequence &+ 1, end > indexLimit ? end &- indexLimit : 0, firstSequence)
     var high = end
     while low < high {
       let middle = low &+ (high &- low) / 2

@@ -30,7 +30,8 @@ package struct RingSize: Equatable, Sendable {
   }
 }
 
-/// Creates the ring file at `path` (NUL-terminated), fills its header and sets `tap` up as its writer.
+/// Creates the ring file of a fork's first generation at `path` (NUL-terminated), fills its header and sets `tap` up as
+/// its writer.
 ///
 /// `facts` are the fields that a new engine needs to know about the fork (AudioForkLink). `directions`: bit 0 in,
 /// bit 1 out. Returns 0 or an errno; after an error nothing is left behind. Blocks: never call it with a channel
@@ -38,6 +39,71 @@ package struct RingSize: Equatable, Sendable {
 package func createRing(
   _ tap: UnsafeMutablePointer<af_tap>, path: [CChar], size: RingSize, facts: [UInt8], directions: UInt64,
   now: Int64, wall: Int64
+) -> Int32 {
+  let failure = mapRing(tap, path: path, size: size, facts: facts, generation: 0, epoch: now, wall: wall)
+  guard failure == 0, let ring = tap.pointee.ring else { return failure }
+  let header = UnsafeMutableRawPointer(ring).assumingMemoryBound(to: af_ring_header.self)
+  // Early in the system's start there may be no random numbers; a fork without a secret works.
+  if getentropy(&header.pointee.secret, 16) != 0 { header.pointee.secret = (0, 0) }
+  // Last: a file without its magic is one that its writer never finished.
+  header.pointee.magic = UInt64(AF_RING_MAGIC)
+  tap.pointee.directions = directions
+  return 0
+}
+
+/// Creates the ring file that is to continue `tap`'s, with the same facts, epoch and secret. `next` is set up for
+/// `swapRing`. The file has no magic before that: no reader takes it for a ring.
+///
+/// Returns 0 or an errno; after an error nothing is left behind. Blocks. The caller sees to it that `tap` keeps its
+/// mapping meanwhile.
+package func createNextRing(
+  _ next: UnsafeMutablePointer<af_tap>, path: [CChar], size: RingSize, generation: UInt32,
+  continuing tap: UnsafeMutablePointer<af_tap>
+) -> Int32 {
+  guard let ring = tap.pointee.ring else { return EINVAL }
+  let old = UnsafeMutableRawPointer(ring).assumingMemoryBound(to: af_ring_header.self)
+  let facts = UnsafeRawBufferPointer(
+    start: UnsafeRawPointer(ring) + Int(AF_RING_FACTS_OFFSET), count: Int(old.pointee.facts_bytes))
+  let failure = mapRing(
+    next, path: path, size: size, facts: [UInt8](facts), generation: generation,
+    epoch: old.pointee.epoch_monotonic_ns, wall: old.pointee.epoch_realtime_ns)
+  guard failure == 0, let made = next.pointee.ring else { return failure }
+  let header = UnsafeMutableRawPointer(made).assumingMemoryBound(to: af_ring_header.self)
+  header.pointee.secret = old.pointee.secret
+  return 0
+}
+
+/// Has `tap` go on in the ring of `next`, which gets the old one. Entries are numbered through, and the counts of
+/// captured samples and media times go on.
+///
+/// No frame may be captured meanwhile, and capture must not end: the caller holds the locks under which both happen.
+package func swapRing(_ tap: UnsafeMutablePointer<af_tap>, _ next: UnsafeMutablePointer<af_tap>) {
+  guard let old = tap.pointee.ring, let ring = next.pointee.ring else { return }
+  let header = UnsafeMutableRawPointer(ring).assumingMemoryBound(to: af_ring_header.self)
+  header.pointee.first_sequence = tap.pointee.sequence
+  af_word_store_relaxed(af_ring_published(ring), tap.pointee.sequence)
+  for direction: UInt32 in 0...1 {
+    af_word_store_relaxed(
+      af_ring_captured(ring, direction), af_word_load_relaxed(af_ring_captured(old, direction)))
+    af_word_store_relaxed(af_ring_ahead(ring, direction), af_word_load_relaxed(af_ring_ahead(old, direction)))
+  }
+  af_word_store_release(&header.pointee.magic, UInt64(AF_RING_MAGIC))
+  swap(&tap.pointee.ring, &next.pointee.ring)
+  swap(&tap.pointee.map_bytes, &next.pointee.map_bytes)
+  swap(&tap.pointee.index, &next.pointee.index)
+  swap(&tap.pointee.area, &next.pointee.area)
+  swap(&tap.pointee.index_mask, &next.pointee.index_mask)
+  swap(&tap.pointee.area_mask, &next.pointee.area_mask)
+  swap(&tap.pointee.is_locked, &next.pointee.is_locked)
+  tap.pointee.head = 0
+  // Behind the old ring's last entry, as its end would be: a reader that sees this sees all of it.
+  af_word_store_release(af_ring_continued(old), header.pointee.generation)
+}
+
+/// Creates and maps a ring file and fills its header, but for the secret and the magic.
+private func mapRing(
+  _ tap: UnsafeMutablePointer<af_tap>, path: [CChar], size: RingSize, facts: [UInt8], generation: UInt32,
+  epoch: Int64, wall: Int64
 ) -> Int32 {
   guard facts.count <= Int(AF_RING_FACTS_BYTES_MAX) else { return E2BIG }
   let page = UInt64(AF_RING_PAGE)
@@ -53,20 +119,16 @@ package func createRing(
   header.pointee.index_entries = size.indexEntries
   header.pointee.area_offset = areaOffset
   header.pointee.area_bytes = size.areaBytes
-  header.pointee.epoch_monotonic_ns = now
+  header.pointee.generation = UInt64(generation)
+  header.pointee.epoch_monotonic_ns = epoch
   header.pointee.epoch_realtime_ns = wall
   header.pointee.facts_offset = UInt32(AF_RING_FACTS_OFFSET)
   header.pointee.facts_bytes = UInt32(truncatingIfNeeded: facts.count)
-  // Early in the system's start there may be no random numbers; a fork without a secret works.
-  if getentropy(&header.pointee.secret, 16) != 0 { header.pointee.secret = (0, 0) }
   facts.withUnsafeBytes { bytes in
     if let base = bytes.baseAddress {
       (mapping + Int(AF_RING_FACTS_OFFSET)).copyMemory(from: base, byteCount: bytes.count)
     }
   }
-  // Last: a file without its magic is one that its writer never finished.
-  header.pointee.magic = UInt64(AF_RING_MAGIC)
-
   tap.initialize(to: af_tap())
   let bytes = mapping.assumingMemoryBound(to: UInt8.self)
   tap.pointee.ring = bytes
@@ -75,8 +137,7 @@ package func createRing(
   tap.pointee.area = bytes + Int(truncatingIfNeeded: areaOffset)
   tap.pointee.index_mask = size.indexEntries &- 1
   tap.pointee.area_mask = size.areaBytes &- 1
-  tap.pointee.epoch_ns = now
-  tap.pointee.directions = directions
+  tap.pointee.epoch_ns = epoch
   return 0
 }
 
@@ -87,4 +148,5 @@ package func unmapRing(_ tap: UnsafeMutablePointer<af_tap>) {
   tap.pointee.ring = nil
   tap.pointee.index = nil
   tap.pointee.area = nil
+  tap.pointee.is_locked = 0
 }

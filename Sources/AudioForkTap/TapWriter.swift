@@ -52,10 +52,43 @@ package func captureFrame(
     tap.pointee.out.knows_ts = 0
   }
   if direction == 0 {
+    noteRate(tap, &tap.pointee.rates_hz.0, frame.rate)
     capture(tap, &tap.pointee.in, frame, direction, flags, now &- tap.pointee.epoch_ns)
   } else {
+    noteRate(tap, &tap.pointee.rates_hz.1, frame.rate)
     capture(tap, &tap.pointee.out, frame, direction, flags, now &- tap.pointee.epoch_ns)
   }
+}
+
+/// Notes the rate of a direction for those who decide how large the ring has to be. The audio path.
+@inline(__always)
+private func noteRate(
+  _ tap: UnsafeMutablePointer<af_tap>, _ word: UnsafeMutablePointer<UInt64>, _ rate: UInt32
+) {
+  guard af_word_load_relaxed(word) != UInt64(rate) else { return }
+  af_word_store_relaxed(word, UInt64(rate))
+  if let changed = tap.pointee.rates_changed { af_word_store_release(changed, 1) }
+}
+
+/// What the tap captures a second at present, bytes: the rates met last, or `rate` in a direction without a frame so
+/// far. Any thread.
+package func bytesPerSecond(_ tap: UnsafeMutablePointer<af_tap>, rateAtStart rate: UInt32) -> UInt64 {
+  var bytes: UInt64 = 0
+  for direction in 0..<2 where tap.pointee.directions & (1 &<< UInt64(direction)) != 0 {
+    bytes &+= 2 &* capturedRate(tap, direction, rate)
+  }
+  return max(bytes, 1)
+}
+
+/// The highest of these rates, Hz.
+package func highestRate(_ tap: UnsafeMutablePointer<af_tap>, rateAtStart rate: UInt32) -> UInt32 {
+  UInt32(truncatingIfNeeded: max(capturedRate(tap, 0, rate), capturedRate(tap, 1, rate)))
+}
+
+private func capturedRate(_ tap: UnsafeMutablePointer<af_tap>, _ direction: Int, _ rate: UInt32) -> UInt64 {
+  let met =
+    direction == 0 ? af_word_load_relaxed(&tap.pointee.rates_hz.0) : af_word_load_relaxed(&tap.pointee.rates_hz.1)
+  return met == 0 ? UInt64(rate) : met
 }
 
 /// Mutes directions of the tap (bit 0 in, bit 1 out), or ends their mute. `now` is CLOCK_MONOTONIC. Any thread, but one

@@ -8,6 +8,7 @@
 #include "descriptors.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -158,11 +159,29 @@ static void serve(int socket)
 	}
 }
 
+/*! Has ps, top and pgrep show this process by a name of its own, and not by the engine's arguments. */
+static void rename_process(void)
+{
+	static const char name[] = "audiofork-names";
+	char line[4096];
+	int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t length = file >= 0 ? read(file, line, sizeof(line)) : -1;
+
+	prctl(PR_SET_NAME, name);
+	if (file >= 0) {
+		close(file);
+	}
+	/* The arguments are one piece of memory, which begins where this points to. */
+	if (length > (ssize_t) sizeof(name)) {
+		memset(program_invocation_name, 0, length);
+		memcpy(program_invocation_name, name, sizeof(name));
+	}
+}
+
 /*! The child's side of af_names_start(). */
 static void become_server(int socket, int ruleset)
 {
-	/* As ps and top show it. */
-	prctl(PR_SET_NAME, "audiofork-names");
+	rename_process();
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

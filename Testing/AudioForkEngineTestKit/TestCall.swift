@@ -19,6 +19,8 @@ package final class TestCall {
   private let phase: Int64
   private let directions: DirectionSet
   package private(set) var framesWritten = 0
+  private let directory: String
+  private var generation: UInt32 = 0
 
   /// `settings`: lines of a profile. `age`: for how long the call has been going on already. `phase`: by how much the
   /// frames come later than the stream's blocks of 20 ms.
@@ -30,6 +32,7 @@ package final class TestCall {
   ) throws {
     self.id = id
     self.directions = directions
+    self.directory = directory.path
     self.phase = phase
     epoch = af_now_ns() - age
     var fields = FieldWriter()
@@ -80,6 +83,20 @@ package final class TestCall {
       }
     }
     framesWritten += 1
+  }
+
+  /// Has the call go on in a further ring, as the capture module does when the rate has risen or the run directory was
+  /// removed.
+  package func continueRing(bufferSeconds: UInt32 = 10) throws {
+    var next = af_tap()
+    generation += 1
+    let path = "\(directory)/\(id).\(generation).ring"
+    let failure = createNextRing(
+      &next, path: Array(path.utf8CString), size: RingSize(seconds: bufferSeconds, rate: 8000),
+      generation: generation, continuing: tap)
+    try #require(failure == 0)
+    swapRing(tap, &next)
+    unmapRing(&next)
   }
 
   /// Nobody says anything for so long, in whole frames.

@@ -31,6 +31,8 @@ package struct RingRace {
     package var entries: UInt64 = 0
     package var laps: UInt64 = 0
     package var published: UInt64 = 0
+    /// Generations of the ring that the reader came through.
+    package var generations: UInt32 = 0
     package var complaints: [String] = []
   }
 
@@ -61,11 +63,13 @@ package struct RingRace {
     let tap: UnsafeMutablePointer<af_tap>
     let signal: Signal
     let seed: UInt64
+    let hook: HookLock
 
-    init(tap: UnsafeMutablePointer<af_tap>, signal: Signal, seed: UInt64) {
+    init(tap: UnsafeMutablePointer<af_tap>, signal: Signal, seed: UInt64, hook: HookLock) {
       self.tap = tap
       self.signal = signal
       self.seed = seed
+      self.hook = hook
     }
 
     /// Captures frames of both directions as fast as it can. Every now and then it rests for a moment, so that the
@@ -85,35 +89,129 @@ package struct RingRace {
             let first = Int(captured[direction] % UInt64(Signal.period))
             let frame = CapturedFrame(
               direction: UInt32(direction), samples: base + first * 2, count: UInt32(count), rate: 48000)
+            hook.lock()
             captureFrame(tap, frame, channel: nil, now: now)
+            hook.unlock()
           }
           captured[direction] += UInt64(count)
         }
         if random.next() & 3 == 0 { usleep(UInt32(random.next() & 127)) }
       }
+      hook.lock()
       closeTap(tap, now: now)
+      hook.unlock()
+    }
+  }
+
+  /// Stands for the lock of a fork's hook, which Asterisk holds for each frame.
+  ///
+  /// Sendable although it holds a pointer: a mutex is made to be used by several threads.
+  private final class HookLock: @unchecked Sendable {
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+
+    init() { pthread_mutex_init(mutex, nil) }
+
+    deinit {
+      pthread_mutex_destroy(mutex)
+      mutex.deallocate()
+    }
+
+    func lock() { pthread_mutex_lock(mutex) }
+    func unlock() { pthread_mutex_unlock(mutex) }
+  }
+
+  /// Swaps further generations in while writer and reader race.
+  ///
+  /// Sendable although `tap` and the rings are pointers: `tap` is used with the hook's lock only, and the table of rings
+  /// has a lock of its own.
+  private final class Swapper: @unchecked Sendable {
+    private let tap: UnsafeMutablePointer<af_tap>
+    private let path: String
+    private let hook: HookLock
+    private let sharesMapping: Bool
+    private let table = HookLock()
+    /// Mappings by generation, for a reader that shares them.
+    private var mappings: [UInt32: UnsafeMutableRawPointer]
+    /// Rings that were continued and not unmapped.
+    private var old: [af_tap] = []
+
+    init(_ tap: UnsafeMutablePointer<af_tap>, _ path: String, _ hook: HookLock, sharesMapping: Bool) {
+      self.tap = tap
+      self.path = path
+      self.hook = hook
+      self.sharesMapping = sharesMapping
+      mappings = tap.pointee.ring.map { [0: UnsafeMutableRawPointer($0)] } ?? [:]
+    }
+
+    func path(_ generation: UInt32) -> String { generation == 0 ? path : "\(path).\(generation)" }
+
+    /// Makes rings of random sizes and swaps them in, until it is told to stop or the last generation is reached.
+    func run(_ thread: WriterThread, seed: UInt64) {
+      var random = SeededRandom(seed: seed)
+      var generation: UInt32 = 0
+      while !thread.isStopping, generation < RingName.generationMax {
+        usleep(UInt32(2000 + random.next() % 8000))
+        var next = af_tap()
+        let size = RingSize(indexEntries: 64 << (random.next() % 4), areaBytes: 16384 << (random.next() % 4))
+        guard
+          createNextRing(
+            &next, path: Array(path(generation + 1).utf8CString), size: size, generation: generation + 1,
+            continuing: tap) == 0
+        else { return }
+        generation += 1
+        table.lock()
+        mappings[generation] = UnsafeMutableRawPointer(next.ring)
+        table.unlock()
+        hook.lock()
+        swapRing(tap, &next)
+        hook.unlock()
+        if sharesMapping { old.append(next) } else { unmapRing(&next) }
+      }
+    }
+
+    func open(_ generation: UInt32) throws(RingError) -> RingReader {
+      guard sharesMapping else { return try RingReader(path: path(generation)) }
+      table.lock()
+      let mapping = mappings[generation]
+      table.unlock()
+      guard let mapping else { throw RingError(.missing, "there is no generation \(generation)") }
+      return try RingReader(_path: path(generation), sharing: mapping)
+    }
+
+    /// Call when all threads have ended.
+    func end() {
+      for place in old.indices { unmapRing(&old[place]) }
+      for generation in 1...RingName.generationMax { unlink(path(generation)) }
     }
   }
 
   /// Runs writer and reader on the ring of `tap` until the goal is reached and the writer has stopped. With
-  /// `sharesMapping` the reader looks through the writer's mapping, where the thread sanitizer can see it.
+  /// `sharesMapping` the reader looks through the writer's mapping, where the thread sanitizer can see it. With `swaps`
+  /// a third thread swaps further generations of the ring in.
   package static func run(
-    tap: UnsafeMutablePointer<af_tap>, path: String, seed: UInt64, goal: Goal, sharesMapping: Bool = false
+    tap: UnsafeMutablePointer<af_tap>, path: String, seed: UInt64, goal: Goal, sharesMapping: Bool = false,
+    swaps: Bool = false
   ) throws(RingError) -> Outcome {
-    let reader =
-      if sharesMapping, let ring = tap.pointee.ring { try RingReader(_path: path, sharing: ring) } else {
-        try RingReader(path: path)
-      }
+    let hook = HookLock()
+    let swapper = Swapper(tap, path, hook, sharesMapping: sharesMapping)
+    let reader = try RingGenerations(
+      told: 0, open: { generation throws(RingError) in try swapper.open(generation) },
+      remove: { unlink(swapper.path($0)) })
     let signal = Signal(seed: seed)
-    let writer = Writer(tap: tap, signal: signal, seed: seed)
+    let writer = Writer(tap: tap, signal: signal, seed: seed, hook: hook)
     let thread = try WriterThread { writer.run($0) }
-    let outcome = read(reader, signal, goal) { thread.stop() }
+    let swapping = swaps ? try WriterThread { swapper.run($0, seed: ~seed) } : nil
+    let outcome = read(reader, signal, goal) {
+      swapping?.join()
+      thread.stop()
+    }
     thread.join()
+    if swaps { swapper.end() }
     return outcome
   }
 
   private static func read(
-    _ reader: RingReader, _ signal: Signal, _ goal: Goal, stop: () -> Void
+    _ reader: RingGenerations, _ signal: Signal, _ goal: Goal, stop: () -> Void
   ) -> Outcome {
     var outcome = Outcome()
     var ledger = SampleLedger { signal.sample($0, $1) }
@@ -130,6 +228,7 @@ package struct RingRace {
       }
       // In this order: whoever sees the end and nothing published behind it has seen everything.
       let isClosed = reader.closedAt != nil
+      reader.release(before: sequence)
       switch reader.read(sequence, into: &samples) {
       case .entry(let entry):
         if entry.sequence != sequence { ledger.complain("asked for \(sequence), got \(entry.sequence)") }
@@ -144,6 +243,7 @@ package struct RingRace {
         guard !isClosed else {
           ledger.finish { reader.captured($0) }
           outcome.published = reader.published
+          outcome.generations = reader.newestGeneration
           outcome.complaints = ledger.complaints
           return outcome
         }

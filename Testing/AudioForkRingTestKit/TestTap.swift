@@ -76,6 +76,18 @@ package final class TestTap {
     return fields.bytes
   }
 
+  /// Has capture go on in a further ring, of this name.
+  package func continueRing(
+    in folder: ScratchFolder, name: String, generation: UInt32, size: RingSize = RingSize(seconds: 10, rate: 8000)
+  ) throws {
+    var next = af_tap()
+    let failure = createNextRing(
+      &next, path: Array(folder.file(name).utf8CString), size: size, generation: generation, continuing: tap)
+    guard failure == 0 else { throw RingError(.system, "createNextRing failed: errno \(failure)") }
+    swapRing(tap, &next)
+    unmapRing(&next)
+  }
+
   /// Captures a frame; `at` is its arrival in nanoseconds since the epoch, `ts` its RTP time in milliseconds.
   package func capture(
     _ direction: Direction, _ samples: [Int16], rate: UInt32 = 8000, at arrival: Int64, ts: Int64? = nil

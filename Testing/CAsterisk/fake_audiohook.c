@@ -65,9 +65,11 @@ void fake_digit(struct ast_channel *channel, enum ast_audiohook_direction direct
 
 	pthread_mutex_lock(&channel->lock);
 	for (hook = channel->hooks; hook; hook = hook->next) {
+		pthread_mutex_lock(&hook->lock);
 		if (hook->status == AST_AUDIOHOOK_STATUS_RUNNING && hook->flags & AST_AUDIOHOOK_WANTS_DTMF) {
 			hook->manipulate_callback(hook, channel, &frame, direction);
 		}
+		pthread_mutex_unlock(&hook->lock);
 	}
 	pthread_mutex_unlock(&channel->lock);
 }
@@ -94,6 +96,9 @@ int ast_audiohook_init(struct ast_audiohook *hook, enum ast_audiohook_type type,
 	hook->source = source;
 	return 0;
 }
+
+void af_hook_lock(struct ast_audiohook *hook) { pthread_mutex_lock(&hook->lock); }
+void af_hook_unlock(struct ast_audiohook *hook) { pthread_mutex_unlock(&hook->lock); }
 
 int ast_audiohook_destroy(struct ast_audiohook *hook) { return pthread_mutex_destroy(&hook->lock); }
 

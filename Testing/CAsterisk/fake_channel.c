@@ -103,6 +103,13 @@ void fake_masquerade(struct ast_channel *clone, struct ast_channel *original)
 	pthread_mutex_unlock(&original->lock);
 }
 
+void fake_rate(struct ast_channel *channel, unsigned int rate)
+{
+	pthread_mutex_lock(&channel->lock);
+	channel->format.rate = rate;
+	pthread_mutex_unlock(&channel->lock);
+}
+
 void fake_hangup(struct ast_channel *channel)
 {
 	struct ast_channel **place;
@@ -112,6 +119,9 @@ void fake_hangup(struct ast_channel *channel)
 	channel->hung_up = 1;
 	while ((hook = channel->hooks)) {
 		channel->hooks = hook->next;
+		pthread_mutex_lock(&hook->lock);
+		hook->status = AST_AUDIOHOOK_STATUS_DONE;
+		pthread_mutex_unlock(&hook->lock);
 		hook->manipulate_callback(hook, NULL, NULL, 0);
 	}
 	pthread_mutex_unlock(&channel->lock);

@@ -102,7 +102,9 @@ int af_spawn_engine(const char *path, const char *directory, int link, const voi
 	engine_link = dup(link);
 	engines++;
 	engine_rules_length = length < sizeof(engine_rules) ? length : sizeof(engine_rules);
-	memcpy(engine_rules, rules, engine_rules_length);
+	if (engine_rules_length) {
+		memcpy(engine_rules, rules, engine_rules_length);
+	}
 	*pid = 1;
 	pthread_cond_signal(&spawned);
 	pthread_mutex_unlock(&fake_world);

@@ -23,5 +23,17 @@ void fake_replace_text(char **text, const char *with)
 	pthread_mutex_unlock(&fake_world);
 }
 
+static pthread_mutex_t directory = PTHREAD_MUTEX_INITIALIZER;
+
+void af_directory_lock(void) { pthread_mutex_lock(&directory); }
+void af_directory_unlock(void) { pthread_mutex_unlock(&directory); }
+
+uint64_t *af_rates_changed(void)
+{
+	static uint64_t word;
+
+	return &word;
+}
+
 void af_table_lock(void) { pthread_mutex_lock(&table); }
 void af_table_unlock(void) { pthread_mutex_unlock(&table); }

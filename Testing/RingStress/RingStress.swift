@@ -10,7 +10,8 @@ import Glibc
 ///
 ///     ring-stress SECONDS SEED FOLDER
 ///
-/// Runs the race in rings of three sizes for that long in all, their files in the folder. Exit status: 0, or 1 with
+/// Runs the race in rings of three sizes, and with rings that continue each other, for that long in all, their files in
+/// the folder. Exit status: 0, or 1 with
 /// what was wrong, or that of the sanitizer.
 @main
 struct RingStress {
@@ -27,12 +28,13 @@ struct RingStress {
     ]
     var isGood = true
     for (number, size) in sizes.enumerated() {
-      isGood = race(size, seed: seed &+ UInt64(number), seconds: seconds / Double(sizes.count)) && isGood
+      isGood = race(size, seed: seed &+ UInt64(number), seconds: seconds / 4) && isGood
     }
+    isGood = race(sizes[0], seed: seed &+ 3, seconds: seconds / 4, swaps: true) && isGood
     exit(isGood ? 0 : 1)
   }
 
-  private static func race(_ size: RingSize, seed: UInt64, seconds: Double) -> Bool {
+  private static func race(_ size: RingSize, seed: UInt64, seconds: Double, swaps: Bool = false) -> Bool {
     let path = "\(CommandLine.arguments[3])/\(seed).ring"
     let tap = UnsafeMutablePointer<af_tap>.allocate(capacity: 1)
     defer { tap.deallocate() }
@@ -50,15 +52,21 @@ struct RingStress {
     // The sanitizer makes everything ten times slower: few entries are enough, as long as there are some.
     let goal = RingRace.Goal(entries: 1000, laps: 10, seconds: seconds, secondsMax: seconds + 30)
     let outcome: RingRace.Outcome
-    do { outcome = try RingRace.run(tap: tap, path: path, seed: seed, goal: goal, sharesMapping: true) } catch {
+    do {
+      outcome = try RingRace.run(tap: tap, path: path, seed: seed, goal: goal, sharesMapping: true, swaps: swaps)
+    } catch {
       print(error.message)
       return false
     }
     print(
       "ring of \(size.indexEntries) entries, \(size.areaBytes) bytes, seed \(seed): \(outcome.published) written, "
-        + "\(outcome.entries) read and right, lapped \(outcome.laps) times")
+        + "\(outcome.entries) read and right, lapped \(outcome.laps) times, \(outcome.generations) times continued")
     for complaint in outcome.complaints { print("wrong: \(complaint)") }
     if outcome.entries < goal.entries || outcome.laps < goal.laps { print("wrong: too few for a race") }
+    if swaps, outcome.generations < 5 {
+      print("wrong: too few generations for a race")
+      return false
+    }
     return outcome.complaints.isEmpty && outcome.entries >= goal.entries && outcome.laps >= goal.laps
   }
 }

@@ -121,11 +121,11 @@ struct AccessPlanTests {
     #expect(uses(plan.engine, "/var/spool/asterisk/voicemail").isEmpty)
   }
 
-  @Test("A run directory whose parent is the root, or holds what is Asterisk's, is allowed without it")
+  @Test("A run directory is allowed without its parent where that is a system folder, or holds what is Asterisk's")
   func runDirectories() {
     for (run, writable) in [
       ("/audiofork", "/audiofork"), ("/var/lib/asterisk/run", "/var/lib/asterisk/run"), ("/var/run1", "/var/run1"),
-      ("/run/asterisk/audiofork", "/run/asterisk"),
+      ("/run/asterisk/audiofork", "/run/asterisk"), ("/run/audiofork", "/run/audiofork"),
     ] {
       #expect(plan(rules(run: run), [run]).writable == [writable], "\(run)")
     }

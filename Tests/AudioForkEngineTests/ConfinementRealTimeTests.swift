@@ -106,6 +106,9 @@ struct ConfinementRealTimeTests {
       try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
     }
     #expect(state()?.contains("Name:\taudiofork-names\n") == true)
+    // Whoever looks for engines by their arguments finds the engine alone.
+    let arguments = try Data(contentsOf: URL(fileURLWithPath: "/proc/\(process)/cmdline"))
+    #expect(arguments.split(separator: 0).map { String(decoding: $0, as: UTF8.self) } == ["audiofork-names"])
     let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(process)/fd").compactMap { Int($0) }
     #expect(open.allSatisfy { $0 <= 3 } && open.contains(3), "\(open)")
     // systemd tells all processes of the unit.

@@ -48,7 +48,7 @@ struct EntrySourceTests {
   func ring() throws {
     let directory = try ScratchFolder()
     let call = try TestCall(in: directory, url: "ws://x/", bufferSeconds: 1)
-    let source = RingSource(try RingReader(path: "\(directory.path)/\(call.id).ring"))
+    let source = RingSource(RingGenerations(try RingReader(path: "\(directory.path)/\(call.id).ring")))
     var samples: [Int16] = []
     #expect(source.read(0, into: &samples) == .notYet)
     call.speak(frames: 1)

@@ -32,7 +32,7 @@ private final class StreamFixture {
     _ directory: ScratchFolder, _ call: TestCall, _ configuration: RenderConfiguration, collectsMarkers: Bool = false
   ) throws -> ForkStream {
     ForkStream(
-      ring: try RingReader(path: "\(directory.path)/\(call.id).ring"),
+      ring: RingGenerations(try RingReader(path: "\(directory.path)/\(call.id).ring")),
       cursor: try CursorFile(path: "\(directory.path)/\(call.id).cursor"), configuration: configuration,
       collectsMarkers: collectsMarkers)
   }
@@ -98,7 +98,7 @@ struct ForkStreamTests {
   func withoutCursor() throws {
     let fixture = try StreamFixture()
     let ring = try RingReader(path: "\(fixture.directory.path)/\(fixture.call.id).ring")
-    let stream = ForkStream(ring: ring, cursor: nil, configuration: fixture.configuration)
+    let stream = ForkStream(ring: RingGenerations(ring), cursor: nil, configuration: fixture.configuration)
     fixture.call.speak(frames: 10)
     fixture.call.hangUp()
     for _ in 1...2 {

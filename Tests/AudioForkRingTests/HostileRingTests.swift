@@ -127,7 +127,7 @@ struct HostileRingTests {
       return nil
     }
     let zeros = try #require(refusal(folder.file("zeros")))
-    #expect(zeros.code == .foreign && zeros.message.contains("its writer has not finished it"))
+    #expect(zeros.code == .unfinished && zeros.message.contains("its writer has not finished it"))
     let bytes = try #require(refusal(folder.file("random")))
     #expect(bytes.code == .foreign && bytes.message.contains("is not a ring file"))
     #expect(refusal(folder.path)?.code == .foreign)

@@ -83,9 +83,12 @@ struct RingLayoutDocumentTests {
         "index_entries": place(\Header.index_entries), "area_offset": place(\Header.area_offset),
         "area_bytes": place(\Header.area_bytes), "epoch_monotonic_ns": place(\Header.epoch_monotonic_ns),
         "epoch_realtime_ns": place(\Header.epoch_realtime_ns), "facts_offset": place(\Header.facts_offset),
-        "facts_bytes": place(\Header.facts_bytes), "secret": place(\Header.secret), "reserved": place(\Header.reserved),
+        "facts_bytes": place(\Header.facts_bytes), "secret": place(\Header.secret),
+        "generation": place(\Header.generation), "first_sequence": place(\Header.first_sequence),
+        "reserved": place(\Header.reserved),
         "published": place(\Header.published), "claimed": place(\Header.claimed), "closed": place(\Header.closed),
         "captured": place(\Header.captured), "ahead": place(\Header.ahead),
+        "continued": place(\Header.continued),
         "reserved_words": place(\Header.reserved_words),
       ])
     expectComplete(fields, size: MemoryLayout<Header>.size)

@@ -23,4 +23,14 @@ struct RingRaceRealTimeTests {
     // Without these the race has shown nothing.
     #expect(outcome.entries >= goal.entries && outcome.laps >= goal.laps)
   }
+
+  @Test("A ring that is continued again and again while both run loses nothing either", arguments: 0..<3)
+  func swaps(seed: UInt64) throws {
+    let folder = try ScratchFolder()
+    let tap = try TestTap(in: folder, size: Self.sizes[Int(seed)])
+    let goal = RingRace.Goal(entries: 20_000, laps: 20, seconds: 0.3, secondsMax: 20)
+    let outcome = try RingRace.run(tap: tap.tap, path: tap.path, seed: seed, goal: goal, swaps: true)
+    #expect(outcome.complaints == [])
+    #expect(outcome.entries >= goal.entries && outcome.generations >= 5)
+  }
 }

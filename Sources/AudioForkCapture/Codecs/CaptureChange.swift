@@ -128,6 +128,23 @@ private func takeOff(_ fork: ForkPointer, _ channel: OpaquePointer) {
   }
 }
 
+/// Takes the hook of a fork that has ended off its channel, and has the control thread end the capture. The channel is
+/// not locked. Only the jobs thread may call it.
+func takeOffEnded(_ id: Bytes, _ channel: OpaquePointer) {
+  af_channel_lock(channel)
+  // As long as the channel is locked, a fork that it carries lives.
+  if let datastore = withCString(id, { ast_channel_datastore_find(channel, af_datastore_type(), $0) }),
+    let fork = datastore.pointee.data?.assumingMemoryBound(to: af_fork.self)
+  {
+    // With a frame that came first, the hook has left by itself.
+    let isOn = withState { _ in fork.pointee.ended != 0 && fork.pointee.hook_off == 0 && !isClosed(fork) }
+    if isOn { takeOff(fork, channel) }
+    withState { $0.forks.mustLook(fork) }
+  }
+  af_channel_unlock(channel)
+  Control.wake()
+}
+
 /// Puts the hook back at the end of the channel's list. Returns false where the fork or the call is over. The channel
 /// is locked.
 private func putBack(_ fork: ForkPointer, _ channel: OpaquePointer) -> Bool {

@@ -24,6 +24,7 @@ enum Control {
       return false
     }
     Control.instance = instance
+    RingMemory.load(in: instance.directory)
     withState { state in
       state.settings = settings
       state.isStopping = false
@@ -135,8 +136,10 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
   while !Control.mustStop {
     let now = af_now_ns()
     let settings = Control.settings
+    let isMissing = !DirectoryWatch.restoreIfDue(now, hasEngine: engine.link.isOpen)
     engine.spawnIfDue(now, path: settings?.engine ?? [], hasForks: hasForksAtWork())
     lookAtRows(now)
+    if !isMissing, let settings { Generations.renew(now, settings) }
     engine.send(settings?.engineSettings ?? EngineSettings())
     // Checked before and after the wait. Without forks the wait is unlimited, and that time must not count against the
     // engine when the next fork begins.
@@ -148,6 +151,7 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
     engine.checkLeaving(af_now_ns())
   }
   engine.end()
+  Generations.forgetAll()
   return nil
 }
 
@@ -174,14 +178,19 @@ private enum RowLooks {
   private static let interval: Int64 = 1_000_000_000
   nonisolated(unsafe) private static var last: Int64 = 0
 
+  /// How often the thread looks whether a rate has changed: a buffer that is too small loses audio by the second.
+  private static let rateMilliseconds: CInt = 200
+
   static func isDue(_ now: Int64) -> Bool {
-    guard now &- last >= interval else { return false }
+    let hasRateChanged = af_word_load_acquire(af_rates_changed()) != 0
+    guard hasRateChanged || now &- last >= interval else { return false }
+    af_word_store_relaxed(af_rates_changed(), 0)
     last = now
     return true
   }
 
   static func millisecondsLeft(_ now: Int64) -> CInt {
-    CInt(truncatingIfNeeded: max(0, min((last &+ interval &- now) / 1_000_000 &+ 1, 1000)))
+    CInt(truncatingIfNeeded: max(0, min((last &+ interval &- now) / 1_000_000 &+ 1, Int64(rateMilliseconds))))
   }
 }
 
@@ -196,7 +205,10 @@ private struct GoneRow {
 private func lookAtRows(_ now: Int64) {
   var gone = [GoneRow]()
   withState { state in
-    if RowLooks.isDue(now) { state.forks.mustLookAtAll() }
+    if RowLooks.isDue(now) {
+      state.forks.mustLookAtAll()
+      Generations.beginLooks()
+    }
     while let fork = state.forks.takeLook() {
       if let row = look(at: fork, now, &state) { gone.append(row) }
     }
@@ -216,13 +228,18 @@ private func look(at fork: ForkPointer, _ now: Int64, _ state: inout ModuleState
     state.forks.mustSend(fork)
   }
   if fork.pointee.ended != 0, !isClosed {
-    // The engine is through with it and the call goes on: the hook leaves at the channel's next frame.
+    // The engine has ended it and the call goes on: the hook leaves at the channel's next frame.
     if fork.pointee.hook_alive != 0, fork.pointee.hook_ending == 0 {
       fork.pointee.hook_ending = 1
       ast_audiohook_update_status(&fork.pointee.hook, AST_AUDIOHOOK_STATUS_SHUTDOWN)
     }
+    // There may be no next frame. Only a thread that may wait for the channel's lock can take the hook off. Each look
+    // asks again, because a masquerade briefly leaves no channel with this name.
+    state.jobs.add(.leave(ForkRow(fork, now: now)))
+    Jobs.wake()
     return nil
   }
+  if !isClosed { Generations.look(at: fork, now, &state) }
   checkPolicy(fork, now, &state)
   let limit = Int64(sweepSeconds(fork)) &* 1_000_000_000
   guard isClosed, fork.pointee.ended != 0 || now &- fork.pointee.closed_at_ns > limit else { return nil }
@@ -249,7 +266,9 @@ private func letGo(_ row: GoneRow) {
   if let instance = Control.instance {
     let id = bytes(fork.pointee.id)
     engine.forget(id)
-    _ = withCString(instance.path(id, ".ring")) { unlink($0) }
+    for generation in 0...fork.pointee.generation {
+      _ = withCString(instance.ringPath(id, generation)) { unlink($0) }
+    }
     _ = withCString(instance.path(id, ".cursor")) { unlink($0) }
     _ = withCString(instance.path(id, ".crashes")) { unlink($0) }
   }

@@ -86,7 +86,7 @@ package struct ProcessUse {
 
 /// The lines of `audiofork show engine`.
 func engineLines() -> [Bytes] {
-  let (facts, forks) = withState { ($0.engine, $0.forks.count) }
+  let (facts, forks, memory) = withState { ($0.engine, $0.forks.count, $0.forks.memory) }
   guard facts.process > 0 else {
     return [
       text("The engine is not running; ", .number(forks), forks == 1 ? " fork waits for it." : " forks wait for it.")
@@ -100,6 +100,7 @@ func engineLines() -> [Bytes] {
     text("Restarts: ", .number(facts.engines &- 1)),
     text("Loops: ", .number(facts.loops)),
     text("Forks: ", .number(forks)),
+    text("Rings locked: ", .number(memory.locked), " of ", .number(memory.mapped)),
   ]
   if let use = ProcessUse(of: facts.process) {
     lines.append(

@@ -128,7 +128,10 @@ struct EngineSupervisor {
         }
         state.forks.isSent(fork)
         rows +=
-          MessageFromModule<Bytes>.fork(id: bytes(fork.pointee.id), isClosed: fork.pointee.closed_at_ns != 0).encoded
+          MessageFromModule<Bytes>.fork(
+            id: bytes(fork.pointee.id), isClosed: fork.pointee.closed_at_ns != 0,
+            generation: fork.pointee.generation
+          ).encoded
       }
       // After the rows: a text is for a fork that the engine knows.
       if isReady, isComplete, rows.count < room {

@@ -9,7 +9,11 @@ struct Instance {
   /// 12 hexadecimal digits, part of every fork's id.
   let name: Bytes
   let directory: Bytes
-  private let lock: CInt
+  /// Descriptor of the locked file. The directory's lock guards it.
+  nonisolated(unsafe) private static var lock: CInt = -1
+  /// The log has a line about a directory that cannot be made again.
+  nonisolated(unsafe) private static var hasComplained = false
+  nonisolated(unsafe) private static var restored = 0
 
   /// Makes the directory in `place`. Returns nil, after a line in the log, where that cannot be done.
   static func make(in place: RunDirectory) -> Instance? {
@@ -27,7 +31,50 @@ struct Instance {
       _ = withCString(directory) { rmdir($0) }
       return nil
     }
-    return Instance(name: name, directory: directory, lock: lock)
+    Instance.lock = lock
+    hasComplained = false
+    return Instance(name: name, directory: directory)
+  }
+
+  /// How often the directory was made again.
+  static var restoredCount: Int {
+    af_directory_lock()
+    defer { af_directory_unlock() }
+    return restored
+  }
+
+  /// Makes the directory again, and the lock in it, if somebody has removed them. Returns whether they are there. Blocks;
+  /// never with a channel or the table locked.
+  func restore() -> Bool {
+    af_directory_lock()
+    defer { af_directory_unlock() }
+    guard af_is_nameless(Instance.lock) != 0 else { return true }
+    let folder = slice(directory, 0, directory.count &- name.count &- 1)
+    guard RunDirectory.remake(folder, isQuiet: Instance.hasComplained) else {
+      Instance.hasComplained = true
+      return false
+    }
+    let made = withCString(directory) { mkdir($0, 0o700) }
+    let failure = made == 0 || af_errno() == EEXIST ? 0 : af_errno()
+    let lock = failure == 0 ? withCString(directory + Bytes(text: "/lock")) { af_lock_file($0) } : 0 &- failure
+    guard lock >= 0 else {
+      if !Instance.hasComplained {
+        log(
+          AF_LEVEL_ERROR, "the run directory was removed, and ", .bytes(directory), " cannot be made again: ",
+          .bytes(reason(0 &- lock)), "; until it is possible no fork starts")
+      }
+      Instance.hasComplained = true
+      return false
+    }
+    close(Instance.lock)
+    Instance.lock = lock
+    Instance.hasComplained = false
+    Instance.restored &+= 1
+    log(
+      AF_LEVEL_WARNING, "the run directory ", .bytes(directory),
+      " was removed while the module runs, and is made again; forks go on. Find out what removes it: RemoveIPC= and",
+      " RuntimeDirectory= of systemd do, see run_dir in docs/reference/configuration.md")
+    return true
   }
 
   /// Says in the log where the directory lies in one of the service's runtime directories (systemd.exec(5)), whose
@@ -47,7 +94,14 @@ struct Instance {
   func remove() {
     _ = withCString(directory + Bytes(text: "/lock")) { unlink($0) }
     _ = withCString(directory) { rmdir($0) }
-    close(lock)
+    close(Instance.lock)
+    Instance.lock = -1
+  }
+
+  /// The path of a generation of a fork's ring, as the engine looks for it.
+  func ringPath(_ id: Bytes, _ generation: UInt32) -> Bytes {
+    guard generation > 0 else { return path(id, ".ring") }
+    return directory + Bytes(text: "/") + id + text(".", .number(Int(generation)), ".ring")
   }
 
   /// The path of a fork's file, `suffix` with its dot.

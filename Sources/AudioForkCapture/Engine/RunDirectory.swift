@@ -68,6 +68,16 @@ enum RunDirectory {
     return found
   }
 
+  /// Makes a directory again that was used before. Returns false, after a line in the log unless `isQuiet`, if that is
+  /// not possible.
+  static func remake(_ path: Bytes, isQuiet: Bool) -> Bool {
+    if isQuiet {
+      _ = withCString(path) { mkdir($0, 0o700) }
+      return withCString(path) { af_is_private_directory($0) == 1 && af_is_tmpfs($0) != 0 }
+    }
+    return make(path)
+  }
+
   /// Makes one directory, or accepts it where it exists. False after a line in the log.
   private static func make(_ path: Bytes) -> Bool {
     let made = withCString(path) { mkdir($0, 0o700) }

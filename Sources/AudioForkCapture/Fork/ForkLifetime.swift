@@ -21,10 +21,11 @@ func isClosed(_ fork: ForkPointer) -> Bool { isTapClosed(&fork.pointee.tap) }
 
 /// Unmaps the fork's ring. Not with the table's lock held.
 func unmap(_ fork: ForkPointer) {
-  unmapRing(&fork.pointee.tap)
+  RingMemory.unmap(&fork.pointee.tap)
   withState { state in
-    state.forks.removeRing(fork.pointee.ring_bytes)
+    state.forks.memory.remove(fork.pointee.ring_bytes)
     fork.pointee.ring_bytes = 0
+    while fork.pointee.old_count > 0 { state.forks.dropOldestRing(of: fork) }
   }
 }
 
@@ -56,8 +57,9 @@ func destroy(_ fork: ForkPointer) {
 func datastoreDestroyed(_ pointer: UnsafeMutableRawPointer?) {
   guard let pointer else { return }
   let fork = pointer.assumingMemoryBound(to: af_fork.self)
-  closeTap(&fork.pointee.tap, now: af_now_ns())
   withState { state in
+    // Under the lock, as the swap of a ring: capture does not end in the midst of it.
+    closeTap(&fork.pointee.tap, now: af_now_ns())
     fork.pointee.hook_alive = 0
     state.forks.mustLook(fork)
   }

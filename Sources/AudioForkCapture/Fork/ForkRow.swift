@@ -32,7 +32,7 @@ package struct ForkRow {
   let duration: Int64
   /// Bit 0: in, bit 1: out.
   let muted: UInt64
-  /// Milliseconds of audio that the ring holds, in frames of 20 ms at the rate that the channel had at the start.
+  /// Milliseconds of audio that the ring holds, in frames of 20 ms at the rate that is captured now.
   let ringMilliseconds: Int64
 
   /// With the table's lock held. `engine`: for rows that are shown, so that the last words of an engine that is silent
@@ -64,10 +64,10 @@ package struct ForkRow {
     duration = max(0, end &- fork.pointee.tap.epoch_ns)
     muted = af_word_load_relaxed(&fork.pointee.tap.muted)
     let directions: UInt64 = fork.pointee.tap.directions & 3 == 3 ? 2 : 1
-    let bytesPerSecond = max(UInt64(fork.pointee.rate_hz), 1) &* 2 &* directions
+    let perSecond = bytesPerSecond(&fork.pointee.tap, rateAtStart: fork.pointee.rate_hz)
     ringMilliseconds = Int64(
       truncatingIfNeeded: min(
-        (fork.pointee.tap.area_mask &+ 1) &* 1000 / max(bytesPerSecond, 1),
+        (fork.pointee.tap.area_mask &+ 1) &* 1000 / max(perSecond, 1),
         (fork.pointee.tap.index_mask &+ 1) &* 20 / directions))
   }
 

@@ -14,6 +14,12 @@ extension ForkPointer {
       .assumingMemoryBound(to: Counters.self)
   }
 
+  /// The rings that another one has continued, room for AF_RING_GENERATIONS_ALIVE - 1. With the table's lock held.
+  var oldRings: UnsafeMutablePointer<af_old_ring> {
+    UnsafeMutableRawPointer(self).advanced(by: Int(AF_FORK_OLD_RINGS_OFFSET.rawValue))
+      .assumingMemoryBound(to: af_old_ring.self)
+  }
+
   /// The state that the engine reported last; `starting` before. With the table's lock held.
   var state: ForkStateName {
     get { ForkStateName(rawValue: pointee.state) ?? .unknown }
@@ -41,8 +47,8 @@ package struct ForkTable {
   private(set) var owned = 0
   /// Commands of forks that have ended, waiting or running; each counts in `owned` too.
   var commands = 0
-  /// What the rings take, bytes.
-  private var ringBytes: UInt64 = 0
+  /// What the rings take.
+  var memory = RingMemory()
   /// The module is being unloaded: no fork begins any more.
   var isClosing = false
   private var started = 0
@@ -69,15 +75,6 @@ package struct ForkTable {
     owned &+= 1
     commands &+= 1
   }
-
-  /// Counts a ring; false where all together would take more than the limit (0: there is none).
-  mutating func addRing(_ bytes: UInt64, limit: UInt64) -> Bool {
-    guard limit == 0 || ringBytes &+ bytes <= limit else { return false }
-    ringBytes &+= bytes
-    return true
-  }
-
-  mutating func removeRing(_ bytes: UInt64) { ringBytes &-= bytes }
 
   /// Adds a fork that the engine has to be told of.
   package mutating func insert(_ fork: ForkPointer) {

@@ -129,26 +129,39 @@ private func makeRing(
   _ fork: ForkPointer, _ path: Bytes, _ facts: Bytes, _ options: ForkOptions, _ settings: Settings
 ) throws(CommandError) {
   let size = RingSize(seconds: UInt32(truncatingIfNeeded: options.bufferSeconds), rate: fork.pointee.rate_hz)
-  let bytesNeeded = size.areaBytes &+ size.indexEntries &* UInt64(AF_RING_ENTRY_BYTES)
-  let limit = UInt64(settings.bufferTotalMegabytes) &* 1_048_576
-  guard withState({ $0.forks.addRing(bytesNeeded, limit: limit) }) else {
-    throw CommandError(
-      message: text(
-        "all buffers together may take buffer_total = ", .number(settings.bufferTotalMegabytes),
-        " MB, and this one's ", .number(Int(truncatingIfNeeded: bytesNeeded / 1024)),
-        " KB are too many; raise buffer_total or lower buffer in audiofork.conf"))
+  let bytesNeeded = RingMemory.bytes(of: size)
+  guard RingMemory.add(bytesNeeded, settings) else {
+    throw CommandError(message: RingMemory.refusal(bytesNeeded, settings))
   }
   fork.pointee.ring_bytes = bytesNeeded
-  let failure = createRing(
-    &fork.pointee.tap, path: cString(path), size: size, facts: facts,
-    directions: UInt64(options.direction.directions), now: af_now_ns(), wall: af_wall_ns())
+  var failure: CInt = 0
+  for mayRestore in [true, false] {
+    failure = createRing(
+      &fork.pointee.tap, path: cString(path), size: size, facts: facts,
+      directions: UInt64(options.direction.directions), now: af_now_ns(), wall: af_wall_ns())
+    // The directory was removed, and the control thread has not noticed yet.
+    guard isMissingFolder(failure), mayRestore, Control.instance?.restore() == true else { break }
+  }
   guard failure == 0 else {
     unmap(fork)
-    throw CommandError(
-      message: text(
-        "cannot allocate the ring ", .bytes(path), " for ", .number(options.bufferSeconds), " seconds of audio: ",
-        .bytes(reason(failure)), "; make room in run_dir or lower buffer in audiofork.conf"))
+    throw CommandError(message: ringProblem(path, failure, seconds: options.bufferSeconds))
   }
+  fork.pointee.tap.rates_changed = af_rates_changed()
+  RingMemory.mapped(&fork.pointee.tap)
+}
+
+private func isMissingFolder(_ failure: CInt) -> Bool { failure == ENOENT || failure == ENOTDIR }
+
+/// Why a ring could not be made, and what to do.
+func ringProblem(_ path: Bytes, _ failure: CInt, seconds: Int) -> Bytes {
+  if isMissingFolder(failure) {
+    return text(
+      "the run directory was removed: there is no folder for ", .bytes(path),
+      ", and it cannot be made again; see the log, and find out what removes it")
+  }
+  return text(
+    "cannot allocate the ring ", .bytes(path), " for ", .number(seconds), " seconds of audio: ",
+    .bytes(reason(failure)), "; make room in run_dir or lower buffer in audiofork.conf")
 }
 
 /// Hangs the fork on the channel and puts it in the table; undoes everything where that fails.

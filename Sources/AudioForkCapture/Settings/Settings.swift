@@ -25,8 +25,8 @@ struct Settings {
   var engine = bytes(af_default_engine())
   /// Folder for the instances' directories.
   var runDirectory = RunDirectory.standard()
-  /// Cap of all rings together, megabytes; 0: none.
-  var bufferTotalMegabytes = 0
+  /// Cap of all rings together, megabytes; 0: none; nil: the default, `RingMemory.standardLimit`.
+  var bufferTotalMegabytes: Int?
   /// Whether events are raised for Stasis too.
   var raisesStasisEvents = false
   /// Who may give AudioFork a command.

@@ -12,6 +12,8 @@ enum Job {
   case end(ManagerEvent, command: ForkCommand, beeps: Bytes)
   /// on_failure = hangup: the fork has failed, and its call is ended for this reason.
   case hangUp(ForkRow, reason: Bytes)
+  /// The fork has ended: its hook is taken off the channel, which may have no further frame.
+  case leave(ForkRow)
 }
 
 /// Work that waits for the jobs thread, in the order in which it came up. A fork's own texts come before its end; other
@@ -44,7 +46,7 @@ struct JobQueue {
       waitingTexts.append(job)
       return
     case .end(let event, _, _): hasten(textsOf: event.row.id)
-    case .raise, .hangUp: break
+    case .raise, .hangUp, .leave: break
     }
     waiting.append(job)
   }

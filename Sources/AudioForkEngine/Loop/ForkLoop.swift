@@ -45,7 +45,9 @@ final class ForkLoop {
   /// A fork whose files cannot be opened at the moment: another engine still holds the cursor, or the system lacks
   /// something.
   private struct Pending {
-    let isClosed: Bool
+    var isClosed: Bool
+    /// The newest generation of its ring that is known.
+    var generation: UInt32
     /// Where its files are.
     let directory: String
     /// Whether a dead Asterisk left it.
@@ -93,17 +95,26 @@ final class ForkLoop {
   }
 
   /// Begins a fork, or goes on with one that an earlier engine left.
-  func start(_ id: String, isClosed: Bool) {
+  func start(_ id: String, isClosed: Bool, _ generation: UInt32) {
     let deadline = MonotonicTime.now + ForkLoop.openWait
     pending[id] = Pending(
-      isClosed: isClosed, directory: directory, isAdopted: false, deadline: deadline, isOrphaned: isOrphaned)
+      isClosed: isClosed, generation: generation, directory: directory, isAdopted: false, deadline: deadline,
+      isOrphaned: isOrphaned)
     open(id)
   }
 
+  /// The module has sent the row again. That matters for a fork whose ring was not found yet.
+  func update(_ id: String, isClosed: Bool, _ generation: UInt32) {
+    pending[id]?.isClosed = isClosed
+    pending[id]?.generation = generation
+  }
+
   /// Finishes a fork that a dead Asterisk left in another directory.
-  func adopt(_ id: String, in directory: String) {
+  func adopt(_ id: String, in directory: String, _ generation: UInt32) {
     let deadline = MonotonicTime.now + ForkLoop.openWait
-    pending[id] = Pending(isClosed: true, directory: directory, isAdopted: true, deadline: deadline, isOrphaned: true)
+    pending[id] = Pending(
+      isClosed: true, generation: generation, directory: directory, isAdopted: true, deadline: deadline,
+      isOrphaned: true)
     open(id)
   }
 
@@ -128,8 +139,9 @@ final class ForkLoop {
     if let session = session(id) {
       session.forget()
     } else {
-      if pending.removeValue(forKey: id) != nil { onEnd(id) }
-      ForkFiles(directory: directory, id: id).unlink()
+      let waiting = pending.removeValue(forKey: id)
+      if waiting != nil { onEnd(id) }
+      ForkFiles(directory: directory, id: id, generation: waiting?.generation ?? 0).unlink()
     }
   }
 
@@ -156,7 +168,7 @@ final class ForkLoop {
   private func open(_ id: String) {
     guard let waiting = pending[id], !isStopping else { return }
     pulse.beginJob()
-    let files = ForkFiles(directory: waiting.directory, id: id)
+    let files = ForkFiles(directory: waiting.directory, id: id, generation: waiting.generation)
     files.crashFile.attribution().during { open(id, waiting, files) }
   }
 
@@ -181,7 +193,8 @@ final class ForkLoop {
       let level: LogLevel = waiting.isClosed && error.kind == .missing ? .debug : .error
       output.send(.log(level, id: id, text: "AudioFork \(id): \(error.reason); the fork ends, the call goes on"))
       // A cursor that another engine holds is that engine's, and what the system could not open is still whole.
-      let isUseless = error.kind == .useless
+      // Of a dead Asterisk's fork there will be nothing more than there is.
+      let isUseless = error.kind == .useless || (error.kind == .missing && waiting.isAdopted)
       let onEnd = onEnd
       // The next engine finds out the same, should this one die before the module knows.
       output.send(.ended(id: id, reason: error.reason, .unknown)) {
@@ -197,19 +210,27 @@ final class ForkLoop {
     let isEarly = MonotonicTime.now < waiting.deadline
     var wait = ForkLoop.lackRetry
     switch failure.kind {
+    // The run directory was removed. The module makes it again, and a new generation of the ring in it.
+    case .missing where !waiting.isClosed && !waiting.isOrphaned:
+      guard !isEarly else { break }
+      complain(id, failure)
     case .missing, .useless: return false
     case .inUse where isEarly: wait = ForkLoop.cursorRetry
     // The engine of the Asterisk that died is still at it.
     case .inUse where waiting.isAdopted: break
     case .inUse, .lacking:
       guard isEarly || !waiting.isOrphaned else { return false }
-      if !waiting.hasComplained {
-        output.send(.log(.error, id: id, text: "AudioFork \(id): \(failure.reason); it is tried again"))
-        pending[id]?.hasComplained = true
-      }
+      complain(id, failure)
     }
     loop.assumeIsolated().scheduleTask(in: wait) { self.open(id) }
     return true
+  }
+
+  /// Says once why the fork is tried again.
+  private func complain(_ id: String, _ failure: ForkFailure) {
+    guard pending[id]?.hasComplained == false else { return }
+    output.send(.log(.error, id: id, text: "AudioFork \(id): \(failure.reason); it is tried again"))
+    pending[id]?.hasComplained = true
   }
 
   private func ended(_ session: ForkSession) {

@@ -129,12 +129,12 @@ package struct AccessPlan {
       && !privateFolders.contains { AccessPlan.contains($0, folder) || AccessPlan.contains(folder, $0) }
   }
 
-  /// The run directory may be removed and made again, so its parent is allowed.
+  /// The run directory may be removed and made again, so its parent is allowed, unless that is a folder of the system
+  /// or Asterisk's own.
   private mutating func addRunDirectory(_ path: String) {
     guard let directory = files.resolve(path) else { return }
     let parent = AccessPlan.folder(of: directory)
-    let isOwn = privateFolders.contains { AccessPlan.contains($0, parent) || AccessPlan.contains(parent, $0) }
-    engine.append(Grant(parent == "/" || isOwn ? directory : parent, .keepFilesAndFolders))
+    engine.append(Grant(mayAllowAll(in: parent) ? parent : directory, .keepFilesAndFolders))
   }
 
   private mutating func addSpool(_ path: String) {

@@ -53,7 +53,7 @@ package struct Confinement: Sendable {
     let level = Int(af_landlock_level())
     guard level > 0 else { return Confinement("not confined: the kernel has no Landlock, or it is switched off") }
     // The rules are a thread's, and those of threads that it makes.
-    guard DirectoryContents.names("/proc/self/task").count == 1 else {
+    guard DirectoryContents.names("/proc/self/task").count <= 1 else {
       return Confinement("not confined: there are threads already, which is a fault of audiofork's: please report it")
     }
     let plan = AccessPlan(rules)
@@ -73,7 +73,7 @@ package struct Confinement: Sendable {
     confinement.allowed = ruleset.allowed
     let needed =
       rules.files.map { Needed(path: AccessPlan.text($0), mustBeWritable: false) }
-      + rules.spoolFolders.map { Needed(path: AccessPlan.text($0), mustBeWritable: true) }
+      + (rules.spoolFolders + [rules.runDirectory]).map { Needed(path: AccessPlan.text($0), mustBeWritable: true) }
     confinement.needed = needed.filter { confinement.isCovered($0) }
     return confinement
   }

@@ -114,7 +114,7 @@ package final class EngineCore {
     guard stopping == nil else { return }
     switch message {
     case .hello(let version, let protocolVersion): helloReceived(version, protocolVersion)
-    case .fork(let id, let isClosed): rowReceived(id, isClosed: isClosed)
+    case .fork(let id, let isClosed, let generation): rowReceived(id, isClosed: isClosed, generation)
     case .tableEnd: tableEnded()
     case .forget(let id): forget(id)
     case .sendText(let id, let text): sendText(text, to: id)
@@ -176,11 +176,12 @@ package final class EngineCore {
           """))
   }
 
-  private func rowReceived(_ id: String, isClosed: Bool) {
+  private func rowReceived(_ id: String, isClosed: Bool, _ generation: UInt32) {
     announced?.insert(id)
-    // A row sent again changes nothing here: the end of capture stands in the ring.
-    guard forks[id] == nil, !endedForks.contains(id) else { return }
-    begin(id) { $0.start(id, isClosed: isClosed) }
+    guard !endedForks.contains(id) else { return }
+    // A row sent again changes nothing for a fork whose ring is open: what became of it stands in the ring.
+    if let work = forks[id] { return loops[work.loop].onLoop { $0.update(id, isClosed: isClosed, generation) } }
+    begin(id) { $0.start(id, isClosed: isClosed, generation) }
   }
 
   private func begin(_ id: String, _ start: @escaping @Sendable (ForkLoop) -> Void) {
@@ -198,11 +199,15 @@ package final class EngineCore {
 
   /// Takes over what a dead Asterisk left in a directory: `files` are the forks', whose capture is over. `onEnd` is
   /// called on this loop when the last of them has ended.
-  package func adopt(_ ids: [String], in directory: String, onEnd: @escaping () -> Void) {
-    let new = ids.filter { forks[$0] == nil }
+  ///
+  /// `ids`: each with the newest generation of its ring.
+  package func adopt(_ ids: [String: UInt32], in directory: String, onEnd: @escaping () -> Void) {
+    let new = ids.filter { forks[$0.key] == nil }
     guard stopping == nil, !new.isEmpty else { return onEnd() }
-    adoptions.append(Adoption(left: Set(new), onEnd: onEnd))
-    for id in new { begin(id) { $0.adopt(id, in: directory) } }
+    adoptions.append(Adoption(left: Set(new.keys), onEnd: onEnd))
+    for (id, generation) in new.sorted(by: { $0.key < $1.key }) {
+      begin(id) { $0.adopt(id, in: directory, generation) }
+    }
   }
 
   // MARK: - Heartbeat

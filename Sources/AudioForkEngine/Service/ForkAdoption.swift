@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkRing
 internal import CAudioForkABI
 internal import Glibc
 internal import NIOCore
@@ -13,8 +14,8 @@ package final class ForkAdoption: Sendable {
   struct Orphan: Sendable {
     let path: String
     fileprivate let lock: CInt
-    /// Ids of the forks whose rings are in it.
-    let forks: [String]
+    /// Ids of the forks whose rings are in it, each with the newest generation of its ring.
+    let forks: [String: UInt32]
 
     /// Removes the directory where nothing of value is left in it, and gives up the lock.
     func release() {
@@ -58,17 +59,16 @@ package final class ForkAdoption: Sendable {
     return Orphan(path: path, lock: lock, forks: rings(in: path))
   }
 
-  /// Ids of the forks whose rings are in a directory.
-  private static func rings(in path: String) -> [String] {
-    let suffix = ".ring"
-    return DirectoryContents.names(path).filter { $0.hasSuffix(suffix) }
-      .map { String($0.dropLast(suffix.count)) }.filter { isForkID($0) }
+  /// Ids of the forks whose rings are in a directory, each with the newest generation of its ring.
+  private static func rings(in path: String) -> [String: UInt32] {
+    let found = DirectoryContents.names(path).compactMap { RingName.parse($0) }.filter { isForkID($0.id) }
+    return Dictionary(found.map { ($0.id, $0.generation) }, uniquingKeysWith: max)
   }
 
   /// Ids of all forks that have a ring, whichever Asterisk's they are.
   package func rings() -> Set<String> {
     let folders = DirectoryContents.names(parent).filter { ForkAdoption.isInstanceName($0) }
-    return Set(folders.flatMap { ForkAdoption.rings(in: "\(parent)/\($0)") })
+    return Set(folders.flatMap { ForkAdoption.rings(in: "\(parent)/\($0)").keys })
   }
 
   /// As the module names its directories: 12 hexadecimal digits.

@@ -9,7 +9,7 @@ struct ForkFailure: Error {
     case inUse
     /// The system lacks descriptors, memory or room. Try again later.
     case lacking
-    /// The file does not exist.
+    /// The file does not exist, or its writer has not finished it.
     case missing
     /// No engine can use these files. Remove them.
     case useless
@@ -28,7 +28,7 @@ struct ForkFailure: Error {
     reason = "\(what): \(error.message)"
     kind =
       switch error.code {
-      case .missing: .missing
+      case .missing, .unfinished: .missing
       case .inUse: .inUse
       case .foreign, .version, .damaged: .useless
       case .notPermitted, .noSpace, .system: .lacking

@@ -5,21 +5,31 @@ internal import Glibc
 /// Opens and removes the files that a fork has in its instance's directory. The id was checked when the message was
 /// read.
 struct ForkFiles {
-  private let ringPath: String
+  private let directory: String
+  private let id: String
+  /// The newest generation of the ring that the module has told of, or that was found.
+  let generation: UInt32
   private let cursorPath: String
   /// Counts the engines that crashed over this fork.
   let crashFile: CrashFile
 
-  init(directory: String, id: String) {
-    ringPath = "\(directory)/\(id).ring"
+  init(directory: String, id: String, generation: UInt32 = 0) {
+    self.directory = directory
+    self.id = id
+    self.generation = min(generation, RingName.generationMax)
     cursorPath = "\(directory)/\(id).cursor"
     crashFile = CrashFile(path: "\(directory)/\(id).crashes")
   }
 
-  /// Maps the ring. Throws if it is missing or cannot be read.
-  func openRing() throws(ForkFailure) -> RingReader {
+  private func ringPath(_ generation: UInt32) -> String { "\(directory)/\(RingName.name(of: id, generation))" }
+
+  /// Maps the oldest ring that there is; the others follow. Throws if none exists or can be read.
+  func openRing() throws(ForkFailure) -> RingGenerations {
     do throws(RingError) {
-      return try RingReader(path: ringPath)
+      return try RingGenerations(
+        told: generation,
+        open: { [self] generation throws(RingError) in try RingReader(path: ringPath(generation)) },
+        remove: { [self] generation in Glibc.unlink(ringPath(generation)) })
     } catch {
       throw ForkFailure("ring", error)
     }
@@ -44,15 +54,18 @@ struct ForkFiles {
 
   /// Throws if another engine ended the fork and removed the ring before this engine got the cursor. Call after
   /// `openCursor`.
-  func checkRing() throws(ForkFailure) {
-    guard access(ringPath, F_OK) != 0, errno == ENOENT else { return }
+  func checkRing(_ ring: RingGenerations) throws(ForkFailure) {
+    guard access(ringPath(ring.oldestGeneration), F_OK) != 0, errno == ENOENT else { return }
     Glibc.unlink(cursorPath)
     throw ForkFailure(reason: "ring: another engine has ended the fork", kind: .missing)
   }
 
-  /// Removes all files of the fork. It is no error if one is missing.
-  func unlink() {
-    Glibc.unlink(ringPath)
+  /// Removes all files of the fork, its rings up to the generation behind `newest` among them. It is no error if one is
+  /// missing.
+  func unlink(newest: UInt32 = 0) {
+    for generation in 0...min(max(generation, newest) + 1, RingName.generationMax) {
+      Glibc.unlink(ringPath(generation))
+    }
     Glibc.unlink(cursorPath)
     crashFile.unlink()
   }

@@ -87,7 +87,7 @@ final class ForkSession {
     let ring = try files.openRing()
     let setup = try ForkSetup(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
     let cursor = try files.openCursor()
-    try files.checkRing()
+    try files.checkRing(ring)
     let news = SpoolNewsBox()
     let spool = setup.spool.map { settings in
       ForkSpool(
@@ -100,7 +100,7 @@ final class ForkSession {
       ring: ring, cursor: cursor, configuration: setup.rendering, collectsMarkers: dialect.sendsMarkers, spool: spool,
       bufferSeconds: setup.options.bufferSeconds, scratch: scratch)
     self.stream = stream
-    machine = ForkStateMachine(setup.limits, continuing: stream.outage)
+    machine = ForkStateMachine(setup.limits, continuing: stream.outage, now: .now)
     delivery = DeliveryController(setup.delivery)
     rotation = EndpointRotation(
       count: setup.endpoints.count, hasConnected: stream.hasConnected, accepted: stream.accepted)
@@ -201,6 +201,12 @@ final class ForkSession {
     connection = nil
   }
 
+  /// A further ring was opened. If that is because the run directory was removed, the cursor needs a new file too.
+  func ringContinued() {
+    guard stream.isCursorNameless else { return }
+    stream.replaceCursor(try? files.openCursor())
+  }
+
   // MARK: - Totals
 
   /// Returns the totals as of now.
@@ -266,7 +272,7 @@ final class ForkSession {
 
   private func removeFiles() {
     // Before the cursor's lock is released: an engine that waits for the lock would start the fork again.
-    files.unlink()
+    files.unlink(newest: stream.ringGeneration)
     stream.close(isOver: true)
     isOver = true
     onEnd(self)

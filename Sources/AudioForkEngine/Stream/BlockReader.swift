@@ -13,7 +13,7 @@ struct BlockReader: ~Copyable {
   /// forks.
   private static let skippedBlocksMax = 200
 
-  let ring: RingReader
+  let ring: RingGenerations
   let configuration: RenderConfiguration
   private let source: LayeredSource<RingSource, SpoolSource>
   private let scratch: RenderScratch
@@ -38,7 +38,7 @@ struct BlockReader: ~Copyable {
 
   /// Begins at the epoch.
   init(
-    ring: RingReader, spool: ForkSpool?, configuration: RenderConfiguration, collectsMarkers: Bool,
+    ring: RingGenerations, spool: ForkSpool?, configuration: RenderConfiguration, collectsMarkers: Bool,
     scratch: RenderScratch
   ) {
     self.ring = ring

@@ -28,11 +28,11 @@ package protocol EntrySource {
   func read(_ sequence: UInt64, into samples: inout [Int16]) -> SourcedEntry
 }
 
-/// The fork's ring in memory: the newest `buffer` seconds of audio.
+/// The fork's rings in memory: the newest `buffer` seconds of audio.
 package struct RingSource: EntrySource {
-  package let ring: RingReader
+  package let ring: RingGenerations
 
-  package init(_ ring: RingReader) { self.ring = ring }
+  package init(_ ring: RingGenerations) { self.ring = ring }
 
   package func read(_ sequence: UInt64, into samples: inout [Int16]) -> SourcedEntry {
     switch ring.read(sequence, into: &samples) {

@@ -77,6 +77,12 @@ package final class ForkSpool {
     machine.isLooking || contents.newest.map { sequence <= $0 } ?? false
   }
 
+  /// Whether all entries before this one are in the file, as far as they could be read.
+  package func isWritten(before sequence: UInt64) -> Bool {
+    guard machine.isReadable, let written = contents.written else { return false }
+    return written &+ 1 >= sequence
+  }
+
   private func report(_ news: SpoolNews) {
     guard news != lastNews else { return }
     lastNews = news
@@ -166,7 +172,7 @@ package final class ForkSpool {
   // MARK: - Writing
 
   /// Copies entries from the ring that the spool does not have, from entry `oldest` on.
-  package func copy(from ring: RingReader, oldest: UInt64, now: StreamTime) {
+  package func copy(from ring: RingGenerations, oldest: UInt64, now: StreamTime) {
     guard now >= retryAt else { return }
     if machine.handle(.create) == .create { return open(creates: true, now: now) }
     guard machine.isOpen else { return }
@@ -174,7 +180,7 @@ package final class ForkSpool {
     fill(from: ring, now)
   }
 
-  private func fill(from ring: RingReader, _ now: StreamTime) {
+  private func fill(from ring: RingGenerations, _ now: StreamTime) {
     while !contents.waiting.isFull {
       switch ring.read(next, into: &samples) {
       case .entry(let entry): contents.waiting.append(entry, samples: samples, now: now)

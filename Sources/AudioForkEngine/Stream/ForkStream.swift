@@ -27,7 +27,7 @@ package final class ForkStream {
 
   /// Continues where the cursor says, or begins at the epoch.
   package init(
-    ring: RingReader, cursor: CursorFile?, configuration: RenderConfiguration, collectsMarkers: Bool = false,
+    ring: RingGenerations, cursor: CursorFile?, configuration: RenderConfiguration, collectsMarkers: Bool = false,
     spool: ForkSpool? = nil, bufferSeconds: Int = 10, scratch: RenderScratch = RenderScratch()
   ) {
     self.scratch = scratch
@@ -97,6 +97,8 @@ package final class ForkStream {
     let copies = spoolTrigger.update(
       now: now, confirmedAt: confirmed.completedAt, isWaiting: ring.published > oldest, isClosed: ring.closedAt != nil)
     if copies { spool.copy(from: ring, oldest: oldest, now: now) }
+    // What is on the disk need not stay in memory too.
+    if ring.hasOld, let next = ring.secondFirstSequence, spool.isWritten(before: next) { ring.release(before: next) }
     spool.tick(now: now)
   }
 
@@ -182,6 +184,28 @@ package final class ForkStream {
 
   private func saveConfirmed() {
     reader.forgetDecisions(before: deliveryLog.confirmed.checkpoint)
+    save()
+    // Behind the save: whoever continues the fork needs no ring before this mark.
+    if reader.ring.hasOld { reader.ring.release(before: deliveryLog.confirmed.checkpoint.oldestSequence) }
+  }
+
+  /// The newest generation of the ring that was opened.
+  package var ringGeneration: UInt32 { reader.ring.newestGeneration }
+
+  /// Whether a further generation of the ring was opened since the last call.
+  package func takeNewGeneration() -> Bool {
+    guard reader.ring.hasAdvanced else { return false }
+    reader.ring.hasAdvanced = false
+    return true
+  }
+
+  /// Whether the cursor's file has lost its name, so that no other engine would find it.
+  package var isCursorNameless: Bool { cursor.isNameless }
+
+  /// Continues in another cursor file and saves there.
+  package func replaceCursor(_ file: CursorFile?) {
+    cursor.close()
+    cursor = StreamCursor(file)
     save()
   }
 

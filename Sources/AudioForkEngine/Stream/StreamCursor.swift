@@ -19,6 +19,9 @@ struct StreamCursor {
     if file?.save(log.record(decisions).encode()) != true { hasFailed = true }
   }
 
+  /// Whether the file has lost its name.
+  var isNameless: Bool { file?.isNameless ?? true }
+
   /// Closes the file. Nothing can be saved afterwards.
   func close() { file?.close() }
 }

@@ -58,7 +58,11 @@ extension CommandDefinition {
   package static let showEngine = CommandDefinition(
     words: "audiofork show engine", arguments: "", summary: "Show how the audio forks' engine is doing",
     help:
-      "The process that talks to the servers: version, process id, uptime, restarts, event loops, CPU, memory, forks.")
+      """
+      The process that talks to the servers: version, process id, uptime, restarts, event loops, CPU, memory, forks; \
+      and how many of the forks' rings are locked into memory.
+      """
+  )
   package static let restartEngine = CommandDefinition(
     words: "audiofork engine restart", arguments: "", summary: "Replace the audio forks' engine",
     help:

@@ -74,8 +74,8 @@ extension ForkFact {
       name: "Buffer", value: .buffer,
       help:
         """
-        Seconds of audio that the fork's ring holds at the channel's rate, with frames of 20 ms: at least what the \
-        settings ask for.
+        Seconds of audio that the fork's ring holds at the rate that is captured now, with frames of 20 ms: what the \
+        settings ask for or more, unless there was no room for a larger ring when the rate rose.
         """
     ),
   ]

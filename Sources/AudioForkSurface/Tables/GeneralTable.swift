@@ -79,7 +79,13 @@ extension GeneralKey {
       isRepeatable: true),
     GeneralKey(
       name: "buffer_total", kind: .bufferTotal, form: "a whole number of megabytes from 0 to 1000000",
-      help: "Cap of the memory of all forks' buffers together; a fork beyond it is not started. Default: 0, no cap."),
+      help:
+        """
+        Cap of the memory of all forks' buffers together; a fork beyond it is not started, and a buffer does not grow \
+        with the call's sampling rate. A warning comes at 80 %. 0: no cap. Default: half of what is free in run_dir's \
+        file system when the module is loaded.
+        """
+    ),
     GeneralKey(
       name: "stasis", kind: .stasis, form: "yes or no",
       help: "Whether the AMI events are also raised as Stasis user events, for ARI applications. Default: no."),

@@ -18,6 +18,10 @@
  *   reader: slot.sequence must be 2s+2 (acquire); copy samples and fields (relaxed 8-byte loads); acquire
  *           fence; slot.sequence must still be 2s+2 and claimed - start must be <= area_bytes. Else: lapped.
  *
+ * A fork may get a further ring, in a file of its own: a generation (docs/internals/ring-layout.md). Entries are
+ * numbered through. The writer fills in the new header and its `magic`, and stores the new generation in the old ring's
+ * `continued` (release) behind its last entry.
+ *
  * A reader that saw one overwritten word also sees the odd sequence or the new claim, because the fences
  * pair. No plain access touches shared words, so there is no data race in the C11 sense either.
  */
@@ -33,6 +37,9 @@
 #define AF_RING_PAGE 4096
 #define AF_RING_ENTRY_BYTES 64
 #define AF_RING_FACTS_OFFSET 512
+/*! Rings that a fork has at a time, at most, and the highest generation. */
+#define AF_RING_GENERATIONS_ALIVE 4
+#define AF_RING_GENERATION_MAX 99
 /*! Upper bounds that a reader holds a file to before it maps it: a fork never needs more. */
 #define AF_RING_FACTS_BYTES_MAX (1u << 20)
 #define AF_RING_INDEX_ENTRIES_MAX (1ull << 24)
@@ -56,14 +63,17 @@ struct af_ring_header {
 	uint32_t facts_offset;        /*!< AF_RING_FACTS_OFFSET */
 	uint32_t facts_bytes;         /*!< length of the facts: fields as on the control link */
 	uint64_t secret[2];           /*!< random, so that a server can tell this fork from who knows its id; 0: none */
-	uint64_t reserved[22];
+	uint64_t generation;          /*!< 0 in a fork's first ring, 1 in the one that continues it, and so on */
+	uint64_t first_sequence;      /*!< number of its first entry: the one behind the last of the generation before */
+	uint64_t reserved[20];
 	/* From here on words change while the call runs (relaxed or release stores of the single writer). */
 	uint64_t published;           /*!< entries completely written */
 	uint64_t claimed;             /*!< bytes of the sample area ever claimed; start of the next entry */
 	uint64_t closed;              /*!< 0 while capturing, else 1 + nanoseconds from the epoch to the end of capture */
 	uint64_t captured[2];         /*!< samples captured per direction (enum af_direction) */
 	uint64_t ahead[2];            /*!< of these, samples refused as more than 2 s ahead of the clock */
-	uint64_t reserved_words[25];
+	uint64_t continued;           /*!< 0, or the generation that has the entries from `published` on */
+	uint64_t reserved_words[24];
 };
 
 /*! Direction of audio, seen from Asterisk's channel: in = READ = what the party says. */
@@ -151,6 +161,7 @@ static inline void af_prefetch(const void *at, uint64_t bytes)
 static inline uint64_t *af_ring_published(void *ring) { return &((struct af_ring_header *) ring)->published; }
 static inline uint64_t *af_ring_claimed(void *ring) { return &((struct af_ring_header *) ring)->claimed; }
 static inline uint64_t *af_ring_closed(void *ring) { return &((struct af_ring_header *) ring)->closed; }
+static inline uint64_t *af_ring_continued(void *ring) { return &((struct af_ring_header *) ring)->continued; }
 static inline uint64_t *af_ring_captured(void *ring, uint32_t direction)
 {
 	return &((struct af_ring_header *) ring)->captured[direction & 1];

@@ -51,6 +51,9 @@ struct af_tap {
 	uint64_t muted;            /*!< shared word: bits as in `directions`; written under the table's lock */
 	uint64_t unmuted_ns[2];    /*!< shared words: CLOCK_MONOTONIC at which a direction's last mute ended; 0: never */
 	uint64_t closed;           /*!< shared word: enum af_tap_closed */
+	uint64_t rates_hz[2];      /*!< shared words: the rate captured last, per direction; 0 before the first frame */
+	uint64_t *rates_changed;   /*!< shared word of all taps, set to 1 when a rate changes; NULL: none */
+	uint64_t is_locked;        /*!< the mapping is locked into memory; not the callback's */
 	const void *channel_seen;  /*!< compared only, never followed */
 	struct af_direction_state in;
 	struct af_direction_state out;
@@ -184,5 +187,12 @@ static inline void *af_map_new_file(const char *path, uint64_t bytes, int *failu
 	close(descriptor);
 	return mapping;
 }
+
+/*!
+ * \brief Locks a mapping into memory, so that its pages are never swapped out.
+ * \retval 0, or an errno: EPERM, ENOMEM or EAGAIN where RLIMIT_MEMLOCK forbids it
+ * \note blocks; the end of the mapping unlocks it
+ */
+static inline int af_lock_mapping(const void *mapping, uint64_t bytes) { return mlock(mapping, bytes) ? errno : 0; }
 
 #endif /* AF_TAP_H */

@@ -10,6 +10,8 @@
 
 /*! \brief A channel at this rate; `fake_hangup` ends it. */
 struct ast_channel *fake_channel(const char *name, unsigned int rate);
+/*! \brief Has the frames to come at another rate, in both directions, as a bridge of many parties does. */
+void fake_rate(struct ast_channel *channel, unsigned int rate);
 /*! \brief Hangs up as ast_hangup does: hooks hear of it first, datastores go with the last reference. */
 void fake_hangup(struct ast_channel *channel);
 /*! \brief With what cause the channel was told to hang up; 0: it was not. */
