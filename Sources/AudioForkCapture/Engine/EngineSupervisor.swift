@@ -157,6 +157,8 @@ struct EngineSupervisor {
     while sent < forgotten.count, link.room > 0 {
       link.append(.forget(id: forgotten[sent]))
       sent &+= 1
+      // Output that is left over wakes this thread, so ids wait only where there is some.
+      if link.room <= 0 { link.flush() }
     }
     if sent > 0 { forgotten.removeFirst(sent) }
   }
