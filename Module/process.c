@@ -93,11 +93,7 @@ int af_is_nameless(int descriptor)
 {
 	struct statx found;
 
-<<<<<<< HEAD
 	/* Not fstat(): that one needs glibc 2.33. */
-=======
-	/* fstat() has a version of glibc 2.33. */
->>>>>>> refs/picked/gens
 	return statx(descriptor, "", AT_EMPTY_PATH, STATX_NLINK, &found) || !found.stx_nlink;
 }
 
