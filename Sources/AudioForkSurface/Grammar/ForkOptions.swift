@@ -64,11 +64,6 @@ package struct ForkOptions: Sendable, Equatable {
   /// Hosts that are reached without the proxy.
   package var noProxy = NoProxyList()
 
-  /// The files that the engine reads for the fork.
-  package var filesToRead: [Bytes] {
-    [caFile, certificateFile, keyFile, tokenFile, headerFile].filter { !$0.isEmpty }
-  }
-
   // MARK: The audio
   package var direction = ForkDirection.both
   package var format = WireFormat.slin
