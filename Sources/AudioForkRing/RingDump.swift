@@ -10,7 +10,7 @@ package struct RingDump {
     case lines([String])
     /// The end for now: capture goes on.
     case notYet
-    /// Capture has ended and everything has been shown.
+    /// Capture has ended, or goes on in another ring, and everything has been shown.
     case ended
     /// The ring cannot be followed beyond this entry.
     case broken(String)
@@ -18,7 +18,7 @@ package struct RingDump {
 
   private let reader: RingReader
   private let showsSamples: Bool
-  private var sequence: UInt64 = 0
+  private var sequence: UInt64
   private var samples: [Int16] = []
   /// Entries that were overwritten before they could be shown.
   package private(set) var overwritten: UInt64 = 0
@@ -26,6 +26,7 @@ package struct RingDump {
   /// `showsSamples`: the samples stand below each entry, sixteen in a line.
   package init(_ reader: RingReader, showsSamples: Bool = false) {
     self.reader = reader
+    sequence = reader.firstSequence
     self.showsSamples = showsSamples
   }
 
@@ -53,7 +54,7 @@ package struct RingDump {
   /// The next entry.
   package mutating func next() -> Step {
     // Asked before reading: whoever sees the end and nothing behind it has seen everything.
-    let isClosed = reader.closedAt != nil
+    let isClosed = reader.closedAt != nil || reader.continuedIn != nil
     let number = sequence
     switch reader.read(number, into: &samples) {
     case .entry(let entry):
@@ -73,7 +74,7 @@ package struct RingDump {
       overwritten &+= oldest &- number
       sequence = oldest
       // Where the dump begins, nothing was lost: those entries are simply no longer there.
-      let what = number == 0 ? "no longer in the ring" : "overwritten before they could be read"
+      let what = number == reader.firstSequence ? "no longer in the ring" : "overwritten before they could be read"
       return .lines(["         - (\(oldest &- number) entries \(what))"])
     case .notYet: return isClosed ? .ended : .notYet
     case .broken(let reason): return .broken(reason)
@@ -88,7 +89,11 @@ package struct RingDump {
         "\(padded("\(direction)", 4))\(reader.captured(direction)) samples captured, "
           + "\(reader.ahead(direction)) refused as more than 2 s ahead")
     }
-    lines.append(reader.closedAt.map { "capture ended at \(seconds($0)) s" } ?? "capture goes on")
+    if let next = reader.continuedIn {
+      lines.append("capture goes on in generation \(next): \(RingName.name(of: reader.facts.id, next))")
+    } else {
+      lines.append(reader.closedAt.map { "capture ended at \(seconds($0)) s" } ?? "capture goes on")
+    }
     return lines
   }
 

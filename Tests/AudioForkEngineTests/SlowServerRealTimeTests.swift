@@ -89,4 +89,27 @@ struct SlowServerRealTimeTests {
     try await proxy.stop()
     await server.stop()
   }
+
+  @Test("Pings a second apart hold nothing back where a pong takes most of a second")
+  func longPath() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let proxy = try await FaultProxy.start(to: server.port)
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: "ws://127.0.0.1:\(proxy.port)/")
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 300)
+    try await proxy.strike(.latency(milliseconds: 400, jitter: 0))
+    for end: Int64 in stride(from: 1500, through: 4500, by: 250) {
+      try await call.speak(untilMilliseconds: end)
+      // What is on its way, and half a second for a busy machine.
+      let behind = call.framesWritten * TestCall.frameSamples - (server.connections.first?.samples.count ?? 0)
+      #expect(behind < 8 * (400 + 500), "after \(end) ms")
+    }
+    call.hangUp()
+    let end = try await engine.end()
+    #expect(end.reason == "done: all audio was delivered" && end.counters.confirmation == .pong)
+    try await proxy.stop()
+    await server.stop()
+  }
 }

@@ -52,9 +52,11 @@ extension IntegrationTests {
           #expect(await receiver.started(number, path: "there", within: 10), "\(sandbox.logLines())")
           let list = try await sandbox.cli("audiofork list")
           let id = try #require(list.firstMatch(of: /af-[0-9a-f]+-[0-9]+/)?.output, "\(list)")
-          let shown = try await sandbox.cli("audiofork show fork \(id)")
-          #expect(shown.contains("ws://server.invalid:\(port)/start"), "\(shown)")
-          #expect(shown.contains("ws://server.invalid:\(receiver.port)/there?..."), "\(shown)")
+          let isShown = try await ModuleFeatureTests.cli(sandbox, "audiofork show fork \(id)") {
+            $0.contains("WsServer: ws://server.invalid:\(port)/start\n")
+              && $0.contains("Endpoint: ws://server.invalid:\(receiver.port)/there?...\n")
+          }
+          #expect(isShown)
           #expect(await receiver.ended(number, path: "there", within: 15))
         }
         for recording in try receiver.recordings(path: "there") {

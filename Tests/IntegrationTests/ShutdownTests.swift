@@ -55,6 +55,33 @@ extension IntegrationTests {
     }
 
     @Test(
+      "A killed engine is no zombie while the command of a fork runs", .tags(.slow), arguments: AsteriskRelease.newest)
+    func noZombie(release: AsteriskRelease) async throws {
+      let receiver = try await Receiver()
+      let dialplan = """
+        [test]
+        exten => a,1,Answer()
+         same => n,AudioFork(\(receiver.url("x")),D(both),sleep 8)
+         same => n,Wait(0.3)
+         same => n,StopAudioFork()
+         same => n,Wait(30)
+        exten => b,1,Answer()
+         same => n,Wait(30)
+        """
+      try await Sandbox.with(release, dialplan: dialplan) { sandbox in
+        try await sandbox.call("a", "b")
+        #expect(await receiver.ended(1, path: "x", within: 10))
+        #expect(await becomesTrue(within: 5) { !processes { $0 == "sleep\08\0" }.isEmpty })
+        let engine = try #require(sandbox.engines().first)
+        #expect(Foundation.kill(engine, SIGKILL) == 0)
+        let isGone = await becomesTrue(within: 3) { !FileManager.default.fileExists(atPath: "/proc/\(engine)") }
+        #expect(isGone && !processes { $0 == "sleep\08\0" }.isEmpty)
+        #expect(await becomesTrue(within: 3) { sandbox.engines().count == 1 })
+      }
+      await receiver.remove()
+    }
+
+    @Test(
       "SIGTERM for the engine alone: it serves on for two seconds, and the next one goes on", .tags(.slow),
       arguments: AsteriskRelease.newest)
     func engineAlone(release: AsteriskRelease) async throws {

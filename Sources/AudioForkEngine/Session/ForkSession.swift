@@ -100,7 +100,7 @@ final class ForkSession {
       ring: ring, cursor: cursor, configuration: setup.rendering, collectsMarkers: dialect.sendsMarkers, spool: spool,
       bufferSeconds: setup.options.bufferSeconds, scratch: scratch)
     self.stream = stream
-    machine = ForkStateMachine(setup.limits, continuing: stream.outage)
+    machine = ForkStateMachine(setup.limits, continuing: stream.outage, now: .now)
     delivery = DeliveryController(setup.delivery)
     rotation = EndpointRotation(
       count: setup.endpoints.count, hasConnected: stream.hasConnected, accepted: stream.accepted)

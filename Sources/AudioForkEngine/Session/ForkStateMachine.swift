@@ -38,10 +38,14 @@ package struct ForkStateMachine: Sendable {
   /// The outage in which the last engine left the fork.
   private(set) var inherited: Outage?
 
-  /// `saved`: the outage in which an engine before this one left the fork, `now`.
-  package init(_ limits: ForkLimits, continuing saved: SavedOutage? = nil, now: MonotonicTime = .now) {
+  package init(_ limits: ForkLimits) {
     self.limits = limits
     backoff = Backoff(cap: limits.waitMax)
+  }
+
+  /// Continues the outage in which an engine before this one left the fork; nil: there was none.
+  package init(_ limits: ForkLimits, continuing saved: SavedOutage?, now: MonotonicTime) {
+    self.init(limits)
     inherited = saved.map { Outage($0, limits, now) }
   }
 
