@@ -43,7 +43,7 @@ int af_landlock_level(void);
  */
 int af_landlock_create(uint64_t accesses, uint64_t scopes);
 
-/*! \brief A descriptor of the file or folder for af_landlock_allow(), which needs no right to open it. \retval -1 none */
+/*! \brief A descriptor of a file or folder for af_landlock_allow(); no right to read it is needed. \retval -1 none */
 int af_open_path(const char *path);
 
 /*!
