@@ -153,6 +153,8 @@ struct EngineSupervisor {
   }
 
   private mutating func sendForgotten() {
+    guard !forgotten.isEmpty else { return }
+    link.flush()
     var sent = 0
     while sent < forgotten.count, link.room > 0 {
       link.append(.forget(id: forgotten[sent]))
