@@ -20,8 +20,8 @@ package enum EngineValue: Sendable, Equatable {
 
 /// The engine-wide keys of `[general]` that are set, and their values.
 ///
-/// `GeneralKey.all` declares which keys these are (`GeneralKind.engineWide`, and `allow`). The module checks them and sends them to
-/// the engine: to each new one, and again when a reload has changed them.
+/// `GeneralKey.all` declares which keys these are (`GeneralKind.engineWide`, and `allow`). The module checks them and
+/// sends them to the engine: to each new one, and again when a reload has changed them.
 package struct EngineSettings: Sendable, Equatable {
   private struct Setting: Sendable, Equatable {
     let name: Bytes

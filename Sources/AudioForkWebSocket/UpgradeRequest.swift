@@ -95,8 +95,8 @@ package struct UpgradeRequest: Sendable, Equatable {
     return sortedSecrets(texts)
   }
 
-  /// The request without the user's headers and the URL's user information. They still are texts that must not be shown:
-  /// a server that knows them may have sent us here with them.
+  /// The request without the user's headers and the URL's user information. They still are texts that must not be
+  /// shown: a server that knows them may have sent us here with them.
   package var withoutCredentials: UpgradeRequest {
     var request = self
     request.secrets = secretTexts.map { Array($0.utf8) }

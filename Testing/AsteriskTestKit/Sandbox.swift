@@ -18,8 +18,8 @@ package final class Sandbox: Sendable {
   }
 
   /// Starts one. `dialplan` is the text of extensions-test.conf; `engine` what audiofork.conf names. Of `settings`,
-  /// `run_dir` is audiofork.conf's, `options` stands in asterisk.conf's section of that name, and `preload` is a library
-  /// that Asterisk is started with.
+  /// `run_dir` is audiofork.conf's, `options` stands in asterisk.conf's section of that name, and `preload` is a
+  /// library that Asterisk is started with.
   package static func start(
     _ release: AsteriskRelease, dialplan: String, engine: String = Checkout.engine, settings: [String: String] = [:],
     loadsModule: Bool = true, helpFile: String? = nil

@@ -122,8 +122,8 @@ package struct RingRace {
 
   /// Swaps further generations in while writer and reader race.
   ///
-  /// Sendable although `tap` and the rings are pointers: `tap` is used with the hook's lock only, and the table of rings
-  /// has a lock of its own.
+  /// Sendable although `tap` and the rings are pointers: `tap` is used with the hook's lock only, and the table of
+  /// rings has a lock of its own.
   private final class Swapper: @unchecked Sendable {
     private let tap: UnsafeMutablePointer<af_tap>
     private let path: String

@@ -150,7 +150,9 @@ struct ConfigurationRealTimeTests {
         commands, functions, confine, ping, replay, digits, on_close, reconnect_attempts, outage
         """
       ))
-    #expect(FakedAsterisk.log.contains("[a]: unknown key 'colour' is ignored; known are url, header, token_file, header_file, ca_file"))
+    #expect(
+      FakedAsterisk.log.contains(
+        "[a]: unknown key 'colour' is ignored; known are url, header, token_file, header_file, ca_file"))
     let channel = fake_channel("PJSIP/100-1", 8000)
     let before = try #require(module.start(channel, "a"))
     fake_configuration("engine=/bin/true\nrun_dir=\(module.asterisk.runDirectory)\n[b]\nurl=ws://b.example/")

@@ -524,7 +524,8 @@ private var handshakeCases: [ConformanceCase] {
       "a refusal that gives its reason in the body", "http: 400 Bad Request: no such call",
       ["HTTP/1.1 400 Bad Request", "Content-Length: 16", "", "no such call"]),
     refuses(
-      "a redirect to another host", "http: 302 Found to 'ws://elsewhere.example/', not followed: it leads to another host",
+      "a redirect to another host",
+      "http: 302 Found to 'ws://elsewhere.example/', not followed: it leads to another host",
       ["HTTP/1.1 302 Found", "Location: ws://elsewhere.example/"]),
   ]
 }

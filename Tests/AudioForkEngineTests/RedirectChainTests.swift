@@ -7,9 +7,9 @@ private func url(_ text: String) throws -> EndpointURL { try EndpointURL.parse(A
 
 /// A URL as it would be written, its port always there.
 private func written(_ url: EndpointURL) -> String {
-  let host = String(decoding: url.host, as: UTF8.self)
-  return
-    "\(url.isSecure ? "wss" : "ws")://\(url.isIPv6Literal ? "[\(host)]" : host):\(url.port)\(String(decoding: url.target, as: UTF8.self))"
+  let text = String(decoding: url.host, as: UTF8.self)
+  let host = url.isIPv6Literal ? "[\(text)]" : text
+  return "\(url.isSecure ? "wss" : "ws")://\(host):\(url.port)\(String(decoding: url.target, as: UTF8.self))"
 }
 
 @Suite("Where a Location leads")

@@ -108,7 +108,10 @@ struct ProxyTunnelTests {
       ),
       (
         "403 Forbidden\r\nContent-Length: 16", "p@ss is not good", .refused,
-        "403 Forbidden: *** is not good; it does not let server.example:443 through: have it allowed there, or name the host in no_proxy"
+        """
+        403 Forbidden: *** is not good; it does not let server.example:443 through: have it allowed there, or name \
+        the host in no_proxy
+        """
       ),
       ("502 Bad Gateway\r\nContent-Length: 0", "", .passing, "502 Bad Gateway; it does not reach server.example:443"),
       ("429 Too Many\r\nContent-Length: 0", "", .passing, "429 Too Many"),

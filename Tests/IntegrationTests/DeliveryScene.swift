@@ -121,8 +121,8 @@ struct DeliveryScene: Sendable {
   func moment() throws -> Moment { Moment(at: .now, captured: try forks.map { try $0.ring.captured }) }
 
   /// Kills Asterisk, and right behind it these processes, or sends them another signal. Returns what each fork had
-  /// captured when Asterisk was gone, which has to reach from the moment to 200 ms before the signal at least: the audio is
-  /// played without a pause.
+  /// captured when Asterisk was gone, which has to reach from the moment to 200 ms before the signal at least: the
+  /// audio is played without a pause.
   func killAsterisk(
     by signalNumber: Int32 = SIGKILL, and others: [Int32] = [], since moment: Moment
   ) async throws -> [Int] {

@@ -90,7 +90,10 @@ extension IntegrationTests {
           ("lf", ": unreachable: http: a line of the answer ends with a line feed alone; HTTP wants"),
           ("closed", ": unreachable: connection: "),
           ("reason", ": http: 400 Bad Request: no ?[31mroom? for ***; the fork ends"),
-          ("moved", ": unreachable: http: 302 Found to 'ws://...@127.0.0.1:9/there?...', not followed: its Location has"),
+          (
+            "moved",
+            ": unreachable: http: 302 Found to 'ws://...@127.0.0.1:9/there?...', not followed: its Location has"
+          ),
         ] {
           let found = errors.filter { $0.contains("/\(path): ") }
           #expect(found.count == 1 && found.first?.contains(words) == true, "\(path): \(found)")

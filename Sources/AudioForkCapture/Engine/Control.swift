@@ -101,8 +101,8 @@ enum Control {
     _ = write(wakeDescriptor, &one, 8)
   }
 
-  /// Has the engine replaced: the old one saves where it is, and the new one goes on from there. Where there is none, one
-  /// is started at once. Returns the request's number for `outcomeOfRestart`.
+  /// Has the engine replaced: the old one saves where it is, and the new one goes on from there. Where there is none,
+  /// one is started at once. Returns the request's number for `outcomeOfRestart`.
   @discardableResult
   static func restartEngine() -> Int {
     let request = withState { $0.restarts.ask() }
@@ -110,8 +110,8 @@ enum Control {
     return request
   }
 
-  /// Waits at most so long for the outcome of a request to replace the engine: empty if a new one serves, else why there
-  /// is none; nil if that is still open. No lock may be held. The caller keeps the module from being unloaded.
+  /// Waits at most so long for the outcome of a request to replace the engine: empty if a new one serves, else why
+  /// there is none; nil if that is still open. No lock may be held. The caller keeps the module from being unloaded.
   static func outcomeOfRestart(_ request: Int, within milliseconds: Int) -> Bytes? {
     let deadline = af_now_ns() &+ Int64(milliseconds) &* 1_000_000
     while true {

@@ -43,8 +43,8 @@ struct Instance {
     return restored
   }
 
-  /// Makes the directory again, and the lock in it, if somebody has removed them. Returns whether they are there. Blocks;
-  /// never with a channel or the table locked.
+  /// Makes the directory again, and the lock in it, if somebody has removed them. Returns whether they are there.
+  /// Blocks; never with a channel or the table locked.
   func restore() -> Bool {
     af_directory_lock()
     defer { af_directory_unlock() }
@@ -84,9 +84,8 @@ struct Instance {
     where !folder.isEmpty && directory.starts(with: folder + Bytes(text: "/")) {
       log(
         AF_LEVEL_NOTICE, "the run directory ", .bytes(directory), " is in ", .bytes(folder),
-        ", which systemd removes when",
-        " Asterisk stops, with audio that is not delivered by then; set RuntimeDirectoryPreserve=restart in the service's",
-        " unit, unless that is done, or run_dir in audiofork.conf")
+        ", which systemd removes when Asterisk stops, with audio that is not delivered by then; set",
+        " RuntimeDirectoryPreserve=restart in the service's unit, unless that is done, or run_dir in audiofork.conf")
     }
   }
 

@@ -2,8 +2,8 @@
 internal import AudioForkSurface
 internal import NIOConcurrencyHelpers
 
-/// Where forks may go (`allow` in `[general]`): the lines in force, for all loops. The module has checked the forks' own
-/// URLs; the engine asks here where a server sends a fork.
+/// Where forks may go (`allow` in `[general]`): the lines in force, for all loops. The module has checked the forks'
+/// own URLs; the engine asks here where a server sends a fork.
 package final class AllowedURLs: Sendable {
   private let settings = NIOLockedValueBox(EngineSettings())
 

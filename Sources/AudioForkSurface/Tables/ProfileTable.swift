@@ -175,9 +175,9 @@ extension ProfileKey {
       help:
         """
         With dialect raw: what a server is sent again after a break. unacked: what it has not confirmed, so that \
-        nothing is missing and up to two seconds may come twice. none: nothing, so that nothing comes twice; what it has \
-        not confirmed is reported as a gap, although it may have arrived. After a crash of the engine it is unacked \
-        all the same. Default: unacked.
+        nothing is missing and up to two seconds may come twice. none: nothing, so that nothing comes twice; what it \
+        has not confirmed is reported as a gap, although it may have arrived. After a crash of the engine it is \
+        unacked all the same. Default: unacked.
         """,
       isGeneral: true),
     ProfileKey(

@@ -28,8 +28,8 @@ void af_process_keep_secrets(void);
  * \brief Makes the process independent of the one that spawned it.
  *
  * Closes every descriptor above the link, begins a session of its own, gives up gaining privileges, raises the limit
- * on descriptors as far as it goes, ignores SIGPIPE, SIGHUP, and SIGTERM until it is handled. What of it fails is left as it was: none of it is
- * needed for the engine to work.
+ * on descriptors as far as it goes, ignores SIGPIPE, SIGHUP, and SIGTERM until it is handled. What of it fails is left
+ * as it was: none of it is needed for the engine to work.
  *
  * \note for the main thread while it is the only one: threads inherit the rest
  */
