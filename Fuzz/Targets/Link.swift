@@ -38,7 +38,7 @@ private func engineReads(_ message: LinkMessage) {
   case .unknown(let type): demand(type == message.type, "\(read) of type \(message.type)")
   case .fork(let id, _, _), .forget(let id), .sendText(let id, _):
     demand(!id.isEmpty && !id.contains("/") && !id.contains("."), "the id \(id)")
-  case .hello, .settings, .tableEnd: break
+  case .hello, .settings, .tableEnd, .restart, .stopping: break
   }
   // Read again, it is the same.
   let again = messages(of: read.encoded, step: 7)

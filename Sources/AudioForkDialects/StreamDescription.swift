@@ -32,9 +32,10 @@ package struct StreamDescription: Sendable, Equatable {
     self.direction = direction
   }
 
-  /// The description without parameters whose names speak of a secret, for a server of another origin.
-  package var withoutSecretParameters: StreamDescription {
+  /// The description without the fork's secret and parameters whose names speak of one, for a server of another origin.
+  package var withoutSecrets: StreamDescription {
     var description = self
+    description.secret = ""
     description.parameters.removeAll { EndpointURL.isSecretName($0.name) }
     return description
   }

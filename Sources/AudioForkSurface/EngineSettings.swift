@@ -38,6 +38,7 @@ package struct EngineSettings: Sendable, Equatable {
   /// that a server's redirect leads to.
   package private(set) var allow = [AllowPattern]()
   private var allowBytes = 0
+  private var allowsNothing = false
 
   /// None is set: every key has its default.
   package init() {}
@@ -49,7 +50,9 @@ package struct EngineSettings: Sendable, Equatable {
       guard let sign = firstIndex(of: UInt8(ascii: "="), in: line) else { continue }
       let name = slice(line, 0, sign)
       guard let key = keys.first(where: { equal(name, ignoringCase: $0.name) }) else { continue }
-      _ = set(key, slice(line, sign &+ 1, line.count))
+      guard !set(key, slice(line, sign &+ 1, line.count)), case .allow = key.kind else { continue }
+      // A pattern of a later release: what it allows is not known.
+      allowsNothing = true
     }
   }
 
@@ -76,7 +79,9 @@ package struct EngineSettings: Sendable, Equatable {
   }
 
   /// Returns whether forks to this URL are allowed.
-  package func allows(_ url: EndpointURL) -> Bool { allow.isEmpty || allow.contains { $0.allows(url) } }
+  package func allows(_ url: EndpointURL) -> Bool {
+    allow.contains { $0.allows(url) } || (allow.isEmpty && !allowsNothing)
+  }
 
   /// The value of a key; nil if it is not set.
   package func text(_ key: GeneralKey) -> Bytes? {

@@ -54,6 +54,8 @@ package final class TestEngine: Sendable {
     ).get()
     core = made.core
     exit = made.exit
+    // As each module does.
+    tell(.settings([]))
   }
 
   package func tell(_ message: ModuleMessage) { core.onLoop { $0.handle(message) } }

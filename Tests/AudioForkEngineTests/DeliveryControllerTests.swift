@@ -253,6 +253,8 @@ struct TCPInformationTests {
     #expect(isUnanswered(unacknowledged: 3, retransmissions: 4, silent: 5000))
     #expect(!isUnanswered(unacknowledged: 3, retransmissions: 4, silent: 4999))
     #expect(!isUnanswered(unacknowledged: 3, retransmissions: 0), "it has only just been sent")
+    #expect(!isUnanswered(unacknowledged: 3, retransmissions: 1), "copies that a closed window answers count as one")
+    #expect(isUnanswered(unacknowledged: 3, retransmissions: 2))
     #expect(!isUnanswered(unacknowledged: 0, retransmissions: 4), "all of it is acknowledged")
   }
 

@@ -150,7 +150,7 @@ struct ProxyTunnelTests {
       ),
       ("", "http: the connection closed without an answer"),
       ("HTTP/1.1 200", "http: the connection closed in the middle"),
-      ("HTTP/1.1 200 OK\r\nX\r\n", "http: the answer has a line that is no header"),
+      ("HTTP/1.1 200 OK\r\nX\r\n", "http: line 2 of the answer is no header"),
     ])
   func broken(text: String, words: String) throws {
     let tunnel = try Tunnel()

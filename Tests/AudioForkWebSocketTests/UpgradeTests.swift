@@ -183,12 +183,12 @@ struct UpgradeAnswerTests {
         (RFC 9112 2.2)
         """
       ),
-      ("HTTP/1.1 101 x\r\n folded\r\n", "http: the answer has a line that is no header: ' folded'"),
+      ("HTTP/1.1 101 x\r\n folded\r\n", "http: line 2 of the answer is no header"),
       (
         "HTTP/1.1 101 x\r\nUpgrade : websocket\r\n",
-        "http: the answer has a line that is no header: 'Upgrade : websocket'"
+        "http: line 2 of the answer is no header"
       ),
-      ("HTTP/1.1 101 x\r\nno header\r\n", "http: the answer has a line that is no header: 'no header'"),
+      ("HTTP/1.1 101 x\r\nno header\r\n", "http: line 2 of the answer is no header"),
       ("HTTP/1.1 101 x\r\nX: a\u{1B}[2J\r\n", "http: the answer has a control character in its headers"),
       ("HTTP/1.1 101 x\r\nX: a\rb\r\n", "http: the answer has a control character in its headers"),
       ("HTTP/1.1 1\r\n", "http: the answer is not HTTP"), ("HTTP/x.1 101 x\r\n", "http: the answer is not HTTP"),

@@ -42,6 +42,53 @@ extension IntegrationTests {
     }
 
     @Test(
+      "The rate rises to 48 kHz under a fork whose server stands still for 8 s: nothing is lost", .tags(.slow),
+      arguments: AsteriskRelease.tested)
+    func conference(release: AsteriskRelease) async throws {
+      let receiver = try await Receiver()
+      let signal = KnownSignal(seed: 95, seconds: 30)
+      let dialplan = """
+        [test]
+        exten => a,1,Answer()
+         same => n,AudioFork(\(receiver.url("a")),D(both)w(audiofork))
+         same => n,Goto(conference,1)
+        exten => conference,1,Answer()
+         same => n,Set(CONFBRIDGE(bridge,internal_sample_rate)=48000)
+         same => n,Set(CONFBRIDGE(user,quiet)=yes)
+         same => n,ConfBridge(room)
+        exten => talk,1,Answer()
+         same => n,Playback(${SOUNDS}/talk)
+         same => n,Wait(60)
+
+        """
+      try await Sandbox.with(release, dialplan: dialplan) { sandbox in
+        _ = try sandbox.sound("talk", signal.samples)
+        try await sandbox.cli("dialplan set global SOUNDS \(sandbox.folder.path)")
+        try await sandbox.call("a", "talk")
+        try await sandbox.call("conference", "talk")
+        #expect(await sandbox.logShows("in a new ring of", within: 5))
+        let id = try #require(try await sandbox.forks().first?.split(separator: " ").first.map(String.init))
+        try await Task.sleep(for: .seconds(2))
+        receiver.signal(SIGSTOP)
+        try await Task.sleep(for: .seconds(8))
+        receiver.signal(SIGCONT)
+        try await Task.sleep(for: .seconds(1))
+        try await sandbox.cli("channel request hangup all")
+        #expect(await sandbox.logShows(" ended: done: all audio was delivered", within: 15), "\(sandbox.logLines())")
+        let facts = try await sandbox.cli("audiofork show fork \(id)")
+        func number(_ name: String) -> Int? {
+          facts.split(separator: "\n").first { $0.trimmingPrefix(while: { $0 == " " }).hasPrefix("\(name):") }
+            .flatMap { Int($0.split(separator: ":")[1].trimmingCharacters(in: .whitespaces)) }
+        }
+        // Ten seconds at 48 kHz, of which some pass before the first frame of the conference.
+        #expect(number("Captured").map { $0 > 400_000 } == true, "\(facts)")
+        #expect(number("Gaps") == 0 && number("Lost") == 0 && number("Reconnects") == 0, "\(facts)")
+        #expect(sandbox.logLines() == [])
+      }
+      await receiver.end()
+    }
+
+    @Test(
       "A fork that the server has ended leaves a channel without audio at once", arguments: AsteriskRelease.tested)
     func endedWithoutAudio(release: AsteriskRelease) async throws {
       let (server, port) = try await OriginalFaultTests.fixture("closing-server.py", ["1000", "0.5"])

@@ -19,7 +19,7 @@ struct EngineSupervisor {
   private var complained = false
   private var tableEndIsDue = false
   /// The engine-wide settings that this engine has been sent.
-  private var sentSettings = EngineSettings()
+  private var sentSettings: EngineSettings?
   /// When an engine was heard last, this one or one before it. CLOCK_MONOTONIC.
   private(set) var heardAt: Int64 = 0
   /// When an engine that is to be replaced is killed; nil: it is not to be replaced. It is asked to leave as soon as it
@@ -76,7 +76,7 @@ struct EngineSupervisor {
     // A new engine knows no fork that the table does not have.
     forgotten = []
     link.append(.hello(version: bytes(af_version()), protocolVersion: LinkProtocol.version))
-    sentSettings = EngineSettings()
+    sentSettings = nil
     // The table is the truth: a new engine receives all of it.
     withState { $0.forks.mustSendAll() }
     tableEndIsDue = true

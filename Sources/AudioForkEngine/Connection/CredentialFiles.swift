@@ -3,6 +3,7 @@ internal import AudioForkBytes
 package import AudioForkSurface
 package import AudioForkWebSocket
 internal import Glibc
+internal import NIOConcurrencyHelpers
 internal import NIOCore
 internal import NIOPosix
 
@@ -27,6 +28,16 @@ package struct CredentialFiles: Sendable, Equatable {
   /// Longest file with headers. Servers refuse longer request heads.
   package static let headersBytesMax = 16_384
 
+  /// Threads of their own: reads from a file system that hangs must not keep certificates from being read.
+  private static let threads: NIOThreadPool = {
+    let threads = NIOThreadPool(numberOfThreads: 4)
+    threads.start()
+    return threads
+  }()
+  /// Reads that are under way or wait for a thread, at most `readsMax`. A read outlives an attempt that gave up.
+  private static let reads = NIOLockedValueBox(0)
+  private static let readsMax = 1000
+
   private let tokenFile: String
   private let headerFile: String
 
@@ -39,7 +50,19 @@ package struct CredentialFiles: Sendable, Equatable {
 
   /// Reads the files. Fails with `ConnectionFailure`, whose reason names the file and nothing that is in it.
   func read(on loop: any EventLoop) -> EventLoopFuture<[RequestHeader]> {
-    NIOThreadPool.singleton.runIfActive(eventLoop: loop) { try self.read() }
+    let mayRead = CredentialFiles.reads.withLockedValue { reads in
+      guard reads < CredentialFiles.readsMax else { return false }
+      reads += 1
+      return true
+    }
+    guard mayRead else {
+      return loop.makeFailedFuture(ConnectionFailure.credentials("\(CredentialFiles.readsMax) reads of files wait"))
+    }
+    let headers: EventLoopFuture<[RequestHeader]> = CredentialFiles.threads.runIfActive(eventLoop: loop) {
+      try self.read()
+    }
+    headers.whenComplete { _ in CredentialFiles.reads.withLockedValue { $0 -= 1 } }
+    return headers
   }
 
   /// The headers in the files, the token's last. Blocks.

@@ -199,7 +199,7 @@ final class DialectConnection {
     session = connection?.session
     redirectedTo = connection?.redirectedTo
     isSecure = connection?.isSecure ?? false
-    if connection?.isTrusted == false { stream = stream.withoutSecretParameters }
+    if connection?.isTrusted == false { stream = stream.withoutSecrets }
     // The answer to the upgrade has acknowledged the request, so this is what audio is counted from.
     connection?.acknowledgedBytes { [self] in acknowledgedAtStart = $0 }
     onEvent?(.opened)

@@ -100,7 +100,7 @@ final class EndpointConnection: WebSocketOwner {
   /// Where redirects have led, without secrets; nil: there was none.
   var redirectedTo: String? {
     guard chain.count > 0 else { return nil }
-    return request.withoutSecrets(shown(String(decoding: url.shownWithoutQuery, as: UTF8.self), bytesMax: 300))
+    return shown(request.withoutSecrets(String(decoding: url.shownWithoutQuery, as: UTF8.self)), bytesMax: 300)
   }
 
   private var request: UpgradeRequest { plan.request(url, isTrusted, credentials) }
@@ -108,6 +108,10 @@ final class EndpointConnection: WebSocketOwner {
   /// The server has refused with a redirect.
   private func redirected(to location: String, _ refusal: ConnectionFailure) {
     let place = redirectedTo
+    guard plan.allowed.isKnown else {
+      let why = "the module has not said which URLs are allowed; after an upgrade restart Asterisk"
+      return finish(with: .failed(refusal.adding(", not followed: \(why)")))
+    }
     switch chain.follow(location, allows: plan.allowed.allows) {
     case .refuse(let why): finish(with: .failed(refusal.adding(", not followed: \(why)\(led(to: place))")))
     case .follow:

@@ -34,13 +34,16 @@ package struct TCPInformation: Sendable {
   /// Probes of a closed window, or of an idle connection, that were not answered. An answer sets this to 0.
   private var unansweredProbes: UInt64 { states &>> 24 & 0xFF }
 
-  /// Returns true if the path or the peer's kernel is dead: something was sent again, and nothing was acknowledged for
-  /// `limit`. `waiting`: how long something has waited for an answer. Before that there was nothing to acknowledge.
+  /// Returns true if the path or the peer's kernel is dead: something was sent again twice, and nothing was
+  /// acknowledged for `limit`. `waiting`: how long something has waited for an answer. Before that there was nothing to
+  /// acknowledge.
   ///
   /// A window that the peer has closed is no such case. Its probes are answered, with up to two minutes between them,
-  /// and the first one may be on its way: only the second shows that there was no answer.
+  /// and the first one may be on its way: only the second shows that there was no answer. A peer that closes its window
+  /// over a segment under way answers each copy of it, and the kernel counts the first copy alone
+  /// (`tcp_retransmit_timer`).
   package func isUnanswered(for limit: Nanoseconds, waiting: Nanoseconds) -> Bool {
-    let isRepeating = (unacknowledged > 0 && retransmissions > 0) || unansweredProbes > 1
+    let isRepeating = (unacknowledged > 0 && retransmissions > 1) || unansweredProbes > 1
     return isRepeating && min(.milliseconds(Int64(silentMilliseconds)), waiting) >= limit
   }
 }

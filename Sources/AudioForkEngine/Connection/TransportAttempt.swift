@@ -95,7 +95,9 @@ final class TransportAttempt {
   /// Begins when it is the attempt's turn. With a proxy too it is the server that gets only so many attempts at a time:
   /// a proxy is there for many connections, and a slow server must not delay the forks to others.
   func start() {
-    let ticket = limiter.ask("\(route.host):\(route.url.port)", on: loop) { [weak self] in self?.begin() }
+    let ticket = limiter.ask("\(String(decoding: route.url.plainHost, as: UTF8.self)):\(route.url.port)", on: loop) {
+      [weak self] in self?.begin()
+    }
     self.ticket = ticket
     if ticket.isAdmitted { return begin() }
     if let deadline = route.deadline { limit(to: deadline) }

@@ -171,8 +171,10 @@ extension ForkSession {
   /// An outage is told with its first reason. Files that cannot be used meanwhile are not the server's fault, and only
   /// this machine's administrator can mend them.
   private func logCredentials(_ failure: ConnectionFailure) {
-    guard connectedAt != nil, failure.isCredentials, failure.reason != loggedCredentials else { return }
+    guard failure.isCredentials, failure.reason != loggedCredentials else { return }
     loggedCredentials = failure.reason
+    // The first failure of an outage is told with it.
+    if case .active(.connecting(nil), _) = machine.state { return }
     reporter.log(reporter.lines.credentialsFailed(failure.reason))
   }
 
@@ -193,10 +195,10 @@ extension ForkSession {
     handle(event)
   }
 
-  /// Drops a connection whose path is dead.
-  func abandonConnection(_ reason: String) {
+  /// Drops a connection whose path has been dead for so long.
+  func abandonConnection(_ reason: String, deadFor: Nanoseconds) {
     dropConnection()
-    connectionLost(reason)
+    connectionLost(reason, event: .disconnected(reason, silentFor: deadFor))
   }
 
   /// Drops a connection whose server has not answered for so long, although its kernel, or a proxy, still does. The
@@ -223,7 +225,8 @@ extension ForkSession {
       let wasStable = connectedAt.map { (now - $0).duration >= setup.limits.stableAfter } ?? true
       learnFromPings(hasClosed: hasClosed, wasStable: wasStable, code, now)
       // Another endpoint may answer, however long this one did.
-      rotation.connectionLost(wasStable: wasStable && nextSilence == nil)
+      let wasSilent = if case .disconnected(_, let silent)? = event { silent > .zero } else { false }
+      rotation.connectionLost(wasStable: wasStable && !wasSilent)
     }
     handle(event ?? .disconnected(reason))
   }

@@ -244,7 +244,9 @@ extension ForkSession {
       guard let state, machine.isStreaming, self.connection === connection,
         state.isUnanswered(for: setup.pathPatience, waiting: waiting)
       else { return }
-      abandonConnection("connection: nothing was acknowledged for \(state.silentMilliseconds / 1000) s")
+      abandonConnection(
+        "connection: nothing was acknowledged for \(state.silentMilliseconds / 1000) s",
+        deadFor: .milliseconds(Int64(state.silentMilliseconds)))
     }
   }
 

@@ -104,7 +104,9 @@ final class ForkSession {
     delivery = DeliveryController(setup.delivery)
     rotation = EndpointRotation(
       count: setup.endpoints.count, hasConnected: stream.hasConnected, accepted: stream.accepted)
-    if let outage = stream.outage, outage.connectedSince == nil, let emptyCloseAt = outage.emptyCloseAt {
+    if let outage = stream.outage, outage.connectedSince == nil, let emptyCloseAt = outage.emptyCloseAt,
+      emptyCloseAt <= .now
+    {
       rotation.closedWithoutCode(until: emptyCloseAt + setup.limits.emptyCloseMemory)
     }
     health = setup.endpoints.indices.map { EndpointHealth(isKnownToAnswer: stream.isKnownToPong($0)) }

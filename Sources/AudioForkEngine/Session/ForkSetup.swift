@@ -121,7 +121,7 @@ struct ForkSetup {
     to url: EndpointURL, for given: EndpointURL, _ dialect: any Dialect, isTrusted: Bool, _ credentials: [RequestHeader]
   ) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
-    request.describe(isTrusted ? stream : stream.withoutSecretParameters, in: dialect)
+    request.describe(isTrusted ? stream : stream.withoutSecrets, in: dialect)
     if let names = options.subprotocols { request.subprotocols = names.map { String(decoding: $0, as: UTF8.self) } }
     request.agent = agent
     let secretParameters = options.parameters.filter { EndpointURL.isSecretName($0.name) }.map(\.value)

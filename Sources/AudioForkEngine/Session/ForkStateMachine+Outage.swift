@@ -42,7 +42,7 @@ extension ForkStateMachine.Outage {
     attempts = saved.attempts
     reason = "engine: replaced in an outage"
     began = min(saved.began, now)
-    emptyCloseAt = saved.emptyCloseAt
+    emptyCloseAt = saved.emptyCloseAt.flatMap { $0 <= now ? $0 : nil }
     guard let since = saved.connectedSince else { return }
     let held = max(now - since, .zero)
     // Its end was reported, and a stable connection ended it.

@@ -257,9 +257,15 @@ package struct ForkStateMachine: Sendable {
     return retry(next, reason, isDraining, .passing, .zero, heldFor: worth, isEmptyClose: isEmptyClose, now, &random)
   }
 
-  /// Whether a break is reported: each one of a connection that held for a while, and some of those that did not.
-  private func isWorthTelling(_ outage: Outage, heldFor: Nanoseconds, _ now: MonotonicTime) -> Bool {
-    if heldFor >= limits.worthTellingAfter || outage.breaks <= limits.breaksToldMax { return true }
+  /// Whether a break is reported: each one of a connection that held for a while, and some of those that did not. A
+  /// failed attempt (`heldFor` nil) only where the last word was that there is a connection, for the break was not
+  /// told.
+  private func isWorthTelling(_ outage: Outage, heldFor: Nanoseconds?, _ now: MonotonicTime) -> Bool {
+    if let heldFor {
+      if heldFor >= limits.worthTellingAfter || outage.breaks <= limits.breaksToldMax { return true }
+    } else if !outage.wasReportedOver {
+      return false
+    }
     return outage.toldAt.map { now - $0 >= limits.breakSpacing } ?? true
   }
 
@@ -297,7 +303,7 @@ package struct ForkStateMachine: Sendable {
     if next.attempts == 1 {
       news = [.outageBegan(reason: reason)]
       next.toldAt = heldFor == nil ? nil : now
-    } else if let heldFor, isWorthTelling(next, heldFor: heldFor, now) {
+    } else if isWorthTelling(next, heldFor: heldFor, now) {
       news = [.brokeAgain(reason: reason, breaks: next.breaks, wait: delay)]
       next.toldAt = now
       // The log's last word is not that the fork waits.

@@ -101,7 +101,8 @@ package struct CursorRecord: Equatable, Sendable {
     self.gaps = gaps
     self.skipped = skipped
     self.ponged = ponged
-    accepted = passing.accepted
+    // A fork that was connected has an endpoint that has accepted it: an empty set stands for an unknown one.
+    accepted = passing.accepted?.words.isEmpty == true && connections > 0 ? nil : passing.accepted
     outage = passing.outage
     reportedIn = gapsIn
     reportedOut = gapsOut
