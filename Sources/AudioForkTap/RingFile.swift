@@ -73,8 +73,8 @@ package func createNextRing(
   return 0
 }
 
-/// Has `tap` go on in the ring of `next`, which gets the old one. Entries are numbered through, and the counts of
-/// captured samples and media times go on.
+/// Makes `tap` write to `next`'s ring. `next` gets the old ring. Entries are numbered through, and the counts of
+/// captured samples and media times continue.
 ///
 /// No frame may be captured meanwhile, and capture must not end: the caller holds the locks under which both happen.
 package func swapRing(_ tap: UnsafeMutablePointer<af_tap>, _ next: UnsafeMutablePointer<af_tap>) {

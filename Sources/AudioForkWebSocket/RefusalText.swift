@@ -96,7 +96,7 @@ struct RefusalText {
     RefusalText.cleaned(text, secrets: secrets, isCut: isCut)
   }
 
-  /// The same of any text. `secrets`: the longest first.
+  /// Any text without the secrets. `secrets`: the longest first.
   static func cleaned(_ text: String, secrets: [String], isCut: Bool = false) -> String {
     var text = text
     for secret in secrets { text = text.replacing(secret, with: "***") }

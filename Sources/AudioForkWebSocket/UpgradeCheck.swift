@@ -120,7 +120,7 @@ package struct UpgradeCheck: Sendable {
     let status = Int(head.status.code)
     let kind: ConnectionFailure.Kind =
       finalAnswers.contains(status) ? .final : UpgradeCheck.isRefusal(status) ? .refused : .passing
-    // Several lines are no address: nobody could tell which one counts.
+    // Several Location lines are ambiguous: treat them as none.
     let location = head.headers["Location"].count == 1 ? head.headers.first(name: "Location") : nil
     let text = RefusalText(head, body: body, secrets: secrets)
     return ConnectionFailure(

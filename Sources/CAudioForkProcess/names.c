@@ -122,7 +122,7 @@ static void begin(const struct question *question, int socket)
 	}
 }
 
-/*! Takes questions until the engine is gone. */
+/*! Takes questions until the engine has ended. */
 static void serve(int socket)
 {
 	while (1) {

@@ -330,7 +330,7 @@ struct CaptureRealTimeTests {
     #expect(FileManager.default.createFile(atPath: asterisk.runDirectory, contents: nil))
     #expect(af_exec_start(channel, "ws://host/") == 0)
     #expect(FakedAsterisk.variable(channel, "AUDIOFORKSTATUS") == "FAILED")
-    #expect(FakedAsterisk.log.contains("the run directory was removed: there is no folder for"))
+    #expect(FakedAsterisk.log.contains("the run directory was removed and cannot be made again: no folder for"))
     #expect(fake_hooks(channel) == 0)
     #expect(fake_module_references() == 0)
     fake_hangup(channel)

@@ -121,7 +121,7 @@ struct ConfigurationRealTimeTests {
       ("no_proxy=host:80", "[general]: no_proxy = 'host:80' is not accepted; it takes *, names, .names, addresses"),
       (
         "[a]\nurl=ws://x\ntoken_file=/etc/tokens/^{CALLERID(num)}",
-        "[a]: token_file takes no ^{...}: a caller would choose its value; it takes an absolute path without .."
+        "[a]: token_file must not contain ^{...}, because a caller would choose its value; it takes an absolute path"
       ),
       ("[a]\nurl=ws://x\nheader_file=/etc/../x", "[a]: header_file = '/etc/../x' is not accepted"),
       ("commands=maybe", "[general]: commands = 'maybe' is not accepted; it takes dialplan, yes or no"),
@@ -172,7 +172,7 @@ struct ConfigurationRealTimeTests {
     #expect(module.start(channel, "ws://host/") == nil)
     #expect(
       FakedAsterisk.log.contains(
-        "all buffers together may take buffer_total = 1 MB, and this one's 768 KB are too many"))
+        "buffer_total is reached: all buffers may take 1 MB, and this one needs 768 KB more"))
     _ = af_exec_stop(channel, "")
     module.engine.sayEnded(first)
     #expect(soon { fake_module_references() == 0 })

@@ -32,7 +32,7 @@ struct EngineRulesRealTimeTests {
     #expect(module.asterisk.unload())
   }
 
-  private func restarts() -> Int { FakedAsterisk.log.components(separatedBy: "engine is started again").count }
+  private func restarts() -> Int { FakedAsterisk.log.components(separatedBy: "restarting the engine").count }
 
   @Test("Run directory, spools and files of all sections, and the folders that Asterisk keeps for itself")
   func settings() throws {

@@ -190,7 +190,7 @@ extension CaptureRealTimeTests {
     }
     for name in fork.module.asterisk.forkFiles { unlink("\(folder)/\(name)") }
     #expect(
-      fork.soon(within: 7) { Self.log("AudioFork \(fork.id) to ws://host/ has lost its ring's name, and an") == 1 })
+      fork.soon(within: 7) { Self.log("AudioFork \(fork.id) to ws://host/ has lost its ring's file, and no") == 1 })
     #expect(fork.rings == [])
     fork.end()
   }

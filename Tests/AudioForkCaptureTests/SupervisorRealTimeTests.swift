@@ -89,7 +89,7 @@ extension CaptureRealTimeTests {
       engine.die()
       engine = try #require(FakedEngine())
     }
-    #expect(FakedAsterisk.log.contains("has not left within 3 seconds of being asked to; it is killed"))
+    #expect(FakedAsterisk.log.contains("was asked to leave and has not within 3 seconds; killed"))
     engine.die()
     #expect(asterisk.unload())
   }
@@ -198,7 +198,7 @@ extension CaptureRealTimeTests {
   func killedEngines() throws {
     fake_fail_pidfd(ENOSYS)
     defer { fake_fail_pidfd(0) }
-    let lines = { FakedAsterisk.log.components(separatedBy: "no descriptor of a process (pidfd_open: ").count - 1 }
+    let lines = { FakedAsterisk.log.components(separatedBy: "cannot get a pidfd (pidfd_open: ").count - 1 }
     let before = lines()
     let asterisk = try #require(FakedAsterisk.load())
     var engine = try #require(FakedEngine())
@@ -251,7 +251,7 @@ extension CaptureRealTimeTests {
       usleep(100_000)
     }
     #expect(fact("State") == "no-engine")
-    #expect(fact("Reason").hasPrefix("engine: nothing has been heard of it for "))
+    #expect(fact("Reason").hasPrefix("engine: no report for "))
     let lag = try #require(Int(fact("Lag")))
     #expect((4000...6000).contains(lag), "\(lag)")
     #expect(Int(fact("Undelivered")) ?? 0 >= lag && fact("Captured") == "\(45 * 160)")
@@ -267,7 +267,7 @@ extension CaptureRealTimeTests {
     next.sayReady()
     #expect(soon { fact("State") == "streaming" }, "the new one has spoken")
     next.die()
-    #expect(soon { fact("Reason") == "engine: none can be started; Asterisk's log says why" })
+    #expect(soon { fact("Reason") == "engine: cannot be started; see Asterisk's log, then 'audiofork engine restart'" })
     fake_fail_spawn(0)
     next = try #require(FakedEngine(within: 5000))
     next.sayReady()

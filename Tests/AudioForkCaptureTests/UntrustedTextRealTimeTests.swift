@@ -143,7 +143,7 @@ struct UntrustedTextRealTimeTests {
       "profile recorder: key_file = '' is not accepted", "url = 'ws://x/' is left out: the URL ws://x/ is not allowed",
       "url = 'ws://h/x' is left out: option T", "option w(audiofork) is left out: subprotocol",
       "cert_file = '/cert.pem' is left out",
-      "buffer = '600' is left out: all buffers together",
+      "buffer = '600' is left out: buffer_total is reached",
     ] {
       #expect(warnings(many).count { $0.contains(line) } == 1, "\(line)")
     }

@@ -152,7 +152,7 @@ struct ConfinementRealTimeTests {
     try folders.write("no certificate, but newer", "own/keys/told.pem")
     #expect(try await reason(engine, ofReading: told, "af-2").contains("cannot be read: Permission denied"))
     try await eventually(within: 15, "it leaves for the next one") { engine.exitStatus != nil }
-    #expect(engine.logLines.contains { $0.contains("'\(told)' is another file or folder than at its start") })
+    #expect(engine.logLines.contains { $0.contains("'\(told)' was replaced or made since it started") })
     let next = try await spawn(rules)
     #expect(try await reason(next, ofReading: told, "af-3").contains("holds no certificate"))
     try await leave(next)

@@ -268,7 +268,7 @@ struct ConfirmationRealTimeTests {
     #expect(end.reason == "done: all audio was delivered")
     #expect(end.counters.lost == 0)
     #expect(server.connections.count == 2 && server.connections.last?.pings == [])
-    #expect(engine.lines().contains { $0.contains("it speaks, but has not answered a ping for 3 s") })
+    #expect(engine.lines().contains { $0.contains("it sends messages, but has not answered a ping for 3 s") })
     let reception = Reception(server.connections, expected: call.expected)
     #expect(reception.isExact && reception.missing == 0)
     await server.stop()

@@ -49,7 +49,7 @@ struct RedirectRealTimeTests {
     #expect(server.connections.last?.carries(end.expected) == true)
     let lines = end.engine.lines(.notice)
     #expect(lines.count == 1 && end.engine.lines() == [], "\(lines)")
-    #expect(lines.first?.contains(": the server redirects to ws://127.0.0.1:\(server.port)/c?...; each new") == true)
+    #expect(lines.first?.contains(": redirected to ws://127.0.0.1:\(server.port)/c?...; each new") == true)
     // The URL of the fork stays what it was, the one in use is the other.
     #expect(lines.first?.contains(" to ws://127.0.0.1:\(server.port)/a/b: ") == true)
     #expect(!"\(end.engine.messages)".contains("s1gned") && !"\(end.engine.messages)".contains("pass"))
@@ -73,7 +73,7 @@ struct RedirectRealTimeTests {
     // What the first server knows and puts into its Location is not shown either.
     #expect(head.uri == "/b-s3cret")
     #expect(end.engine.lines(.notice).count == 1 && !"\(end.engine.messages)".contains("s3cret"))
-    #expect(end.engine.lines(.notice).first?.contains("redirects to ws://127.0.0.1:\(target.port)/b-***; ") == true)
+    #expect(end.engine.lines(.notice).first?.contains("redirected to ws://127.0.0.1:\(target.port)/b-***; ") == true)
     await server.stop()
     await target.stop()
   }

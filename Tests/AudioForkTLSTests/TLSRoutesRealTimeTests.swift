@@ -35,7 +35,7 @@ struct TLSRoutesRealTimeTests {
     #expect(secure.connections.last?.carries(end.expected) == true)
     #expect(secure.connections.last?.head?.headers["X-Secret"] == ["s3cret"])
     #expect(secure.connections.last?.head?.headers["Authorization"] == ["Basic dTpwYXNz"])
-    #expect(end.lines.count == 1 && end.lines[0].contains("redirects to wss://localhost:\(secure.port)/there"))
+    #expect(end.lines.count == 1 && end.lines[0].contains("redirected to wss://localhost:\(secure.port)/there"))
     // Another port of wss is another origin, which gets no certificate: this server wants one.
     let other = try await TestServer.start(
       .answerPaths(redirect(to: "wss://localhost:\(secure.port)/there")), security: mutual)

@@ -25,7 +25,7 @@ extension IntegrationTests {
       #expect(built.status == 0, "\(built.output)")
       defer { try? FileManager.default.removeItem(atPath: library) }
       try await hang(release, settings: ["preload": library]) { scene in
-        let lines = scene.sandbox.logLines(["NOTICE"], containing: "no descriptor of a process (pidfd_open: ")
+        let lines = scene.sandbox.logLines(["NOTICE"], containing: "cannot get a pidfd (pidfd_open: ")
         #expect(lines.count == 1, "\(lines)")
       }
     }

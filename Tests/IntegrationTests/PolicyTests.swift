@@ -90,7 +90,7 @@ extension IntegrationTests {
         try await sandbox.cli("module reload app_audiofork.so")
         #expect(Foundation.kill(try #require(sandbox.engines().first), SIGKILL) == 0)
         try await Self.expectOneEnded(
-          sandbox, within: 15, because: "engine: nothing has been heard of it for 3 seconds")
+          sandbox, within: 15, because: "engine: no report for 3 seconds")
       }
       await receiver.remove()
     }

@@ -90,8 +90,8 @@ enum Control {
     }
     guard mustRestart else { return wake() }
     log(
-      AF_LEVEL_NOTICE, "audiofork.conf: the engine is started again, because confine has changed or the running engine",
-      " may not open a file or folder that is named now. Its forks go on from their rings")
+      AF_LEVEL_NOTICE, "audiofork.conf: restarting the engine, because confine has changed or the running engine may",
+      " not open a file or folder that is named now. Its forks continue from their rings")
     restartEngine()
   }
 
@@ -101,8 +101,8 @@ enum Control {
     _ = write(wakeDescriptor, &one, 8)
   }
 
-  /// Has the engine replaced: the old one saves where it is, and the new one goes on from there. Where there is none,
-  /// one is started at once. Returns the request's number for `outcomeOfRestart`.
+  /// Asks for a new engine. The old one saves its cursors, and the new one continues from them; without an engine one
+  /// is started at once. Returns the request's number for `outcomeOfRestart`.
   @discardableResult
   static func restartEngine() -> Int {
     let request = withState { $0.restarts.ask() }
@@ -228,7 +228,7 @@ private func look(at fork: ForkPointer, _ now: Int64, _ state: inout ModuleState
     state.forks.mustSend(fork)
   }
   if fork.pointee.ended != 0, !isClosed {
-    // The engine has ended it and the call goes on: the hook leaves at the channel's next frame.
+    // The engine has ended it while the call continues: the hook leaves at the channel's next frame.
     if fork.pointee.hook_alive != 0, fork.pointee.hook_ending == 0 {
       fork.pointee.hook_ending = 1
       ast_audiohook_update_status(&fork.pointee.hook, AST_AUDIOHOOK_STATUS_SHUTDOWN)
@@ -286,7 +286,7 @@ private func checkPolicy(_ fork: ForkPointer, _ now: Int64, _ state: inout Modul
   guard now &- heard > Int64(fork.pointee.buffer_seconds) &* 1_000_000_000 else { return }
   state.hangUpIfWanted(
     fork,
-    reason: text("engine: nothing has been heard of it for ", .number(Int(fork.pointee.buffer_seconds)), " seconds"))
+    reason: text("engine: no report for ", .number(Int(fork.pointee.buffer_seconds)), " seconds"))
 }
 
 /// How long a fork may take from the end of capture to its own end.

@@ -12,7 +12,7 @@ struct EngineProcess {
   private var leaving = [af_process]()
   private var hasSaidThatPidfdsLack = false
 
-  /// So many that have been killed are waited for. A process in the midst of a system call outlives SIGKILL.
+  /// Maximum killed engines whose status is awaited. A process in the midst of a system call outlives SIGKILL.
   private static let leavingMax = 16
   /// Between two looks at those that are waited for.
   private static let lookMilliseconds: CInt = 20
@@ -32,9 +32,9 @@ struct EngineProcess {
     guard !hasSaidThatPidfdsLack else { return }
     hasSaidThatPidfdsLack = true
     log(
-      AF_LEVEL_NOTICE, "the system gives no descriptor of a process (pidfd_open: ", .bytes(reason(failure)),
-      "), which Linux has since 5.3. The AudioFork engine is signalled by its process id, once its start time has been",
-      " compared, and the ends of commands are looked for every 20 ms")
+      AF_LEVEL_NOTICE, "cannot get a pidfd (pidfd_open: ", .bytes(reason(failure)), "); Linux has them since 5.3.",
+      " The AudioFork engine is signaled by its process id after its start time was compared, and ended commands are",
+      " noticed within 20 ms. Nothing has to be done")
   }
 
   /// Asks the engine that serves to leave: older ones know no message for it.

@@ -24,10 +24,12 @@ struct EngineStatus {
 
   /// Why the engine's reports about a fork that began at `begun` are not of now. Nil: they are.
   func silence(_ now: Int64, since begun: Int64) -> Bytes? {
-    if isMissing { return Bytes(text: "engine: none can be started; Asterisk's log says why") }
+    if isMissing {
+      return Bytes(text: "engine: cannot be started; see Asterisk's log, then 'audiofork engine restart'")
+    }
     let silence = now &- max(heardAt, begun)
     guard silence > EngineStatus.silenceMax else { return nil }
-    return text("engine: nothing has been heard of it for ", .number(Int(silence / 1_000_000_000)), " seconds")
+    return text("engine: no report for ", .number(Int(silence / 1_000_000_000)), " seconds")
   }
 
   /// An engine serves from now on.

@@ -31,7 +31,7 @@ struct EngineSupervisor {
 
   /// An engine that was asked to leave saves its cursors within a second.
   private static let leaveMax: Int64 = 3_000_000_000
-  /// So many ids wait. An engine forgets those beyond them when it leaves.
+  /// Maximum ids that wait. Further ones stay in the engine until it leaves.
   private static let forgottenMax = 10_000
 
   /// Milliseconds until there is something to do though nothing happens; nil: nothing.
@@ -213,9 +213,8 @@ struct EngineSupervisor {
   mutating func checkLeaving(_ now: Int64) {
     guard let leaveBy, now >= leaveBy else { return }
     log(
-      AF_LEVEL_WARNING, "the AudioFork engine has not left within ",
-      .number(Int(EngineSupervisor.leaveMax / 1_000_000_000)), " seconds of being asked to; it is killed and started",
-      " again")
+      AF_LEVEL_WARNING, "the AudioFork engine was asked to leave and has not within ",
+      .number(Int(EngineSupervisor.leaveMax / 1_000_000_000)), " seconds; killed, restarting")
     closeLink()
     delay.leftAsAsked(now)
   }
@@ -234,7 +233,7 @@ struct EngineSupervisor {
       do throws(LinkError) {
         while let message = try link.next() { handle(message) }
       } catch {
-        log(AF_LEVEL_ERROR, "the engine sends what is no message; it is ended and started again")
+        log(AF_LEVEL_ERROR, "malformed message from the AudioFork engine; restarting it")
         return died()
       }
     }
@@ -282,10 +281,11 @@ struct EngineSupervisor {
       let (count, atWork) = withState { ($0.forks.count, $0.forks.atWork) }
       if EngineSupervisor.mayStart(hasForks: atWork > 0) {
         log(
-          AF_LEVEL_WARNING, "the AudioFork engine is gone; it is started again, ", .number(count),
-          count == 1 ? " fork goes" : " forks go", " on from the ring")
+          AF_LEVEL_WARNING, "the AudioFork engine has ended; restarting it. ", .number(count),
+          count == 1 ? " fork continues from its ring" : " forks continue from their rings")
       } else {
-        log(AF_LEVEL_NOTICE, "the AudioFork engine is gone, and Asterisk is shutting down: no other one is started")
+        log(
+          AF_LEVEL_NOTICE, "the AudioFork engine has ended. Asterisk is shutting down, so no other one is started")
       }
       delay.died(now, readyAt: readyAt)
     } else {

@@ -61,7 +61,8 @@ struct Instance {
       if !Instance.hasComplained {
         log(
           AF_LEVEL_ERROR, "the run directory was removed, and ", .bytes(directory), " cannot be made again: ",
-          .bytes(reason(0 &- lock)), "; until it is possible no fork starts")
+          .bytes(reason(0 &- lock)), "; no fork starts until it can. Make its parent writable for Asterisk, or set",
+          " run_dir and load the module again")
       }
       Instance.hasComplained = true
       return false
@@ -72,8 +73,8 @@ struct Instance {
     Instance.restored &+= 1
     log(
       AF_LEVEL_WARNING, "the run directory ", .bytes(directory),
-      " was removed while the module runs, and is made again; forks go on. Find out what removes it: RemoveIPC= and",
-      " RuntimeDirectory= of systemd do, see run_dir in docs/reference/configuration.md")
+      " was removed and has been made again; forks continue in new rings. Find what removes it: RemoveIPC= or",
+      " RuntimeDirectory= of systemd (see run_dir in docs/reference/configuration.md)")
     return true
   }
 

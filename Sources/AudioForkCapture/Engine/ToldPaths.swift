@@ -48,20 +48,20 @@ extension Control {
   /// the fork's row is in the table. A path of a fork is new where variables in the configuration are in it.
   static func allowPaths(of plan: ForkPlan, _ settings: Settings) {
     guard settings.confinesEngine else { return }
-    var isNew = false
+    var found: Bytes?
     for (use, path) in plan.paths where !path.isEmpty {
       withState { state in
         guard !state.engineRules.covers(path, use), state.learnedPaths < EngineRules.learnedMax,
           state.engineRules.add(path, use)
         else { return }
         state.learnedPaths &+= 1
-        isNew = true
+        if found == nil { found = path }
       }
     }
-    guard isNew else { return }
+    guard let found else { return }
     log(
-      AF_LEVEL_NOTICE, "the AudioFork engine is started again: a fork needs a file or folder that a variable names, ",
-      "which the running engine may not open")
+      AF_LEVEL_NOTICE, "a new fork needs ", .bytes(found), ", which comes from a variable and which the running",
+      " AudioFork engine may not open; restarting the engine. To avoid this, name a fixed folder before the variable")
     restartEngine()
   }
 }

@@ -35,8 +35,7 @@ package struct ForkRow {
   /// Milliseconds of audio that the ring holds, in frames of 20 ms at the rate that is captured now.
   let ringMilliseconds: Int64
 
-  /// With the table's lock held. `engine`: for rows that are shown, so that the last words of an engine that is silent
-  /// are not taken for the present.
+  /// With the table's lock held. `engine`: pass it for rows that are shown. If it is silent, the row says no-engine.
   init(_ fork: ForkPointer, now: Int64, engine: EngineStatus? = nil) {
     id = bytes(fork.pointee.id)
     url = bytes(fork.pointee.url)

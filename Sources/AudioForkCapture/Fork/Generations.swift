@@ -100,8 +100,13 @@ enum Generations {
     let (seconds, generation, oldCount) = withState { _ in
       (fork.pointee.buffer_seconds, fork.pointee.generation, fork.pointee.old_count)
     }
-    guard oldCount &+ 1 < UInt32(AF_RING_GENERATIONS_ALIVE), generation < UInt32(AF_RING_GENERATION_MAX) else {
-      refused(fork, id, now, isNameless, Bytes(text: "the fork has had too many in a short time"))
+    guard oldCount &+ 1 < UInt32(AF_RING_GENERATIONS_ALIVE) else {
+      let why = Bytes(text: "it has four rings; it is tried again when the server has taken more audio")
+      refused(fork, id, now, isNameless, why)
+      return 0
+    }
+    guard generation < UInt32(AF_RING_GENERATION_MAX) else {
+      refused(fork, id, now, isNameless, Bytes(text: "it has used as many rings as a fork may"))
       return 0
     }
     let size = RingSize(
@@ -123,7 +128,7 @@ enum Generations {
     }
     RingMemory.mapped(&next)
     let isSwapped = withState { swapIn(&next, bytesNeeded, for: fork, &$0) }
-    // The old ring, or the new one that nobody needs any more.
+    // The old ring, or the new one that is not needed.
     RingMemory.unmap(&next)
     guard isSwapped else {
       _ = withCString(path) { unlink($0) }
@@ -131,13 +136,13 @@ enum Generations {
       return 0
     }
     log(
-      AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " goes on in a new ring of ",
-      .number(Int(truncatingIfNeeded: bytesNeeded / 1024)), " KB: ",
-      isNameless ? "the name of the old one was removed" : "the sampling rate has risen")
+      AF_LEVEL_VERBOSE, "AudioFork ", .bytes(id), " continues in a new ring of ",
+      .number(Int(truncatingIfNeeded: bytesNeeded / 1024)), " KB, because ",
+      isNameless ? "the file of the old one was removed" : "the sampling rate has risen")
     return bytesNeeded
   }
 
-  /// Has the fork's tap go on in the ring of `next`, which gets the old one. Returns false if capture has ended, or if
+  /// Makes the fork's tap write to `next`'s ring. `next` gets the old ring. Returns false if capture has ended, or if
   /// the hook is just leaving its channel. With the table's lock held: all but the callback end capture under it.
   private static func swapIn(
     _ next: UnsafeMutablePointer<af_tap>, _ bytes: UInt64, for fork: ForkPointer, _ state: inout ModuleState
@@ -176,7 +181,9 @@ enum Generations {
     guard let row else { return }
     let what =
       isNameless
-      ? Bytes(text: " has lost its ring's name, and an engine that is started now would not find its audio: ")
+      ? text(
+        " has lost its ring's file, and no new one can be made; ",
+        "if the engine restarts now, its undelivered audio is lost: ")
       : text(
         " keeps only ", .bytes(tenths(row.ringMilliseconds)), " seconds, because the sampling rate has risen: ")
     log(AF_LEVEL_WARNING, "AudioFork ", .bytes(id), " to ", .bytes(row.url), .bytes(what), .bytes(why))
@@ -197,7 +204,7 @@ extension ForkTable {
   }
 }
 
-/// Notices that somebody has removed the instance's directory. Belongs to the control thread.
+/// Notices the removal of the instance's directory. Belongs to the control thread.
 enum DirectoryWatch {
   private static let interval: Int64 = 1_000_000_000
   nonisolated(unsafe) private static var last: Int64 = 0

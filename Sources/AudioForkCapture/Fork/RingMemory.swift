@@ -75,10 +75,10 @@ struct RingMemory {
   static func refusal(_ bytes: UInt64, _ settings: Settings) -> Bytes {
     let limit = Int(truncatingIfNeeded: limit(settings) / megabyte)
     return text(
-      "all buffers together may take buffer_total = ", .number(limit), " MB",
+      "buffer_total is reached: all buffers may take ", .number(limit), " MB",
       settings.bufferTotalMegabytes == nil ? " (half of what was free in run_dir at load)" : "",
-      ", and this one's ", .number(Int(truncatingIfNeeded: bytes / 1024)),
-      " KB are too many; raise buffer_total or lower buffer in audiofork.conf")
+      ", and this one needs ", .number(Int(truncatingIfNeeded: bytes / 1024)),
+      " KB more; raise buffer_total or lower buffer in audiofork.conf")
   }
 
   /// Counts a ring that was mapped, and locks it into memory if the system allows that. Not in the audio path.
@@ -103,8 +103,9 @@ struct RingMemory {
     log(
       AF_LEVEL_NOTICE, "AudioFork: not all of the forks' buffers are locked into memory: ",
       mayLock ? .bytes(reason(failure)) : "they take half of the machine's memory",
-      ". Where memory is short a call may wait for swapped pages; LimitMEMLOCK=infinity in Asterisk's service allows",
-      " locking, and 'audiofork show engine' counts")
+      ". A call may wait for swapped pages when memory is short. ",
+      mayLock ? "Set LimitMEMLOCK=infinity in Asterisk's service; " : "",
+      "'audiofork show engine' counts locked rings")
   }
 
   /// Unmaps a tap's ring. Not with the table's lock held.

@@ -156,8 +156,8 @@ private func isMissingFolder(_ failure: CInt) -> Bool { failure == ENOENT || fai
 func ringProblem(_ path: Bytes, _ failure: CInt, seconds: Int) -> Bytes {
   if isMissingFolder(failure) {
     return text(
-      "the run directory was removed: there is no folder for ", .bytes(path),
-      ", and it cannot be made again; see the log, and find out what removes it")
+      "the run directory was removed and cannot be made again: no folder for ", .bytes(path),
+      ". An earlier line in the log says why")
   }
   return text(
     "cannot allocate the ring ", .bytes(path), " for ", .number(seconds), " seconds of audio: ",

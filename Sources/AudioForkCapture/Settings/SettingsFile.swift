@@ -113,7 +113,8 @@ extension Settings {
     let template = ArgumentTemplate(setting: value)
     guard key.kind.takesExpressions || !template.hasExpressions else {
       place.logError(
-        .literal(key.name), " takes no ^{...}: a caller would choose its value; it takes ", .bytes(key.form))
+        .literal(key.name), " must not contain ^{...}, because a caller would choose its value; it takes ",
+        .bytes(key.form))
       return false
     }
     guard isURL(key), !value.contains(UInt8(ascii: "$")) else { return true }

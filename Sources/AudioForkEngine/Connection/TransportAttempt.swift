@@ -203,7 +203,7 @@ final class TransportAttempt {
     // No TCP_USER_TIMEOUT: it also ends a connection whose window the server has closed, although the server's kernel
     // answers every probe. `TCPInformation.isUnanswered` tells the two apart.
     ClientBootstrap(group: loop)
-      // Our own limit speaks first: it knows what it waited for.
+      // Our own timer fires first, because its reason names the phase.
       .connectTimeout(timeout + .seconds(1))
       .channelOption(.writeBufferWaterMark, value: waterMark)
       .channelOption(.socketOption(.so_sndbuf), value: sendBufferBytes)

@@ -4,8 +4,8 @@ internal import Glibc
 
 /// Which folders and files a confined engine may use, and which the process that looks names up for it.
 ///
-/// Landlock allows folders with all that they hold, and cannot take a part away again. Where a folder holds one that
-/// Asterisk keeps for itself, the others in it are allowed one by one.
+/// Landlock allows folders with all that they hold, and cannot exclude a part of a folder. Where a folder holds one
+/// that Asterisk keeps for itself, the others in it are allowed one by one.
 package struct AccessPlan {
   package enum Use: Sendable, Equatable {
     case read

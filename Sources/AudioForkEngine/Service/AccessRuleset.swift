@@ -55,7 +55,7 @@ package struct AccessRuleset {
 
   package func close() { Glibc.close(descriptor) }
 
-  /// Allows what there is; a path that is gone is left out.
+  /// Allows what there is; a missing path is left out.
   package mutating func allow(_ grants: [AccessPlan.Grant]) {
     for grant in grants {
       let file = af_open_path(grant.path)

@@ -106,7 +106,7 @@ package struct Confinement: Sendable {
   func reasonToRestart() -> String? {
     if let nameServer, af_names_is_alive(nameServer) == 0 { return "its process for look-ups of names has ended" }
     return needed.first { !isCovered($0) }
-      .map { "'\($0.path)' is another file or folder than at its start, which it may not open" }
+      .map { "'\($0.path)' was replaced or made since it started, and it may not open the new one" }
   }
 
   /// Whether the path leads to something that this process may open, or to nothing.

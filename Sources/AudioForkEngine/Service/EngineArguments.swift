@@ -18,9 +18,9 @@ package struct EngineArguments: Equatable, Sendable {
       --version              Print the version.
       --help                 Print this text.
 
-    Where standard input is a file of the module's with what the engine needs, it confines itself to that.
+    If standard input is a rules file from the module, the engine confines itself to the paths in it.
 
-    The engine exits when the module is gone and all captured audio is delivered. On SIGTERM it waits two seconds
+    The engine exits when the module has ended and all captured audio is delivered. On SIGTERM it waits two seconds
     for the module's end. If the module lives on, it exits, and the next engine continues where this one stopped.
     """
 

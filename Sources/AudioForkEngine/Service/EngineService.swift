@@ -57,7 +57,7 @@ package struct EngineService {
     return confinement
   }
 
-  /// Serves until the module is gone and every fork has ended, or until it is told to leave: by RESTART, or by SIGTERM
+  /// Serves until the module and every fork have ended, or until it is told to leave: by RESTART, or by SIGTERM
   /// while the module lives (`Termination`). Returns the exit status.
   package func run() async throws -> Int32 {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, min(System.coreCount, 4)))

@@ -40,7 +40,7 @@ package struct Termination: Sendable {
   /// The module has said that Asterisk is shutting down.
   package mutating func asteriskStops() { isAsteriskStopping = true }
 
-  /// The module, or Asterisk, is gone.
+  /// The module, or Asterisk, has ended.
   package mutating func linkEnded() { isLinkOpen = false }
 
   /// The time of the last `look` is over.

@@ -3,9 +3,9 @@ package import AudioForkMedia
 package import AudioForkLink
 internal import AudioForkSurface
 
-/// Makes the lines about one fork in Asterisk's log. It keeps three promises: normal operation causes no warning, an
-/// outage causes two lines however many attempts it takes, and two more for a connection that breaks in it, and gaps
-/// are summed up.
+/// Makes the lines about one fork in Asterisk's log. It keeps three promises: normal operation causes no warning; an
+/// outage causes two lines however many attempts it takes, and one more for each break worth telling
+/// (`ForkStateMachine.isWorthTelling`); gaps are summed up.
 package struct ForkLog {
   /// Minimum time between two lines about gaps. The first one comes at once.
   package static let gapSpacing = Nanoseconds.seconds(5)
@@ -167,7 +167,10 @@ package struct ForkLog {
 
   /// The server has sent the fork elsewhere, and the connection there is open. `place`: its URL, without secrets.
   package func redirected(to place: String) -> EngineMessage {
-    line(.notice, "the server redirects to \(place); each new connection asks it again (redirects)")
+    line(
+      .notice,
+      "redirected to \(place); each new connection asks the first server again (redirects = no in a profile refuses "
+        + "this)")
   }
 
   /// A file with credentials cannot be used while an outage lasts.

@@ -231,7 +231,8 @@ extension ForkSession {
       abandonConnection("connection: the server has not answered for \(limit.shownSeconds)", silentFor: limit)
       return false
     case .hasStoppedAnswering(let limit):
-      abandonConnection("server: it speaks, but has not answered a ping for \(limit.shownSeconds)", silentFor: limit)
+      abandonConnection(
+        "server: it sends messages, but has not answered a ping for \(limit.shownSeconds)", silentFor: limit)
       return false
     }
   }

@@ -185,7 +185,7 @@ package final class ForkStream {
   private func saveConfirmed() {
     reader.forgetDecisions(before: deliveryLog.confirmed.checkpoint)
     save()
-    // Behind the save: whoever continues the fork needs no ring before this mark.
+    // After the save: an engine that continues the fork needs no entry before this mark.
     if reader.ring.hasOld { reader.ring.release(before: deliveryLog.confirmed.checkpoint.oldestSequence) }
   }
 

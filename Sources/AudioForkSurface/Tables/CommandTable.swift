@@ -67,9 +67,9 @@ extension CommandDefinition {
     words: "audiofork engine restart", arguments: "", summary: "Replace the audio forks' engine",
     help:
       """
-      Has the engine save where it is and leave, and starts a new one, which goes on from there: for an engine that \
-      was upgraded, without a gap in any fork. Calls are not touched. An engine that has not left after three seconds \
-      is killed. Waits until the new one serves, and says so, or why there is none.
+      Replaces the engine, for an upgrade for instance: the old one saves its place, and the new one continues from \
+      there without a gap. Calls are not touched. An engine that does not leave within three seconds is killed. The \
+      command waits for the new engine and prints its process, or why there is none.
       """
   )
 

@@ -57,7 +57,8 @@ extension ForkFact {
         """
         starting, connecting, streaming, waiting, draining or ended; or no-codec: nothing can be captured, because \
         Asterisk has no translator for the channel's codec; or no-engine: no engine runs, or it has said nothing for \
-        three seconds. Then Captured, Lag and Undelivered grow with the ring, and the other numbers are its last ones.
+        three seconds. Captured, Lag and Undelivered are then computed from the ring; all other numbers are the \
+        engine's last report.
         """
     ),
     ForkFact(

@@ -164,10 +164,10 @@ extension ProfileKey {
       name: "ping", kind: .ping, form: "yes or no",
       help:
         """
-        Whether the server is pinged; its pongs confirm delivery. About once a second with audio on its way, four \
-        times a second for half a minute after a break or with a small buffer, every 20 seconds without audio, so that \
-        proxies leave an idle connection alone. With no, or where it answers none, its kernel's acknowledgement has \
-        to do. Default: yes.
+        Whether the server is pinged; its pongs confirm delivery. With audio on its way about once a second; up to \
+        four times a second for 30 seconds after a break, and with a buffer of less than 10 seconds; every 20 seconds \
+        without audio, so that proxies leave an idle connection alone. With no, or where it answers none, its kernel's \
+        acknowledgement has to do. Default: yes.
         """,
       isGeneral: true),
     ProfileKey(

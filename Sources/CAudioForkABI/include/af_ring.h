@@ -3,9 +3,9 @@
  * \file
  * \brief Layout of a tap's ring file, version 1, and the memory accesses that writer and reader share.
  *
- * One file per fork, in a tmpfs: the capture module writes it, the engine maps it read-only. The page
- * docs/internals/ring-layout.md has the same numbers in prose. All integers are little-endian (the only
- * byte order Asterisk's packages that we support run in) and naturally aligned.
+ * One file per generation of a fork's ring, in a tmpfs: the capture module writes it, the engine maps it
+ * read-only. The page docs/internals/ring-layout.md has the same numbers in prose. All integers are
+ * little-endian (the only byte order Asterisk's packages that we support run in) and naturally aligned.
  *
  *     0                header (struct af_ring_header), then the facts, then zeros
  *     header_bytes     index: index_entries records of AF_RING_ENTRY_BYTES (struct af_ring_entry)

@@ -5,7 +5,7 @@
  *
  * getaddrinfo(3) needs files directly in /etc that are replaced by rename(2): hosts, resolv.conf. A Landlock rule for
  * them would be one for all of /etc, where Asterisk's passwords are. So the confined engine asks a process that may
- * read there, and that talks to nothing but name servers.
+ * read there, and that is given nothing but host names.
  */
 #ifndef AF_NAMES_H
 #define AF_NAMES_H
