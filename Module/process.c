@@ -151,10 +151,20 @@ static uint64_t start_time(int pid)
 	return ticks;
 }
 
-/*! Whether the pid is still the child's. A child that has ended keeps its pid until its status is taken. */
+/*!
+ * Whether the pid is still the child's. A child that has ended keeps its pid until its status is taken. Where /proc
+ * hides the engine, which is not dumpable, an unreadable start time means nothing; a child of ours still has its own
+ * pid.
+ */
 static int has_its_pid(const struct af_process *process)
 {
-	return process->started && process->started == start_time(process->pid);
+	uint64_t started = process->started ? start_time(process->pid) : 0;
+	siginfo_t found;
+
+	if (!process->started || started) {
+		return started && process->started == started;
+	}
+	return !waitid(P_PID, process->pid, &found, WEXITED | WNOHANG | WNOWAIT);
 }
 
 int af_process_open(int pid, struct af_process *process)
@@ -206,12 +216,22 @@ void af_process_close(struct af_process *process)
 	process->descriptor = -1;
 }
 
-/*! A file without a name that holds these bytes. \retval -1 the kernel is too old for it, and for any confinement */
+/*! A file without a name that holds these bytes, above the descriptors that the engine gets. \retval -1 see errno */
 static int memory_file(const void *bytes, size_t length)
 {
-	int file = (int) syscall(SYS_memfd_create, "audiofork-rules", 1U /* MFD_CLOEXEC */);
+	/* MFD_CLOEXEC | MFD_NOEXEC_SEAL: without the second, vm.memfd_noexec = 2 refuses it. It is known since 6.3. */
+	int low = (int) syscall(SYS_memfd_create, "audiofork-rules", 1U | 8U);
 	size_t written = 0;
+	int file;
 
+	if (low < 0 && errno == EINVAL) {
+		low = (int) syscall(SYS_memfd_create, "audiofork-rules", 1U);
+	}
+	if (low < 0) {
+		return -1;
+	}
+	file = fcntl(low, F_DUPFD_CLOEXEC, AF_LINK_DESCRIPTOR + 1);
+	close(low);
 	while (file >= 0 && written < length) {
 		ssize_t count = write(file, (const char *) bytes + written, length - written);
 
@@ -224,7 +244,8 @@ static int memory_file(const void *bytes, size_t length)
 	return file;
 }
 
-int af_spawn_engine(const char *path, const char *directory, int link, const void *rules, size_t length, int *pid)
+int af_spawn_engine(
+	const char *path, const char *directory, int link, const void *rules, size_t length, int *pid, int *rules_failure)
 {
 	char *const arguments[] = {
 		(char *) "audiofork", (char *) "engine", (char *) "--link", (char *) "3",
@@ -254,6 +275,7 @@ int af_spawn_engine(const char *path, const char *directory, int link, const voi
 	posix_spawn_file_actions_adddup2(&actions, 0, 1);
 	posix_spawn_file_actions_adddup2(&actions, 0, 2);
 	file = length ? memory_file(rules, length) : -1;
+	*rules_failure = length && file < 0 ? errno : 0;
 	if (file >= 0) {
 		posix_spawn_file_actions_adddup2(&actions, file, 0);
 	}

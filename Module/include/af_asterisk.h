@@ -78,6 +78,7 @@ struct af_fork {
 	uint32_t owners;
 	uint8_t hook_alive;          /*!< ast_audiohook_destroy() has not run yet */
 	uint8_t hook_ending;         /*!< the hook has been told to leave at its next frame */
+	uint8_t leave_asked;         /*!< a job waits that takes the hook of an ended fork off its channel */
 	uint8_t ended;               /*!< the engine has ended the fork */
 	uint8_t hook_off;            /*!< in no list: nothing can be captured; changes with the channel locked too */
 	uint8_t untranslated;        /*!< directions whose codec Asterisk only passes through, bits as in tap.directions */

@@ -58,9 +58,11 @@ int af_process_descriptor(int pid);
 /*!
  * \brief Spawns the engine with the socket `link` as its descriptor 3.
  * \param rules what the engine confines itself to, which becomes its standard input; of length 0: it does not
+ * \param rules_failure why it does not get them: 0 or an errno
  * \retval 0 or an errno
  */
-int af_spawn_engine(const char *path, const char *directory, int link, const void *rules, size_t length, int *pid);
+int af_spawn_engine(
+	const char *path, const char *directory, int link, const void *rules, size_t length, int *pid, int *rules_failure);
 
 /*!
  * \brief Runs a line in /bin/sh, as Asterisk runs the commands of its own, and does not wait for it.

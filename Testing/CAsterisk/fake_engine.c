@@ -88,7 +88,8 @@ size_t fake_engine_rules(void *buffer, size_t size)
 	return length;
 }
 
-int af_spawn_engine(const char *path, const char *directory, int link, const void *rules, size_t length, int *pid)
+int af_spawn_engine(
+	const char *path, const char *directory, int link, const void *rules, size_t length, int *pid, int *rules_failure)
 {
 	int fails = __atomic_load_n(&spawn_failure, __ATOMIC_ACQUIRE);
 
@@ -106,6 +107,7 @@ int af_spawn_engine(const char *path, const char *directory, int link, const voi
 		memcpy(engine_rules, rules, engine_rules_length);
 	}
 	*pid = 1;
+	*rules_failure = 0;
 	pthread_cond_signal(&spawned);
 	pthread_mutex_unlock(&fake_world);
 	return 0;

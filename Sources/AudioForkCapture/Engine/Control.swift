@@ -139,7 +139,10 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
     let isMissing = !DirectoryWatch.restoreIfDue(now, hasEngine: engine.link.isOpen)
     engine.spawnIfDue(now, path: settings?.engine ?? [], hasForks: hasForksAtWork())
     lookAtRows(now)
-    if !isMissing, let settings { Generations.renew(now, settings) }
+    // Found again once the directory is there.
+    if isMissing { Generations.forgetAll() } else if let settings { Generations.renew(now, settings) }
+    // Before the rows: a fork that needs the new engine does not begin in the old one.
+    if Control.takeRestart() { engine.restart(now) }
     engine.send(settings?.engineSettings ?? EngineSettings())
     // Checked before and after the wait. Without forks the wait is unlimited, and that time must not count against the
     // engine when the next fork begins.
@@ -147,7 +150,6 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
     waitForWork()
     engine.receive()
     engine.checkHeartbeat(af_now_ns(), hasForks: hasForksAtWork())
-    if Control.takeRestart() { engine.restart(af_now_ns()) }
     engine.checkLeaving(af_now_ns())
   }
   engine.end()
@@ -235,8 +237,11 @@ private func look(at fork: ForkPointer, _ now: Int64, _ state: inout ModuleState
     }
     // There may be no next frame. Only a thread that may wait for the channel's lock can take the hook off. Each look
     // asks again, because a masquerade briefly leaves no channel with this name.
-    state.jobs.add(.leave(ForkRow(fork, now: now)))
-    Jobs.wake()
+    if fork.pointee.leave_asked == 0 {
+      fork.pointee.leave_asked = 1
+      state.jobs.add(.leave(ForkRow(fork, now: now)))
+      Jobs.wake()
+    }
     return nil
   }
   if !isClosed { Generations.look(at: fork, now, &state) }

@@ -20,6 +20,7 @@ struct EngineSupervisor {
   private var tableEndIsDue = false
   /// The engine-wide settings that this engine has been sent.
   private var sentSettings: EngineSettings?
+  private var hasToldUnconfined = false
   /// When an engine was heard last, this one or one before it. CLOCK_MONOTONIC.
   private(set) var heardAt: Int64 = 0
   /// When an engine that is to be replaced is killed; nil: it is not to be replaced. It is asked to leave as soon as it
@@ -54,17 +55,27 @@ struct EngineSupervisor {
     }
     guard made == 0, let instance = Control.instance else { return failed(now, path, af_errno()) }
     var pid: CInt = 0
+    var rulesFailure: CInt = 0
     let rules = withState { $0.settings?.confinesEngine == true ? $0.engineRules.encoded : [] }
     let failure = withCString(path) { path in
       withCString(instance.directory) { directory in
         // Empty: it does not confine itself.
-        rules.withUnsafeBufferPointer { af_spawn_engine(path, directory, pair[1], $0.baseAddress, $0.count, &pid) }
+        rules.withUnsafeBufferPointer {
+          af_spawn_engine(path, directory, pair[1], $0.baseAddress, $0.count, &pid, &rulesFailure)
+        }
       }
     }
     close(pair[1])
     guard failure == 0 else {
       close(pair[0])
       return failed(now, path, failure)
+    }
+    if rulesFailure != 0, !hasToldUnconfined {
+      hasToldUnconfined = true
+      log(
+        AF_LEVEL_NOTICE,
+        "the AudioFork engine runs without its confinement, because its rules cannot be passed to it: ",
+        .bytes(reason(rulesFailure)))
     }
     process.began(pid)
     link.open(pair[0])

@@ -8,18 +8,15 @@ import CAsterisk
 /// seconds, or when the ring's name was removed, so that another engine would not find it.
 ///
 /// The new ring is made without a lock and swapped in under the table's and the hook's. The engine reads the old one to
-/// its end. Belongs to the control thread, which also takes rows out of the table: a fork that it found there lives.
+/// its end. Belongs to the control thread, which also takes rows out of the table: a fork that it finds there lives on.
 enum Generations {
-  /// A fork whose ring is too small, or whose ring's name has to be looked for.
+  /// A fork whose ring is too small, or whose ring's name has to be looked for. By the time it is renewed its row may
+  /// be gone, so it is looked for by its id.
   private struct Candidate {
-    let fork: ForkPointer
-    let isTooSmall: Bool
-  }
-
-  /// A candidate that waits for a later turn of the thread. By then its row may be gone.
-  private struct Waiting {
     let id: Bytes
     let isTooSmall: Bool
+    /// Of the ring that was looked at.
+    let generation: UInt32
   }
 
   /// How long a fork waits after a ring could not be made.
@@ -29,7 +26,6 @@ enum Generations {
   /// Bytes of rings made at a time; the rest waits for the next turn of the thread, which has an engine to listen to.
   private static let bytesAtOnce: UInt64 = 67_108_864
   nonisolated(unsafe) private static var candidates = [Candidate]()
-  nonisolated(unsafe) private static var waiting = [Waiting]()
   nonisolated(unsafe) private static var looks: UInt32 = 0
 
   /// A look at all rows begins.
@@ -50,47 +46,41 @@ enum Generations {
     let isTooSmall = fork.pointee.tap.area_mask &+ 1 < needed
     let mustFind = DirectoryWatch.wasRestored || (fork.pointee.id_hash &+ looks) % nameLooks == 0
     guard isTooSmall || mustFind else { return }
-    candidates.append(Candidate(fork: fork, isTooSmall: isTooSmall))
+    candidates.append(
+      Candidate(id: bytes(fork.pointee.id), isTooSmall: isTooSmall, generation: fork.pointee.generation))
   }
 
   /// Makes the rings that `look` found to be needed. No lock is held.
   static func renew(_ now: Int64, _ settings: Settings) {
-    guard !candidates.isEmpty || !waiting.isEmpty, let instance = Control.instance else { return }
-    let found = takeCandidates()
+    guard !candidates.isEmpty, let instance = Control.instance else { return }
+    let found = candidates
+    candidates = []
     var made: UInt64 = 0
     for candidate in found {
-      let fork = candidate.fork
-      let id = bytes(fork.pointee.id)
-      let isNameless = withCString(instance.ringPath(id, fork.pointee.generation)) { af_is_missing($0) } != 0
+      guard let fork = capturing(candidate) else { continue }
+      let id = candidate.id
+      let isNameless = withCString(instance.ringPath(id, candidate.generation)) { af_is_missing($0) } != 0
       guard candidate.isTooSmall || isNameless else { continue }
       guard made < bytesAtOnce else {
-        waiting.append(Waiting(id: id, isTooSmall: candidate.isTooSmall))
+        candidates.append(candidate)
         continue
       }
       made &+= renew(fork, id, instance, settings, now, isNameless: isNameless)
     }
-    if !waiting.isEmpty { Control.wake() }
+    if !candidates.isEmpty { Control.wake() }
   }
 
-  /// Nothing of a load is left for the next one.
-  static func forgetAll() {
-    candidates = []
-    waiting = []
-  }
+  /// Nothing that was found before counts any more.
+  static func forgetAll() { candidates = [] }
 
-  private static func takeCandidates() -> [Candidate] {
-    var found = candidates
-    candidates = []
-    let late = waiting
-    waiting = []
-    guard !late.isEmpty else { return found }
+  /// The candidate's fork, if it still captures into the ring that was looked at. Only this thread takes rows out.
+  private static func capturing(_ candidate: Candidate) -> ForkPointer? {
     withState { state in
-      for one in late {
-        guard let fork = state.forks.find(one.id), fork.pointee.ended == 0, !isClosed(fork) else { continue }
-        found.append(Candidate(fork: fork, isTooSmall: one.isTooSmall))
-      }
+      guard let fork = state.forks.find(candidate.id), fork.pointee.generation == candidate.generation,
+        fork.pointee.ended == 0, !isClosed(fork)
+      else { return nil }
+      return fork
     }
-    return found
   }
 
   /// Returns the bytes of the ring that was made; 0: none.

@@ -87,7 +87,9 @@ private func perform(_ job: Job) {
         ": the call is hung up (on_failure = hangup): ", .bytes(reason))
       ast_channel_softhangup_withcause_locked(channel, CInt(AST_CAUSE_NETWORK_OUT_OF_ORDER))
     }
-  case .leave(let row): withLiveChannel(of: row) { if let channel = $0 { takeOffEnded(row.id, channel) } }
+  case .leave(let row):
+    withLiveChannel(of: row) { if let channel = $0 { takeOffEnded(row.id, channel) } }
+    withState { $0.forks.find(row.id)?.pointee.leave_asked = 0 }
   case .response(var event, let variable):
     withLiveChannel(of: event.row) { channel in
       if let channel, isCarried(event.row.id, by: channel) {
