@@ -60,14 +60,16 @@ struct RingFileLayout {
     guard fileBytes >= Int64(size) else {
       throw RingError(.foreign, "'\(path)' is too short for a ring file (\(fileBytes) bytes): give a ring file")
     }
-    let bytes = try read(descriptor, path, count: size, at: 0)
-    let header = bytes.withUnsafeBytes { $0.loadUnaligned(as: af_ring_header.self) }
-    guard header.magic != 0 else {
+    // `magic` is written last, but one read may copy the fields before it. Those of the second read are complete.
+    let magic = try load(UInt64.self, descriptor, path)
+    guard magic != 0 else {
       throw RingError(.unfinished, "'\(path)' has no header: its writer has not finished it; try again, or remove it")
     }
-    guard header.magic == UInt64(AF_RING_MAGIC) else {
+    guard magic == UInt64(AF_RING_MAGIC) else {
       throw RingError(.foreign, "'\(path)' is not a ring file: give the path of a .ring file in run_dir")
     }
+    af_fence_acquire()
+    let header = try load(af_ring_header.self, descriptor, path)
     guard header.version == UInt32(AF_RING_VERSION) else {
       throw RingError(
         .version,
@@ -75,6 +77,14 @@ struct RingFileLayout {
           + "install module and engine of the same release")
     }
     return header
+  }
+
+  /// Reads the value at the beginning of the file.
+  private static func load<Value: BitwiseCopyable>(
+    _: Value.Type, _ descriptor: Int32, _ path: String
+  ) throws(RingError) -> Value {
+    let bytes = try read(descriptor, path, count: MemoryLayout<Value>.size, at: 0)
+    return bytes.withUnsafeBytes { $0.loadUnaligned(as: Value.self) }
   }
 
   private static func check(_ header: af_ring_header, _ path: String, fileBytes: UInt64) throws(RingError) {

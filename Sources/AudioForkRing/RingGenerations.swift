@@ -34,7 +34,8 @@ package enum RingName {
 ///
 /// Begins with the oldest ring that still exists. A ring that is continued is read to its end, then the next one is
 /// opened. An old ring stays open until `release(before:)` says that no replay needs it. Entries of a ring that has
-/// lost its name before it could be opened are missing. Not Sendable: one owner.
+/// lost its name before it could be opened are missing. A ring that cannot be opened for another reason is tried again.
+/// Not Sendable: one owner.
 package final class RingGenerations {
   /// How many entries may be looked at between two attempts to open a ring that is not there.
   private static let attemptInterval = 100
@@ -48,6 +49,8 @@ package final class RingGenerations {
   /// The last of `rings`.
   private var newest: RingReader
   private var looksUntilAttempt = 0
+  /// The last attempt to open the ring that continues the newest one failed although the ring may be there.
+  private var hasFailedToOpen = false
   /// Whether a further generation was opened since this was set to false.
   package var hasAdvanced = false
 
@@ -125,21 +128,46 @@ package final class RingGenerations {
     }
   }
 
-  /// The ring of the next generation, or of a later one if that has lost its name.
+  /// The ring of the next generation, or of a later one if that has lost its name. nil: none, or one that may be opened
+  /// later (`hasFailedToOpen`).
   private func following(_ next: UInt32) -> RingReader? {
+    hasFailedToOpen = false
     guard next > newest.generation else { return nil }
     var generation = next
     while generation <= min(next &+ RingName.aliveMax, RingName.generationMax) {
-      if let ring = try? open(generation) {
-        let isNext =
-          ring.generation == generation && ring.epoch == epoch && ring.secret == secret
-          && ring.firstSequence >= newest.published
-        if isNext { return ring }
+      do throws(RingError) {
+        let ring = try open(generation)
+        if continues(ring, generation) { return ring }
         ring.close()
+      } catch {
+        switch error.code {
+        case .missing, .unfinished, .foreign, .version, .damaged: break
+        // No descriptors, no memory, no permission: a later ring would skip this one's audio.
+        case .notPermitted, .inUse, .noSpace, .system:
+          hasFailedToOpen = true
+          return nil
+        }
       }
       generation &+= 1
     }
     return nil
+  }
+
+  /// Whether `ring` is the fork's ring of this generation and lies behind the newest one.
+  private func continues(_ ring: RingReader, _ generation: UInt32) -> Bool {
+    ring.generation == generation && ring.epoch == epoch && ring.secret == secret
+      && ring.firstSequence >= newest.published
+  }
+
+  /// Whether a ring continues the newest one, and could not be opened at the last attempt although it may be there.
+  package var isBlocked: Bool { hasFailedToOpen && newest.continuedIn != nil }
+
+  /// Opens the ring that continues the newest one, without waiting for the next attempt. Returns false if there may be
+  /// one that cannot be opened now.
+  package func openRest() -> Bool {
+    looksUntilAttempt = 0
+    advance()
+    return !isBlocked
   }
 
   /// Number of the entry that will be written next.

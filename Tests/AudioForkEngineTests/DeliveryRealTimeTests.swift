@@ -276,6 +276,30 @@ struct DeliveryRealTimeTests {
     await server.stop()
   }
 
+  @Test("A cursor that cannot be replaced when its file is gone is replaced as soon as that is possible")
+  func replacedCursor() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url)
+    let cursor = directory.file("\(call.id).cursor")
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 200)
+    try await eventually("it streams") { engine.states(call.id).last == .streaming }
+    try #require(unlink(cursor) == 0 && mkdir(cursor, 0o700) == 0)
+    defer { rmdir(cursor) }
+    try call.continueRing()
+    try await call.speak(untilMilliseconds: 500)
+    try await eventually("it is told") { !engine.lines().isEmpty }
+    #expect(rmdir(cursor) == 0)
+    try await eventually("there is a cursor") { directory.names.contains("\(call.id).cursor") }
+    call.hangUp()
+    #expect(try await engine.end().reason == "done: all audio was delivered")
+    #expect(engine.lines().count == 1)
+    #expect(directory.names == [])
+    await server.stop()
+  }
+
   @Test("A cursor's name that something else has is freed for the cursor")
   func foreignCursor() async throws {
     let directory = try ScratchFolder()

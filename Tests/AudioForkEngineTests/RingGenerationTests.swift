@@ -8,11 +8,17 @@ import AudioForkTestKit
 import Glibc
 import Testing
 
+/// Generations that cannot be opened at the moment, and why.
+private final class OpenFailures {
+  var codes: [UInt32: RingError.Code] = [:]
+}
+
 /// A call whose ring is continued by further ones, read by a stream without a network.
 private final class ContinuedCall {
   let directory: ScratchFolder
   let call: TestCall
   private let bufferSeconds: UInt32
+  private let failures = OpenFailures()
   private(set) var stream: ForkStream
   /// Generations whose file the stream has removed.
   private var sent: UInt64 = 0
@@ -21,13 +27,19 @@ private final class ContinuedCall {
     self.bufferSeconds = bufferSeconds
     directory = try ScratchFolder()
     call = try TestCall(in: directory, url: "ws://x/", bufferSeconds: bufferSeconds)
-    stream = try ContinuedCall.open(directory, call.id)
+    stream = try ContinuedCall.open(directory, call.id, failures)
   }
 
-  private static func open(_ directory: ScratchFolder, _ id: String, told: UInt32 = 0) throws -> ForkStream {
+  private static func open(
+    _ directory: ScratchFolder, _ id: String, told: UInt32 = 0, _ failures: OpenFailures
+  ) throws -> ForkStream {
     let path = { (generation: UInt32) in directory.file(RingName.name(of: id, generation)) }
     let ring = try RingGenerations(
-      told: told, open: { generation throws(RingError) in try RingReader(path: path(generation)) },
+      told: told,
+      open: { generation throws(RingError) in
+        if let code = failures.codes[generation] { throw RingError(code, "not now") }
+        return try RingReader(path: path(generation))
+      },
       remove: { unlink(path($0)) })
     return ForkStream(
       ring: ring, cursor: try CursorFile(path: directory.file("\(id).cursor")),
@@ -36,8 +48,11 @@ private final class ContinuedCall {
 
   func restart(told: UInt32) throws {
     stream.close(isOver: false)
-    stream = try ContinuedCall.open(directory, call.id, told: told)
+    stream = try ContinuedCall.open(directory, call.id, told: told, failures)
   }
+
+  /// Opening this generation fails from now on; nil: it works again.
+  func failToOpen(_ generation: UInt32, _ code: RingError.Code?) { failures.codes[generation] = code }
 
   func continueRing() throws { try call.continueRing(bufferSeconds: bufferSeconds) }
 
@@ -163,6 +178,85 @@ struct RingGenerationTests {
     _ = try call.take(at: 3000, blocks: 200)
     #expect(call.stream.isDrained)
     #expect(call.stream.takeNewGaps().map(\.count) == [8000, 8000])
+  }
+
+  @Test(
+    "An orphaned fork waits for a ring that cannot be opened now, and delivers all of it",
+    arguments: [RingError.Code.system, .notPermitted])
+  func orphaned(code: RingError.Code) throws {
+    let call = try ContinuedCall(bufferSeconds: 10)
+    call.call.speak(frames: 50)
+    var taken = try call.take(at: 1000, blocks: 200)
+    try call.continueRing()
+    call.call.speak(frames: 50)
+    call.failToOpen(1, code)
+    taken += try call.take(at: 2000, blocks: 200)
+    call.stream.isOrphaned = true
+    for moment in stride(from: 2020 as Int64, to: 8000, by: 20) {
+      taken += try call.take(at: moment, blocks: 200)
+    }
+    #expect(!call.stream.isDrained)
+    call.failToOpen(1, nil)
+    taken += try call.take(at: 8000, blocks: 200)
+    #expect(call.stream.isDrained)
+    #expect(taken == call.call.expected)
+    call.stream.confirmAll()
+    let counters = call.stream.counters(now: at(8000 * millisecond))
+    #expect(counters.captured == 32_000 && counters.lost == 0 && counters.undeliveredMilliseconds == 0)
+  }
+
+  @Test("An orphaned fork ends without a ring that has lost its name")
+  func orphanedWithoutName() throws {
+    let call = try ContinuedCall(bufferSeconds: 10)
+    call.call.speak(frames: 50)
+    _ = try call.take(at: 500, blocks: 20)
+    try call.continueRing()
+    #expect(unlink(call.directory.file("af-test-1.1.ring")) == 0)
+    call.stream.isOrphaned = true
+    _ = try call.take(at: 1020, blocks: 200)
+    #expect(call.stream.isDrained)
+  }
+
+  @Test("A ring that cannot be opened now is not passed over, although a later one can be opened")
+  func notPassedOver() throws {
+    let call = try ContinuedCall(bufferSeconds: 10)
+    call.call.speak(frames: 50)
+    try call.continueRing()
+    call.call.speak(frames: 50)
+    try call.continueRing()
+    call.call.speak(frames: 50)
+    call.call.hangUp()
+    call.failToOpen(1, .system)
+    var taken: [Int16] = []
+    for moment in stride(from: 3000 as Int64, to: 6000, by: 20) { taken += try call.take(at: moment, blocks: 200) }
+    #expect(!call.stream.isDrained)
+    #expect(taken.count <= 8000, "no time passes over what is captured")
+    call.failToOpen(1, nil)
+    for moment in stride(from: 6000 as Int64, to: 9000, by: 20) { taken += try call.take(at: moment, blocks: 200) }
+    #expect(call.stream.isDrained)
+    #expect(taken == call.call.expected)
+    #expect(call.stream.takeNewGaps() == [])
+  }
+
+  @Test("A fork whose oldest ring another engine has just removed keeps its cursor, and is tried again")
+  func oldestRemoved() throws {
+    let directory = try ScratchFolder()
+    let call = try TestCall(in: directory, url: "ws://x/")
+    let files = ForkFiles(directory: directory.path, id: call.id)
+    let ring = try files.openRing()
+    try call.continueRing()
+    let cursor = try #require(try files.openCursor())
+    defer { cursor.close() }
+    try files.checkRing(ring)
+    #expect(unlink(directory.file("\(call.id).ring")) == 0)
+    let removed = #expect(throws: ForkFailure.self) { try files.checkRing(ring) }
+    #expect(removed?.kind == .inUse)
+    #expect(!cursor.isNameless)
+    #expect(try files.openRing().oldestGeneration == 1)
+    #expect(unlink(directory.file("\(call.id).1.ring")) == 0)
+    let ended = #expect(throws: ForkFailure.self) { try files.checkRing(ring) }
+    #expect(ended?.kind == .missing)
+    #expect(cursor.isNameless)
   }
 
   @Test("A ring without its magic is none, and names are read as they are written")

@@ -71,6 +71,27 @@ struct SpoolContentsTests {
     #expect(find(3, in: &contents) == .entry(.audio(entry(3))), "after a break it is read again")
   }
 
+  @Test("A file that was emptied lacks what was copied before, until that is confirmed")
+  func emptied() {
+    var contents = SpoolContents()
+    var file = File()
+    func add(_ entries: ClosedRange<UInt64>) {
+      for sequence in entries { contents.waiting.append(entry(sequence), samples: [1, 2, 3, 4], now: 0) }
+    }
+    #expect(!contents.isWritten(from: 3, before: 3), "nothing is in the file")
+    add(3...5)
+    file.write(&contents)
+    #expect(contents.isWritten(from: 3, before: 6) && !contents.isWritten(from: 3, before: 7))
+    #expect(!contents.isWritten(from: 2, before: 6))
+    add(6...8)
+    contents.clearFile()
+    file = File()
+    file.write(&contents)
+    #expect(contents.written == 8)
+    #expect(!contents.isWritten(from: 3, before: 6) && !contents.isWritten(from: 5, before: 9))
+    #expect(contents.isWritten(from: 6, before: 9))
+  }
+
   @Test("Every entry of a long file is found, from any place, with a page for many of them")
   func long() {
     var contents = SpoolContents()

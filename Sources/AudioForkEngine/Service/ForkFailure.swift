@@ -2,9 +2,9 @@
 internal import AudioForkRing
 
 /// Why the engine cannot start a fork.
-struct ForkFailure: Error {
+package struct ForkFailure: Error {
   /// Decides whether the fork is tried again.
-  enum Kind {
+  package enum Kind {
     /// Another engine holds the cursor, or a foreign file had its name. Try again soon.
     case inUse
     /// The system lacks descriptors, memory or room. Try again later.
@@ -16,8 +16,8 @@ struct ForkFailure: Error {
   }
 
   /// The reason as in ENDED: a word, a colon and text.
-  let reason: String
-  var kind = Kind.useless
+  package let reason: String
+  package var kind = Kind.useless
 
   init(reason: String, kind: Kind = .useless) {
     self.reason = reason

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkRing
+package import AudioForkRing
 internal import Glibc
 
 /// Opens and removes the files that a fork has in its instance's directory. The id was checked when the message was
 /// read.
-struct ForkFiles {
+package struct ForkFiles {
   private let directory: String
   private let id: String
   /// The newest generation of the ring that the module has told of, or that was found.
@@ -13,7 +13,8 @@ struct ForkFiles {
   /// Counts the engines that crashed over this fork.
   let crashFile: CrashFile
 
-  init(directory: String, id: String, generation: UInt32 = 0) {
+  /// `generation`: the newest one of the ring that the module has told of, or that was found.
+  package init(directory: String, id: String, generation: UInt32 = 0) {
     self.directory = directory
     self.id = id
     self.generation = min(generation, RingName.generationMax)
@@ -24,7 +25,7 @@ struct ForkFiles {
   private func ringPath(_ generation: UInt32) -> String { "\(directory)/\(RingName.name(of: id, generation))" }
 
   /// Maps the oldest ring that there is; the others follow. Throws if none exists or can be read.
-  func openRing() throws(ForkFailure) -> RingGenerations {
+  package func openRing() throws(ForkFailure) -> RingGenerations {
     do throws(RingError) {
       return try RingGenerations(
         told: generation,
@@ -37,7 +38,7 @@ struct ForkFiles {
 
   /// Opens or creates the cursor, and locks it. Returns nil if the file system has no room: the fork works without a
   /// cursor, but an engine that continues the fork cannot know what was delivered.
-  func openCursor() throws(ForkFailure) -> CursorFile? {
+  package func openCursor() throws(ForkFailure) -> CursorFile? {
     do throws(RingError) {
       return try CursorFile(path: cursorPath)
     } catch {
@@ -52,10 +53,15 @@ struct ForkFiles {
     }
   }
 
-  /// Throws if another engine ended the fork and removed the ring before this engine got the cursor. Call after
-  /// `openCursor`.
-  func checkRing(_ ring: RingGenerations) throws(ForkFailure) {
+  /// Throws if another engine ended the fork, or removed its oldest ring, before this engine got the cursor. Call after
+  /// `openCursor`. Where a later ring exists the cursor stays: the fork goes on there.
+  package func checkRing(_ ring: RingGenerations) throws(ForkFailure) {
     guard access(ringPath(ring.oldestGeneration), F_OK) != 0, errno == ENOENT else { return }
+    let first = ring.oldestGeneration + 1
+    let last = min(max(generation, first) + RingName.aliveMax, RingName.generationMax)
+    for later in first...max(first, last) where access(ringPath(later), F_OK) == 0 {
+      throw ForkFailure(reason: "ring: another engine has just removed the fork's oldest one", kind: .inUse)
+    }
     Glibc.unlink(cursorPath)
     throw ForkFailure(reason: "ring: another engine has ended the fork", kind: .missing)
   }

@@ -188,7 +188,7 @@ extension ForkSession {
     // The connection was lost while the stopping engine waited for confirmations.
     if shutdownDeadline != nil, !machine.isStreaming { return handle(.shutdown) }
     if machine.isStreaming, let connection, let session = connection.session { flush(session, of: connection, now) }
-    if stream.takeNewGeneration() { ringContinued() }
+    keepCursor(now: now)
     reporter.logGaps(now: now)
     reportIfMoved(now)
   }

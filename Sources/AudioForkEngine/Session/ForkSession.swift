@@ -25,6 +25,8 @@ final class ForkSession {
   private static let shutdownWaitMax = Nanoseconds.milliseconds(400)
   /// Minimum time for draining, for an engine that starts when the fork's own time is nearly over.
   private static let drainMin = Duration.seconds(1)
+  /// How often a cursor is tried again that could not be replaced.
+  private static let cursorRetry = Nanoseconds.seconds(1)
 
   let id: String
   let setup: ForkSetup
@@ -43,6 +45,8 @@ final class ForkSession {
   private var random = SystemRandomNumberGenerator()
   private var retryTimer: Scheduled<Void>?
   private var drainTimer: Scheduled<Void>?
+  /// When to try again to replace the cursor; nil: it need not be replaced.
+  private var cursorRetryAt: MonotonicTime?
 
   private(set) var machine: ForkStateMachine
   var delivery: DeliveryController
@@ -203,10 +207,16 @@ final class ForkSession {
     connection = nil
   }
 
-  /// A further ring was opened. If that is because the run directory was removed, the cursor needs a new file too.
-  func ringContinued() {
+  /// Replaces the cursor where a further ring was opened because the run directory was removed: the cursor's file is
+  /// gone too. Call at each look; it tries once a second until there is a file.
+  func keepCursor(now: MonotonicTime) {
+    let isDue = cursorRetryAt.map { $0 <= now } ?? false
+    guard stream.takeNewGeneration() || isDue else { return }
+    cursorRetryAt = nil
     guard stream.isCursorNameless else { return }
-    stream.replaceCursor(try? files.openCursor())
+    let file = try? files.openCursor()
+    if file == nil { cursorRetryAt = now + ForkSession.cursorRetry }
+    stream.replaceCursor(file)
   }
 
   // MARK: - Totals

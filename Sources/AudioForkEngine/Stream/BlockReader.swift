@@ -96,7 +96,8 @@ struct BlockReader: ~Copyable {
     case .notYet:
       guard !isFurther else { return false }
       if finishIfClosed() { return true }
-      guard mayAdvanceClock else { return false }
+      // The next entries are captured, in a ring that cannot be opened now: time must not pass over them.
+      guard mayAdvanceClock, !ring.isBlocked else { return false }
       mayAdvanceClock = false
       advanceClock(now)
     }
@@ -136,10 +137,14 @@ struct BlockReader: ~Copyable {
     return true
   }
 
-  /// Finishes the renderer if capture has ended and all entries were read. Returns whether it did. The ring's end must
-  /// be read before `published`: only in this order is the published number the final one.
+  /// Finishes the renderer if capture has ended and all entries were read. Returns true if it did, or if there are
+  /// further entries. The ring's end must be read before `published`: only in this order is the published number the
+  /// final one.
   private mutating func finishIfClosed() -> Bool {
-    guard isCaptureClosed, ring.published <= renderer.nextSequence else { return false }
+    guard isCaptureClosed else { return false }
+    // A module that died has not closed its newest ring, and that ring may not be open yet.
+    if isOrphaned, !ring.openRest() { return false }
+    guard ring.published <= renderer.nextSequence else { return true }
     isFinished = true
     renderer.finish(capturedIn: ring.captured(.in), capturedOut: ring.captured(.out))
     return true

@@ -77,10 +77,9 @@ package final class ForkSpool {
     machine.isLooking || contents.newest.map { sequence <= $0 } ?? false
   }
 
-  /// Whether all entries before this one are in the file, as far as they could be read.
-  package func isWritten(before sequence: UInt64) -> Bool {
-    guard machine.isReadable, let written = contents.written else { return false }
-    return written &+ 1 >= sequence
+  /// Whether the file has the entries from `oldest` on that are before `end`, as far as they could be read.
+  package func isWritten(from oldest: UInt64, before end: UInt64) -> Bool {
+    machine.isReadable && contents.isWritten(from: oldest, before: end)
   }
 
   private func report(_ news: SpoolNews) {

@@ -97,8 +97,10 @@ package final class ForkStream {
     let copies = spoolTrigger.update(
       now: now, confirmedAt: confirmed.completedAt, isWaiting: ring.published > oldest, isClosed: ring.closedAt != nil)
     if copies { spool.copy(from: ring, oldest: oldest, now: now) }
-    // What is on the disk need not stay in memory too.
-    if ring.hasOld, let next = ring.secondFirstSequence, spool.isWritten(before: next) { ring.release(before: next) }
+    // What is on the disk need not stay in memory too. A spool that was emptied has lost what only the ring has now.
+    if ring.hasOld, let next = ring.secondFirstSequence, spool.isWritten(from: oldest, before: next) {
+      ring.release(before: next)
+    }
     spool.tick(now: now)
   }
 

@@ -49,6 +49,13 @@ package struct SpoolContents: Sendable {
   /// The newest entry in the file or in a batch for it.
   package var newest: UInt64? { waiting.newest ?? writing?.newest ?? written }
 
+  /// Whether the file has the entries from `oldest` on that are before `end`, as far as they could be read when they
+  /// were copied. A file that was emptied begins anew with later entries.
+  package func isWritten(from oldest: UInt64, before end: UInt64) -> Bool {
+    guard let first = places.first?.sequence, let written else { return false }
+    return first <= oldest && written &+ 1 >= end
+  }
+
   /// Whether everything is in the file.
   package var isAllWritten: Bool { writing == nil && waiting.isEmpty }
 
