@@ -54,6 +54,30 @@ struct EngineRulesRealTimeTests {
     end(module, engine, [fork])
   }
 
+  @Test("One warning says that variables have named too many paths")
+  func limit() throws {
+    let module = try LoadedModule("[a]\nurl=wss://a.example/\nca_file=${CA}")
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    func warnings() -> Int { FakedAsterisk.log.components(separatedBy: "variables have named too many files").count }
+    let before = (warnings: warnings(), restarts: restarts())
+    var forks: [String] = []
+    for number in 0..<256 {
+      pbx_builtin_setvar_helper(channel, "CA", "/own/\(number).pem")
+      forks.append(try #require(module.start(channel, "a")))
+    }
+    #expect(warnings() == before.warnings)
+    for number in 256..<258 {
+      pbx_builtin_setvar_helper(channel, "CA", "/own/\(number).pem")
+      forks.append(try #require(module.start(channel, "a")))
+    }
+    #expect(warnings() == before.warnings + 1)
+    #expect(restarts() == before.restarts + 1)
+    let engine = try replaceEngine(module)
+    #expect(told?.files.count == 256)
+    fake_hangup(channel)
+    end(module, engine, forks)
+  }
+
   private func restarts() -> Int { FakedAsterisk.log.components(separatedBy: "engine is started again").count }
 
   @Test("Run directory, spools and files of all sections, and the folders that Asterisk keeps for itself")
