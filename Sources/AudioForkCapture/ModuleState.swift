@@ -24,6 +24,7 @@ struct ModuleState {
   var engineRules = EngineRules()
   /// How many paths forks have added to them.
   var learnedPaths = 0
+  var pathRestarts = PathRestarts()
   /// Requests to replace the engine.
   var restarts = EngineRestarts()
 }

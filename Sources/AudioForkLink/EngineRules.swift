@@ -2,6 +2,9 @@
 package import AudioForkBytes
 package import AudioForkSurface
 
+private let slash = UInt8(ascii: "/")
+private let dot = UInt8(ascii: ".")
+
 /// The files and folders of one installation that the engine needs or must not see. The module gives it to the engine
 /// as standard input, a file: `audiofork-rules 1` and the entries, each ended by a 0. An entry is a letter and a path.
 package struct EngineRules: Sendable, Equatable {
@@ -9,6 +12,8 @@ package struct EngineRules: Sendable, Equatable {
   package static let bytesMax = 4_194_304
   /// Entries of a kind at most; further ones are left out.
   package static let entriesMax = 1024
+  /// Seconds for which an engine serves at least, before it leaves because it may not open what it needs.
+  package static let leavingAgeMin = 10
   private static let magic: StaticString = "audiofork-rules 1"
 
   /// Where the instances' directories are: `run_dir`.
@@ -19,6 +24,8 @@ package struct EngineRules: Sendable, Equatable {
   package private(set) var files: [Bytes] = []
   /// What Asterisk keeps for itself: configuration, voicemail, recordings.
   package private(set) var privateFolders: [Bytes] = []
+  /// Seconds for which this engine serves at least, before it leaves because it may not open what it needs.
+  package var leavingAge = EngineRules.leavingAgeMin
 
   package init() {}
 
@@ -33,18 +40,56 @@ package struct EngineRules: Sendable, Equatable {
   /// Adds a folder that Asterisk keeps for itself.
   package mutating func addPrivate(_ folder: Bytes) { _ = EngineRules.add(folder, to: &privateFolders) }
 
-  /// Whether the path, or a folder for it, has been added.
+  /// Whether an engine with these rules may open the path: it has been added, or a folder that holds it is allowed.
   package func covers(_ path: Bytes, _ use: PathUse) -> Bool {
     let paths =
       switch use {
       case .file: files
       case .folder: spoolFolders
       }
-    return paths.contains { $0 == path || ($0.last == UInt8(ascii: "/") && path.starts(with: $0)) }
+    if paths.contains(where: { $0 == path || ($0.last == slash && path.starts(with: $0) && mayAllowAll(in: $0, use)) })
+    {
+      return true
+    }
+    // A file's folder is allowed with it, so that the file may be replaced.
+    guard case .file = use else { return false }
+    let folder = EngineRules.folder(of: path)
+    return mayAllowAll(in: folder, use) && files.contains { EngineRules.folder(of: $0) == folder }
+  }
+
+  private func mayAllowAll(in folder: Bytes, _ use: PathUse) -> Bool {
+    EngineRules.mayAllowAll(in: folder, use, besides: privateFolders)
+  }
+
+  /// Whether an engine may have all that a folder holds, where its files or spools are known only when a fork starts.
+  /// Not a folder that holds one of Asterisk's; for files neither one in those, nor "/" or one directly below it.
+  /// Compares texts: symbolic links are not followed.
+  package static func mayAllowAll(in folder: Bytes, _ use: PathUse, besides privateFolders: [Bytes]) -> Bool {
+    let names = names(in: folder)
+    guard !names.contains(where: { $0 == [dot] || $0 == [dot, dot] }) else { return false }
+    let isAround = privateFolders.contains { EngineRules.names(in: $0).starts(with: names) }
+    switch use {
+    case .folder: return !names.isEmpty && !isAround
+    case .file:
+      let isInside = privateFolders.contains { folder in
+        let own = EngineRules.names(in: folder)
+        return !own.isEmpty && names.starts(with: own)
+      }
+      return names.count > 1 && !isAround && !isInside
+    }
+  }
+
+  private static func names(in path: Bytes) -> [Bytes] { parts(of: path, separatedBy: slash).filter { !$0.isEmpty } }
+
+  /// With the "/" at its end.
+  private static func folder(of path: Bytes) -> Bytes {
+    var folder = path
+    while let last = folder.last, last != slash { folder.removeLast() }
+    return folder
   }
 
   private static func add(_ path: Bytes, to paths: inout [Bytes]) -> Bool {
-    guard path.first == UInt8(ascii: "/"), !path.contains(0), paths.count < entriesMax, !paths.contains(path) else {
+    guard path.first == slash, !path.contains(0), paths.count < entriesMax, !paths.contains(path) else {
       return false
     }
     paths.append(path)
@@ -63,6 +108,7 @@ package struct EngineRules: Sendable, Equatable {
       case UInt8(ascii: "s"): _ = add(path, .folder)
       case UInt8(ascii: "f"): _ = add(path, .file)
       case UInt8(ascii: "p"): addPrivate(path)
+      case UInt8(ascii: "a"): leavingAge = max(decimal(path) ?? 0, EngineRules.leavingAgeMin)
       default: continue
       }
     }
@@ -78,6 +124,11 @@ package struct EngineRules: Sendable, Equatable {
       file.append(0)
     }
     append(UInt8(ascii: "r"), runDirectory)
+    if leavingAge > EngineRules.leavingAgeMin {
+      var age = Bytes()
+      age.append(decimal: leavingAge)
+      append(UInt8(ascii: "a"), age)
+    }
     // The private ones first: what is left out of a file that is too long is what the engine may open.
     for path in privateFolders { append(UInt8(ascii: "p"), path) }
     for path in spoolFolders { append(UInt8(ascii: "s"), path) }

@@ -80,6 +80,38 @@ int af_landlock_enforce(int ruleset)
 #define MACHINE AUDIT_ARCH_AARCH64
 #endif
 
+#ifdef MACHINE
+static int filter(const struct sock_filter *instructions, size_t count)
+{
+	const struct sock_fprog program = { .len = count, .filter = (struct sock_filter *) instructions };
+
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) ? errno : 0;
+}
+#endif
+
+int af_refuse_programs_and_servers(void)
+{
+#ifdef MACHINE
+	static const struct sock_filter instructions[] = {
+		/* As below: no system calls of another machine, nor of x32. */
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MACHINE, 0, 6),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 4, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_listen, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+
+	return filter(instructions, sizeof(instructions) / sizeof(instructions[0]));
+#else
+	return ENOSYS;
+#endif
+}
+
 int af_refuse_local_sockets(void)
 {
 #ifdef MACHINE
@@ -98,12 +130,8 @@ int af_refuse_local_sockets(void)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	const struct sock_fprog program = {
-		.len = sizeof(instructions) / sizeof(instructions[0]),
-		.filter = (struct sock_filter *) instructions,
-	};
 
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) ? errno : 0;
+	return filter(instructions, sizeof(instructions) / sizeof(instructions[0]));
 #else
 	return ENOSYS;
 #endif

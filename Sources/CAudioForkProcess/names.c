@@ -20,10 +20,14 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /*! More than the engine ever asks for at once (LookUpLanes). */
 enum { threads_max = 64, stack_bytes = 256 * 1024 };
+
+/*! How long the engine waits for the process to say that it serves. */
+enum { start_ms = 1000 };
 
 /*! A question as it travels, with the socket for its answer. */
 struct question {
@@ -189,8 +193,32 @@ static void become_server(int socket, int ruleset)
 	if (af_landlock_enforce(ruleset) || dup2(socket, 3) < 0) {
 		_exit(1);
 	}
+	/* A machine whose system calls we do not know, or a kernel without filters, leaves it as Landlock has it. */
+	(void) af_refuse_programs_and_servers();
 	af_close_above(3);
+	/* af_names_start() waits for it. */
+	if (send(3, "", 1, MSG_NOSIGNAL) != 1) {
+		_exit(1);
+	}
 	serve(3);
+}
+
+/*! Waits until the process says that it serves. Returns 0 or an errno. */
+static int wait_until_it_serves(int socket)
+{
+	struct pollfd ready = { .fd = socket, .events = POLLIN };
+	char byte;
+	ssize_t count;
+	int polled;
+
+	do {
+		polled = poll(&ready, 1, start_ms);
+	} while (polled < 0 && errno == EINTR);
+	if (polled <= 0) {
+		return polled ? errno : ETIMEDOUT;
+	}
+	count = recv(socket, &byte, 1, MSG_DONTWAIT);
+	return count == 1 ? 0 : count ? errno : EPIPE;
 }
 
 int af_names_start(int ruleset)
@@ -207,11 +235,17 @@ int af_names_start(int ruleset)
 	}
 	failure = errno;
 	close(pair[1]);
-	if (child < 0) {
-		close(pair[0]);
-		return -failure;
+	if (child >= 0) {
+		failure = wait_until_it_serves(pair[0]);
+		if (!failure) {
+			return pair[0];
+		}
+		kill(child, SIGKILL);
+		while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {
+		}
 	}
-	return pair[0];
+	close(pair[0]);
+	return -failure;
 }
 
 static int ask(int server, const struct question *question, int socket)
@@ -285,5 +319,6 @@ int af_names_is_alive(int server)
 {
 	struct pollfd socket = { .fd = server };
 
-	return poll(&socket, 1, 0) == 0;
+	/* Only an event says that it is gone, and not a call that a signal interrupted. */
+	return poll(&socket, 1, 0) <= 0;
 }

@@ -129,6 +129,7 @@ struct CaptureRealTimeTests {
       var announced = Set<String>()
       while let message = engine.next(), message.type == Self.fork { announced.insert(message.id) }
       #expect(announced == ids)
+      #expect(engine.settingsCount == 1, "each engine hears what is allowed, also where nothing is set")
     }
     for channel in channels { fake_hangup(channel) }
     for id in ids { engine.sayEnded(id) }

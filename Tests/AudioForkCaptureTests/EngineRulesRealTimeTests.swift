@@ -32,6 +32,52 @@ struct EngineRulesRealTimeTests {
     #expect(module.asterisk.unload())
   }
 
+  @Test("In folders that the engine is not given, and a spool with a slash at its end, each path is told")
+  func refusedFolders() throws {
+    let module = try LoadedModule(
+      """
+      spool=/var/spool/calls/
+      [a]
+      url=wss://a.example/
+      ca_file=/etc/asterisk/keys/${CA}
+      cert_file=/srv/${CA}
+      key_file=/srv/${CA}
+      """
+    )
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    pbx_builtin_setvar_helper(channel, "CA", "ca.pem")
+    let fork = try #require(module.start(channel, "a"))
+    let engine = try replaceEngine(module)
+    #expect(texts(told?.spoolFolders) == ["/var/spool/calls"])
+    #expect(texts(told?.files) == ["/etc/asterisk/keys/", "/srv/", "/etc/asterisk/keys/ca.pem", "/srv/ca.pem"])
+    fake_hangup(channel)
+    end(module, engine, [fork])
+  }
+
+  @Test("One warning says that variables have named too many paths")
+  func limit() throws {
+    let module = try LoadedModule("[a]\nurl=wss://a.example/\nca_file=${CA}")
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    func warnings() -> Int { FakedAsterisk.log.components(separatedBy: "variables have named too many files").count }
+    let before = (warnings: warnings(), restarts: restarts())
+    var forks: [String] = []
+    for number in 0..<256 {
+      pbx_builtin_setvar_helper(channel, "CA", "/own/\(number).pem")
+      forks.append(try #require(module.start(channel, "a")))
+    }
+    #expect(warnings() == before.warnings)
+    for number in 256..<258 {
+      pbx_builtin_setvar_helper(channel, "CA", "/own/\(number).pem")
+      forks.append(try #require(module.start(channel, "a")))
+    }
+    #expect(warnings() == before.warnings + 1)
+    #expect(restarts() == before.restarts + 1)
+    let engine = try replaceEngine(module)
+    #expect(told?.files.count == 256)
+    fake_hangup(channel)
+    end(module, engine, forks)
+  }
+
   private func restarts() -> Int { FakedAsterisk.log.components(separatedBy: "restarting the engine").count }
 
   @Test("Run directory, spools and files of all sections, and the folders that Asterisk keeps for itself")
@@ -89,7 +135,7 @@ struct EngineRulesRealTimeTests {
 
   @Test("A file that only the call names starts another engine once, and one in a folder that is known does not")
   func variables() throws {
-    let module = try LoadedModule("[a]\nurl=wss://a.example/\nca_file=${CA}\ncert_file=/srv/${CA}\nkey_file=/srv/key")
+    let module = try LoadedModule("[a]\nurl=wss://a.example/\nca_file=${CA}\ncert_file=/srv/x/${CA}\nkey_file=/srv/key")
     let channel = fake_channel("PJSIP/100-1", 8000)
     pbx_builtin_setvar_helper(channel, "CA", "/own/ca.pem")
     let before = restarts()
@@ -98,8 +144,12 @@ struct EngineRulesRealTimeTests {
     let second = try #require(module.start(channel, "a"))
     #expect(restarts() == before + 1)
     let engine = try replaceEngine(module)
-    #expect(texts(told?.files) == ["/srv/", "/srv/key", "/own/ca.pem"])
+    #expect(texts(told?.files) == ["/srv/x/", "/srv/key", "/own/ca.pem"])
+    // Another one so soon waits.
+    pbx_builtin_setvar_helper(channel, "CA", "/own/other.pem")
+    let third = try #require(module.start(channel, "a"))
+    #expect(restarts() == before + 1)
     fake_hangup(channel)
-    end(module, engine, [first, second])
+    end(module, engine, [first, second, third])
   }
 }

@@ -52,6 +52,8 @@ struct FakedAsterisk {
 final class FakedEngine {
   private let link: CInt
   private var parser = LinkParser()
+  /// How often the module has sent the engine-wide settings.
+  private(set) var settingsCount = 0
 
   /// Waits for the module to spawn one.
   init?(within milliseconds: CInt = 2000) {
@@ -59,10 +61,14 @@ final class FakedEngine {
     guard link >= 0 else { return nil }
   }
 
-  /// The next message, waited for at most two seconds: its type, id and state.
+  /// The next message but for settings, waited for at most two seconds: its type, id and state.
   func next(within milliseconds: CInt = 2000) -> (type: UInt16, id: String, state: String)? {
     while true {
       if let message = try? parser.next() {
+        guard message.type != LinkMessageKind.settings.rawValue else {
+          settingsCount += 1
+          continue
+        }
         func text(_ field: LinkField) -> String {
           message.fields.text(field) ?? ""
         }

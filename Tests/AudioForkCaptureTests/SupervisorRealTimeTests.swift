@@ -142,7 +142,7 @@ extension CaptureRealTimeTests {
     #expect(soon { fake_module_references() == 0 })
     let spawned = fake_engines_spawned()
     engine.die()
-    #expect(soon { FakedAsterisk.log.contains("Asterisk is shutting down: no other one is started") })
+    #expect(soon { FakedAsterisk.log.contains("Asterisk is shutting down, so no other one is started") })
     usleep(1_300_000)
     #expect(fake_engines_spawned() == spawned)
     // A shutdown may be cancelled.

@@ -121,6 +121,20 @@ struct AccessPlanTests {
     #expect(uses(plan.engine, "/var/spool/asterisk/voicemail").isEmpty)
   }
 
+  @Test("What the rules count as known is allowed, and what they do not is not")
+  func coverage() {
+    let folders = ["/etc/asterisk/keys/", "/etc/", "/srv/", "/srv/tls/", "/", "/var/spool/", "/var/spool/asterisk/x/"]
+    for folder in folders {
+      for use in [PathUse.file, .folder] {
+        let isFile = use == .file
+        let rules = rules(spools: isFile ? [] : [folder], files: isFile ? [folder] : [])
+        let path = "\(folder)new"
+        let plan = plan(rules, [folder + "old"])
+        #expect(rules.covers(Array(path.utf8), use) == !uses(plan.engine, path).isEmpty, "\(use) in \(folder)")
+      }
+    }
+  }
+
   @Test("A run directory is allowed without its parent where that is a system folder, or holds what is Asterisk's")
   func runDirectories() {
     for (run, writable) in [

@@ -84,6 +84,33 @@ struct AccessRulesetTests {
     #expect(answers == [EACCES, EPERM, level >= 6 ? EPERM : 0, 0, 0])
   }
 
+  @Test("A process for look-ups that cannot confine itself is none")
+  func namesWithoutRules() { #expect(af_names_start(-1) == -EPIPE) }
+
+  @Test("The filter of the process for look-ups refuses programs and listening, and leaves local sockets")
+  func names() async throws {
+    var ruleset = try #require(AccessRuleset(level: Int(af_landlock_level()), limitsSockets: false))
+    ruleset.allow([.init("/usr", .read)])
+    let descriptor = ruleset.descriptor
+    let answers = await withCheckedContinuation { continuation in
+      Thread {
+        guard af_landlock_enforce(descriptor) == 0, af_refuse_programs_and_servers() == 0 else {
+          return continuation.resume(returning: [CInt]())
+        }
+        let local = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+        let network = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        let listens = listen(network, 1) == 0 ? 0 : errno
+        var process: pid_t = 0
+        let spawns = posix_spawn(&process, "/usr/bin/true", nil, nil, [nil], [nil])
+        close(local)
+        close(network)
+        continuation.resume(returning: [local < 0 ? -1 : 0, network < 0 ? -1 : 0, listens, spawns])
+      }.start()
+    }
+    ruleset.close()
+    #expect(answers == [0, 0, EPERM, EPERM])
+  }
+
   @Test("At each level of the kernel's interface the rules are taken", arguments: 1...7)
   func levels(level: Int) throws {
     guard level <= Int(af_landlock_level()) else { return }

@@ -226,6 +226,19 @@ struct ConfinementRealTimeTests {
     #expect(engine.logLines.contains { $0.contains("its process for look-ups of names has ended") })
   }
 
+  @Test("After others that have left it serves for longer, and warns of what it cannot do")
+  func waits() async throws {
+    var rules = rules()
+    rules.leavingAge = 20
+    let engine = try await spawn(rules)
+    kill(try #require(nameProcess(engine)), SIGKILL)
+    try await eventually(within: 10, "it warns") {
+      engine.logLines.contains { $0.contains("cannot do all of its work: its process for look-ups of names has ended") }
+    }
+    #expect(engine.exitStatus == nil)
+    try await leave(engine)
+  }
+
   @Test("It keeps a cursor, and removes cursor, ring and the instance's directory, as without rules")
   func ownFiles() async throws {
     let server = try await TestServer.start()

@@ -96,7 +96,7 @@ struct RedirectRealTimeTests {
     #expect(waits.map(\.endpoint) == ["ws://127.0.0.1:\(server.port)/a"])
     call.hangUp()
     _ = try await engine.end()
-    #expect(engine.lines(.notice).filter { $0.contains("redirects to") }.count == 1)
+    #expect(engine.lines(.notice).filter { $0.contains("redirected to") }.count == 1)
     await server.stop()
   }
 

@@ -95,8 +95,20 @@ extension IntegrationTests {
       try await Sandbox.with(
         release, dialplan: Self.dialplan("ws://127.0.0.1:9/"), settings: ["run_dir": place]
       ) { sandbox in
+        // The cap that is there by default is half of what is free.
         try await sandbox.call("a", "b")
         #expect(await sandbox.logShows("status is FAILED"))
+        #expect(
+          sandbox.logLines(["WARNING"], containing: "buffer_total is reached: all buffers may take 0 MB").count == 1)
+        try await sandbox.cli("channel request hangup all")
+        #expect(try await holds(within: 3) { try await sandbox.channels().isEmpty })
+        try ModuleFeatureTests.append("buffer_total = 0\n", of: sandbox)
+        _ = try await ModuleFeatureTests.reload(sandbox)
+        try await sandbox.call("a", "b")
+        let isRefused = await becomesTrue(within: 5) {
+          sandbox.logLines(["WARNING"], containing: "cannot allocate the ring").count == 1
+        }
+        #expect(isRefused, "\(sandbox.logLines())")
         let lines = sandbox.logLines(["WARNING"], containing: "cannot allocate the ring")
         #expect(lines.count == 1)
         #expect(lines.first?.contains("No space left on device; make room in run_dir or lower buffer") == true)

@@ -106,7 +106,7 @@ extension IntegrationTests {
           #expect(await sandbox.logShows(line))
         }
         #expect(sandbox.logLines(["WARNING"], containing: "is not allowed; a line allow in [general]").count == 2)
-        #expect(sandbox.logLines(["WARNING"], containing: "may take buffer_total = 1 MB").count == 1)
+        #expect(sandbox.logLines(["WARNING"], containing: "all buffers may take 1 MB").count == 1)
         #expect(try await sandbox.forks().count == 1)
       }
       await receiver.remove()

@@ -24,7 +24,7 @@ extension IntegrationTests {
           scene.forks.allSatisfy { fork in sandbox.runFiles().contains { $0.hasSuffix("/\(fork.id).1.ring") } }
         }
         #expect(isRemade, "\(sandbox.runFiles())")
-        #expect(sandbox.logLines(["WARNING"], containing: "was removed while the module runs").count == 1)
+        #expect(sandbox.logLines(["WARNING"], containing: "was removed and has been made again").count == 1)
         #expect(try await sandbox.forks().count == 3)
         #expect(
           await becomesTrue(within: 5) {

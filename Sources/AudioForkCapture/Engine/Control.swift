@@ -31,6 +31,7 @@ enum Control {
       state.restarts = EngineRestarts()
       state.engineRules = EngineRules()
       state.learnedPaths = 0
+      state.pathRestarts = PathRestarts()
       state.engineRules.runDirectory = slice(
         instance.directory, 0, instance.directory.count &- instance.name.count &- 1)
       state.engineRules.addPrivateFolders()
@@ -142,6 +143,7 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
     // Found again once the directory is there.
     if isMissing { Generations.forgetAll() } else if let settings { Generations.renew(now, settings) }
     // Before the rows: a fork that needs the new engine does not begin in the old one.
+    Control.replaceEngineForPaths()
     if Control.takeRestart() { engine.restart(now) }
     engine.send(settings?.engineSettings ?? EngineSettings())
     // Checked before and after the wait. Without forks the wait is unlimited, and that time must not count against the
@@ -168,7 +170,9 @@ private func waitForWork() {
   ]
   if engine.link.hasOutput { descriptors[1].events |= Int16(POLLOUT) }
   var timeout: CInt = withState { $0.forks.count } > 0 ? RowLooks.millisecondsLeft(af_now_ns()) : -1
-  if let due = engine.millisecondsToAct(af_now_ns()) { timeout = timeout < 0 ? due : min(timeout, due) }
+  for due in [engine.millisecondsToAct(af_now_ns()), withState { $0.pathRestarts.millisecondsToAct(af_now_ns()) }] {
+    if let due { timeout = timeout < 0 ? due : min(timeout, due) }
+  }
   _ = descriptors.withUnsafeMutableBufferPointer { poll($0.baseAddress, nfds_t($0.count), timeout) }
   var count: UInt64 = 0
   _ = read(Control.descriptor, &count, 8)

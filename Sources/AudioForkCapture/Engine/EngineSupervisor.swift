@@ -15,6 +15,7 @@ struct EngineSupervisor {
   private var knows: UInt64 = 0
   private var readyAt: Int64 = 0
   private var delay = RestartDelay()
+  private var leavingAge = LeavingAge()
   private var heartbeats = HeartbeatWatch()
   private var complained = false
   private var tableEndIsDue = false
@@ -56,7 +57,11 @@ struct EngineSupervisor {
     guard made == 0, let instance = Control.instance else { return failed(now, path, af_errno()) }
     var pid: CInt = 0
     var rulesFailure: CInt = 0
-    let rules = withState { $0.settings?.confinesEngine == true ? $0.engineRules.encoded : [] }
+    let rules = withState { state -> Bytes in
+      state.pathRestarts.engineIsTold()
+      state.engineRules.leavingAge = leavingAge.seconds
+      return state.settings?.confinesEngine == true ? state.engineRules.encoded : []
+    }
     let failure = withCString(path) { path in
       withCString(instance.directory) { directory in
         // Empty: it does not confine itself.
@@ -299,6 +304,7 @@ struct EngineSupervisor {
           AF_LEVEL_NOTICE, "the AudioFork engine has ended. Asterisk is shutting down, so no other one is started")
       }
       delay.died(now, readyAt: readyAt)
+      leavingAge.engineEnded(after: now &- readyAt)
     } else {
       complain(
         text(

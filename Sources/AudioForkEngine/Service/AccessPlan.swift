@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkLink
+internal import AudioForkSurface
 internal import Glibc
 
 /// Which folders and files a confined engine may use, and which the process that looks names up for it.
@@ -76,10 +77,12 @@ package struct AccessPlan {
 
   private let files: FileView
   private let privateFolders: [String]
+  private let privatePaths: [[UInt8]]
 
   package init(_ rules: EngineRules, _ files: FileView = .system) {
     self.files = files
     privateFolders = rules.privateFolders.map(AccessPlan.text).map { files.resolve($0) ?? $0 }.filter { $0 != "/" }
+    privatePaths = privateFolders.map { Array($0.utf8) }
     let system = AccessPlan.systemFolders.flatMap { readable($0) }
     let devices = AccessPlan.devices.compactMap { files.resolve($0) }.map { Grant($0, .device) }
     names = system + devices + AccessPlan.nameFolders.flatMap { readable($0) }
@@ -124,9 +127,8 @@ package struct AccessPlan {
 
   /// Whether a folder that a setting leads to is small enough to be allowed: it holds nothing that is Asterisk's own,
   /// and is no folder of the system.
-  private func mayAllowAll(in folder: String) -> Bool {
-    folder.split(separator: "/").count > 1
-      && !privateFolders.contains { AccessPlan.contains($0, folder) || AccessPlan.contains(folder, $0) }
+  private func mayAllowAll(in folder: String, _ use: PathUse = .file) -> Bool {
+    EngineRules.mayAllowAll(in: Array(folder.utf8), use, besides: privatePaths)
   }
 
   /// The run directory may be removed and made again, so its parent is allowed, unless that is a folder of the system
@@ -140,7 +142,7 @@ package struct AccessPlan {
   private mutating func addSpool(_ path: String) {
     guard let folder = files.resolve(path) else { return }
     // A folder for folders that are known only when a fork starts may lie in one of Asterisk's, but not hold one.
-    guard !path.hasSuffix("/") || !privateFolders.contains(where: { AccessPlan.contains(folder, $0) }) else { return }
+    guard !path.hasSuffix("/") || mayAllowAll(in: folder, .folder) else { return }
     engine.append(Grant(folder, .keepFiles))
   }
 

@@ -13,13 +13,22 @@ package struct Confinement: Sendable {
 
   /// What holds, for the log: "confined …" or "not confined …". Nil where nothing was asked for.
   package let summary: String?
+  /// Whether the kernel could do it, and something of it failed.
+  let hasFailed: Bool
   /// The process that looks names up; nil where the engine does so itself.
   let nameServer: CInt?
   private var allowed: [AccessRuleset.Allowed] = []
   private var needed: [Needed] = []
+  /// For how long the engine serves at least, before it leaves for `reasonToRestart`.
+  private(set) var leavingAge = Duration.seconds(EngineRules.leavingAgeMin)
+  /// Whether engines before this one have ended soon.
+  var hasPredecessors: Bool { leavingAge > .seconds(EngineRules.leavingAgeMin) }
+  /// Whether the kernel holds this process to rules.
+  private(set) var isConfined = false
 
-  private init(_ summary: String?, nameServer: CInt? = nil) {
+  private init(_ summary: String?, hasFailed: Bool = false, nameServer: CInt? = nil) {
     self.summary = summary
+    self.hasFailed = hasFailed
     self.nameServer = nameServer
   }
 
@@ -54,28 +63,39 @@ package struct Confinement: Sendable {
     guard level > 0 else { return Confinement("not confined: the kernel has no Landlock, or it is switched off") }
     // The rules are a thread's, and those of threads that it makes.
     guard DirectoryContents.names("/proc/self/task").count <= 1 else {
-      return Confinement("not confined: there are threads already, which is a fault of audiofork's: please report it")
+      return Confinement(
+        "not confined: there are threads already, which is a fault of audiofork's: please report it", hasFailed: true)
     }
     let plan = AccessPlan(rules)
     let nameServer = startNameServer(plan, level)
     guard
       var ruleset = AccessRuleset(level: level, limitsSockets: true, limitsReading: nameServer != nil)
-    else { return Confinement("not confined: the kernel takes no rules") }
+    else { return .failed("the kernel takes no rules", nameServer) }
     ruleset.allow(plan.engine)
     let failure = af_landlock_enforce(ruleset.descriptor)
     ruleset.close()
     guard failure == 0 else {
-      return Confinement("not confined: \(String(cString: strerror(failure)))", nameServer: nameServer)
+      return .failed(String(cString: strerror(failure)), nameServer)
     }
     let refusesSockets = af_refuse_local_sockets() == 0
     var confinement = Confinement(
-      summary(plan, level, limitsReading: nameServer != nil, refusesSockets: refusesSockets), nameServer: nameServer)
+      summary(plan, level, limitsReading: nameServer != nil, refusesSockets: refusesSockets),
+      hasFailed: nameServer == nil, nameServer: nameServer)
+    confinement.isConfined = true
+    confinement.leavingAge = .seconds(rules.leavingAge)
     confinement.allowed = ruleset.allowed
+    // Without a process for look-ups it may read everything.
     let needed =
-      rules.files.map { Needed(path: AccessPlan.text($0), mustBeWritable: false) }
+      (nameServer == nil ? [] : rules.files).map { Needed(path: AccessPlan.text($0), mustBeWritable: false) }
       + (rules.spoolFolders + [rules.runDirectory]).map { Needed(path: AccessPlan.text($0), mustBeWritable: true) }
     confinement.needed = needed.filter { confinement.isCovered($0) }
     return confinement
+  }
+
+  /// The engine looks names up itself then; closing the socket ends the process for it.
+  private static func failed(_ reason: String, _ nameServer: CInt?) -> Confinement {
+    if let nameServer { close(nameServer) }
+    return Confinement("not confined: \(reason)", hasFailed: true)
   }
 
   private static func startNameServer(_ plan: AccessPlan, _ level: Int) -> CInt? {

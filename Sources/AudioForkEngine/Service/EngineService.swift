@@ -94,7 +94,8 @@ package struct EngineService {
     }
     let adopter = Task { await adoptOrphans(made.core, context.spools, output) }
     if let summary = confinement.summary {
-      output.send(.log(.verbose, id: nil, text: "the AudioFork engine is \(summary)"))
+      let level: LogLevel = confinement.hasFailed ? .notice : .verbose
+      output.send(.log(level, id: nil, text: "the AudioFork engine is \(summary)"))
     }
     let watcher = Task { await watchConfinement(made.core, output) }
     let exit = try await made.exit.get()
@@ -115,12 +116,26 @@ package struct EngineService {
     }
   }
 
-  /// Leaves when the next engine could do what this one cannot. Without a module there is no next one.
+  /// Leaves when the next engine could do what this one cannot. Without a module there is no next one. An engine that
+  /// is too young waits: what has engines leave may be there for good.
   private func watchConfinement(_ core: NIOLoopBound<EngineCore>, _ output: LinkOutput) async {
-    guard confinement.nameServer != nil else { return }
+    guard confinement.isConfined else { return }
+    let start = ContinuousClock.now
+    var hasWarned = false
     while !Task.isCancelled {
       try? await Task.sleep(for: EngineService.confinementLookInterval)
       guard let reason = confinement.reasonToRestart() else { continue }
+      guard ContinuousClock.now - start >= confinement.leavingAge else {
+        guard confinement.hasPredecessors, !hasWarned else { continue }
+        hasWarned = true
+        output.send(
+          .log(
+            .warning, id: nil,
+            text: "the AudioFork engine cannot do all of its work: \(reason). Engines before it have left for such "
+              + "reasons, so this one does so \(confinement.leavingAge.components.seconds) seconds after its start. "
+              + "Keep files that are replaced often in a folder of their own, outside of Asterisk's"))
+        continue
+      }
       core.onLoop { core in
         guard core.hasModule else { return }
         output.send(.log(.notice, id: nil, text: "the AudioFork engine leaves, so that a new one starts: \(reason)"))

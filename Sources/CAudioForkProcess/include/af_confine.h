@@ -66,4 +66,11 @@ int af_landlock_enforce(int ruleset);
  */
 int af_refuse_local_sockets(void);
 
+/*!
+ * \brief Refuses execve(2), listen(2) and io_uring to this thread and to threads that it makes. Call it after
+ * af_landlock_enforce(), which gives up new privileges.
+ * \retval 0 or an errno; ENOSYS where we do not know the machine's system calls
+ */
+int af_refuse_programs_and_servers(void);
+
 #endif /* AF_CONFINE_H */

@@ -35,7 +35,8 @@ struct af_names_answer {
  * \brief Starts the process: a child, which ends when the engine's end of the socket is closed.
  *
  * It keeps no descriptor but its end of the socket and the standard ones, and ignores SIGTERM: names are looked up
- * as long as the engine delivers.
+ * as long as the engine delivers. It starts no programs and serves nobody else. Returns when it serves; one that does
+ * not within a second is ended.
  *
  * \param ruleset what it may do (af_landlock_create())
  * \return the engine's end of the socket, or -errno
