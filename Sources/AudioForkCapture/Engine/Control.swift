@@ -77,7 +77,12 @@ enum Control {
     close(wakeDescriptor)
     wakeDescriptor = -1
     instance = nil
-    withState { $0.settings = nil }
+    withState { state in
+      state.settings = nil
+      state.engineRules = EngineRules()
+      state.learnedPaths = 0
+      state.pathRestarts = PathRestarts()
+    }
   }
 
   /// New settings for forks and engines to come; engine-wide ones take effect at once. The run directory of this load

@@ -56,18 +56,34 @@ package struct ProfileKey: Sendable {
   package let name: StaticString
   package let kind: SettingKind
   /// The accepted form of its value.
-  package let form: Bytes
-  package let help: Bytes
+  package var form: Bytes {
+    switch texts {
+    case .literal(let form, _): Bytes(text: form)
+    case .composed(let form, _): form
+    }
+  }
+  package var help: Bytes {
+    switch texts {
+    case .literal(_, let help): Bytes(text: help)
+    case .composed(_, let help): help
+    }
+  }
   /// Whether several lines add up. Of other keys the last line counts.
   package let isRepeatable: Bool
   /// Whether `[general]` takes it too, as the default of every fork.
   package let isGeneral: Bool
+  private let texts: Texts
+
+  /// Literals take no memory of the module's, which a load that has ended does not give back.
+  private enum Texts: Sendable {
+    case literal(form: StaticString, help: StaticString)
+    case composed(form: Bytes, help: Bytes)
+  }
 
   private init(name: StaticString, kind: SettingKind, form: Bytes, help: Bytes) {
     self.name = name
     self.kind = kind
-    self.form = form
-    self.help = help
+    texts = .composed(form: form, help: help)
     isRepeatable = false
     isGeneral = false
   }
@@ -78,8 +94,7 @@ package struct ProfileKey: Sendable {
   ) {
     self.name = name
     self.kind = kind
-    self.form = Bytes(text: form)
-    self.help = Bytes(text: help)
+    texts = .literal(form: form, help: help)
     self.isRepeatable = isRepeatable
     self.isGeneral = isGeneral
   }
