@@ -57,6 +57,10 @@ struct RingFileLayout {
     _ descriptor: Int32, _ path: String, fileBytes: Int64
   ) throws(RingError) -> af_ring_header {
     let size = MemoryLayout<af_ring_header>.size
+    // While its writer allocates it, it has no size yet.
+    guard fileBytes > 0 else {
+      throw RingError(.unfinished, "'\(path)' is empty: its writer has not finished it; try again, or remove it")
+    }
     guard fileBytes >= Int64(size) else {
       throw RingError(.foreign, "'\(path)' is too short for a ring file (\(fileBytes) bytes): give a ring file")
     }

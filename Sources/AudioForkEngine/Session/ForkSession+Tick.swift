@@ -247,7 +247,7 @@ extension ForkSession {
       else { return }
       abandonConnection(
         "connection: nothing was acknowledged for \(state.silentMilliseconds / 1000) s",
-        deadFor: .milliseconds(Int64(state.silentMilliseconds)))
+        deadFor: min(.milliseconds(Int64(state.silentMilliseconds)), waiting))
     }
   }
 

@@ -47,6 +47,7 @@ extension ForkStateMachine.Outage {
     let held = max(now - since, .zero)
     // Its end was reported, and a stable connection ended it.
     wasReportedOver = true
+    breaks = 1
     let isOver = held.duration >= limits.stableAfter
     if isOver { attempts = 0 }
     began = isOver ? now : min(began + held, now)
