@@ -111,6 +111,8 @@ struct ChaosScene: Sendable {
       for engine in engines { try await limitDescriptors(of: engine, to: nil) }
       try await proxy.strike(.none)
     case .runDirectoryRemoved:
+      // An engine that is just being started would find neither rings nor cursors: that is a reported gap.
+      try await Task.sleep(for: .seconds(2))
       let directory = sandbox.runDirectory
       try FileManager.default.removeItem(atPath: directory)
       if await !becomesTrue(within: 5, { FileManager.default.fileExists(atPath: directory) }) {
