@@ -3,7 +3,7 @@ internal import AsteriskTestKit
 internal import AudioForkTestKit
 internal import Foundation
 
-/// A call whose rate rises under its fork: it begins at 8 kHz and goes on in a conference that mixes at 48 kHz. Its
+/// A call whose rate rises under its fork: it begins at 8 kHz and continues in a conference that mixes at 48 kHz. Its
 /// audio is resampled on the way, so that it is accounted by the fork's own numbers.
 struct WideCall: Sendable {
   /// Counted among the faults of a run by this name.

@@ -16,7 +16,7 @@ package enum MessageFromModule<Text: LinkText>: Sendable, Equatable {
   case forget(id: Text)
   /// A text message for the fork's server, now or never.
   case sendText(id: Text, text: Bytes)
-  /// The engine saves its cursors and leaves. A new one goes on from them.
+  /// The engine saves its cursors and leaves. A new one continues from them.
   case restart
   /// Asterisk is shutting down: the link will end, but maybe not soon.
   case stopping

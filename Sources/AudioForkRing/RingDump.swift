@@ -10,7 +10,7 @@ package struct RingDump {
     case lines([String])
     /// The end for now: capture goes on.
     case notYet
-    /// Capture has ended, or goes on in another ring, and everything has been shown.
+    /// Capture has ended, or continues in another ring, and everything has been shown.
     case ended
     /// The ring cannot be followed beyond this entry.
     case broken(String)

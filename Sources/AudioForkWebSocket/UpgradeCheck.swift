@@ -32,7 +32,7 @@ package struct ConnectionFailure: Error, Equatable, Sendable {
     self.location = location
   }
 
-  /// The failure with more words at the end of its reason.
+  /// The failure, its reason followed by more words.
   package func adding(_ words: String) -> ConnectionFailure {
     ConnectionFailure(reason + words, kind: kind, retryAfter: retryAfter, location: location)
   }

@@ -319,6 +319,6 @@ int af_names_is_alive(int server)
 {
 	struct pollfd socket = { .fd = server };
 
-	/* Only an event says that it is gone, and not a call that a signal interrupted. */
+	/* Only an event says that it has ended, and not a call that a signal interrupted. */
 	return poll(&socket, 1, 0) <= 0;
 }

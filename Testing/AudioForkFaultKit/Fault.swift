@@ -11,7 +11,7 @@ package enum Fault: Equatable, Sendable {
   /// Nothing is read from the client any more: its kernel's buffers fill up.
   case stall
   /// Once so many bytes of the client have gone through, nothing goes through for so long, either way: a server that
-  /// loads a model at its first audio. Then everything goes on.
+  /// loads a model at its first audio. Then everything continues.
   case pause(afterBytes: Int, milliseconds: Int)
   /// Neither side is read or told anything any more.
   case freeze

@@ -200,7 +200,7 @@ struct EngineProcessRealTimeTests {
   func terminatedWithAsterisk(isSlow: Bool) async throws {
     let directory = try ScratchFolder()
     let server = try await TestServer.start()
-    // The server comes when Asterisk is gone.
+    // The server comes when Asterisk has ended.
     let call = try TestCall(in: directory, url: server.url, drainSeconds: 10)
     let port = server.port
     await server.stop()

@@ -8,7 +8,7 @@ import AudioForkWireTestKit
 import NIOCore
 import Testing
 
-/// Servers that are busy for a while, and servers that are dead behind something that goes on acknowledging.
+/// Servers that are busy for a while, and servers that are dead behind something that still acknowledges.
 @Suite("Slow servers over loopback", .serialized)
 struct SlowServerRealTimeTests {
   /// As a recognizer does that loads its model at the first second of audio.

@@ -5,7 +5,7 @@ import Testing
 
 extension IntegrationTests {
   /// What `systemctl stop asterisk` does to the processes of its unit with the default KillMode=control-group: SIGTERM
-  /// to all of them, and once more to those that are left when Asterisk is gone.
+  /// to all of them, and once more to those that are left when Asterisk has ended.
   @Suite("What Asterisk has captured is delivered when it is told to end", .serialized)
   struct ShutdownTests {
     struct Ending: Sendable, CustomTestStringConvertible {

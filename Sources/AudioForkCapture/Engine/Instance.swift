@@ -43,7 +43,7 @@ struct Instance {
     return restored
   }
 
-  /// Makes the directory again, and the lock in it, if somebody has removed them. Returns whether they are there.
+  /// Makes the directory again, and the lock in it, if they were removed. Returns whether they are there.
   /// Blocks; never with a channel or the table locked.
   func restore() -> Bool {
     af_directory_lock()

@@ -8,7 +8,7 @@ package import NIOCore
 package enum EngineExit: Equatable, Sendable {
   /// The module is gone, or asked us to go, and every fork has ended.
   case finished
-  /// RESTART, or SIGTERM while the module lives: the next engine goes on from the cursors.
+  /// RESTART, or SIGTERM while the module lives: the next engine continues from the cursors.
   case stopped
   /// The link cannot be followed.
   case brokenLink(String)

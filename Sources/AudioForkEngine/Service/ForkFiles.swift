@@ -54,7 +54,7 @@ package struct ForkFiles {
   }
 
   /// Throws if another engine ended the fork, or removed its oldest ring, before this engine got the cursor. Call after
-  /// `openCursor`. Where a later ring exists the cursor stays: the fork goes on there.
+  /// `openCursor`. Where a later ring exists the cursor stays: the fork continues there.
   package func checkRing(_ ring: RingGenerations) throws(ForkFailure) {
     guard access(ringPath(ring.oldestGeneration), F_OK) != 0, errno == ENOENT else { return }
     let first = ring.oldestGeneration + 1

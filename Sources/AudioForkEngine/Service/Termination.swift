@@ -4,7 +4,7 @@ package import NIOCore
 /// Decides what SIGTERM means. Without a clock: it says when to ask again.
 ///
 /// systemd's `KillMode=control-group`, the default, sends SIGTERM to Asterisk and to the engine at once, and once more
-/// to the engine when Asterisk is gone. The audio that Asterisk has captured is then to be delivered. Older modules
+/// to the engine when Asterisk has ended. The audio that Asterisk has captured is then to be delivered. Older modules
 /// send SIGTERM to the engine alone, so that a new one starts. The link tells the two apart: it ends with Asterisk.
 ///
 /// When the link has ended, or while its end is waited for, a further SIGTERM changes nothing: the forks are delivered

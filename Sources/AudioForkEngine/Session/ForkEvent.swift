@@ -9,7 +9,7 @@ package enum ForkEvent: Equatable, Sendable {
   /// An attempt to connect failed. `wait`: how long the server wants to be left alone before the next one.
   /// `isRepeated`: the next attempt goes to an endpoint that was tried since the last wait.
   case attemptFailed(String, FailureVerdict = .passing, wait: Duration = .zero, isRepeated: Bool = false)
-  /// The connection broke, or the server closed it and the fork goes on. `silentFor`: it was left because the server
+  /// The connection broke, or the server closed it and the fork continues. `silentFor`: it was left because the server
   /// had not answered for so long. That time does not count as connected.
   case disconnected(String, silentFor: Nanoseconds = .zero)
   /// The server closed with 1000, also in answer to an attempt.
