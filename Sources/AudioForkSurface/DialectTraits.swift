@@ -7,8 +7,8 @@ package enum DialectName: UInt8, Sendable, Equatable, CaseIterable {
 }
 
 /// What distinguishes one dialect from another for the user and for the module. The table drives parsing, help,
-/// messages and the rules of options, and says the engine what holds for all connections of a dialect. What is said on a
-/// connection is code: `DialectRegistry`.
+/// messages and the rules of options, and says the engine what holds for all connections of a dialect. What is said on
+/// a connection is code: `DialectRegistry`.
 package struct DialectTraits: Sendable {
   package let dialect: DialectName
   /// The word in option `w` and in the key `dialect`.
