@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkMedia
 package import AudioForkSurface
 
 /// What a server may want to know about the stream that it is offered.
@@ -13,6 +14,8 @@ package struct StreamDescription: Sendable, Equatable {
   package var format = "slin"
   package var rateHertz = 8000
   package var channelCount = 1
+  /// How samples are written.
+  package var encoding = SampleEncoding.linear
 
   /// What `s()` gave.
   package var parameters: [RequestField] = []
@@ -37,6 +40,29 @@ package struct StreamDescription: Sendable, Equatable {
     var description = self
     description.secret = ""
     description.parameters.removeAll { EndpointURL.isSecretName($0.name) }
+    return description
+  }
+}
+
+/// What a dialect knows of a connection.
+package struct ConnectionDescription: Sendable, Equatable {
+  package var stream: StreamDescription
+  /// Which connection of the fork it is: 1 for the first, over all engines. An attempt that fails has the number of the
+  /// connection that it would have been.
+  package var number: UInt64
+  /// Position of the first frame that this connection carries, unless the server asks for another one.
+  package var position: Position
+
+  package init(_ stream: StreamDescription, number: UInt64 = 1, position: Position = .zero) {
+    self.stream = stream
+    self.number = number
+    self.position = position
+  }
+
+  /// The description for a server of another origin (`StreamDescription.withoutSecrets`).
+  package var withoutSecrets: ConnectionDescription {
+    var description = self
+    description.stream = stream.withoutSecrets
     return description
   }
 }

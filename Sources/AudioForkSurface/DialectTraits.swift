@@ -7,7 +7,8 @@ package enum DialectName: UInt8, Sendable, Equatable, CaseIterable {
 }
 
 /// What distinguishes one dialect from another for the user and for the module. The table drives parsing, help,
-/// messages and the rules of options; `ForkSetup.makeDialect` in the engine has the code of each dialect.
+/// messages and the rules of options, and says the engine what holds for all connections of a dialect. What is said on a
+/// connection is code: `DialectRegistry`.
 package struct DialectTraits: Sendable {
   package let dialect: DialectName
   /// The word in option `w` and in the key `dialect`.
@@ -24,6 +25,12 @@ package struct DialectTraits: Sendable {
   package var messageMilliseconds = 20
   /// The lengths of a message that its servers understand, milliseconds.
   package var messageRange = ForkOptions.messageRange
+  /// Whether the server is sent notes beside the audio: gaps, fill, muted audio, digits.
+  package var wantsMarkers = false
+  /// Whether the server itself says what it has of the audio. Else its pongs or its kernel confirm.
+  package var acknowledges = false
+  /// Whether the server says at the beginning of each connection where the stream is to continue.
+  package var resumes = false
   /// The settings that the dialect takes and others refuse.
   package var ownSettings = [SettingKind]()
 }
@@ -41,7 +48,8 @@ extension DialectTraits {
         the sub-protocol audiofork.v1, in which the server acknowledges what it has, so that nothing is lost or \
         repeated
         """,
-      subprotocol: "audiofork.v1", wantsDigits: true, ownSettings: [.acknowledge]),
+      subprotocol: "audiofork.v1", wantsDigits: true, wantsMarkers: true, acknowledges: true, resumes: true,
+      ownSettings: [.acknowledge]),
   ]
 
   /// The dialect with this name, case ignored; nil for another word.

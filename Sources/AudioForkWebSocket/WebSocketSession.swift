@@ -90,11 +90,17 @@ package final class WebSocketSession: ChannelInboundHandler {
     flood.expectAnswer()
   }
 
+  /// Sends a text message; `payload` is UTF-8, and is masked in place as in a binary one.
+  package func send(text payload: inout [UInt8]) {
+    guard context != nil, case .open = phase else { return }
+    outgoing.write { writer, buffer in writer.text(masking: &payload, into: &buffer) }
+    flood.expectAnswer()
+  }
+
   /// Sends a text message.
   package func send(text: String) {
-    guard context != nil, case .open = phase else { return }
-    outgoing.write { writer, buffer in writer.text(text, into: &buffer) }
-    flood.expectAnswer()
+    var payload = [UInt8](text.utf8)
+    send(text: &payload)
   }
 
   /// Sends a ping with at most 125 bytes; its pong is reported with the same bytes.
@@ -212,7 +218,11 @@ package final class WebSocketSession: ChannelInboundHandler {
     framesHeard &+= 1
     switch rules.receive(frame) {
     case .nothing: share?.countFrame()
-    case .binary(let bytes), .piece(let bytes, _): share?.countFrame(messageBytes: bytes.readableBytes)
+    case .binary(let bytes):
+      share?.countFrame(messageBytes: bytes.readableBytes)
+      owner?.webSocketReceived(self, binary: bytes)
+    // Of a receiver's rules only.
+    case .piece(let bytes, _): share?.countFrame(messageBytes: bytes.readableBytes)
     case .pong(let payload):
       share?.countFrame()
       owner?.webSocketReceived(self, pong: payload)

@@ -257,6 +257,16 @@ struct ForkStateMachineTests {
       ])
   }
 
+  @Test("A Close that refuses for good ends the fork, except behind everything that was acknowledged")
+  func refusedByClose() {
+    var driven = DrivenMachine.streaming(attempts: 5)
+    #expect(driven.handle(.refused("server: closed with 4001")) == [.drop, .end(.refused("server: closed with 4001"))])
+    driven = .streaming(attempts: 5)
+    _ = driven.handle(.captureClosed)
+    _ = driven.handle(.drained(isAcknowledged: true))
+    #expect(driven.handle(.refused("server: closed with 4001")) == [.drop, .end(.delivered)])
+  }
+
   @Test("A server that closes with 1000 ends the fork")
   func closedByServer() {
     var driven = DrivenMachine.streaming()

@@ -17,6 +17,8 @@ package enum ForkEvent: Equatable, Sendable {
   /// The server closed without a code, also in answer to an attempt. The reason is that of the outage, if it becomes
   /// one.
   case closedWithoutCode(String)
+  /// The server closed the connection, and said that it will not take another one.
+  case refused(String)
   case retryTimerFired
   case captureClosed
   /// Capture has ended and everything was sent. `isAcknowledged`: the server's side has acknowledged all of it. False:

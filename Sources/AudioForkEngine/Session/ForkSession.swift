@@ -34,7 +34,6 @@ final class ForkSession {
   let context: EngineContext
   let attribution: CrashAttribution
   let epoch: StreamEpoch
-  let dialect: any Dialect
   let stream: ForkStream
   let scratch: RenderScratch
   let turns: InboundTurns
@@ -64,6 +63,7 @@ final class ForkSession {
   /// Why the last attempt or connection failed.
   var lastReason = ""
   var hasLoggedNotVerified = false
+  var hasLoggedIgnored = false
   /// While a connection that fell silent is being left: how long its endpoint may be silent on its next connection.
   var nextSilence: Nanoseconds?
   /// Set while the engine stops: until then it waits for audio in flight, and takes no more from the ring.
@@ -99,9 +99,9 @@ final class ForkSession {
     }
     self.setup = setup
     epoch = ring.epoch
-    dialect = setup.makeDialect()
     let stream = ForkStream(
-      ring: ring, cursor: cursor, configuration: setup.rendering, collectsMarkers: dialect.sendsMarkers, spool: spool,
+      ring: ring, cursor: cursor, configuration: setup.rendering, collectsMarkers: setup.traits.wantsMarkers,
+      spool: spool,
       bufferSeconds: setup.options.bufferSeconds, scratch: scratch)
     self.stream = stream
     machine = ForkStateMachine(setup.limits, continuing: stream.outage, now: .now)

@@ -99,6 +99,7 @@ package struct ForkStateMachine: Sendable {
       case .disconnected(let reason, let silentFor): disconnected(reason, silentFor: silentFor, now, &random)
       case .closedByServer: closedByServer(.normal)
       case .closedWithoutCode(let reason): closedWithoutCode(reason, now, &random)
+      case .refused(let reason): refused(reason)
       case .retryTimerFired: retryTimerFired()
       case .captureClosed: captureClosed()
       case .drained(let isAcknowledged): drained(isAcknowledged)
@@ -195,6 +196,15 @@ package struct ForkStateMachine: Sendable {
       next.emptyCloseAt = now
       return retry(next, reason, isDraining, .passing, .zero, isEmptyClose: true, now, &random)
     case .closing: return disconnected(reason, now, &random)
+    case .created, .active(.waiting, _), .ended: return []
+    }
+  }
+
+  private mutating func refused(_ reason: String) -> [ForkAction] {
+    switch state {
+    case .active(.streaming, _), .active(.connecting, _), .closing(_, _, isAcknowledged: false):
+      return end(.refused(reason))
+    case .closing(_, _, isAcknowledged: true): return end(.delivered)
     case .created, .active(.waiting, _), .ended: return []
     }
   }

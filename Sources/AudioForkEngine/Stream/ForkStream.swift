@@ -219,6 +219,9 @@ package final class ForkStream {
   /// A connection was opened.
   package func connectionOpened() { deliveryLog.totals.connections &+= 1 }
 
+  /// Connections so far, over all engines.
+  package var connectionCount: UInt64 { deliveryLog.totals.connections }
+
   /// Whether the fork had a connection, in this engine or in one before.
   package var hasConnected: Bool { deliveryLog.totals.connections > 0 }
 
