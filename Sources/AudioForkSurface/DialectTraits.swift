@@ -21,6 +21,10 @@ package struct DialectTraits: Sendable {
   package var formats = WireFormat.all
   /// Whether the server is told of DTMF digits, unless `digits = no`.
   package var wantsDigits = false
+  /// Length of one binary message unless the fork says otherwise, milliseconds.
+  package var messageMilliseconds = 20
+  /// The lengths of a message that its servers understand, milliseconds.
+  package var messageRange = ForkOptions.messageRange
   /// Whether the server is sent notes beside the audio: gaps, fill, muted audio, digits.
   package var wantsMarkers = false
   /// Whether the server itself says what it has of the audio. Else its pongs or its kernel confirm.
@@ -35,7 +39,8 @@ extension DialectTraits {
   /// Every dialect, in the order of the documentation. The first is the default.
   package static let all: [DialectTraits] = [
     DialectTraits(
-      dialect: .raw, name: "raw", help: "binary messages of audio and nothing else", ownSettings: [.subprotocol]),
+      dialect: .raw, name: "raw", help: "binary messages of audio and nothing else",
+      ownSettings: [.subprotocol, .firstText, .lastText, .linger]),
     DialectTraits(
       dialect: .audiofork, name: "audiofork",
       help:

@@ -47,6 +47,7 @@ struct DialectTraitsTests {
   func rules() throws {
     let raw = try #require(DialectTraits.named(bytes("raw")))
     let framed = try #require(DialectTraits.named(bytes("audiofork")))
+    #expect(raw.takes(.firstText) && raw.takes(.linger) && !framed.takes(.lastText) && !framed.takes(.linger))
     #expect(raw.takes(.subprotocol) && !raw.takes(.acknowledge) && raw.takes(.buffer))
     #expect(!framed.takes(.subprotocol) && framed.takes(.acknowledge) && framed.takes(.buffer))
     var telephony = raw
@@ -57,5 +58,15 @@ struct DialectTraitsTests {
       #expect(!OptionRule.format.isBroken(by: options, raw) && !OptionRule.format.isBroken(by: options, framed))
       #expect(string(OptionRule.format.reason(options, telephony)) == "dialect raw does not take format \(format)")
     }
+    var chopped = raw
+    chopped.messageRange = 20...200
+    for (length, isRefused) in [(20, false), (200, false), (220, true)] {
+      let options = try ForkOptions.parse(bytes("m(\(length))"))
+      #expect(OptionRule.messageLength.isBroken(by: options, chopped) == isRefused, "\(length)")
+      #expect(!OptionRule.messageLength.isBroken(by: options, raw))
+    }
+    #expect(
+      string(OptionRule.messageLength.reason(try ForkOptions.parse(bytes("m(220)")), chopped))
+        == "dialect raw takes messages of 20 to 200 ms, not of 220")
   }
 }

@@ -13,6 +13,10 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
   case format
   /// A certificate needs its key, and a key its certificate.
   case keyPair
+  /// A dialect that says itself how a stream begins and ends takes no texts for that.
+  case firstText, lastText
+  /// Servers of a dialect understand certain lengths of a message.
+  case messageLength
 
   /// Returns whether the options break the rule.
   package func isBroken(by options: ForkOptions, _ dialect: DialectTraits) -> Bool {
@@ -22,6 +26,9 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
     case .confirmation: options.wantsPersisted && !dialect.takes(.acknowledge)
     case .format: !dialect.takes(options.format)
     case .keyPair: options.certificateFile.isEmpty != options.keyFile.isEmpty
+    case .firstText: !options.firstText.isEmpty && !dialect.takes(.firstText)
+    case .lastText: !options.lastText.isEmpty && !dialect.takes(.lastText)
+    case .messageLength: options.messageMillisecondsGiven.map { !dialect.messageRange.contains($0) } ?? false
     }
   }
 
@@ -48,6 +55,20 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
       reason.append(options.format.name)
     case .keyPair:
       reason.append("cert_file and key_file belong together: a certificate is of use only with its key")
+    case .firstText, .lastText:
+      reason.append(self == .firstText ? "first_text" : "last_text")
+      reason.append(" cannot be given with dialect ")
+      reason.append(dialect.name)
+      reason.append(", which says itself how a stream begins and ends")
+    case .messageLength:
+      reason.append("dialect ")
+      reason.append(dialect.name)
+      reason.append(" takes messages of ")
+      reason.append(decimal: dialect.messageRange.lowerBound)
+      reason.append(" to ")
+      reason.append(decimal: dialect.messageRange.upperBound)
+      reason.append(" ms, not of ")
+      reason.append(decimal: options.messageMilliseconds)
     }
     return reason
   }
@@ -60,8 +81,8 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
       message.append("; write wss:// or leave T out (given: '")
       if let endpoint = options.endpoints.first(where: { !$0.isSecure }) { message.append(shown: endpoint.shown) }
       message.append("')")
-    case .subprotocol: message.append("; leave it out")
-    case .confirmation, .format, .keyPair: break
+    case .subprotocol, .firstText, .lastText: message.append("; leave it out")
+    case .confirmation, .format, .keyPair, .messageLength: break
     }
     return OptionError(message: message)
   }
@@ -74,6 +95,9 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
     case .confirmation: [.acknowledge, .dialect]
     case .format: [.format, .dialect]
     case .keyPair: [.keyFile, .certificateFile]
+    case .firstText: [.firstText, .dialect]
+    case .lastText: [.lastText, .dialect]
+    case .messageLength: [.message, .dialect]
     }
   }
 
@@ -81,8 +105,10 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
   /// they are written. Nil for option T: no value of a channel may turn TLS off.
   package var needs: (needed: [SettingKind], dependent: [SettingKind])? {
     switch self {
-    case .plainURL, .subprotocol, .format: nil
+    case .plainURL, .subprotocol, .format, .messageLength: nil
     case .confirmation: ([.dialect], [.acknowledge])
+    case .firstText: ([.dialect], [.firstText])
+    case .lastText: ([.dialect], [.lastText])
     case .keyPair: ([.keyFile, .certificateFile], [.keyFile, .certificateFile])
     }
   }
