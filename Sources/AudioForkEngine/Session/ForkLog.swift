@@ -165,8 +165,8 @@ package struct ForkLog {
   /// Places to which redirects lead that the log tells. Further ones are only in `audiofork show fork`.
   package static let redirectsToldMax = 8
 
-  /// The server has sent the fork elsewhere, and the connection there is open. `place`: its URL, without secrets. Nil if
-  /// the log has told this scheme, host and port, or `redirectsToldMax` others.
+  /// The server has sent the fork elsewhere, and the connection there is open. `place`: its URL, without secrets. Nil
+  /// if the log has told this scheme, host and port, or `redirectsToldMax` others.
   package mutating func redirected(to place: String) -> EngineMessage? {
     let parts = place.split(maxSplits: 3, omittingEmptySubsequences: false) { $0 == "/" || $0 == "?" }
     guard redirectOrigins.count < ForkLog.redirectsToldMax,

@@ -55,8 +55,8 @@ package struct CursorRecord: Equatable, Sendable {
 
   /// Version, six numbers, `ponged`, `accepted`, the outage, the silences, two lists of ranges, then the checkpoint;
   /// little-endian. A set of endpoints is a byte with the number of its words, and the words. An outage is a byte of
-  /// `OutageBit`, then attempts, beginning and the times that the byte names. Silences are a byte with their number, and
-  /// a byte for each. The cursor file adds the checksum.
+  /// `OutageBit`, then attempts, beginning and the times that the byte names. Silences are a byte with their number,
+  /// and a byte for each. The cursor file adds the checksum.
   package func encode() -> [UInt8] {
     var encoded: [UInt8] = [CursorRecord.version]
     for number in [UInt64(bitPattern: completedAt.nanoseconds), connections, bytes, textsDropped, gaps, skipped] {

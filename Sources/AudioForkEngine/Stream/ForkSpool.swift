@@ -293,7 +293,6 @@ package final class ForkSpool {
   /// Empties a file that does not hold what was written. What it should have held is lost.
   private func discardDamaged() {
     report(.failed("the spool file '\(path)' has changed on the disk: what was in it is lost"))
-    wasEvicted = true
     handle(.empty)
   }
 }
