@@ -18,23 +18,16 @@ struct EngineSupervisor {
   private var leavingAge = LeavingAge()
   private var heartbeats = HeartbeatWatch()
   private var complained = false
-  private var tableEndIsDue = false
-  /// The engine-wide settings that this engine has been sent.
-  private var sentSettings: EngineSettings?
+  private var outbox = EngineOutbox()
   private var hasToldUnconfined = false
   /// When an engine was heard last, this one or one before it. CLOCK_MONOTONIC.
   private(set) var heardAt: Int64 = 0
   /// When an engine that is to be replaced is killed; nil: it is not to be replaced. It is asked to leave as soon as it
   /// is ready.
   private var leaveBy: Int64?
-  private var hasToldShutdown = false
-  /// Ids of forks that the engine is to forget, while the link is full.
-  private var forgotten = [Bytes]()
 
   /// An engine that was asked to leave saves its cursors within a second.
   private static let leaveMax: Int64 = 3_000_000_000
-  /// Maximum ids that wait. Further ones stay in the engine until it leaves.
-  private static let forgottenMax = 10_000
 
   /// Milliseconds until there is something to do though nothing happens; nil: nothing.
   func millisecondsToAct(_ now: Int64) -> CInt? {
@@ -88,14 +81,10 @@ struct EngineSupervisor {
     knows = 0
     heartbeats.owesNothing()
     leaveBy = nil
-    hasToldShutdown = false
-    // A new engine knows no fork that the table does not have.
-    forgotten = []
+    outbox = EngineOutbox()
     link.append(.hello(version: bytes(af_version()), protocolVersion: LinkProtocol.version))
-    sentSettings = nil
     // The table is the truth: a new engine receives all of it.
     withState { $0.forks.mustSendAll() }
-    tableEndIsDue = true
   }
 
   private static func mayStart(hasForks: Bool) -> Bool {
@@ -127,65 +116,12 @@ struct EngineSupervisor {
   /// Sends changes of the settings and of the table, as far as the socket takes them.
   mutating func send(_ settings: EngineSettings) {
     guard link.isOpen else { return }
-    if settings != sentSettings {
-      sentSettings = settings
-      link.append(.settings(settings.lines))
-    }
-    tellShutdown()
-    sendForgotten()
-    var rows = Bytes()
-    let room = link.room
-    var isComplete = true
-    withState { state in
-      while let fork = state.forks.unsent.first {
-        guard rows.count < room else {
-          isComplete = false
-          break
-        }
-        state.forks.isSent(fork)
-        rows +=
-          MessageFromModule<Bytes>.fork(
-            id: bytes(fork.pointee.id), isClosed: fork.pointee.closed_at_ns != 0,
-            generation: fork.pointee.generation
-          ).encoded
-      }
-      // After the rows: a text is for a fork that the engine knows.
-      if isReady, isComplete, rows.count < room {
-        for text in state.outgoingTexts.takeAll() { rows += text }
-      }
-    }
-    link.append(rows)
-    if isComplete, tableEndIsDue {
-      tableEndIsDue = false
-      link.append(.tableEnd)
-    }
-    link.flush()
+    outbox.send(settings, over: &link, isReady: isReady, knowsStopping: engineKnows(.stopping))
   }
 
   /// A row is gone: the engine need not know the fork any more.
   mutating func forget(_ id: Bytes) {
-    guard link.isOpen, forgotten.count < EngineSupervisor.forgottenMax else { return }
-    forgotten.append(id)
-  }
-
-  private mutating func sendForgotten() {
-    guard !forgotten.isEmpty else { return }
-    link.flush()
-    var sent = 0
-    while sent < forgotten.count, link.room > 0 {
-      link.append(.forget(id: forgotten[sent]))
-      sent &+= 1
-      // Output that is left over wakes this thread, so ids wait only where there is some.
-      if link.room <= 0 { link.flush() }
-    }
-    if sent > 0 { forgotten.removeFirst(sent) }
-  }
-
-  /// Tells the engine once that Asterisk is shutting down.
-  private mutating func tellShutdown() {
-    guard isReady, !hasToldShutdown, engineKnows(.stopping), ast_shutting_down() != 0 else { return }
-    hasToldShutdown = true
-    link.append(.stopping)
+    if link.isOpen { outbox.forget(id) }
   }
 
   private func engineKnows(_ kind: LinkMessageKind) -> Bool { knows >= UInt64(kind.rawValue) }
