@@ -133,7 +133,7 @@ enum Control {
 }
 
 /// Belongs to the control thread.
-nonisolated(unsafe) private(set) var engine = EngineSupervisor()
+nonisolated(unsafe) var engine = EngineSupervisor()
 
 @c(af_control_thread)
 func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
