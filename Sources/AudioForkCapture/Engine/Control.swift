@@ -24,20 +24,23 @@ enum Control {
     }
     Control.instance = instance
     RingMemory.load(in: instance.directory)
-    withState { state in
+    let (told, rules) = withState { state in
       state.settings = settings
       state.isStopping = false
       state.restarts = EngineRestarts()
       state.engineRules = EngineRules()
       state.learnedPaths = 0
+      state.coverage = nil
       state.pathRestarts = PathRestarts()
       state.engineRules.runDirectory = slice(
         instance.directory, 0, instance.directory.count &- instance.name.count &- 1)
       state.engineRules.addPrivateFolders()
-      _ = state.engineRules.add(settings)
+      let told = state.engineRules.add(settings)
       state.forks.isClosing = false
       state.engine = EngineStatus()
+      return (told, state.engineRules)
     }
+    if settings.confinesEngine { told.tellLeftOut(rules) }
     engine = EngineSupervisor()
     let failure = startThreads()
     guard failure == 0 else {
@@ -80,6 +83,7 @@ enum Control {
       state.settings = nil
       state.engineRules = EngineRules()
       state.learnedPaths = 0
+      state.coverage = nil
       state.pathRestarts = PathRestarts()
     }
   }
@@ -87,17 +91,21 @@ enum Control {
   /// New settings for forks and engines to come; engine-wide ones take effect at once. The run directory of this load
   /// stays.
   static func apply(_ settings: Settings) {
-    let mustRestart = withState { state in
+    let (mustRestart, told, rules) = withState { state in
       let wasConfined = state.settings?.confinesEngine ?? false
       state.settings = settings
-      let isNew = state.engineRules.add(settings)
-      return settings.confinesEngine != wasConfined || (isNew && wasConfined)
+      let told = state.engineRules.add(settings)
+      let mustRestart = settings.confinesEngine != wasConfined || (told.isNew && wasConfined)
+      // Under the same lock, so that an engine that is started now counts.
+      if mustRestart { _ = state.restarts.ask() }
+      return (mustRestart, told, state.engineRules)
     }
+    if settings.confinesEngine { told.tellLeftOut(rules) }
     guard mustRestart else { return wake() }
     log(
       AF_LEVEL_NOTICE, "audiofork.conf: restarting the engine, because confine has changed or the running engine may",
       " not open a file or folder that is named now. Its forks continue from their rings")
-    restartEngine()
+    wake()
   }
 
   /// Makes the thread look at the table. Any thread, any lock; never from the audio path.
@@ -142,20 +150,19 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
     let now = af_now_ns()
     let settings = Control.settings
     let isMissing = !DirectoryWatch.restoreIfDue(now, hasEngine: engine.link.isOpen)
-    engine.spawnIfDue(now, path: settings?.engine ?? [], hasForks: hasForksAtWork())
+    engine.spawnIfDue(now)
     lookAtRows(now)
     // Found again once the directory is there.
     if isMissing { Generations.forgetAll() } else if let settings { Generations.renew(now, settings) }
-    // Before the rows: a fork that needs the new engine does not begin in the old one.
     Control.replaceEngineForPaths()
     if Control.takeRestart() { engine.restart(now) }
     engine.send(settings?.engineSettings ?? EngineSettings())
     // Checked before and after the wait. Without forks the wait is unlimited, and that time must not count against the
     // engine when the next fork begins.
-    if !hasForksAtWork() { engine.owesNothing() }
+    if !hasForksInEngine() { engine.owesNothing() }
     waitForWork()
     engine.receive()
-    engine.checkHeartbeat(af_now_ns(), hasForks: hasForksAtWork())
+    engine.checkHeartbeat(af_now_ns(), hasForks: hasForksInEngine())
     engine.checkLeaving(af_now_ns())
   }
   engine.end()
@@ -163,9 +170,9 @@ func controlThread(_ unused: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointe
   return nil
 }
 
-/// Whether the engine still has work. A fork that it has ended does not count, even if its hook is still on the
-/// channel.
-private func hasForksAtWork() -> Bool { withState { $0.forks.atWork } > 0 }
+/// Whether the running engine still has work. A fork that it has ended does not count, even if its hook is still on the
+/// channel; nor does one that waits for the next engine.
+private func hasForksInEngine() -> Bool { withState { $0.forks.inEngine } > 0 }
 
 private func waitForWork() {
   var descriptors = [

@@ -11,6 +11,8 @@ struct EngineSupervisor {
   private(set) var link = EngineLink()
   private var process = EngineProcess()
   private var isReady = false
+  /// The engine has announced that it leaves by itself.
+  private var isLeaving = false
   /// The highest type of message that the engine knows; 0: it has not said.
   private var knows: UInt64 = 0
   private var readyAt: Int64 = 0
@@ -39,26 +41,23 @@ struct EngineSupervisor {
 
   /// Starts an engine if there is none and its time has come. While Asterisk is shutting down one is started for forks
   /// that are still at work, and none when Asterisk is about to exit.
-  mutating func spawnIfDue(_ now: Int64, path: Bytes, hasForks: Bool) {
+  mutating func spawnIfDue(_ now: Int64) {
     process.reap()
     guard !link.isOpen, now >= delay.spawnAt else { return }
-    guard EngineSupervisor.mayStart(hasForks: hasForks) else { return delay.shutdown(now) }
+    guard EngineSupervisor.mayStart(hasForks: withState { $0.forks.atWork } > 0) else { return delay.shutdown(now) }
+    let order = EngineOrder(leavingAge: leavingAge.seconds)
+    if order.wasAskedFor { complained = false }
     var pair: [CInt] = [-1, -1]
     let made = pair.withUnsafeMutableBufferPointer {
       socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, $0.baseAddress)
     }
-    guard made == 0, let instance = Control.instance else { return failed(now, path, af_errno()) }
+    guard made == 0, let instance = Control.instance else { return failed(now, order.path, af_errno()) }
     var pid: CInt = 0
     var rulesFailure: CInt = 0
-    let rules = withState { state -> Bytes in
-      state.pathRestarts.engineIsTold()
-      state.engineRules.leavingAge = leavingAge.seconds
-      return state.settings?.confinesEngine == true ? state.engineRules.encoded : []
-    }
-    let failure = withCString(path) { path in
+    let failure = withCString(order.path) { path in
       withCString(instance.directory) { directory in
         // Empty: it does not confine itself.
-        rules.withUnsafeBufferPointer {
+        order.rules.withUnsafeBufferPointer {
           af_spawn_engine(path, directory, pair[1], $0.baseAddress, $0.count, &pid, &rulesFailure)
         }
       }
@@ -66,18 +65,13 @@ struct EngineSupervisor {
     close(pair[1])
     guard failure == 0 else {
       close(pair[0])
-      return failed(now, path, failure)
+      return failed(now, order.path, failure)
     }
-    if rulesFailure != 0, !hasToldUnconfined {
-      hasToldUnconfined = true
-      log(
-        AF_LEVEL_NOTICE,
-        "the AudioFork engine runs without its confinement, because its rules cannot be passed to it: ",
-        .bytes(reason(rulesFailure)))
-    }
+    if rulesFailure != 0 { tellUnconfined(rulesFailure) }
     process.began(pid)
     link.open(pair[0])
     isReady = false
+    isLeaving = false
     knows = 0
     heartbeats.owesNothing()
     leaveBy = nil
@@ -85,6 +79,15 @@ struct EngineSupervisor {
     link.append(.hello(version: bytes(af_version()), protocolVersion: LinkProtocol.version))
     // The table is the truth: a new engine receives all of it.
     withState { $0.forks.mustSendAll() }
+  }
+
+  private mutating func tellUnconfined(_ failure: CInt) {
+    guard !hasToldUnconfined else { return }
+    hasToldUnconfined = true
+    log(
+      AF_LEVEL_NOTICE,
+      "the AudioFork engine runs without its confinement, because its rules cannot be passed to it: ",
+      .bytes(reason(failure)))
   }
 
   private static func mayStart(hasForks: Bool) -> Bool {
@@ -100,6 +103,7 @@ struct EngineSupervisor {
           ? "; install it or set engine in audiofork.conf. Until then nothing is delivered"
           : "; the system lacks something that it needs. It is tried again, and until then nothing is delivered"))
     delay.failed(now)
+    withState { $0.engineEnded(now) }
   }
 
   /// Says once why no engine serves, and to those who asked for one.
@@ -193,13 +197,14 @@ struct EngineSupervisor {
 
   private mutating func handle(_ message: MessageFromEngine<Bytes>) {
     switch message {
-    case .ready(let version, let pid, let loops, let knows):
+    case .ready(let version, let pid, let loops, let knows, let confinement):
       self.knows = knows
-      readyReceived(version, pid, loops)
+      readyReceived(version, pid, loops, confinement)
     case .state(let id, let state, let reason, let endpoint, let counters):
       ForkUpdates.stateReceived(id, state, reason: reason, endpoint: endpoint, counters)
     case .ended(let id, let reason, let counters): ForkUpdates.endReceived(id, reason: reason, counters)
     case .heartbeat: heartbeats.owesNothing()
+    case .leaving: isLeaving = true
     case .gap(let id, let gap): ForkUpdates.gapReceived(id, gap)
     case .text(let id, let text, let length, let dropped):
       ForkUpdates.textReceived(id, text, length: length, dropped: dropped)
@@ -208,12 +213,14 @@ struct EngineSupervisor {
     }
   }
 
-  private mutating func readyReceived(_ version: Bytes, _ pid: UInt64, _ loops: UInt64) {
+  private mutating func readyReceived(_ version: Bytes, _ pid: UInt64, _ loops: UInt64, _ confinement: Bytes) {
     isReady = true
     readyAt = af_now_ns()
     delay.isReady()
     complained = false
-    withState { $0.engine.ready(version: version, process: pid, loops: loops, now: readyAt) }
+    withState {
+      $0.engine.ready(version: version, process: pid, loops: loops, confinement: confinement, now: readyAt)
+    }
     log(
       AF_LEVEL_VERBOSE, "AudioFork engine ", .bytes(version), " is ready, process ",
       .number(Int(truncatingIfNeeded: pid)))
@@ -240,7 +247,7 @@ struct EngineSupervisor {
           AF_LEVEL_NOTICE, "the AudioFork engine has ended. Asterisk is shutting down, so no other one is started")
       }
       delay.died(now, readyAt: readyAt)
-      leavingAge.engineEnded(after: now &- readyAt)
+      leavingAge.engineEnded(after: now &- readyAt, isAnnounced: isLeaving)
     } else {
       complain(
         text(
@@ -256,7 +263,10 @@ struct EngineSupervisor {
     link.close()
     isReady = false
     leaveBy = nil
-    withState { $0.engine.gone() }
+    withState { state in
+      state.engine.gone()
+      state.engineEnded(af_now_ns())
+    }
   }
 
   /// Ends the engine: end-of-file tells it to leave, and after two seconds it is killed.

@@ -77,8 +77,7 @@ private func look(at fork: ForkPointer, _ now: Int64, _ state: inout ModuleState
   }
   if !isClosed { Generations.look(at: fork, now, &state) }
   checkPolicy(fork, now, &state)
-  let limit = Int64(sweepSeconds(fork)) &* 1_000_000_000
-  guard isClosed, fork.pointee.ended != 0 || now &- fork.pointee.closed_at_ns > limit else { return nil }
+  guard isClosed, fork.pointee.ended != 0 || isOverdue(fork, now) else { return nil }
   let isFinished = fork.pointee.ended != 0
   if !isFinished {
     state.endFork(
@@ -88,6 +87,13 @@ private func look(at fork: ForkPointer, _ now: Int64, _ state: inout ModuleState
   state.forks.remove(fork)
   state.endedForks.append(ForkRow(fork, now: now))
   return GoneRow(fork: fork, isFinished: isFinished)
+}
+
+/// Whether an engine has had the time for the end of the fork, whose capture has ended. With the table's lock held.
+private func isOverdue(_ fork: ForkPointer, _ now: Int64) -> Bool {
+  guard fork.pointee.is_held == 0 else { return false }
+  let since = max(fork.pointee.closed_at_ns, fork.pointee.released_at_ns)
+  return now &- since > Int64(sweepSeconds(fork)) &* 1_000_000_000
 }
 
 /// Removes what a row's fork had, and gives the table's part of it up.
@@ -116,8 +122,8 @@ private func letGo(_ row: GoneRow) {
 /// Applies on_failure = hangup if the engine is silent: not heard from for the length of the ring, or it has not
 /// started this fork within that time. With the table's lock held.
 private func checkPolicy(_ fork: ForkPointer, _ now: Int64, _ state: inout ModuleState) {
-  guard fork.pointee.hangs_up != 0 else { return }
-  let begun = fork.pointee.tap.epoch_ns
+  guard fork.pointee.hangs_up != 0, fork.pointee.is_held == 0 else { return }
+  let begun = max(fork.pointee.tap.epoch_ns, fork.pointee.released_at_ns)
   let heard = bytes(fork.pointee.endpoint).isEmpty ? begun : max(begun, engine.heardAt)
   guard now &- heard > Int64(fork.pointee.buffer_seconds) &* 1_000_000_000 else { return }
   state.hangUpIfWanted(

@@ -25,7 +25,7 @@ func startFork(
       throw CommandError(message: Bytes(text: "the module is being unloaded"))
     }
     plan = try ForkPlan(channel, arguments, settings, from: origin)
-    Control.allowPaths(of: plan, settings)
+    plan.firstEngine = Control.allowPaths(of: plan, settings)
     id = try startReserved(channel, &plan, settings, instance)
   } catch {
     withState { $0.forks.unreserve() }
@@ -83,6 +83,7 @@ private func startReserved(
 /// Fills in what the table knows of a fork from its beginning.
 private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
   fork.pointee.id = duplicate(id)
+  fork.pointee.first_engine = plan.firstEngine
   fork.pointee.url = duplicate(plan.shownURL)
   fork.pointee.direction = duplicate(Bytes(text: plan.options.direction.word))
   fork.pointee.format = duplicate(Bytes(text: plan.options.format.name))
