@@ -8,8 +8,8 @@ package import AudioForkMedia
 /// and without a clock: what is to be sent, and what the engine is to do, goes into a `DialectOutput`. It stays on one
 /// event loop, so that it may own a rate converter.
 ///
-/// The order of calls: `prepare` for each upgrade request, `opened` once, then any of the others, `finish` at most once.
-/// No audio comes before `isReady`. docs/internals/dialects.md says how a dialect is added.
+/// The order of calls: `prepare` for each upgrade request, `opened` once, then any of the others, `finish` at most
+/// once. No audio comes before `isReady`. docs/internals/dialects.md says how a dialect is added.
 package protocol DialectSession: SendableMetatype {
   /// Completes the upgrade request: sub-protocols, headers, query, signature.
   static func prepare(_ request: inout DialectRequest, for connection: ConnectionDescription)

@@ -79,6 +79,8 @@ struct TranscriptPlayer {
     case ("parameter", let name?):
       let text = words.count > 2 ? words[2] : ""
       connection.stream.parameters.append(RequestField(name: Array(name.utf8), value: Array(text.utf8)))
+    case ("first-text", .some): connection.stream.firstText = words.dropFirst().joined(separator: " ")
+    case ("last-text", .some): connection.stream.lastText = words.dropFirst().joined(separator: " ")
     case ("secret", let word?): connection.stream.secret = word
     case ("acknowledge", let word?):
       connection.stream.acknowledgement = try value(AcknowledgementLevel(rawValue: word))

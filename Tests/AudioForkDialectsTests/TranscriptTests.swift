@@ -14,6 +14,7 @@ struct TranscriptTests {
   private static let sessions: [(file: String, type: any DialectSession.Type)] =
     DialectTraits.all.map { ($0.name.description, DialectRegistry.session(of: $0.dialect)) }
     + [
+      ("raw-texts", RawDialect.self),
       ("skeleton-twilio", TwilioSkeleton.self),
       ("skeleton-chan-websocket", ChanWebSocketSkeleton.self),
       ("skeleton-chan-websocket-plain", ChanWebSocketSkeleton.self),
