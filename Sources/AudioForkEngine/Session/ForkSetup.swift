@@ -20,8 +20,10 @@ struct ForkSetup {
   let dialect: any DialectSession.Type
 
   /// Checks the options. Throws a `ForkFailure` if they are invalid. `epoch` and `secret` are those of the ring.
+  /// `dialects` gives the sessions of a dialect.
   init(
-    _ facts: RingFacts, id: String, epoch: StreamEpoch, secret: (UInt64, UInt64)
+    _ facts: RingFacts, id: String, epoch: StreamEpoch, secret: (UInt64, UInt64),
+    dialects: (DialectName) -> any DialectSession.Type
   ) throws(ForkFailure) {
     do throws(OptionError) {
       options = try ForkSettings.resolve(facts.settings.texts)
@@ -32,7 +34,7 @@ struct ForkSetup {
     guard !options.endpoints.isEmpty else { throw ForkFailure(reason: "options: the fork has no URL") }
     endpoints = options.endpoints
     traits = options.dialectTraits
-    dialect = DialectRegistry.session(of: options.dialect)
+    dialect = dialects(options.dialect)
     var stream = StreamDescription(
       forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,
       direction: options.direction)
@@ -143,7 +145,8 @@ extension UpgradeRequest {
   package mutating func complete(
     by dialect: any DialectSession.Type, for connection: ConnectionDescription, url: EndpointURL
   ) {
-    var request = DialectRequest(url: String(decoding: url.dialed, as: UTF8.self), target: target)
+    var request = DialectRequest(
+      url: String(decoding: url.dialed, as: UTF8.self), target: target, now: .now, nonce: .random(in: 0 ... .max))
     dialect.prepare(&request, for: connection)
     target = request.target
     subprotocols = request.subprotocols
