@@ -104,15 +104,19 @@ package struct Transcript: Sendable, Equatable {
   package var end: Position?
   /// 0 to 1; nil: the server did not say.
   package var confidence: Double?
+  /// Whose words they are; nil: the stream's direction says it.
+  package var direction: Direction?
 
   package init(
-    _ text: String, isFinal: Bool, start: Position? = nil, end: Position? = nil, confidence: Double? = nil
+    _ text: String, isFinal: Bool, start: Position? = nil, end: Position? = nil, confidence: Double? = nil,
+    direction: Direction? = nil
   ) {
     self.text = text
     self.isFinal = isFinal
     self.start = start
     self.end = end
     self.confidence = confidence
+    self.direction = direction
   }
 }
 

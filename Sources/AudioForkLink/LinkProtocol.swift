@@ -41,6 +41,7 @@ package enum LinkMessageKind: UInt16, CaseIterable, Sendable {
   case gap = 69
   case text = 70
   case heartbeat = 71
+  case transcript = 72
 
   /// The module's message with the highest number: what an engine says that it knows.
   package static let newestOfModule = LinkMessageKind.stopping
@@ -86,6 +87,16 @@ package enum LinkField: UInt16, CaseIterable, Sendable {
   /// Number: the highest type of the module's messages that the engine knows. Missing in engines that know none beyond
   /// `settings`.
   case knows = 23
+  /// Whose words a transcript has: a `Speaker`.
+  case speaker = 24
+  /// Number: 1 for a transcript that no longer changes, else 0.
+  case final = 25
+  /// Number: milliseconds from the fork's start to a transcript's first word.
+  case from = 26
+  /// Number: milliseconds from the fork's start to the end of a transcript's last word.
+  case until = 27
+  /// Number: how sure the server is of a transcript, thousandths.
+  case confidence = 28
   /// Number: bytes of the whole text, of which TEXT may be the beginning.
   case length = 44
   /// in or out.
