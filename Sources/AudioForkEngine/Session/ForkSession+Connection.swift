@@ -61,13 +61,15 @@ extension ForkSession {
   private func carryOut(_ action: ServerAction) {
     switch action {
     case .text(let text): stream.textsDropped = reporter.textReceived(text, now: .now)
+    case .transcript(let transcript):
+      stream.textsDropped = reporter.transcriptReceived(transcript, of: setup.stream, now: .now)
     case .acknowledged(let position, let level): acknowledgementReceived(position, level)
     case .close: handle(.closedByServer)
     case .finished: break
     case .complaint(let text): log(complaint: text)
     // The connection's own.
     case .resume, .violation: break
-    case .call, .playback, .transcript: ignore(action)
+    case .call, .playback: ignore(action)
     }
   }
 
