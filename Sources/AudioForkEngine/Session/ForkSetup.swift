@@ -14,6 +14,9 @@ struct ForkSetup {
   let options: ForkOptions
   let stream: StreamDescription
   let limits: ForkLimits
+  /// Milliseconds that a direction waits for the other. The ring says it, so that an engine with another default makes
+  /// the same stream. A ring of an earlier module says nothing: its engines waited as long as they still do by default.
+  let alignMilliseconds: Int
 
   /// Checks the options. Throws a `ForkFailure` if they are invalid. `epoch` and `secret` are those of the ring.
   init(
@@ -27,6 +30,8 @@ struct ForkSetup {
     }
     guard !options.endpoints.isEmpty else { throw ForkFailure(reason: "options: the fork has no URL") }
     endpoints = options.endpoints
+    alignMilliseconds =
+      facts.alignMilliseconds ?? options.alignMillisecondsGiven ?? RenderLimit.alignMillisecondsDefault
     var stream = StreamDescription(
       forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,
       direction: options.direction)
@@ -62,7 +67,7 @@ struct ForkSetup {
     RenderConfiguration(
       directions: DirectionSet(rawValue: options.direction.directions), wireRateHertz: stream.rateHertz,
       fill: options.fill, isStereo: options.direction == .stereo, gainIn: Gain(options.gainIn),
-      gainOut: Gain(options.gainOut))
+      gainOut: Gain(options.gainOut), alignMilliseconds: alignMilliseconds)
   }
 
   /// The spool that keeps audio for longer than the ring; nil if the fork has none.

@@ -5,7 +5,7 @@ package import AudioForkBytes
 /// `ForkOptions.set(_:to:)`.
 package enum SettingKind: Sendable {
   case url, header, headers, parameters
-  case direction, format, dialect, subprotocol
+  case direction, format, dialect, subprotocol, align
   case gainIn, gainOut, gainBoth
   case beepInterval
   case idVariable, textVariable
@@ -80,12 +80,12 @@ package struct ProfileKey: Sendable {
     case composed(form: Bytes, help: Bytes)
   }
 
-  private init(name: StaticString, kind: SettingKind, form: Bytes, help: Bytes) {
+  private init(name: StaticString, kind: SettingKind, form: Bytes, help: Bytes, isGeneral: Bool = false) {
     self.name = name
     self.kind = kind
     texts = .composed(form: form, help: help)
     isRepeatable = false
-    isGeneral = false
+    self.isGeneral = isGeneral
   }
 
   private init(
@@ -159,6 +159,9 @@ extension ProfileKey {
     ProfileKey(
       name: "direction", kind: .direction, form: "in, out, both or stereo",
       help: "Which audio, as option D. Default: both."),
+    ProfileKey(
+      name: "align", kind: .align, form: Bytes(text: "a whole number of milliseconds from 20 to 500"),
+      help: DialectTraits.alignHelp, isGeneral: true),
     ProfileKey(
       name: "subprotocol", kind: .subprotocol, form: "names separated by commas, or nothing",
       help:
