@@ -72,6 +72,8 @@ package enum LinkField: UInt16, CaseIterable, Sendable {
   case option = 10
   /// Number: the generation of the ring that the fork's audio goes to; missing for 0, the first one.
   case generation = 11
+  /// Number: milliseconds that a direction waits for the other. Missing in rings of earlier modules: 160.
+  case align = 12
   /// Product version of the sender.
   case version = 16
   /// Number: `LinkProtocol.version` of the sender.

@@ -30,12 +30,12 @@ package struct ProfileKey: Sendable {
     case composed(form: Bytes, help: Bytes)
   }
 
-  private init(name: StaticString, kind: SettingKind, form: Bytes, help: Bytes) {
+  private init(name: StaticString, kind: SettingKind, form: Bytes, help: Bytes, isGeneral: Bool = false) {
     self.name = name
     self.kind = kind
     texts = .composed(form: form, help: help)
     isRepeatable = false
-    isGeneral = false
+    self.isGeneral = isGeneral
   }
 
   private init(
@@ -139,6 +139,8 @@ extension ProfileKey {
         fork's command does. This time comes on top of drain. Default: 0.
         """,
       isGeneral: true),
+      name: "align", kind: .align, form: Bytes(text: "a whole number of milliseconds from 20 to 500"),
+      help: DialectTraits.alignHelp, isGeneral: true),
     ProfileKey(
       name: "subprotocol", kind: .subprotocol, form: "names separated by commas, or nothing",
       help:
