@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
-package import AudioForkSurface
+internal import AudioForkSurface
 
 /// `w(audiofork)`: the sub-protocol `audiofork.v1`, in which the server says how far it has come, so that nothing is
 /// lost and nothing repeated. Specified in docs/receiving/audiofork-v1.md.

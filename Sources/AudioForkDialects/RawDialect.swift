@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkBytes
 package import AudioForkMedia
-package import AudioForkSurface
+internal import AudioForkSurface
 
 /// `w(raw)`, the default: binary messages of s16le samples and nothing else, so that servers written for the original
 /// AudioFork work unchanged. What there is to say about the call stands in the request's headers.

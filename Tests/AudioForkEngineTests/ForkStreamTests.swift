@@ -469,7 +469,7 @@ struct ForkStreamTests {
     for version: UInt8 in [0, 5, 9] {
       #expect(CursorRecord(decoding: [version] + Array(current.dropFirst())) == nil)
     }
-    for bits: UInt8 in [2, 4, 8, 9] {
+    for bits: UInt8 in [2, 4, 10, 12, 16, 17] {
       #expect(CursorRecord(decoding: [8] + numbers + [0, 0, bits] + word(1) + word(1) + [0, 0]) == nil, "\(bits)")
     }
   }
@@ -494,6 +494,14 @@ struct ForkStreamTests {
     var empty = CursorRecord()
     empty.accepted = EndpointSet()
     #expect(CursorRecord(decoding: CursorRecord().encode()) == empty)
+    for isDelivered in [true, false] {
+      for outage in [nil, record.outage] {
+        var ended = record
+        ended.isDelivered = isDelivered
+        ended.outage = outage
+        #expect(CursorRecord(decoding: ended.encode()) == ended)
+      }
+    }
     for outage in [
       nil, SavedOutage(attempts: 0, began: -1), SavedOutage(attempts: 1, began: 2, emptyCloseAt: 3),
       SavedOutage(attempts: 1, began: 2, connectedSince: 3),

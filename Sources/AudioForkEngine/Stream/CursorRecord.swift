@@ -31,6 +31,8 @@ package struct CursorRecord: Equatable, Sendable {
   package var accepted: EndpointSet?
   /// The outage in which the fork is; nil: there is none, or an earlier release did not save it.
   package var outage: SavedOutage?
+  /// Capture has ended and everything is delivered: the next engine has nothing to do but to say so.
+  package var isDelivered = false
 
   private static let version: UInt8 = 8
   /// Versions of earlier releases: `ponged` has one word, or a byte with the number of its words first. Both lack
@@ -42,13 +44,16 @@ package struct CursorRecord: Equatable, Sendable {
     static let isPresent: UInt8 = 1
     static let hasEmptyClose: UInt8 = 2
     static let isConnected: UInt8 = 4
+    /// Not of an outage: `isDelivered`.
+    static let isDelivered: UInt8 = 8
+    static let all: UInt8 = 15
   }
   private static let attemptsMax: UInt64 = 1 << 32
 
   package init() {}
 
   /// Version, six numbers, `ponged`, `accepted`, the outage, two lists of ranges, then the checkpoint; little-endian.
-  /// A set of endpoints is a byte with the number of its words, and the words. An outage is a byte of `OutageBit`, then
+  /// A set of endpoints is a byte with the number of its words, and the words. Then a byte of `OutageBit`, and of an outage
   /// attempts, beginning and the times that the byte names. The cursor file adds the checksum.
   package func encode() -> [UInt8] {
     var encoded: [UInt8] = [CursorRecord.version]
@@ -72,8 +77,9 @@ package struct CursorRecord: Equatable, Sendable {
   }
 
   private func encode(_ outage: SavedOutage?, into encoded: inout [UInt8]) {
-    guard let outage else { return encoded.append(0) }
-    var bits = OutageBit.isPresent
+    var bits = isDelivered ? OutageBit.isDelivered : 0
+    guard let outage else { return encoded.append(bits) }
+    bits |= OutageBit.isPresent
     if outage.emptyCloseAt != nil { bits |= OutageBit.hasEmptyClose }
     if outage.connectedSince != nil { bits |= OutageBit.isConnected }
     encoded.append(bits)
@@ -104,6 +110,7 @@ package struct CursorRecord: Equatable, Sendable {
     // A fork that was connected has an endpoint that has accepted it: an empty set stands for an unknown one.
     accepted = passing.accepted?.words.isEmpty == true && connections > 0 ? nil : passing.accepted
     outage = passing.outage
+    isDelivered = passing.isDelivered
     reportedIn = gapsIn
     reportedOut = gapsOut
     if !reader.isAtEnd {
@@ -133,14 +140,18 @@ package struct CursorRecord: Equatable, Sendable {
     return words.last == 0 ? nil : EndpointSet(words: words)
   }
 
-  /// Which endpoints have accepted the fork, and its outage; neither in a record of an earlier release. Nil: no record.
+  /// Which endpoints have accepted the fork, its outage, and whether it is delivered; nothing of that in a record of an
+  /// earlier release. Nil: no record.
   private static func passing(
     _ reader: inout LittleEndianReader, _ version: UInt8
-  ) -> (accepted: EndpointSet?, outage: SavedOutage?)? {
-    guard version == CursorRecord.version else { return (nil, nil) }
-    guard let accepted = endpoints(&reader), let bits = reader.next8() else { return nil }
-    guard bits & OutageBit.isPresent != 0 else { return bits == 0 ? (accepted, nil) : nil }
-    guard bits < 8, let attempts = reader.next64(), attempts <= attemptsMax, let began = time(&reader)
+  ) -> (accepted: EndpointSet?, outage: SavedOutage?, isDelivered: Bool)? {
+    guard version == CursorRecord.version else { return (nil, nil, false) }
+    guard let accepted = endpoints(&reader), let bits = reader.next8(), bits <= OutageBit.all else { return nil }
+    let isDelivered = bits & OutageBit.isDelivered != 0
+    guard bits & OutageBit.isPresent != 0 else {
+      return bits & ~OutageBit.isDelivered == 0 ? (accepted, nil, isDelivered) : nil
+    }
+    guard let attempts = reader.next64(), attempts <= attemptsMax, let began = time(&reader)
     else { return nil }
     var outage = SavedOutage(attempts: Int(clamping: attempts), began: began)
     if bits & OutageBit.hasEmptyClose != 0 {
@@ -151,7 +162,7 @@ package struct CursorRecord: Equatable, Sendable {
       guard let time = time(&reader) else { return nil }
       outage.connectedSince = time
     }
-    return (accepted, outage)
+    return (accepted, outage, isDelivered)
   }
 
   private static func time(_ reader: inout LittleEndianReader) -> MonotonicTime? {

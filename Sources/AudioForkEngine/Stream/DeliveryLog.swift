@@ -51,6 +51,8 @@ package struct DeliveryLog {
   package var accepted: EndpointSet?
   /// The outage in which the fork is.
   package var outage: SavedOutage?
+  /// Capture has ended and everything is delivered.
+  package var isDelivered = false
   /// Whether the log continues an earlier engine's.
   package let isResumed: Bool
 
@@ -68,6 +70,7 @@ package struct DeliveryLog {
     ponged = record.ponged
     accepted = record.accepted
     outage = record.outage
+    isDelivered = isResumed && record.isDelivered
     totals = Totals(connections: record.connections, bytes: record.bytes, textsDropped: record.textsDropped)
   }
 
@@ -86,6 +89,7 @@ package struct DeliveryLog {
     record.ponged = ponged
     record.accepted = accepted
     record.outage = outage
+    record.isDelivered = isDelivered
     return record
   }
 
@@ -93,6 +97,9 @@ package struct DeliveryLog {
 
   /// The newest confirmed mark. A replay begins there.
   package var confirmed: Mark { window.confirmed }
+
+  /// The newest mark that was sent on this connection; the confirmed one if there is none.
+  package var newest: Mark { window.newest }
 
   /// Position of the confirmed mark. Cheaper than `confirmed`, which is large.
   package var confirmedPosition: Position { window.confirmedPosition }
