@@ -6,6 +6,7 @@ package enum DialectRegistry {
   private static let sessions: [(DialectName, any DialectSession.Type)] = [
     (.raw, RawDialect.self),
     (.audiofork, AudioForkDialect.self),
+    (.vosk, VoskDialect.self),
   ]
 
   /// The sessions of a dialect. Each has an entry; a test sees to it.

@@ -7,8 +7,8 @@ package import AudioForkMedia
 /// A value for each connection, so that counters, timers and what the server has said begin anew with it. Without I/O
 /// and without a clock: what is to be sent, and what the engine is to do, goes into a `DialectOutput`.
 ///
-/// The order of calls: `prepare` for each upgrade request, `opened` once, then any of the others, `finish` at most once.
-/// No audio comes before `isReady`.
+/// The order of calls: `prepare` for each upgrade request, `opened` once, then any of the others, `finish` at most
+/// once. No audio comes before `isReady`.
 package protocol DialectSession: Sendable {
   /// Completes the upgrade request: sub-protocols, headers, query, signature.
   static func prepare(_ request: inout DialectRequest, for connection: ConnectionDescription)

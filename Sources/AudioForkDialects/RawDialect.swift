@@ -4,11 +4,18 @@ package import AudioForkMedia
 internal import AudioForkSurface
 
 /// `w(raw)`, the default: binary messages of s16le samples and nothing else, so that servers written for the original
-/// AudioFork work unchanged. What there is to say about the call stands in the request's headers.
+/// AudioFork work unchanged. What there is to say about the call stands in the request's headers. A server that wants to
+/// hear more gets the user's first and last text.
 package struct RawDialect: DialectSession {
   private let encoding: SampleEncoding
+  private let firstText: String
+  private let lastText: String
 
-  package init(_ connection: ConnectionDescription) { encoding = connection.stream.encoding }
+  package init(_ connection: ConnectionDescription) {
+    encoding = connection.stream.encoding
+    firstText = connection.stream.firstText
+    lastText = connection.stream.lastText
+  }
 
   package static func prepare(_ request: inout DialectRequest, for connection: ConnectionDescription) {
     // The original offers it; servers may rely on it.
@@ -42,6 +49,10 @@ package struct RawDialect: DialectSession {
     String(decoding: percentEncoded(bytes, keeping: EndpointURL.isUnreserved), as: UTF8.self)
   }
 
+  package mutating func opened(now: MonotonicTime, into output: inout DialectOutput) {
+    if !firstText.isEmpty { output.text(firstText) }
+  }
+
   package mutating func audio(_ block: AudioBlock, now: MonotonicTime, into output: inout DialectOutput) {
     output.binary(audioBytes: block.samples.count &* encoding.bytesPerSample) { message in
       encoding.append(block.samples, to: &message)
@@ -49,6 +60,12 @@ package struct RawDialect: DialectSession {
   }
 
   package mutating func text(_ text: String, into output: inout DialectOutput) { output.text(text) }
+
+  package mutating func finish(
+    at position: Position, reason: String, now: MonotonicTime, into output: inout DialectOutput
+  ) {
+    if !lastText.isEmpty { output.text(lastText) }
+  }
 
   package mutating func received(_ message: ServerMessage, now: MonotonicTime, into output: inout DialectOutput) {
     if case .text(let text) = message { output.act(.text(text)) }

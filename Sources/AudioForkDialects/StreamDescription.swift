@@ -17,6 +17,9 @@ package struct StreamDescription: Sendable, Equatable {
   /// How samples are written.
   package var encoding = SampleEncoding.linear
 
+  /// Texts for the server before any audio of each connection, and behind the last audio; empty: none. Not for logs.
+  package var firstText = ""
+  package var lastText = ""
   /// What `s()` gave.
   package var parameters: [RequestField] = []
   /// When the fork began, milliseconds since 1970 (UTC): the time of position 0.
@@ -35,10 +38,13 @@ package struct StreamDescription: Sendable, Equatable {
     self.direction = direction
   }
 
-  /// The description without the fork's secret and parameters whose names speak of one, for a server of another origin.
+  /// The description for a server of another origin: without the fork's secret, the user's texts, which may hold one,
+  /// and parameters whose names speak of one.
   package var withoutSecrets: StreamDescription {
     var description = self
     description.secret = ""
+    description.firstText = ""
+    description.lastText = ""
     description.parameters.removeAll { EndpointURL.isSecretName($0.name) }
     return description
   }

@@ -38,6 +38,20 @@ struct RawDialectTests {
     #expect(RawDialect.meaning(of: UpgradeRefusal(status: 402, text: "")) == nil)
   }
 
+  @Test("The user's texts come first and last, but not to a server of another origin")
+  func texts() {
+    var stream = StreamDescription.test
+    stream.firstText = #"{"config":{}}"#
+    stream.lastText = #"{"eof" : 1}"#
+    var session = RawDialect(ConnectionDescription(stream))
+    #expect(session.turn { $0.opened(now: .start, into: &$1) }.messages == [.text(#"{"config":{}}"#)])
+    #expect(
+      session.turn { $0.finish(at: 9, reason: "ended", now: .start, into: &$1) }.messages == [.text(#"{"eof" : 1}"#)])
+    session = RawDialect(ConnectionDescription(stream).withoutSecrets)
+    #expect(session.turn { $0.opened(now: .start, into: &$1) }.messages == [])
+    #expect(session.turn { $0.finish(at: 9, reason: "ended", now: .start, into: &$1) }.messages == [])
+  }
+
   @Test("The request says which connection it is, and where its audio begins")
   func place() {
     var request = DialectRequest(url: "ws://h/", target: Array("/".utf8))

@@ -40,6 +40,8 @@ struct ForkSetup {
     stream.rateHertz = options.format.rateHertz
     stream.channelCount = options.direction.channelCount
     stream.encoding = options.format.encoding
+    stream.firstText = String(decoding: options.firstText, as: UTF8.self)
+    stream.lastText = String(decoding: options.lastText, as: UTF8.self)
     stream.parameters = options.parameters
     stream.epochMilliseconds = epoch.wall.millisecondsSince1970
     if secret != (0, 0) { stream.secret = ForkSetup.hexadecimal(secret.0) + ForkSetup.hexadecimal(secret.1) }

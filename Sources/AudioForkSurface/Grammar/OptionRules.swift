@@ -17,6 +17,8 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
   case firstText, lastText
   /// Servers of a dialect understand certain lengths of a message.
   case messageLength
+  /// Servers of a dialect understand one channel of audio.
+  case stereo
 
   /// Returns whether the options break the rule.
   package func isBroken(by options: ForkOptions, _ dialect: DialectTraits) -> Bool {
@@ -29,6 +31,7 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
     case .firstText: !options.firstText.isEmpty && !dialect.takes(.firstText)
     case .lastText: !options.lastText.isEmpty && !dialect.takes(.lastText)
     case .messageLength: options.messageMillisecondsGiven.map { !dialect.messageRange.contains($0) } ?? false
+    case .stereo: options.direction.channelCount > dialect.channelsMax
     }
   }
 
@@ -69,6 +72,10 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
       reason.append(decimal: dialect.messageRange.upperBound)
       reason.append(" ms, not of ")
       reason.append(decimal: options.messageMilliseconds)
+    case .stereo:
+      reason.append("dialect ")
+      reason.append(dialect.name)
+      reason.append(" has one channel, not the two of D(stereo)")
     }
     return reason
   }
@@ -82,7 +89,14 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
       if let endpoint = options.endpoints.first(where: { !$0.isSecure }) { message.append(shown: endpoint.shown) }
       message.append("')")
     case .subprotocol, .firstText, .lastText: message.append("; leave it out")
-    case .confirmation, .format, .keyPair, .messageLength: break
+    case .format:
+      message.append("; it takes ")
+      for (index, format) in options.dialectTraits.formats.enumerated() {
+        if index > 0 { message.append(", ") }
+        message.append(format.name)
+      }
+    case .stereo: message.append("; use two forks, one with D(in) and one with D(out)")
+    case .confirmation, .keyPair, .messageLength: break
     }
     return OptionError(message: message)
   }
@@ -98,6 +112,7 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
     case .firstText: [.firstText, .dialect]
     case .lastText: [.lastText, .dialect]
     case .messageLength: [.message, .dialect]
+    case .stereo: [.direction, .dialect]
     }
   }
 
@@ -105,7 +120,7 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
   /// they are written. Nil for option T: no value of a channel may turn TLS off.
   package var needs: (needed: [SettingKind], dependent: [SettingKind])? {
     switch self {
-    case .plainURL, .subprotocol, .format, .messageLength: nil
+    case .plainURL, .subprotocol, .format, .messageLength, .stereo: nil
     case .confirmation: ([.dialect], [.acknowledge])
     case .firstText: ([.dialect], [.firstText])
     case .lastText: ([.dialect], [.lastText])
