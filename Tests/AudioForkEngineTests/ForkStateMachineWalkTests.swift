@@ -99,7 +99,8 @@ struct ForkStateMachineWalkTests {
   private static let events: [ForkEvent] = [
     .started, .connected, .attemptFailed("a"), .attemptFailed("b", .hopeless),
     .attemptFailed("c", wait: .seconds(3)), .disconnected("d"), .closedByServer,
-    .closedWithoutCode("f"), .attemptFailed("g", .refused), .refused("h"), .retryTimerFired,
+    .closedWithoutCode("f"), .closedWithoutCode("h", wait: .seconds(3)), .attemptFailed("g", .refused),
+    .refused("i"), .retryTimerFired,
     .captureClosed, .drained(isAcknowledged: true), .drained(isAcknowledged: false), .drainDeadlinePassed,
     .lingerTimerFired, .closedAfterEnding, .foundDelivered, .closeCompleted, .broken("e"), .shutdown, .forgotten,
   ]

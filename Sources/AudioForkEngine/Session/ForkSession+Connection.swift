@@ -84,10 +84,7 @@ extension ForkSession {
     reporter.lines.endpoint = endpoint.shownText
     loggedCredentials = ""
     guard let connection else { return }
-    if let place = connection.redirectedTo, place != lastRedirect {
-      lastRedirect = place
-      reporter.log(reporter.lines.redirected(to: place))
-    }
+    if let place = connection.redirectedTo, let line = reporter.lines.redirected(to: place) { reporter.log(line) }
     if connection.sendOpening(timeout: setup.attemptTimeout) { begin(at: nil) }
   }
 
@@ -142,7 +139,9 @@ extension ForkSession {
 
   /// The server has confirmed something.
   private func noteAnswer() {
-    if delivery.hasOutlivedSilence(now: .now) { health[endpointIndex].keptUp() }
+    guard delivery.hasOutlivedSilence(now: .now) else { return }
+    health[endpointIndex].keptUp()
+    stream.silences = health.map(\.silences)
   }
 
   private func acknowledgementReceived(_ position: Position, _ said: AcknowledgementLevel) {
@@ -225,7 +224,7 @@ extension ForkSession {
 
   /// The server closed without a code. The second time it ends the fork as 1000 does.
   private func closedWithoutCode() {
-    let event = ForkEvent.closedWithoutCode(ForkLog.emptyClose)
+    var event = ForkEvent.closedWithoutCode(ForkLog.emptyClose)
     let now = MonotonicTime.now
     guard !machine.endsAtEmptyClose(now: now) else { return handle(event) }
     if machine.isStreaming {
@@ -235,6 +234,8 @@ extension ForkSession {
     if machine.isConnecting {
       lastReason = ForkLog.emptyClose
       _ = rotation.attemptFailed(.passing, now: now)
+      event = .closedWithoutCode(
+        ForkLog.emptyClose, wait: rotation.wait(now: now).duration, isRepeated: rotation.repeats)
       rotation.closedWithoutCode(until: now + setup.limits.emptyCloseMemory)
     }
     handle(event)
@@ -250,6 +251,7 @@ extension ForkSession {
   /// next connection to this endpoint may be silent for longer.
   func abandonConnection(_ reason: String, silentFor: Nanoseconds) {
     health[endpointIndex].fellSilent()
+    stream.silences = health.map(\.silences)
     nextSilence = health[endpointIndex].silenceMax(setup.silenceMax)
     defer { nextSilence = nil }
     dropConnection()

@@ -64,8 +64,6 @@ final class ForkSession {
   var connection: DialectConnection?
   /// When audio could first be sent on the current or last connection; nil if there was none.
   var connectedAt: MonotonicTime?
-  /// Where a redirect last led a connection, as the log has it.
-  var lastRedirect: String?
   /// What the log last said about files with credentials, since the last connection.
   var loggedCredentials = ""
   /// Why the last attempt or connection failed.
@@ -125,7 +123,10 @@ final class ForkSession {
     {
       rotation.closedWithoutCode(until: emptyCloseAt + setup.limits.emptyCloseMemory)
     }
-    health = setup.endpoints.indices.map { EndpointHealth(isKnownToAnswer: stream.isKnownToPong($0)) }
+    let silences = stream.silences
+    health = setup.endpoints.indices.map {
+      EndpointHealth(isKnownToAnswer: stream.isKnownToPong($0), silences: $0 < silences.count ? silences[$0] : 0)
+    }
     reporter = ForkReporter(
       id: id, output: output, textLimit: context.texts,
       lines: ForkLog(id: id, channel: setup.stream.channel, endpoint: setup.endpoints[0].shownText),

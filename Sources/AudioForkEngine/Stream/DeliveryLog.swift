@@ -53,6 +53,8 @@ package struct DeliveryLog {
   package var outage: SavedOutage?
   /// Capture has ended and everything is delivered.
   package var isDelivered = false
+  /// For each endpoint: connections in a row that ended because it did not answer. Shorter where the rest is 0.
+  package var silences: [UInt8]
   /// Whether the log continues an earlier engine's.
   package let isResumed: Bool
 
@@ -71,6 +73,7 @@ package struct DeliveryLog {
     accepted = record.accepted
     outage = record.outage
     isDelivered = isResumed && record.isDelivered
+    silences = record.silences
     totals = Totals(connections: record.connections, bytes: record.bytes, textsDropped: record.textsDropped)
   }
 
@@ -90,6 +93,7 @@ package struct DeliveryLog {
     record.accepted = accepted
     record.outage = outage
     record.isDelivered = isDelivered
+    record.silences = silences
     return record
   }
 
