@@ -27,6 +27,8 @@ package struct DialectTraits: Sendable {
   package var messageMilliseconds = 20
   /// The lengths of a message that its servers understand, milliseconds.
   package var messageRange = ForkOptions.messageRange
+  /// Whether the last message of a stream with fill is filled up with silence, where messages are longer than a block.
+  package var padsLastMessage = false
   /// Whether the server is sent notes beside the audio: gaps, fill, muted audio, digits.
   package var wantsMarkers = false
   /// Whether the server itself says what it has of the audio. Else its pongs or its kernel confirm.
@@ -46,7 +48,7 @@ extension DialectTraits {
   /// Every dialect, in the order of the documentation. The first is the default.
   package static let all: [DialectTraits] = [
     DialectTraits(
-      dialect: .raw, name: "raw", help: "binary messages of audio and nothing else",
+      dialect: .raw, name: "raw", help: "binary messages of audio and nothing else", padsLastMessage: true,
       ownSettings: [.subprotocol, .firstText, .lastText, .linger]),
     DialectTraits(
       dialect: .audiofork, name: "audiofork",

@@ -104,6 +104,13 @@ package final class TestEngine: Sendable {
     messages.compactMap { if case .gap(id, let gap) = $0 { Gap(gap) } else { nil } }
   }
 
+  /// The server's texts that the module was told.
+  package func texts(_ id: String) -> [String] {
+    messages.compactMap {
+      if case .text(id, let text, _, _) = $0 { String(decoding: text, as: UTF8.self) } else { nil }
+    }
+  }
+
   /// Whether the module reads its link.
   package func moduleReads(_ reads: Bool) { collector.reads.withLockedValue { $0 = reads } }
 

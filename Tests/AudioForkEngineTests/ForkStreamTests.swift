@@ -500,7 +500,7 @@ struct ForkStreamTests {
     // Version 8 before it had silences.
     let earlier = CursorRecord(decoding: [8] + numbers + [0, 0, 1] + word(9) + word(1) + [0, 0])
     #expect(earlier?.outage == SavedOutage(attempts: 9, began: 1) && earlier?.silences == [])
-    for bits: UInt8 in [2, 4, 8, 9, 16, 17] {
+    for bits: UInt8 in [2, 4, 8, 9, 18, 20, 32, 33] {
       #expect(CursorRecord(decoding: [8] + numbers + [0, 0, bits] + word(1) + word(1) + [0, 0]) == nil, "\(bits)")
     }
   }
@@ -525,6 +525,14 @@ struct ForkStreamTests {
     var empty = CursorRecord()
     empty.accepted = EndpointSet()
     #expect(CursorRecord(decoding: CursorRecord().encode()) == empty)
+    for isDelivered in [true, false] {
+      for outage in [nil, record.outage] {
+        var ended = record
+        ended.isDelivered = isDelivered
+        ended.outage = outage
+        #expect(CursorRecord(decoding: ended.encode()) == ended)
+      }
+    }
     for outage in [
       nil, SavedOutage(attempts: 0, began: -1), SavedOutage(attempts: 1, began: 2, emptyCloseAt: 3),
       SavedOutage(attempts: 1, began: 2, connectedSince: 3),

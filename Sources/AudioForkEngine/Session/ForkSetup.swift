@@ -57,7 +57,8 @@ struct ForkSetup {
     limits = ForkLimits(
       attemptsMax: options.reconnectAttempts,
       outageMax: options.outageSeconds.map { .seconds($0) }, waitMax: .seconds(options.reconnectWaitSeconds),
-      drain: .seconds(facts.drainSeconds), endpointCount: endpoints.count)
+      drain: .seconds(facts.drainSeconds), linger: options.lingerSeconds > 0 ? .seconds(options.lingerSeconds) : nil,
+      endpointCount: endpoints.count)
   }
 
   private static func hexadecimal(_ word: UInt64) -> String {
