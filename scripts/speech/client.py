@@ -18,7 +18,7 @@ import time
 
 import websockets
 
-from words import SPEAKERS, Prompt, Share, compare, load
+from words import SPEAKERS, Prompt, Spoken, Verdict, judge, load
 
 MESSAGE = 0.2
 PAUSE = 1.5
@@ -31,28 +31,26 @@ class Speaker:
 
     def __init__(self, name: str, prompts: list[Prompt], rate: int):
         self.name, self.prompts, self.rate = name, prompts, rate
-        self.share = Share()
-        self.latest = 0.0
-        self.unanswered = 0
+        self.verdict = Verdict()
 
-    def audio(self) -> tuple[bytes, list[tuple[float, float]]]:
-        """All samples, and where each prompt begins and its speech ends in them."""
+    def audio(self) -> tuple[bytes, list[Spoken]]:
+        """All samples, and the prompts in them."""
         samples = bytearray(16000)
-        places = []
+        spoken = []
         for prompt in self.prompts:
             begin = len(samples) / 16000
-            places.append((begin, begin + prompt.speech_end))
+            spoken.append(Spoken(prompt, begin, begin + prompt.speech_end))
             samples += prompt.samples + bytes(int(PAUSE * 16000))
         if self.rate == 16000:
             values = array.array("h", samples)
             doubled = array.array("h", bytes(4 * len(values)))
             doubled[::2] = values
             doubled[1::2] = array.array("h", [(a + b) // 2 for a, b in zip(values, values[1:])]) + values[-1:]
-            return doubled.tobytes(), places
-        return bytes(samples), places
+            return doubled.tobytes(), spoken
+        return bytes(samples), spoken
 
     async def talk(self, url: str) -> None:
-        samples, places = self.audio()
+        samples, spoken = self.audio()
         size = int(MESSAGE * self.rate) * 2
         messages = [samples[place:place + size] for place in range(0, len(samples), size)]
         finals: list[tuple[float, str]] = []
@@ -64,43 +62,25 @@ class Speaker:
                 # A message leaves when its last sample has been spoken.
                 await asyncio.sleep(began + (number + 1) * MESSAGE - time.monotonic())
                 await connection.send(message)
-                self.unanswered += 1
             await connection.send('{"eof" : 1}')
             await receiving
-            await connection.wait_closed()
-            if connection.close_code != 1000:
-                raise SystemExit(f"{self.name}: closed with {connection.close_code}, not 1000")
-        self.judge(places, finals)
+            more = [message async for message in connection]
+            if more or connection.close_code != 1000:
+                sys.exit(f"{self.name}: {len(more)} answers too many, closed with {connection.close_code}, not 1000")
+        self.verdict = judge(spoken, finals)
 
     async def receive(self, connection, messages: int, began: float, finals: list[tuple[float, str]]) -> None:
         shown = ""
         for number in range(messages + 1):
             answer = json.loads(await connection.recv())
             now = time.monotonic() - began
-            self.unanswered -= 1
             if answer.get("text"):
                 finals.append((now, answer["text"]))
-                begin, end = answer["result"][0]["start"], answer["result"][-1]["end"]
-                print(f"{now:6.1f}  {self.name}: {answer['text']}  [{begin}-{end}]", flush=True)
+                times = f"{answer['result'][0]['start']}-{answer['result'][-1]['end']}"
+                print(f"{now:6.1f}  {self.name}: {answer['text']}  [{times}]", flush=True)
             elif answer.get("partial", shown) != shown:
                 shown = answer["partial"]
                 print(f"{now:6.1f}  {self.name}: … {shown}", flush=True)
-
-    def judge(self, places: list[tuple[float, float]], finals: list[tuple[float, str]]) -> None:
-        """What came before the next prompt began belongs to this one."""
-        for number, (prompt, (_, end)) in enumerate(zip(self.prompts, places)):
-            until = places[number + 1][0] if number + 1 < len(places) else float("inf")
-            since = places[number][0] if number else 0
-            mine = [each for each in finals if since <= each[0] < until]
-            share = compare(prompt.text, " ".join(text for _, text in mine))
-            self.share.add(share)
-            late = mine[-1][0] - end if mine else float("inf")
-            # Words that came before the prompt's end are not its last ones.
-            late = late if late > -0.5 else float("inf")
-            self.latest = max(self.latest, late)
-            if share.right < share.written or share.added or late > LATEST:
-                print(f"{self.name}: {prompt.name}: {share.right} of {share.written} words, {share.added} added, "
-                      f"after {late:.2f} s; written: {prompt.text}")
 
 
 async def main() -> int:
@@ -117,12 +97,9 @@ async def main() -> int:
         for number, prompts in enumerate(names)
     ]
     await asyncio.gather(*(speaker.talk(given.url) for speaker in speakers))
-    good = True
     for speaker in speakers:
-        share = speaker.share
-        print(f"{speaker.name}: {share.right} of {share.written} words right, {share.added} added: {share.percent:.1f} %; "
-              f"final words at most {speaker.latest:.2f} s after their end")
-        good = good and share.percent >= LEAST_PERCENT and speaker.latest <= LATEST
+        print("\n".join(f"{speaker.name}: {line}" for line in [*speaker.verdict.remarks, str(speaker.verdict)]))
+    good = all(speaker.verdict.holds(LEAST_PERCENT, LATEST) for speaker in speakers)
     return 0 if good or not given.check else 1
 
 

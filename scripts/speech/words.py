@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Asterisk's prompts say, and how much of it was recognized."""
+"""What Asterisk's prompts say, how much of it was recognized, and when."""
 
 import array
 import difflib
 import pathlib
 import re
 import wave
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Ten prompts for each of two speakers: one or two sentences whose written text is what is spoken.
 SPEAKERS = (
@@ -87,3 +87,47 @@ def compare(written: str, heard: str) -> Share:
         else:
             share.added += max(0, (d - c) - (b - a))
     return share
+
+
+@dataclass
+class Spoken:
+    """A prompt that was spoken: when it began and when its speech ended, in seconds."""
+
+    prompt: Prompt
+    begin: float
+    end: float
+
+
+@dataclass
+class Verdict:
+    share: Share = field(default_factory=Share)
+    latest: float = 0.0  # the longest wait for the last words of a prompt
+    remarks: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        share = self.share
+        return (f"{share.right} of {share.written} words right, {share.added} added: {share.percent:.1f} %; "
+                f"last words at most {self.latest:.2f} s after their end")
+
+    def holds(self, percent: float, seconds: float) -> bool:
+        return self.share.percent >= percent and self.latest <= seconds
+
+
+def judge(spoken: list[Spoken], finals: list[tuple[float, str]]) -> Verdict:
+    """Compares what one speaker said with the final words (when they came, text), on the same clock. Words that came
+    before the next prompt began belong to this one."""
+    verdict = Verdict()
+    for number, this in enumerate(spoken):
+        since = this.begin if number else 0
+        until = spoken[number + 1].begin if number + 1 < len(spoken) else float("inf")
+        mine = [each for each in finals if since <= each[0] < until]
+        share = compare(this.prompt.text, " ".join(text for _, text in mine))
+        verdict.share.add(share)
+        # Words that came well before the prompt's end are not its last ones.
+        late = mine[-1][0] - this.end if mine and mine[-1][0] > this.end - 0.5 else float("inf")
+        verdict.latest = max(verdict.latest, late)
+        if share.right < share.written or share.added:
+            verdict.remarks.append(
+                f"{this.prompt.name}: {share.right} of {share.written} words, {share.added} added; "
+                f"written: {this.prompt.text}")
+    return verdict
