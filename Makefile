@@ -31,6 +31,7 @@ help:
 	@echo "make test-unit        tests that need no Asterisk"
 	@echo "make test-asterisk    tests on real Asterisk 22 and 16"
 	@echo "make test-long        what is too long for every change: weekly"
+	@echo "make test-speech      recognized words: ten prompts of two parties, and the Vosk server's own program"
 	@echo "make check            what scripts can see: licenses, imports, format, the module's symbols, the documents"
 	@echo "make format           writes the Swift files as 'make check' wants them"
 	@echo "make chaos            20 calls on Asterisk 22 under random faults, every sample accounted for;"
@@ -93,6 +94,9 @@ test:
 
 test-long:
 	@scripts/test long
+
+test-speech:
+	@scripts/test speech
 
 test-unit:
 	@scripts/test unit
@@ -177,7 +181,7 @@ clean:
 
 FORCE:
 .PHONY: all help module engine documentation deps demo demo-transcribe
-.PHONY: test test-unit test-asterisk test-long check format
+.PHONY: test test-unit test-asterisk test-long test-speech check format
 .PHONY: bench bench-engine bench-asterisk bench-hostile bench-control bench-quick
 .PHONY: chaos kills soak jitter fuzz tsan asan
 .PHONY: install samples uninstall clean FORCE

@@ -11,7 +11,7 @@ const { WebSocket, WebSocketServer } = require('ws');
 
 const [host = '127.0.0.1', port = '8080', recognizer = 'ws://127.0.0.1:2700'] = process.argv.slice(2);
 const MESSAGE_SECONDS = 0.2; // in each message to the recognizer, which answers each one
-const MOST_UNANSWERED = 50; // then the caller waits
+const MOST_UNANSWERED = 16; // then the caller waits: behind more a slow recognizer would not see our pongs
 let streams = 0;
 
 const server = new WebSocketServer({ host, port: Number(port), perMessageDeflate: false });

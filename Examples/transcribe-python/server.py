@@ -246,8 +246,10 @@ async def main(host: str = "127.0.0.1", port: str = "2700") -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     model = Model()
-    # compression: audio hardly shrinks.
-    async with serve(lambda connection: converse(connection, model), host, int(port), compression=None) as server:
+    # compression: audio hardly shrinks. ping_timeout: a client that sends ahead has its pongs behind its audio.
+    async with serve(
+        lambda connection: converse(connection, model), host, int(port), compression=None, ping_timeout=60
+    ) as server:
         print(f"listening on {server.sockets[0].getsockname()[1]}", flush=True)
         await stop.wait()
 

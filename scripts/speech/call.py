@@ -25,7 +25,6 @@ LEAST_PERCENT = 95.0
 LATEST = 1.5
 # What a call may take beyond its prompts.
 PATIENCE = 30.0
-LAST_WORDS = 3.0
 DIRECTIONS = ("in", "out")
 Event = dict[str, str]
 
@@ -55,11 +54,12 @@ class Manager:
 
     def events(self, until: float) -> Iterator[Event]:
         """Events as they come, up to this time of time.monotonic()."""
-        while True:
-            message = self.waiting.popleft() if self.waiting else self.read(until)
+        while time.monotonic() < until:
+            message = self.waiting.popleft() if self.waiting else self.read(min(until, time.monotonic() + 0.1))
             if message is None:
-                return
-            if "Event" in message:
+                # Asterisk may keep an event until the client sends something: docs/reference/ami.md.
+                self.socket.sendall(b"Action: Ping\r\n\r\n")
+            elif "Event" in message:
                 yield message
 
     def read(self, until: float) -> Event | None:
@@ -129,8 +129,8 @@ class Call:
         self.began = time.monotonic()
         self.channel = ""
 
-    def run(self) -> None:
-        """Returns when both have spoken and their last words have come, or cannot come any more."""
+    def run(self, latest: float) -> None:
+        """Returns when both have spoken and their last words have come; `latest` seconds after the end without them."""
         seconds = max(sum(prompt.seconds + 2 for prompt in prompts) for prompts in self.prompts.values())
         limit = self.began + seconds + PATIENCE
         for event in self.manager.events(limit):
@@ -139,8 +139,10 @@ class Call:
                 break
         else:
             sys.exit("demo-transcribe: the call did not end in time")
-        for event in self.manager.events(time.monotonic() + LAST_WORDS):
+        for event in self.manager.events(time.monotonic() + latest):
             self.take(event)
+            if all(self.finals[name] and self.finals[name][-1][0] > self.spoken[name][-1].end for name in DIRECTIONS):
+                break
 
     def take(self, event: Event) -> None:
         at, speaker = float(event["at"]), event.get("Speaker", "")
@@ -160,8 +162,8 @@ class Call:
                 self.silent.add(speaker)
             case "AudioForkTranscript", _ if not self.is_plain:
                 if event.get("Final") == "yes":
-                    times = f"{float(event['Start']):.1f}-{float(event['End']):.1f} s"
-                    self.final(speaker, at, times, event.get("Text", ""))
+                    times = "-".join(event[name] for name in ("Start", "End") if event.get(name))
+                    self.final(speaker, at, f"{times} s", event.get("Text", ""))
                 else:
                     self.screen.so_far(speaker, event.get("Text", ""))
             case "AudioForkResponse", _ if self.is_plain:
@@ -215,7 +217,7 @@ def main() -> int:
     manager.ask(
         "Originate", Channel="Local/called@transcribe", Context="transcribe", Exten="calling", Priority="1",
         Async="true")
-    call.run()
+    call.run(given.latest)
     print()
     holds = call.variable_holds()
     manager.ask("Hangup", Channel=call.channel)

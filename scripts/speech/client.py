@@ -22,6 +22,8 @@ from words import SPEAKERS, Prompt, Spoken, Verdict, judge, load
 
 MESSAGE = 0.2
 PAUSE = 1.5
+# Messages without an answer. Behind more a server that does not keep up would not see our pongs, and would close.
+MOST_UNANSWERED = 16
 LEAST_PERCENT = 95.0
 LATEST = 1.5
 
@@ -32,6 +34,7 @@ class Speaker:
     def __init__(self, name: str, prompts: list[Prompt], rate: int):
         self.name, self.prompts, self.rate = name, prompts, rate
         self.verdict = Verdict()
+        self.window = asyncio.Semaphore(MOST_UNANSWERED)
 
     def audio(self) -> tuple[bytes, list[Spoken]]:
         """All samples, and the prompts in them."""
@@ -61,6 +64,7 @@ class Speaker:
             for number, message in enumerate(messages):
                 # A message leaves when its last sample has been spoken.
                 await asyncio.sleep(began + (number + 1) * MESSAGE - time.monotonic())
+                await self.window.acquire()
                 await connection.send(message)
             await connection.send('{"eof" : 1}')
             await receiving
@@ -71,9 +75,10 @@ class Speaker:
 
     async def receive(self, connection, messages: int, began: float, finals: list[tuple[float, str]]) -> None:
         shown = ""
-        for number in range(messages + 1):
+        for _ in range(messages + 1):
             answer = json.loads(await connection.recv())
             now = time.monotonic() - began
+            self.window.release()
             if answer.get("text"):
                 finals.append((now, answer["text"]))
                 times = f"{answer['result'][0]['start']}-{answer['result'][-1]['end']}"
