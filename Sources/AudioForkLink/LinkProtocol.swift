@@ -41,6 +41,7 @@ package enum LinkMessageKind: UInt16, CaseIterable, Sendable {
   case gap = 69
   case text = 70
   case heartbeat = 71
+  case leaving = 72
 
   /// The module's message with the highest number: what an engine says that it knows.
   package static let newestOfModule = LinkMessageKind.stopping
@@ -86,6 +87,8 @@ package enum LinkField: UInt16, CaseIterable, Sendable {
   /// Number: the highest type of the module's messages that the engine knows. Missing in engines that know none beyond
   /// `settings`.
   case knows = 23
+  /// What a confined engine may still do; missing where it was given no rules.
+  case confinement = 24
   /// Number: bytes of the whole text, of which TEXT may be the beginning.
   case length = 44
   /// in or out.

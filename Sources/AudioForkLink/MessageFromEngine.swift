@@ -86,8 +86,9 @@ package struct GapReport<Text: LinkText>: Sendable, Equatable {
 /// A message of the engine.
 package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
   /// The engine serves from now on. `knows`: the highest type of the module's messages that it knows; 0 for engines
-  /// that do not say.
-  case ready(version: Text, pid: UInt64, loops: UInt64, knows: UInt64 = 0)
+  /// that do not say. `confinement`: what it may still do; empty where it was given no rules.
+  case ready(
+    version: Text, pid: UInt64, loops: UInt64, knows: UInt64 = 0, confinement: Text = Text(linkBytes: []))
   /// At each change of state, and once a second while counters move. `endpoint`: the URL in use, without secrets.
   case state(id: Text, state: ForkStateName, reason: Text, endpoint: Text, ForkCounters)
   /// Everything deliverable was delivered, and the files are gone.
@@ -97,6 +98,8 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
   case gap(id: Text, GapReport<Text>)
   /// Every second while there are forks, if no event loop hangs in one job.
   case heartbeat
+  /// The engine leaves by itself, so that a new one starts. The link ends next.
+  case leaving
   /// A text message of the server: its beginning, its whole length, and how many were dropped before it.
   case text(id: Text, text: Bytes, length: UInt64, dropped: UInt64)
   /// Of a later release, or without a fork's id: skipped.
@@ -111,7 +114,7 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
     case (.ready, _):
       self = .ready(
         version: text(.version), pid: fields.number(.processID) ?? 0, loops: fields.number(.loops) ?? 0,
-        knows: fields.number(.knows) ?? 0)
+        knows: fields.number(.knows) ?? 0, confinement: text(.confinement))
     case (.state, let id?):
       self = .state(
         id: id, state: ForkStateName(word: fields.bytes(.state) ?? []), reason: text(.reason), endpoint: text(.url),
@@ -126,6 +129,7 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
           direction: text(.direction), start: fields.number(.start) ?? 0, count: fields.number(.count) ?? 0,
           position: fields.number(.position) ?? 0, reason: text(.reason)))
     case (.heartbeat, _): self = .heartbeat
+    case (.leaving, _): self = .leaving
     case (.text, let id?):
       let text = fields.bytes(.text) ?? []
       self = .text(
@@ -137,13 +141,14 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
   /// The message as it travels.
   package var encoded: Bytes {
     switch self {
-    case .ready(let version, let pid, let loops, let knows):
+    case .ready(let version, let pid, let loops, let knows, let confinement):
       var fields = FieldWriter(.ready)
       fields.append(.version, text: version)
       fields.append(.protocolVersion, number: LinkProtocol.version)
       fields.append(.processID, number: pid)
       fields.append(.loops, number: loops)
       if knows > 0 { fields.append(.knows, number: knows) }
+      if !confinement.linkBytes.isEmpty { fields.append(.confinement, text: confinement) }
       return fields.message
     case .state(let id, let state, let reason, let endpoint, let counters):
       var fields = FieldWriter(.state)
@@ -168,6 +173,7 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
       return fields.message
     case .gap(let id, let gap): return Self.encoded(gap, id)
     case .heartbeat: return FieldWriter(.heartbeat).message
+    case .leaving: return FieldWriter(.leaving).message
     case .text(let id, let text, let length, let dropped):
       var fields = FieldWriter(.text)
       fields.append(.id, text: id)

@@ -19,7 +19,7 @@ package final class TestEngine: Sendable {
     func send(_ message: EngineMessage) -> Bool {
       switch message {
       case .state, .log, .gap, .text: guard reads.withLockedValue({ $0 }) else { return false }
-      case .ready, .ended: break
+      case .ready, .ended, .leaving: break
       case .heartbeat, .unknown: return true
       }
       messages.withLockedValue { $0.append(message) }

@@ -49,6 +49,7 @@ struct LinkMessageTests {
       .state(id: "f", state: .waiting, reason: "dns: x", endpoint: "ws://h/", counters),
       .ended(id: "f", reason: "done: y", counters), .ended(id: "f", reason: "ring: z", .unknown),
       .log(.warning, id: nil, text: "né"), .log(.debug, id: "f", text: ""), .gap(id: "f", gap), .heartbeat,
+      .leaving, .ready(version: "0.1.0", pid: 42, loops: 2, knows: 8, confinement: "confined"),
       .text(id: "f", text: Array("{}".utf8), length: 70_000, dropped: 3),
     ]
     var parser = LinkParser()

@@ -48,7 +48,11 @@ package struct ForkRow {
     linkedID = bytes(fork.pointee.linkedid)
     let isIdle = capturesNothing(fork)
     let said = bytes(fork.pointee.reason)
-    if fork.pointee.ended == 0, let silence = engine?.silence(now, since: fork.pointee.tap.epoch_ns) {
+    if engine != nil, fork.pointee.is_held != 0 {
+      state = isIdle ? Bytes(text: "no-codec") : Bytes(text: fork.state.word)
+      reason = isIdle ? codecReason(fork) : Bytes(text: heldReason)
+      counters = currentCounters(fork, now)
+    } else if fork.pointee.ended == 0, let silence = engine?.silence(now, since: fork.pointee.tap.epoch_ns) {
       state = Bytes(text: "no-engine")
       reason = silence
       counters = currentCounters(fork, now)
@@ -86,6 +90,9 @@ package struct ForkRow {
     af_channel_unref(live)
   }
 }
+
+/// Why a fork does not begin: the running engine may not open its files.
+private let heldReason: StaticString = "engine: a new one that may open the fork's files is about to start"
 
 /// The engine's last counters, and what the ring knows since: how much was captured, and so by how much the stream is
 /// behind. With the table's lock held.

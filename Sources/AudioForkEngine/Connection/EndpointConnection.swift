@@ -16,6 +16,8 @@ final class EndpointConnection: WebSocketOwner {
     case crowded
     /// A text message of the server.
     case text(String)
+    /// A binary message of the server.
+    case binary(ByteBuffer)
     /// A pong of the server, and its payload.
     case pong(ByteBuffer)
     case ended(SessionEnd)
@@ -212,6 +214,11 @@ final class EndpointConnection: WebSocketOwner {
   func webSocketReceived(_ session: WebSocketSession, text: String) {
     guard phase == .open else { return }
     onEvent?(.text(text))
+  }
+
+  func webSocketReceived(_ session: WebSocketSession, binary: ByteBuffer) {
+    guard phase == .open else { return }
+    onEvent?(.binary(binary))
   }
 
   func webSocketReceived(_ session: WebSocketSession, pong: ByteBuffer) {

@@ -44,7 +44,7 @@ package final class LinkOutput: EngineOutput {
       return true
     case .log, .gap, .text: guard channel.isWritable else { return false }
     // There is never more than one heartbeat on its way (`EngineCore.beat`).
-    case .ready, .ended, .heartbeat, .unknown: break
+    case .ready, .ended, .heartbeat, .leaving, .unknown: break
     }
     write(message.encoded) {}
     return true

@@ -2,7 +2,7 @@
 internal import AudioForkMedia
 package import AudioForkDialects
 internal import AudioForkLink
-internal import AudioForkSurface
+package import AudioForkSurface
 internal import AudioForkRing
 package import AudioForkWebSocket
 internal import NIOCore
@@ -14,6 +14,10 @@ struct ForkSetup {
   let options: ForkOptions
   let stream: StreamDescription
   let limits: ForkLimits
+  /// What holds for all connections of the fork's dialect.
+  let traits: DialectTraits
+  /// The sessions of the dialect.
+  let dialect: any DialectSession.Type
 
   /// Checks the options. Throws a `ForkFailure` if they are invalid. `epoch` and `secret` are those of the ring.
   init(
@@ -27,12 +31,17 @@ struct ForkSetup {
     }
     guard !options.endpoints.isEmpty else { throw ForkFailure(reason: "options: the fork has no URL") }
     endpoints = options.endpoints
+    traits = options.dialectTraits
+    dialect = DialectRegistry.session(of: options.dialect)
     var stream = StreamDescription(
       forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,
       direction: options.direction)
     stream.format = options.format.name.description
     stream.rateHertz = options.format.rateHertz
     stream.channelCount = options.direction.channelCount
+    stream.encoding = options.format.encoding
+    stream.firstText = String(decoding: options.firstText, as: UTF8.self)
+    stream.lastText = String(decoding: options.lastText, as: UTF8.self)
     stream.parameters = options.parameters
     stream.epochMilliseconds = epoch.wall.millisecondsSince1970
     if secret != (0, 0) { stream.secret = ForkSetup.hexadecimal(secret.0) + ForkSetup.hexadecimal(secret.1) }
@@ -47,14 +56,6 @@ struct ForkSetup {
   private static func hexadecimal(_ word: UInt64) -> String {
     let digits = String(word, radix: 16)
     return String(repeating: "0", count: 16 - digits.utf8.count) + digits
-  }
-
-  /// Returns the dialect of the fork's connections.
-  func makeDialect() -> any Dialect {
-    switch options.dialect {
-    case .raw: RawDialect(encoding: options.format.encoding)
-    case .audiofork: AudioForkDialect(encoding: options.format.encoding)
-    }
   }
 
   /// How captured audio becomes the stream.
@@ -115,13 +116,14 @@ struct ForkSetup {
   /// Value of User-Agent.
   var agent: String { "audiofork/\(audioforkVersion)" }
 
-  /// Returns the upgrade request to `url`: the fork's own, `given`, or one that a redirect led to. `isTrusted`: it gets
-  /// the fork's secrets, and `credentials`, which were read from files.
+  /// Returns the upgrade request of a connection to `url`: the fork's own, `given`, or one that a redirect led to.
+  /// `isTrusted`: it gets the fork's secrets, and `credentials`, which were read from files.
   func request(
-    to url: EndpointURL, for given: EndpointURL, _ dialect: any Dialect, isTrusted: Bool, _ credentials: [RequestHeader]
+    to url: EndpointURL, for given: EndpointURL, _ connection: ConnectionDescription, isTrusted: Bool,
+    _ credentials: [RequestHeader]
   ) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
-    request.describe(isTrusted ? stream : stream.withoutSecrets, in: dialect)
+    request.complete(by: dialect, for: isTrusted ? connection : connection.withoutSecrets, url: url)
     if let names = options.subprotocols { request.subprotocols = names.map { String(decoding: $0, as: UTF8.self) } }
     request.agent = agent
     let secretParameters = options.parameters.filter { EndpointURL.isSecretName($0.name) }.map(\.value)
@@ -137,12 +139,16 @@ struct ForkSetup {
 }
 
 extension UpgradeRequest {
-  /// Says what the dialect has to say about the stream.
-  package mutating func describe(_ stream: StreamDescription, in dialect: any Dialect) {
-    subprotocols = dialect.subprotocols
-    needsSubprotocol = dialect.needsSubprotocol
-    finalAnswers = dialect.finalAnswers
-    headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
+  /// Adds what the dialect has to say about the connection.
+  package mutating func complete(
+    by dialect: any DialectSession.Type, for connection: ConnectionDescription, url: EndpointURL
+  ) {
+    var request = DialectRequest(url: String(decoding: url.dialed, as: UTF8.self), target: target)
+    dialect.prepare(&request, for: connection)
+    target = request.target
+    subprotocols = request.subprotocols
+    needsSubprotocol = request.needsSubprotocol
+    headers = request.headers.map { RequestHeader($0) }
   }
 }
 
