@@ -100,7 +100,17 @@ package enum PlaybackReport: Sendable, Equatable {
 
 /// What a recognizer has understood: one shape for all of them.
 package struct Transcript: Sendable, Equatable {
+  /// Whose words they are.
+  package enum Speaker: String, Sendable {
+    /// A direction of the stream: who is heard on `in`, and who on `out`.
+    case `in`, out
+    /// The server itself, in audio that it sends into the call.
+    case server
+  }
+
   package var text: String
+  /// Nil: the server did not say; they are of the one direction that it gets, or of the sum of both.
+  package var speaker: Speaker?
   /// False: it may still change.
   package var isFinal: Bool
   /// Where in the stream the words begin and end, in sample frames; nil: the server did not say.
@@ -108,19 +118,17 @@ package struct Transcript: Sendable, Equatable {
   package var end: Position?
   /// 0 to 1; nil: the server did not say.
   package var confidence: Double?
-  /// Whose words they are; nil: the stream's direction says it.
-  package var direction: Direction?
 
   package init(
-    _ text: String, isFinal: Bool, start: Position? = nil, end: Position? = nil, confidence: Double? = nil,
-    direction: Direction? = nil
+    _ text: String, speaker: Speaker? = nil, isFinal: Bool, start: Position? = nil, end: Position? = nil,
+    confidence: Double? = nil
   ) {
     self.text = text
+    self.speaker = speaker
     self.isFinal = isFinal
     self.start = start
     self.end = end
     self.confidence = confidence
-    self.direction = direction
   }
 }
 

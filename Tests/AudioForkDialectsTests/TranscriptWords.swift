@@ -48,7 +48,7 @@ enum TranscriptWords {
 
   private static func shown(_ transcript: Transcript) -> String {
     var words = [transcript.isFinal ? "final" : "partial", "transcript"]
-    if let direction = transcript.direction { words.append("of \(direction)") }
+    if let speaker = transcript.speaker { words.append("of \(speaker.rawValue)") }
     if let start = transcript.start { words.append("from \(start)") }
     if let end = transcript.end { words.append("to \(end)") }
     if let confidence = transcript.confidence { words.append("sure \(fixed(confidence, places: 2))") }

@@ -18,6 +18,9 @@ struct ForkSetup {
   let traits: DialectTraits
   /// The sessions of the dialect.
   let dialect: any DialectSession.Type
+  /// Milliseconds that a direction waits for the other. The ring says it, so that an engine with another default makes
+  /// the same stream. A ring of an earlier module says nothing: its engines waited as long as they still do by default.
+  let alignMilliseconds: Int
 
   /// Checks the options. Throws a `ForkFailure` if they are invalid. `epoch` and `secret` are those of the ring.
   /// `dialects` gives the sessions of a dialect.
@@ -35,6 +38,8 @@ struct ForkSetup {
     endpoints = options.endpoints
     traits = options.dialectTraits
     dialect = dialects(options.dialect)
+    alignMilliseconds =
+      facts.alignMilliseconds ?? options.alignMillisecondsGiven ?? RenderLimit.alignMillisecondsDefault
     var stream = StreamDescription(
       forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,
       direction: options.direction)
@@ -52,7 +57,8 @@ struct ForkSetup {
     limits = ForkLimits(
       attemptsMax: options.reconnectAttempts,
       outageMax: options.outageSeconds.map { .seconds($0) }, waitMax: .seconds(options.reconnectWaitSeconds),
-      drain: .seconds(facts.drainSeconds), endpointCount: endpoints.count)
+      drain: .seconds(facts.drainSeconds), linger: options.lingerSeconds > 0 ? .seconds(options.lingerSeconds) : nil,
+      endpointCount: endpoints.count)
   }
 
   private static func hexadecimal(_ word: UInt64) -> String {
@@ -65,7 +71,7 @@ struct ForkSetup {
     RenderConfiguration(
       directions: DirectionSet(rawValue: options.direction.directions), wireRateHertz: stream.rateHertz,
       fill: options.fill, isStereo: options.direction == .stereo, gainIn: Gain(options.gainIn),
-      gainOut: Gain(options.gainOut))
+      gainOut: Gain(options.gainOut), alignMilliseconds: alignMilliseconds)
   }
 
   /// The spool that keeps audio for longer than the ring; nil if the fork has none.

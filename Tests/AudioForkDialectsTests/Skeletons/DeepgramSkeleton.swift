@@ -78,15 +78,15 @@ struct DeepgramSkeleton: DialectSession {
     else { return }
     var channel = 0
     if case .array(let place)? = value["channel_index"] { channel = Int(clamping: place.first?.wholeNumber ?? 0) }
-    let start = value["start"]?.number.flatMap(position)
-    let end = value["duration"]?.number.flatMap { length in
-      value["start"]?.number.flatMap { position(seconds: $0 + length) }
+    let start = value["start"]?.decimal.flatMap(position)
+    let end = value["duration"]?.decimal.flatMap { length in
+      value["start"]?.decimal.flatMap { position(seconds: $0 + length) }
     }
     output.act(
       .transcript(
         Transcript(
-          text, isFinal: value["is_final"]?.isTrue == true, start: start, end: end,
-          confidence: best["confidence"]?.number, direction: stream.speaker(channel: channel))))
+          text, speaker: stream.speaker(channel: channel), isFinal: value["is_final"]?.isTrue == true, start: start,
+          end: end, confidence: best["confidence"]?.decimal)))
   }
 
   /// Where in the stream so many seconds of the connection are; nil for a number that no server means.

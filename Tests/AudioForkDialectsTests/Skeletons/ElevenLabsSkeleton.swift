@@ -86,13 +86,13 @@ struct ElevenLabsSkeleton: DialectSession {
       output.text(pong.encoded)
     case "user_transcript":
       guard let text = value["user_transcription_event", "user_transcript"]?.text else { return }
-      output.act(.transcript(Transcript(text, isFinal: true, direction: .in)))
+      output.act(.transcript(Transcript(text, speaker: stream.speaker(), isFinal: true)))
     case "agent_response":
       guard let text = value["agent_response_event", "agent_response"]?.text else { return }
-      output.act(.transcript(Transcript(text, isFinal: false, direction: .out)))
+      output.act(.transcript(Transcript(text, speaker: .server, isFinal: false)))
     case "agent_response_correction":
       guard let text = value["agent_response_correction_event", "corrected_agent_response"]?.text else { return }
-      output.act(.transcript(Transcript(text, isFinal: true, direction: .out)))
+      output.act(.transcript(Transcript(text, speaker: .server, isFinal: true)))
     case "client_tool_call": output.act(.call(.toolCall(text)))
     default: break
     }

@@ -141,12 +141,12 @@ struct OpenAIRealtimeSkeleton: DialectSession {
     case "conversation.item.input_audio_transcription.completed":
       partial = ""
       if let text = value["transcript"]?.text {
-        output.act(.transcript(Transcript(text, isFinal: true, direction: .in)))
+        output.act(.transcript(Transcript(text, speaker: stream.speaker(), isFinal: true)))
       }
       if hasFinished { output.act(.finished) }
     case "response.output_audio_transcript.done":
       if let text = value["transcript"]?.text {
-        output.act(.transcript(Transcript(text, isFinal: true, direction: .out)))
+        output.act(.transcript(Transcript(text, speaker: .server, isFinal: true)))
       }
     case "response.function_call_arguments.done": output.act(.call(.toolCall(text)))
     case "error":
@@ -183,6 +183,6 @@ struct OpenAIRealtimeSkeleton: DialectSession {
       return
     }
     partial += delta
-    output.act(.transcript(Transcript(partial, isFinal: false, direction: .in)))
+    output.act(.transcript(Transcript(partial, speaker: stream.speaker(), isFinal: false)))
   }
 }

@@ -67,8 +67,15 @@ extension StreamDescription {
     return object
   }
 
-  /// Whose words a recognizer hears in this audio channel; nil where the stream's direction says it.
-  func speaker(channel: Int) -> Direction? { direction == .stereo ? (channel == 0 ? .in : .out) : nil }
+  /// Whose words a recognizer hears in this audio channel; nil where both directions are one.
+  func speaker(channel: Int = 0) -> Transcript.Speaker? {
+    switch direction {
+    case .in: .in
+    case .out: .out
+    case .both: nil
+    case .stereo: channel == 0 ? .in : .out
+    }
+  }
 }
 
 extension Direction {
@@ -81,6 +88,12 @@ extension JSONValue {
 
   /// A whole number that servers write as a number or as a string.
   var looseNumber: UInt64? { wholeNumber ?? text.flatMap { UInt64($0) } }
+
+  /// Any number.
+  var decimal: Double? {
+    guard case .number(let digits) = self else { return nil }
+    return Double(digits)
+  }
 
   var isTrue: Bool { self == .bool(true) }
 }
