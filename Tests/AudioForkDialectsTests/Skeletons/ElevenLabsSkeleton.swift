@@ -35,7 +35,7 @@ struct ElevenLabsSkeleton: DialectSession {
 
   static func prepare(_ request: inout DialectRequest, for connection: ConnectionDescription) {
     guard let agent = connection.stream.parameter("agent_id") else { return }
-    request.target += Array("?agent_id=\(agent)".utf8)
+    request.target += Array("?agent_id=\(queryText(agent))".utf8)
   }
 
   var isReady: Bool { formats != nil }

@@ -40,7 +40,7 @@ struct OpenAIRealtimeSkeleton: DialectSession {
   static func prepare(_ request: inout DialectRequest, for connection: ConnectionDescription) {
     guard let model = connection.stream.parameter("model") else { return }
     let separator = request.target.contains(UInt8(ascii: "?")) ? "&" : "?"
-    request.target += Array("\(separator)model=\(model)".utf8)
+    request.target += Array("\(separator)model=\(queryText(model))".utf8)
   }
 
   static func meaning(of refusal: UpgradeRefusal) -> UpgradeRefusal.Meaning? {

@@ -40,6 +40,11 @@ func base64Bytes(_ text: String) -> [UInt8]? {
   return count == 6 ? nil : bytes
 }
 
+/// A value for a URL's query.
+func queryText(_ text: String) -> String {
+  String(decoding: percentEncoded(Array(text.utf8), keeping: EndpointURL.isUnreserved), as: UTF8.self)
+}
+
 extension SampleEncoding {
   /// Samples as they go over the wire.
   func bytes(of samples: [Int16]) -> [UInt8] {

@@ -67,7 +67,8 @@ struct TwilioSkeleton: DialectSession {
   }
 
   mutating func audio(_ block: AudioBlock, now: MonotonicTime, into output: inout DialectOutput) {
-    let milliseconds = (block.position - base) * 1000 / UInt64(stream.rateHertz)
+    let frames = block.position > base ? block.position - base : 0
+    let milliseconds = frames * 1000 / UInt64(stream.rateHertz)
     for (index, track) in tracks.enumerated() {
       let bytes = SampleEncoding.muLaw.bytes(of: block.track(index))
       chunks[index] += 1
