@@ -27,6 +27,8 @@ package enum ServerAction: Sendable, Equatable {
   case complaint(String)
   /// The message breaks the dialect's rules. The text names it, for the log and the Close frame.
   case violation(String)
+  /// A text of the dialplan was not sent, because the server would not understand it. Why, for the log.
+  case notSent(String)
   /// For the call.
   case call(CallAction)
   /// For the audio that the server sends into the call.

@@ -10,6 +10,7 @@ internal import AudioForkSurface
 package struct VoskDialect: DialectSession {
   /// What the server compares with, to the byte; without the blanks it fails.
   private static let endOfFile = #"{"eof" : 1}"#
+  private static let reset = #"{"reset" : 1}"#
   /// Longest answer whose words are read, bytes: an utterance has some hundred words of 70 bytes.
   private static let detailedBytesMax = 262_144
 
@@ -17,11 +18,14 @@ package struct VoskDialect: DialectSession {
   private let rate: SampleRate
   /// Where each binary message ends that the server has not answered, in order. As much as may be in flight.
   private var unanswered = Fifo<Position>()
+  /// The end of what was sent.
+  private var sent: Position
   private var hasFinished = false
 
   package init(_ connection: ConnectionDescription) {
     self.connection = connection
     rate = SampleRate(hertz: connection.stream.rateHertz)
+    sent = connection.position
   }
 
   package static func prepare(_ request: inout DialectRequest, for connection: ConnectionDescription) {
@@ -34,13 +38,23 @@ package struct VoskDialect: DialectSession {
   }
 
   package mutating func audio(_ block: AudioBlock, now: MonotonicTime, into output: inout DialectOutput) {
-    unanswered.storage.append(block.end)
+    sent = block.end
+    unanswered.storage.append(sent)
     output.binary(audioBytes: block.samples.count &* 2) { message in
       SampleEncoding.linear.append(block.samples, to: &message)
     }
   }
 
-  package mutating func text(_ text: String, into output: inout DialectOutput) { output.text(text) }
+  /// The server takes every text that it does not know for audio, and fails.
+  package mutating func text(_ text: String, into output: inout DialectOutput) {
+    if text == VoskDialect.reset {
+      // Answered like a message, and acknowledges nothing new.
+      unanswered.storage.append(sent)
+    } else if !text.contains("config") {
+      return output.act(.notSent(#"a recognizer takes {"config":...} and {"reset" : 1} only"#))
+    }
+    output.text(text)
+  }
 
   package mutating func received(_ message: ServerMessage, now: MonotonicTime, into output: inout DialectOutput) {
     guard case .text(let text) = message else { return }

@@ -40,6 +40,7 @@ enum TranscriptWords {
     case .finished: "finished"
     case .close: "close"
     case .complaint(let text): "complaint \(text)"
+    case .notSent(let why): "not sent: \(why)"
     case .violation(let text): "violation: \(text)"
     case .call(let action): shown(action)
     case .playback(let action): shown(action)

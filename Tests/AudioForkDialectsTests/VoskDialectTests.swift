@@ -78,6 +78,22 @@ struct VoskDialectTests {
     #expect(session.understood(#"{"result":[\#(words)],"text":"a"}"#) == [.transcript(Transcript("a", isFinal: true))])
   }
 
+  @Test("Texts of the dialplan are sent where the server knows them, and a reset's answer acknowledges nothing new")
+  func texts() {
+    var session = session()
+    _ = session.sent([1, 2])
+    let configuration = #"{"config":{"words":true}}"#
+    #expect(session.turn { $0.text(configuration, into: &$1) }.messages == [.text(configuration)])
+    #expect(session.turn { $0.text(#"{"reset" : 1}"#, into: &$1) }.messages == [.text(#"{"reset" : 1}"#)])
+    _ = session.sent([3, 4], at: 2)
+    for end: Position in [2, 2, 4] {
+      #expect(session.understood(#"{"partial":""}"#) == [.acknowledged(end, .received)])
+    }
+    let turn = session.turn { $0.text("hello", into: &$1) }
+    #expect(turn.messages == [])
+    guard case .notSent? = turn.actions.first else { return #expect(Bool(false), "nothing is said about it") }
+  }
+
   @Test("The end is told exactly so; behind the answers to the audio the last words come, and then nothing")
   func end() {
     var session = session()

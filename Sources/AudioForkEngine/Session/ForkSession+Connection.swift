@@ -69,6 +69,7 @@ extension ForkSession {
       hasServerFinished = true
       handle(.lingerTimerFired)
     case .complaint(let text): log(complaint: text)
+    case .notSent(let why): reporter.log(reporter.lines.line(.warning, "a text for the server is not sent: \(why)"))
     // The connection's own.
     case .resume, .violation: break
     case .call, .playback: ignore(action)
