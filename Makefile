@@ -3,6 +3,7 @@
 #
 #   make                 build/app_audiofork.so, build/audiofork-engine and build/audiofork
 #   make demo            a call on a private Asterisk, forked, received, heard and measured
+#   make demo-transcribe the same with a recognizer: the words of both parties, as they are spoken
 #   make test            every check of a change, against real Asterisk 22 and 16; what .ci/run runs
 #   make help            the rest
 
@@ -24,10 +25,13 @@ help:
 	@echo "make                  build $(module), both programs and Asterisk's help;"
 	@echo "                      ASTERISK_INCLUDE=DIR (holds asterisk.h), ASTERISK_VERSION=x.y.z"
 	@echo "make demo             fork a call on a private Asterisk 22 and show what arrived"
+	@echo "make demo-transcribe  show the words of both parties of a call as they are spoken;"
+	@echo "                      SERVER=ws://HOST:PORT is a server of yours with the Vosk server's protocol"
 	@echo "make test             run every check of a change, against real Asterisk 22 and 16"
 	@echo "make test-unit        tests that need no Asterisk"
 	@echo "make test-asterisk    tests on real Asterisk 22 and 16"
 	@echo "make test-long        what is too long for every change: weekly"
+	@echo "make test-speech      recognized words: ten prompts of two parties, and the Vosk server's own program"
 	@echo "make check            what scripts can see: licenses, imports, format, the module's symbols, the documents"
 	@echo "make format           writes the Swift files as 'make check' wants them"
 	@echo "make chaos            20 calls on Asterisk 22 under random faults, every sample accounted for;"
@@ -82,11 +86,17 @@ deps:
 demo:
 	@scripts/demo
 
+demo-transcribe:
+	@scripts/demo-transcribe $(if $(SERVER),--server '$(SERVER)')
+
 test:
 	@scripts/test
 
 test-long:
 	@scripts/test long
+
+test-speech:
+	@scripts/test speech
 
 test-unit:
 	@scripts/test unit
@@ -170,8 +180,8 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all help module engine documentation deps demo
-.PHONY: test test-unit test-asterisk test-long check format
+.PHONY: all help module engine documentation deps demo demo-transcribe
+.PHONY: test test-unit test-asterisk test-long test-speech check format
 .PHONY: bench bench-engine bench-asterisk bench-hostile bench-control bench-quick
 .PHONY: chaos kills soak jitter fuzz tsan asan
 .PHONY: install samples uninstall clean FORCE

@@ -51,3 +51,19 @@ listening_port() {
   cat "$1" >&2
   return 1
 }
+
+# listening_url LOG PID: the URL of an example server with this log and process, which prints `listening on PORT`.
+listening_url() {
+  local port
+  for _ in $(seq 1 600); do
+    port=$(sed -nE 's|^listening on ([0-9]+)$|\1|p' "$1")
+    if [ -n "$port" ]; then
+      echo "ws://127.0.0.1:$port"
+      return 0
+    fi
+    kill -0 "$2" 2> /dev/null || break
+    sleep 0.05
+  done
+  cat "$1" >&2
+  return 1
+}

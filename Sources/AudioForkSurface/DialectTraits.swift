@@ -37,6 +37,9 @@ package struct DialectTraits: Sendable {
   package var resumes = false
   /// How long the server may still answer after the last audio unless the fork says otherwise, seconds.
   package var lingerSeconds = 0
+  /// How long a direction waits for the other, unless `align` says it. Both must be in step where a block has both;
+  /// a dialect with one message per track needs less.
+  package var alignMilliseconds = 160
   /// The settings that the dialect takes and others refuse.
   package var ownSettings = [SettingKind]()
 }
@@ -114,6 +117,26 @@ extension DialectTraits {
       sentence.append(traits.name)
     }
     return sentence + Bytes(text: ".")
+  }
+
+  /// The help of the key `align`.
+  package static var alignHelp: Bytes {
+    var help = Bytes(
+      text:
+        """
+        Milliseconds that a direction waits for the other. What one party says while the other is silent, and the last \
+        words before both are, leave at most this and 20 ms after they were captured. Audio of the other direction that \
+        is later than this is placed behind fill and not lost.
+        """)
+    help.append(" Default: ")
+    if let first = all.first { help.append(decimal: first.alignMilliseconds) }
+    for traits in all where traits.alignMilliseconds != all.first?.alignMilliseconds {
+      help.append("; ")
+      help.append(decimal: traits.alignMilliseconds)
+      help.append(" with dialect ")
+      help.append(traits.name)
+    }
+    return help + Bytes(text: ".")
   }
 
   private static var defaultSentence: Bytes {

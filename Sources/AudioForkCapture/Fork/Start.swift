@@ -109,6 +109,7 @@ private func facts(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) -> Bytes 
   facts.append(.linkedID, bytes(fork.pointee.linkedid))
   facts.append(.rate, number: UInt64(fork.pointee.rate_hz))
   facts.append(.drain, number: UInt64(plan.options.drainSecondsMax))
+  facts.append(.align, number: UInt64(plan.options.alignMilliseconds))
   return facts.bytes
 }
 

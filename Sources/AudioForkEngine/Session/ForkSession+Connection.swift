@@ -10,6 +10,8 @@ internal import NIOCore
 extension ForkSession {
   /// A connection that is lost sooner, without any frame from the server, was probably closed on purpose.
   private static let freshMax = Nanoseconds.seconds(1)
+  /// Maximum errors of the server that are logged for a fork.
+  private static let complaintsMax = 5
 
   /// Starts an attempt to connect to the endpoint whose turn it is.
   func connect() {
@@ -59,15 +61,26 @@ extension ForkSession {
   private func carryOut(_ action: ServerAction) {
     switch action {
     case .text(let text): stream.textsDropped = reporter.textReceived(text, now: .now)
+    case .transcript(let transcript):
+      stream.textsDropped = reporter.transcriptReceived(transcript, of: setup.stream, now: .now)
     case .acknowledged(let position, let level): acknowledgementReceived(position, level)
     case .close: handle(.closedByServer)
     case .finished:
       hasServerFinished = true
       handle(.lingerTimerFired)
+    case .complaint(let text): log(complaint: text)
     // The connection's own.
     case .resume, .violation: break
-    case .call, .playback, .transcript: ignore(action)
+    case .call, .playback: ignore(action)
     }
+  }
+
+  /// Logs an error in the server's words. The first few of a fork: a server may repeat it with each message.
+  private func log(complaint text: String) {
+    guard complaintsLogged < ForkSession.complaintsMax else { return }
+    complaintsLogged += 1
+    let words = shown(connection?.withoutSecrets(text) ?? "", bytesMax: 300)
+    reporter.log(reporter.lines.line(.warning, "the server reports: \(words)"))
   }
 
   /// The engine cannot do what the server asks for. Logged once for a fork.

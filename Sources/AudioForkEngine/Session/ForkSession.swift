@@ -70,6 +70,7 @@ final class ForkSession {
   var lastReason = ""
   var hasLoggedNotVerified = false
   var hasLoggedIgnored = false
+  var complaintsLogged = 0
   /// While a connection that fell silent is being left: how long its endpoint may be silent on its next connection.
   var nextSilence: Nanoseconds?
   /// Set while the engine stops: until then it waits for audio in flight, and takes no more from the ring.
@@ -95,7 +96,8 @@ final class ForkSession {
     self.onEnd = onEnd
     attribution = files.crashFile.attribution()
     let ring = try files.openRing()
-    let setup = try ForkSetup(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
+    let setup = try ForkSetup(
+      ring.facts, id: id, epoch: ring.epoch, secret: ring.secret, dialects: context.dialects)
     let cursor = try files.openCursor()
     try files.checkRing(ring)
     let news = SpoolNewsBox()

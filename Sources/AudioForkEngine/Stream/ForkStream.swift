@@ -31,9 +31,12 @@ package final class ForkStream {
     self.spool = spool
     spoolTrigger = SpoolTrigger(bufferSeconds: bufferSeconds)
     self.cursor = StreamCursor(cursor)
+    let record = self.cursor.load()
+    // An engine that waited for another time began the stream: it goes on as it is.
+    let configuration = record.checkpoint.map { configuration.aligned(as: $0.configuration) } ?? configuration
     reader = BlockReader(
       ring: ring, spool: spool, configuration: configuration, collectsMarkers: collectsMarkers, scratch: scratch)
-    deliveryLog = DeliveryLog(self.cursor.load(), start: reader.mark.checkpoint)
+    deliveryLog = DeliveryLog(record, start: reader.mark.checkpoint)
     if deliveryLog.isResumed { reader.resume(at: deliveryLog.confirmed) }
   }
 

@@ -72,6 +72,11 @@ package struct ForkOptions: Sendable, Equatable {
   /// Volume as a power of two, -4 … 4.
   package var gainIn = 0
   package var gainOut = 0
+  /// Milliseconds that a direction waits for the other, as given; nil: not given.
+  package var alignMillisecondsGiven: Int?
+  /// Milliseconds that a direction waits for the other. The module writes them into the ring: a later engine may have
+  /// another default.
+  package var alignMilliseconds: Int { alignMillisecondsGiven ?? dialectTraits.alignMilliseconds }
   /// `b`: frames count only while the channel is bridged.
   package var onlyBridged = false
   /// Length of one binary message, as given; nil: not given.
@@ -154,6 +159,8 @@ package struct ForkOptions: Sendable, Equatable {
   /// Longest attempt to connect, seconds.
   package var attemptSeconds: Int { connectTimeoutSeconds ?? reconnectWaitSeconds }
 
+  /// Values of `align`.
+  package static let alignMillisecondsRange = 20...500
   /// Default of `outage`, seconds.
   package static let outageSecondsDefault = 300
   /// The longest `outage`, seconds.

@@ -49,6 +49,9 @@ extension ForkOptions {
       guard let traits = DialectTraits.named(value) else { return false }
       dialect = traits.dialect
     case .subprotocol: return setSubprotocols(value)
+    case .align:
+      guard let milliseconds = ForkOptions.number(value, ForkOptions.alignMillisecondsRange) else { return false }
+      alignMillisecondsGiven = milliseconds
     case .gainIn: return ForkOptions.store(ForkOptions.gain(value), in: &gainIn)
     case .gainOut: return ForkOptions.store(ForkOptions.gain(value), in: &gainOut)
     case .gainBoth:

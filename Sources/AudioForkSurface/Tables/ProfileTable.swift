@@ -143,6 +143,9 @@ extension ProfileKey {
       ) + DialectTraits.lingerDefaults,
       isGeneral: true),
     ProfileKey(
+      name: "align", kind: .align, form: Bytes(text: "a whole number of milliseconds from 20 to 500"),
+      help: DialectTraits.alignHelp, isGeneral: true),
+    ProfileKey(
       name: "subprotocol", kind: .subprotocol, form: "names separated by commas, or nothing",
       help:
         """

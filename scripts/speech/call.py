@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Usage: call.py --facts FILE --folder FOLDER --in URL --out URL
+               [--plain] [--prompts N] [--show-only] [--latest SECONDS]
+
+Places the call of Examples/dialplan/transcribe.conf on the Asterisk that scripts/asterisk-sandbox has started, shows
+the words as AMI tells of them, and compares them with what the prompts say. The exit status is 1 where less than 95 %
+of a speaker's words are right, or the last words of a prompt come later than 1.5 s (or --latest) after their end.
+
+--plain: the servers are plain ones that send texts back. --show-only: nothing is compared.
+"""
+
+import argparse
+import collections
+import pathlib
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator
+
+from words import SPEAKERS, Prompt, Spoken, judge, load
+
+LEAST_PERCENT = 95.0
+LATEST = 1.5
+# What a call may take beyond its prompts.
+PATIENCE = 30.0
+DIRECTIONS = ("in", "out")
+Event = dict[str, str]
+
+
+class Manager:
+    """A connection to AMI."""
+
+    def __init__(self, facts: dict[str, str]):
+        self.socket = socket.create_connection(("127.0.0.1", int(facts["ami_port"])), timeout=10)
+        self.rest = b""
+        self.waiting: collections.deque[Event] = collections.deque()
+        self.ask("Login", Username="audiofork", Secret=facts["ami_secret"])
+
+    def ask(self, action: str, **headers: str) -> Event:
+        """Sends an action; returns its answer. Events that come first wait for `events`."""
+        lines = [f"Action: {action}", "ActionID: call.py", *(f"{name}: {value}" for name, value in headers.items())]
+        self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        while True:
+            message = self.read(time.monotonic() + 10)
+            if message is None:
+                sys.exit(f"demo-transcribe: Asterisk does not answer {action}")
+            if message.get("ActionID") == "call.py" and "Response" in message:
+                if message["Response"] != "Success":
+                    sys.exit(f"demo-transcribe: {action}: {message.get('Message')}")
+                return message
+            self.waiting.append(message)
+
+    def events(self, until: float) -> Iterator[Event]:
+        """Events as they come, up to this time of time.monotonic()."""
+        while time.monotonic() < until:
+            message = self.waiting.popleft() if self.waiting else self.read(min(until, time.monotonic() + 0.1))
+            if message is None:
+                # Asterisk may keep an event until the client sends something: docs/reference/ami.md.
+                self.socket.sendall(b"Action: Ping\r\n\r\n")
+            elif "Event" in message:
+                yield message
+
+    def read(self, until: float) -> Event | None:
+        while b"\r\n\r\n" not in self.rest:
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
+            self.socket.settimeout(left)
+            try:
+                received = self.socket.recv(65536)
+            except TimeoutError:
+                return None
+            if not received:
+                sys.exit("demo-transcribe: Asterisk has closed the connection to AMI")
+            self.rest += received
+        text, _, self.rest = self.rest.partition(b"\r\n\r\n")
+        message = dict(line.split(": ", 1) for line in text.decode(errors="replace").split("\r\n") if ": " in line)
+        message["at"] = str(time.monotonic())
+        return message
+
+
+class Screen:
+    """Final words in lines of their own; in a terminal the words so far below them."""
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stdout.isatty()
+        self.partial: dict[str, str] = {}
+        self.drawn = 0
+
+    def final(self, speaker: str, when: str, text: str) -> None:
+        self.partial.pop(speaker, None)
+        self.clear()
+        print(f"{when:>13}  {self.colored(speaker)}  {text}")
+        self.draw()
+
+    def so_far(self, speaker: str, text: str) -> None:
+        self.partial[speaker] = text
+        self.clear()
+        self.draw()
+
+    def clear(self) -> None:
+        if self.drawn:
+            print(f"\033[{self.drawn}A\033[J", end="")
+            self.drawn = 0
+
+    def draw(self) -> None:
+        if self.is_terminal:
+            width = shutil.get_terminal_size().columns - 23
+            lines = [(speaker, self.partial[speaker]) for speaker in DIRECTIONS if self.partial.get(speaker)]
+            for speaker, text in lines:
+                print(f"{'…':>13}  {self.colored(speaker)}  {text[-width:]}")
+            self.drawn = len(lines)
+        sys.stdout.flush()
+
+    def colored(self, speaker: str) -> str:
+        color = {"in": 36, "out": 33}[speaker]
+        return f"\033[{color}m{speaker:3}\033[0m" if self.is_terminal else f"{speaker:3}"
+
+
+class Call:
+    def __init__(self, manager: Manager, prompts: dict[str, list[Prompt]], is_plain: bool):
+        self.manager, self.prompts, self.is_plain = manager, prompts, is_plain
+        self.screen = Screen()
+        self.spoken: dict[str, list[Spoken]] = {name: [] for name in DIRECTIONS}
+        self.finals: dict[str, list[tuple[float, str]]] = {name: [] for name in DIRECTIONS}
+        self.silent: set[str] = set()
+        self.began = time.monotonic()
+        self.channel = ""
+
+    def run(self, latest: float) -> None:
+        """Returns when both have spoken and their last words have come; `latest` seconds after the end without them."""
+        seconds = max(sum(prompt.seconds + 2 for prompt in prompts) for prompts in self.prompts.values())
+        limit = self.began + seconds + PATIENCE
+        for event in self.manager.events(limit):
+            self.take(event)
+            if len(self.silent) == len(DIRECTIONS):
+                break
+        else:
+            sys.exit("demo-transcribe: the call did not end in time")
+        for event in self.manager.events(time.monotonic() + latest):
+            self.take(event)
+            if all(self.finals[name] and self.finals[name][-1][0] > self.spoken[name][-1].end for name in DIRECTIONS):
+                break
+
+    def take(self, event: Event) -> None:
+        at, speaker = float(event["at"]), event.get("Speaker", "")
+        match event["Event"], event.get("UserEvent"):
+            case "UserEvent", "Forked":
+                self.channel = event.get("Channel", "")
+                if event.get("Status") != "SUCCESS":
+                    sys.exit("demo-transcribe: AudioFork failed; Asterisk's log says why")
+            case "UserEvent", "PromptBegin":
+                prompt = next(each for each in self.prompts[speaker] if each.name == event["Prompt"])
+                self.spoken[speaker].append(Spoken(prompt, at, float("inf")))
+            case "UserEvent", "PromptEnd":
+                said = self.spoken[speaker][-1]
+                # The file's silent end is no speech.
+                said.end = at - (said.prompt.seconds - said.prompt.speech_end)
+            case "UserEvent", "AllSaid":
+                self.silent.add(speaker)
+            case "AudioForkTranscript", _ if not self.is_plain:
+                if event.get("Final") == "yes":
+                    times = "-".join(event[name] for name in ("Start", "End") if event.get(name))
+                    self.final(speaker, at, f"{times} s", event.get("Text", ""))
+                else:
+                    self.screen.so_far(speaker, event.get("Text", ""))
+            case "AudioForkResponse", _ if self.is_plain:
+                self.final(event["Direction"], at, f"{at - self.began:.1f} s", event["Response"])
+
+    def final(self, speaker: str, at: float, when: str, text: str) -> None:
+        self.finals[speaker].append((at, text))
+        self.screen.final(speaker, when, text)
+
+    def is_good(self, latest: float) -> bool:
+        """Prints what was right and when it came."""
+        good = True
+        for name in DIRECTIONS:
+            verdict = judge(self.spoken[name], self.finals[name])
+            good = good and verdict.holds(LEAST_PERCENT, latest)
+            print("\n".join(f"{name:3}  {line}" for line in [*verdict.remarks, str(verdict)]))
+        return good
+
+    def variable_holds(self) -> bool:
+        """Whether the channel's variable has the last final words."""
+        name = "AUDIOFORK_RESPONSE" if self.is_plain else "AUDIOFORK_TRANSCRIPT"
+        value = self.manager.ask("Getvar", Channel=self.channel, Variable=name)["Value"]
+        print(f"{name}: {value}")
+        finals = [final for each in self.finals.values() for final in each]
+        return bool(finals) and value == max(finals)[1]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--facts", type=pathlib.Path, required=True)
+    parser.add_argument("--folder", type=pathlib.Path, required=True)
+    for name in DIRECTIONS:
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--show-only", action="store_true")
+    parser.add_argument("--prompts", type=int, default=len(SPEAKERS[0]))
+    parser.add_argument("--latest", type=float, default=LATEST)
+    given = parser.parse_args()
+    facts = dict(line.split("=", 1) for line in given.facts.read_text().splitlines())
+    names = {name: SPEAKERS[number][:given.prompts] for number, name in enumerate(DIRECTIONS)}
+    prompts = {name: [load(given.folder, each) for each in names[name]] for name in DIRECTIONS}
+
+    manager = Manager(facts)
+    urls = {name: getattr(given, name) for name in DIRECTIONS}
+    settings = {"SPEECH": str(given.folder), "OPTIONS": "" if given.plain else "w(vosk)"}
+    for name in DIRECTIONS:
+        settings |= {f"SERVER_{name.upper()}": urls[name], f"PROMPTS_{name.upper()}": "&".join(names[name])}
+    for name, value in settings.items():
+        manager.ask("Setvar", Variable=name, Value=value)
+    call = Call(manager, prompts, given.plain)
+    manager.ask(
+        "Originate", Channel="Local/called@transcribe", Context="transcribe", Exten="calling", Priority="1",
+        Async="true")
+    call.run(given.latest)
+    print()
+    holds = call.variable_holds()
+    manager.ask("Hangup", Channel=call.channel)
+    if given.show_only:
+        return 0
+    return 0 if call.is_good(given.latest) and holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
