@@ -169,7 +169,7 @@ extension ForkSession {
   }
 
   /// Position up to which the server was sent the stream.
-  private var sentPosition: Position { collector.isEmpty ? stream.sentPosition : collector.position }
+  private var sentPosition: Position { isAllSent ? stream.sentPosition : collector.position }
 
   // MARK: - The end of a connection
 
@@ -297,7 +297,7 @@ extension ForkSession {
     if setup.options.replays || setup.traits.resumes {
       stream.rewind()
     } else {
-      stream.skipUnconfirmed(keepsUnsent: !collector.isEmpty)
+      stream.skipUnconfirmed(keepsUnsent: !isAllSent)
     }
     collector.removeAll()
   }
