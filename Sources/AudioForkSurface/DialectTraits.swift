@@ -99,6 +99,26 @@ extension DialectTraits {
   /// The help of the key `dialect`.
   package static var settingHelp: Bytes { Bytes(text: "What is said on the wire, as option w.") + defaultSentence }
 
+  /// `Default: 20; 200 with vosk.`: the length of a message, for help.
+  package static var messageDefaults: Bytes { defaults { $0.messageMilliseconds } }
+
+  /// `Default: 0; 10 with vosk.`: how long the server may still answer, for help.
+  package static var lingerDefaults: Bytes { defaults { $0.lingerSeconds } }
+
+  /// The value of the default dialect, and of those with another one.
+  private static func defaults(_ value: (DialectTraits) -> Int) -> Bytes {
+    guard let standard = all.first.map(value) else { return [] }
+    var sentence = Bytes(text: "Default: ")
+    sentence.append(decimal: standard)
+    for traits in all where value(traits) != standard {
+      sentence.append("; ")
+      sentence.append(decimal: value(traits))
+      sentence.append(" with ")
+      sentence.append(traits.name)
+    }
+    return sentence + Bytes(text: ".")
+  }
+
   /// The help of the key `align`.
   package static var alignHelp: Bytes {
     var help = Bytes(

@@ -85,6 +85,31 @@ struct UntrustedTextRealTimeTests {
     module.end([channel], [id])
   }
 
+  @Test(
+    "A caller's name stays inside of its string in a text for the server, as ^{...} and as ${...}",
+    arguments: [#"","x":""#, #"\"#, "a\"b\\c", "tab\tbreak\r\n", "Zoë", "^{NUMBER}", #"${NUMBER}"#])
+  func serverTexts(name: String) throws {
+    let module = try LoadedModule(
+      """
+      [recorder]
+      url=ws://h/
+      first_text={"caller":"^{NAME}","also":"${NAME}","rate":${RATE}}
+      last_text=${EOF}
+      """)
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    pbx_builtin_setvar_helper(channel, "NAME", name)
+    pbx_builtin_setvar_helper(channel, "RATE", "8000")
+    pbx_builtin_setvar_helper(channel, "EOF", #"{"eof":1}"#)
+    let id = try #require(module.start(channel, "recorder"))
+    let lines = try module.ring(id).facts.settings.lines.map { String(decoding: $0, as: UTF8.self) }
+    #expect(lines.count == 2 && lines.last == #"last_text={"eof":1}"#)
+    let text = try #require(lines.first).dropFirst("first_text=".count)
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    #expect(object.count == 3 && object["rate"] as? Int == 8000)
+    #expect(object["caller"] as? String == name && object["also"] as? String == name)
+    module.end([channel], [id])
+  }
+
   @Test("A profile whose URLs all come to nothing is refused, and on_failure evaluated to nonsense is strict")
   func noURL() throws {
     let module = try LoadedModule("[r]\nurl=${NOTHING}\non_failure=${NOTHING}\n")

@@ -7,6 +7,7 @@ import AudioForkTestKit
 import AudioForkWireTestKit
 import Foundation
 import NIOCore
+import NIOHTTP1
 import NIOWebSocket
 import Testing
 
@@ -215,6 +216,70 @@ struct PlainServerRealTimeTests {
     await server.stop()
   }
 
+  // MARK: - First and last text
+
+  @Test("The first text comes before any audio of each connection, also after a reconnect")
+  func firstText() async throws {
+    let text = #"{"config":{"sample_rate":8000,"caller":"Zoë \"x\""}}"#
+    let server = try await TestServer.start(.needsText(text))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(
+      in: directory, url: server.url, options: "D(both)R(1)", settings: ["first_text=\(text)", "last_text=eof"])
+    engine.tell(.fork(id: call.id, isClosed: false))
+    try await call.speak(untilMilliseconds: 400)
+    server.dropConnections()
+    try await call.speak(untilMilliseconds: 800)
+    call.hangUp()
+    let end = try await engine.end()
+    #expect(end.reason == "done: all audio was delivered" && end.counters.reconnects == 1)
+    let connections = server.connections
+    #expect(connections.map(\.order) == ["tb", "tbt"])
+    #expect(connections.map(\.texts) == [[text], [text, "eof"]])
+    #expect(connections.map { $0.head?.headers["AudioFork-Connection"] } == [["1"], ["2"]])
+    let reception = Reception(connections, expected: call.expected)
+    #expect(reception.isExact && reception.missing == 0)
+    // From the heads alone the audio of each connection has its place.
+    for connection in connections {
+      let position = try #require(connection.head?.headers["AudioFork-Position"].first.flatMap { Int($0) })
+      #expect(call.expected[position...].starts(with: connection.samples))
+    }
+    await server.stop()
+  }
+
+  @Test(
+    "The last text stands behind the last byte of a backlog; the final answer comes before the fork's end",
+    arguments: [nil, WebSocketErrorCode.normalClosure])
+  func lastText(code: WebSocketErrorCode?) async throws {
+    let eof = #"{"eof":1}"#
+    let server = try await TestServer.start(.answerText(eof, after: .milliseconds(700), [#"{"text":"bye"}"#], code))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(
+      in: directory, url: server.url, options: "D(in)", settings: ["last_text=\(eof)", "linger=2"],
+      directions: .in, drainSeconds: 1, age: 3000 * millisecond)
+    call.speak(frames: 150)
+    call.hangUp()
+    engine.tell(.fork(id: call.id, isClosed: true))
+    let end = try await engine.end()
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(engine.texts(call.id) == [#"{"text":"bye"}"#])
+    let connection = try #require(server.connections.first)
+    #expect(connection.order == "bt" && connection.texts == [eof] && connection.carries(call.expected))
+    #expect(server.connections.count == 1 && engine.lines() == [])
+    await server.stop()
+  }
+
+  @Test("A server that closes in order as soon as it has read the last text has got everything", arguments: [0, 20])
+  func closesAtOnce(linger: Int) async throws {
+    let server = try await TestServer.start(.closeOnText(.normalClosure), answersPings: false)
+    let engine = try await TestEngine(directory)
+    let call = try finishedCall(server, ["last_text=eof", "linger=\(linger)"])
+    engine.tell(.fork(id: call.id, isClosed: true))
+    let end = try await engine.end(within: 5)
+    #expect(end.reason == "done: all audio was delivered" && end.counters.lost == 0)
+    #expect(server.connections.count == 1 && server.connections.first?.order == "bt")
+    await server.stop()
+  }
+
   // MARK: - Last words
 
   /// A call of half a second that is over.
@@ -239,7 +304,7 @@ struct PlainServerRealTimeTests {
     let end = try await engine.end(within: 10)
     #expect(end.reason == "done: all audio was delivered" && end.counters.lost == 0)
     #expect(engine.texts(call.id) == ["almost", "final"])
-    #expect(engine.states(call.id) == [.connecting, .streaming, .draining])
+    #expect(engine.states(call.id).last == .draining)
     #expect(server.connections.count == 1 && engine.lines() == [])
     await server.stop()
   }

@@ -34,6 +34,12 @@ struct DialectTraitsTests {
     for traits in DialectTraits.all { #expect(string(option.help).contains(" \(traits.name): \(traits.help).")) }
   }
 
+  @Test("Help says what a dialect has by default that others have not")
+  func defaults() throws {
+    #expect(string(DialectTraits.messageDefaults) == "Default: 20; 200 with vosk.")
+    #expect(string(DialectTraits.lingerDefaults) == "Default: 0; 10 with vosk.")
+  }
+
   @Test("Digits are told by a dialect that can, unless a profile says no")
   func digits() throws {
     #expect(try !ForkOptions.parse(bytes("w(raw)")).tellsDigits)

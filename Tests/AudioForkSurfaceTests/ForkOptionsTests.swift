@@ -355,6 +355,11 @@ struct ProfileTests {
     #expect(given.firstText == bytes("{}") && given.lastText == bytes("eof") && given.lingerSeconds == 60)
     #expect(try options([("first_text", "{}"), ("first_text", "")], "w(audiofork)").firstText.isEmpty)
     #expect(try options([("linger", "60")], "w(audiofork)").lingerSeconds == 0)
+    #expect(try options([("linger", "0")], "w(vosk)D(in)").lingerSeconds == 0)
+    for traits in DialectTraits.all where traits.takes(.linger) {
+      #expect(try options([], "w(\(traits.name))D(in)").lingerSeconds == traits.lingerSeconds)
+      #expect(try options([], "w(\(traits.name))D(in)").messageMilliseconds == traits.messageMilliseconds)
+    }
     for name in ["first_text", "last_text"] {
       let error = #expect(throws: OptionError.self) { try options([(name, "x")], "w(audiofork)") }
       #expect(

@@ -185,7 +185,10 @@ extension IntegrationTests {
         let channel = try #require(try await sandbox.channels().first { $0.hasSuffix(";2") })
         let file = sandbox.folder.appending(path: "etc/audiofork.conf")
         let given = try String(contentsOf: file, encoding: .utf8)
-        for example in try DocumentExample.all(in: "configuration.md", language: "audiofork.conf") {
+        let examples = try ["configuration.md", "../sending/plain-servers.md"].flatMap {
+          try DocumentExample.all(in: $0, language: "audiofork.conf")
+        }
+        for example in examples {
           var text = example.text.replacing(DocumentNames.server, with: "127.0.0.1:\(receiver.port)")
           text = text.hasPrefix("[general]") ? given + text.dropFirst(9) : given + "\n" + text
           try (text + "\n").write(to: file, atomically: true, encoding: .utf8)
@@ -207,6 +210,7 @@ extension IntegrationTests {
         }
         #expect(await receiver.started(1, path: "en", within: 10))
         #expect(await receiver.started(1, path: "de", within: 10))
+        #expect(await receiver.started(1, path: "recognizer", within: 10))
       }
       await receiver.remove()
     }

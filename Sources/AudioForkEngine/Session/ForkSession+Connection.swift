@@ -170,7 +170,7 @@ extension ForkSession {
   }
 
   /// Position up to which the server was sent the stream.
-  private var sentPosition: Position { collector.isEmpty ? stream.sentPosition : collector.position }
+  private var sentPosition: Position { isAllSent ? stream.sentPosition : collector.position }
 
   // MARK: - The end of a connection
 
@@ -298,7 +298,7 @@ extension ForkSession {
     if setup.options.replays || setup.traits.resumes {
       stream.rewind()
     } else {
-      stream.skipUnconfirmed(keepsUnsent: !collector.isEmpty)
+      stream.skipUnconfirmed(keepsUnsent: !isAllSent)
     }
     collector.removeAll()
   }

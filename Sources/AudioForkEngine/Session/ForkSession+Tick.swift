@@ -76,13 +76,13 @@ extension ForkSession {
 
   /// Says once that the stream ends, when all audio is sent.
   private func sendEnding(over connection: DialectConnection) {
-    if stream.isDrained, collector.isEmpty { connection.sendEnding(at: stream.position) }
+    if stream.isDrained, isAllSent { connection.sendEnding(at: stream.position) }
   }
 
   /// Sends audio and what belongs to it. Returns the number of blocks; nil if the ring is broken and the fork has
   /// ended.
   private func sendAudio(over connection: DialectConnection, _ now: MonotonicTime, _ blocksMax: Int) -> Int? {
-    if collector.isCollecting { return sendMessages(over: connection, now, blocksMax) }
+    if collects { return sendMessages(over: connection, now, blocksMax) }
     guard let batch = sendBlocks(over: connection, now, blocksMax) else { return nil }
     let hasLateMarkers = sendMarkers(over: connection)
     let hasRanges = sendRanges(over: connection, batch.inFlightMax)
@@ -115,10 +115,10 @@ extension ForkSession {
     delivery.noteWritable(session.isWritable, now: now)
     do throws(ForkStream.Broken) {
       while shutdownDeadline == nil, batch.blocks < blocksMax, session.isWritable,
-        progress.inFlight < batch.inFlightMax, pacer.allows(stream.completedAt, now: streamNow),
+        progress.inFlight < batch.inFlightMax, !isPaced || pacer.allows(stream.completedAt, now: streamNow),
         let block = try stream.nextBlock(now: streamNow, isFurther: batch.blocks > 0)
       {
-        pacer.took(block.completedAt, now: streamNow)
+        if isPaced { pacer.took(block.completedAt, now: streamNow) }
         sendMarkers(over: connection)
         let audio = AudioBlock(stream.samples, channelCount: setup.stream.channelCount, at: block.position)
         let bytes = connection.send(audio, now: now, over: session)
@@ -174,13 +174,16 @@ extension ForkSession {
   /// How far the stream has come, for `delivery`.
   private var progress: DeliveryController.Progress {
     DeliveryController.Progress(
-      position: collector.isEmpty ? stream.position : collector.position, confirmed: stream.confirmedPosition,
-      isAtEnd: (stream.isDrained && collector.isEmpty) || shutdownDeadline != nil)
+      position: isAllSent ? stream.position : collector.position, confirmed: stream.confirmedPosition,
+      isAtEnd: (stream.isDrained && isAllSent) || shutdownDeadline != nil)
   }
+
+  /// Whether everything that was taken from the stream was sent.
+  var isAllSent: Bool { !collects || collector.isEmpty }
 
   /// Adds a mark at the current position if an acknowledging server may already have confirmed it and no audio follows.
   private func addMarkIfNeeded(over connection: DialectConnection, _ now: MonotonicTime) {
-    guard collector.isEmpty, let acknowledged = delivery.acknowledgedIfMarkNeeded(progress, now: now) else { return }
+    guard isAllSent, let acknowledged = delivery.acknowledgedIfMarkNeeded(progress, now: now) else { return }
     stream.recordSent(now: now, offset: connection.bytesWritten, audioBytes: 0, isBarrier: true)
     stream.confirm(position: acknowledged)
   }
@@ -189,7 +192,7 @@ extension ForkSession {
     guard let session = connection.session, session.isWritable, delivery.wantsPing(progress, now: now) else { return }
     // A server that acknowledges confirms by that and not by its pong. Where the stream is ahead of what was sent, the
     // last message has left a mark.
-    if delivery.level < .app, collector.isEmpty {
+    if delivery.level < .app, isAllSent {
       stream.recordSent(now: now, offset: session.bytesWritten, audioBytes: 0, isBarrier: true)
     }
     session.ping(delivery.sendPing(at: progress.position, framesHeard: session.framesHeard, now: now))
@@ -219,7 +222,7 @@ extension ForkSession {
     if stream.cursorFailed { reporter.cursorFailed() }
     if let shutdownDeadline {
       if stream.isAllConfirmed || now >= shutdownDeadline { handle(.shutdown) }
-    } else if stream.isDrained, collector.isEmpty, session.isFlushed {
+    } else if stream.isDrained, isAllSent, session.isFlushed {
       hasFlushedEnding = true
       finish(connection, now)
     }

@@ -54,8 +54,11 @@ final class ForkSession {
   /// One for each endpoint.
   var health: [EndpointHealth]
   var reporter: ForkReporter
-  /// Blocks that do not make a message yet.
+  /// Blocks that do not make a message yet, where messages are longer than a block.
   var collector: MessageCollector
+  /// What asks for each block whether the fork has either costs less than asking these two.
+  let collects: Bool
+  let isPaced: Bool
   var pacer: CatchUpPacer
   /// All audio and the dialect's ending have left on the current connection.
   var hasFlushedEnding = false
@@ -117,7 +120,9 @@ final class ForkSession {
     collector = MessageCollector(
       milliseconds: setup.options.messageMilliseconds, rate: SampleRate(hertz: setup.stream.rateHertz),
       hasFill: setup.options.fill)
+    collects = collector.isCollecting
     pacer = CatchUpPacer(hundredths: setup.options.catchUpHundredths)
+    isPaced = setup.options.catchUpHundredths != nil
     rotation = EndpointRotation(
       count: setup.endpoints.count, hasConnected: stream.hasConnected, accepted: stream.accepted)
     if let outage = stream.outage, outage.connectedSince == nil, let emptyCloseAt = outage.emptyCloseAt,

@@ -59,7 +59,7 @@ extension ForkStateMachine {
     return false
   }
 
-  /// Whether everything was sent and only the server's answer to our Close can prove that the audio before it was delivered.
+  /// Whether everything was sent and only the server's answer to our Close can prove that it was delivered.
   package var awaitsAnswer: Bool {
     switch state {
     case .lingering(_, _, isAcknowledged: false), .closing(_, _, isAcknowledged: false): true

@@ -110,8 +110,8 @@ extension ProfileKey {
       name: "direction", kind: .direction, form: "in, out, both or stereo",
       help: "Which audio, as option D. Default: both."),
     ProfileKey(
-      name: "message", kind: .message, form: "a number of milliseconds from 20 to 1000 in steps of 20",
-      help: "Length of one binary message, as option m. Default: 20; with vosk 200."),
+      name: "message", kind: .message, form: Bytes(text: "a number of milliseconds from 20 to 1000 in steps of 20"),
+      help: Bytes(text: "Length of one binary message, as option m. ") + DialectTraits.messageDefaults),
     ProfileKey(
       name: "first_text", kind: .firstText, form: "a text of at most 8192 bytes in UTF-8, or nothing",
       help:
@@ -131,13 +131,16 @@ extension ProfileKey {
         """
     ),
     ProfileKey(
-      name: "linger", kind: .linger, form: "a whole number of seconds from 0 to 60",
-      help:
-        """
-        With dialects raw and vosk: how long the server may still answer after the last audio is delivered, before the fork \
-        closes the connection. Its texts count until then; its Close ends the wait. The call does not wait, the \
-        fork's command does. This time comes on top of drain. Default: 0; with vosk 10.
-        """,
+      name: "linger", kind: .linger, form: Bytes(text: "a whole number of seconds from 0 to 60"),
+      help: Bytes(
+        text:
+          """
+          With a dialect other than audiofork: how long the server may still answer after the last audio is delivered, \
+          before the fork closes the connection. Its texts count until then; its Close ends the wait. The call does \
+          not wait, the fork's command does. This time comes on top of drain. \
+
+          """
+      ) + DialectTraits.lingerDefaults,
       isGeneral: true),
     ProfileKey(
       name: "align", kind: .align, form: Bytes(text: "a whole number of milliseconds from 20 to 500"),
