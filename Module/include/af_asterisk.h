@@ -121,6 +121,7 @@ struct af_fork {
 	char *reason;
 	char *codec_problem;         /*!< which translator `untranslated` lacks; NULL: none */
 	char *response;              /*!< the server's last text, cut */
+	char *transcript;            /*!< the last final utterance that the server has recognized, cut */
 	uint8_t state;               /*!< the engine's last word about it: a ForkStateName, 0 before */
 	uint8_t confirmation;        /*!< of the confirmed position: a ConfirmationLevel, 0 before the first connection */
 	uint64_t counters[AF_COUNTERS_MAX]; /*!< as the engine reported them last: by a Counter's raw value */

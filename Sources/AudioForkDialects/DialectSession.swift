@@ -5,11 +5,12 @@ package import AudioForkMedia
 /// messages, and what the server's messages mean. `DialectTraits` has what holds for all connections of a dialect.
 ///
 /// A value for each connection, so that counters, timers and what the server has said begin anew with it. Without I/O
-/// and without a clock: what is to be sent, and what the engine is to do, goes into a `DialectOutput`.
+/// and without a clock: what is to be sent, and what the engine is to do, goes into a `DialectOutput`. It stays on one
+/// event loop, so that it may own a rate converter.
 ///
 /// The order of calls: `prepare` for each upgrade request, `opened` once, then any of the others, `finish` at most
-/// once. No audio comes before `isReady`.
-package protocol DialectSession: Sendable {
+/// once. No audio comes before `isReady`. docs/internals/dialects.md says how a dialect is added.
+package protocol DialectSession: SendableMetatype {
   /// Completes the upgrade request: sub-protocols, headers, query, signature.
   static func prepare(_ request: inout DialectRequest, for connection: ConnectionDescription)
   /// What an answer other than 101 means; nil: what it means in any dialect (`ConnectionFailure.Kind`).
@@ -20,7 +21,7 @@ package protocol DialectSession: Sendable {
 
   init(_ connection: ConnectionDescription)
 
-  /// Whether audio may be sent. False while the server has to say something first.
+  /// Whether audio may be sent. False while the server has to say something first; once true it stays so.
   var isReady: Bool { get }
   /// When `timeout` is to be called; nil: never. Asked for after each call but `audio`.
   var deadline: MonotonicTime? { get }
@@ -67,6 +68,10 @@ extension DialectSession {
 package struct DialectRequest: Sendable, Equatable {
   /// The URL as it is dialed, without user information: what a signature covers.
   package let url: String
+  /// When the request is made, for a signature that names the time.
+  package let now: WallTime
+  /// A random number, for a signature that names one.
+  package let nonce: UInt64
   /// Path and query. A dialect may add to the query.
   package var target: [UInt8]
   /// Sub-protocols to offer, in order of preference.
@@ -76,9 +81,11 @@ package struct DialectRequest: Sendable, Equatable {
   /// Further headers.
   package var headers: [DialectHeader] = []
 
-  package init(url: String, target: [UInt8]) {
+  package init(url: String, target: [UInt8], now: WallTime = WallTime(nanoseconds: 0), nonce: UInt64 = 0) {
     self.url = url
     self.target = target
+    self.now = now
+    self.nonce = nonce
   }
 }
 

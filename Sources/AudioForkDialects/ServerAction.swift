@@ -22,6 +22,9 @@ package enum ServerAction: Sendable, Equatable {
   case finished
   /// Close the connection now, although the stream has not ended; the fork ends in order.
   case close
+  /// The server reports an error or a warning, and the connection continues. For the log, in the server's words. An
+  /// error before a Close belongs into `meaning(ofClose:reason:)` as well.
+  case complaint(String)
   /// The message breaks the dialect's rules. The text names it, for the log and the Close frame.
   case violation(String)
   /// For the call.
@@ -53,7 +56,7 @@ package enum PlaybackAction: Sendable, Equatable {
   /// Keep what is queued until `proceed`.
   case pause
   case proceed
-  /// Whose audio the server wants, and who hears it.
+  /// Which way audio goes from now on: `in` only to the server, `out` only from it, `both`.
   case setDirection(ForkDirection)
   /// Report `PlaybackReport.status`.
   case reportStatus
@@ -79,7 +82,8 @@ package struct PlaybackAudio: Sendable, Equatable {
 
 /// What has become of the server's audio.
 package enum PlaybackReport: Sendable, Equatable {
-  /// So much of an item has been played so far.
+  /// So much of an item has been played so far. Comes at least when the item has ended, and before `cleared`: a server
+  /// that is told what was heard is told what was true when the queue was emptied.
   case played(item: String, milliseconds: UInt64)
   case markPlayed(String)
   case markCleared(String)
@@ -96,7 +100,17 @@ package enum PlaybackReport: Sendable, Equatable {
 
 /// What a recognizer has understood: one shape for all of them.
 package struct Transcript: Sendable, Equatable {
+  /// Whose words they are.
+  package enum Speaker: String, Sendable {
+    /// A direction of the stream: who is heard on `in`, and who on `out`.
+    case `in`, out
+    /// The server itself, in audio that it sends into the call.
+    case server
+  }
+
   package var text: String
+  /// Nil: the server did not say; they are of the one direction that it gets, or of the sum of both.
+  package var speaker: Speaker?
   /// False: it may still change.
   package var isFinal: Bool
   /// Where in the stream the words begin and end, in sample frames; nil: the server did not say.
@@ -106,9 +120,11 @@ package struct Transcript: Sendable, Equatable {
   package var confidence: Double?
 
   package init(
-    _ text: String, isFinal: Bool, start: Position? = nil, end: Position? = nil, confidence: Double? = nil
+    _ text: String, speaker: Speaker? = nil, isFinal: Bool, start: Position? = nil, end: Position? = nil,
+    confidence: Double? = nil
   ) {
     self.text = text
+    self.speaker = speaker
     self.isFinal = isFinal
     self.start = start
     self.end = end

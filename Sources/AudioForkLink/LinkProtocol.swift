@@ -42,6 +42,7 @@ package enum LinkMessageKind: UInt16, CaseIterable, Sendable {
   case text = 70
   case heartbeat = 71
   case leaving = 72
+  case transcript = 73
 
   /// The module's message with the highest number: what an engine says that it knows.
   package static let newestOfModule = LinkMessageKind.stopping
@@ -71,6 +72,8 @@ package enum LinkField: UInt16, CaseIterable, Sendable {
   case option = 10
   /// Number: the generation of the ring that the fork's audio goes to; missing for 0, the first one.
   case generation = 11
+  /// Number: milliseconds that a direction waits for the other. Missing in rings of earlier modules: 160.
+  case align = 12
   /// Product version of the sender.
   case version = 16
   /// Number: `LinkProtocol.version` of the sender.
@@ -89,6 +92,16 @@ package enum LinkField: UInt16, CaseIterable, Sendable {
   case knows = 23
   /// What a confined engine may still do; missing where it was given no rules.
   case confinement = 24
+  /// Whose words a transcript has: a `Speaker`.
+  case speaker = 25
+  /// Number: 1 for a transcript that no longer changes, else 0.
+  case final = 26
+  /// Number: milliseconds from the fork's start to a transcript's first word.
+  case from = 27
+  /// Number: milliseconds from the fork's start to the end of a transcript's last word.
+  case until = 28
+  /// Number: how sure the server is of a transcript, thousandths.
+  case confidence = 29
   /// Number: bytes of the whole text, of which TEXT may be the beginning.
   case length = 44
   /// in or out.

@@ -102,6 +102,8 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
   case leaving
   /// A text message of the server: its beginning, its whole length, and how many were dropped before it.
   case text(id: Text, text: Bytes, length: UInt64, dropped: UInt64)
+  /// Words that the server has recognized. `dropped`: as in `text`.
+  case transcript(id: Text, TranscriptReport, dropped: UInt64)
   /// Of a later release, or without a fork's id: skipped.
   case unknown(type: UInt16)
 
@@ -134,6 +136,8 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
       let text = fields.bytes(.text) ?? []
       self = .text(
         id: id, text: text, length: fields.number(.length) ?? UInt64(text.count), dropped: fields.number(.dropped) ?? 0)
+    case (.transcript, let id?):
+      self = .transcript(id: id, TranscriptReport(fields), dropped: fields.number(.dropped) ?? 0)
     default: self = .unknown(type: message.type)
     }
   }
@@ -179,6 +183,12 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
       fields.append(.id, text: id)
       fields.append(.text, text)
       fields.append(.length, number: length)
+      fields.append(.dropped, dropped)
+      return fields.message
+    case .transcript(let id, let transcript, let dropped):
+      var fields = FieldWriter(.transcript)
+      fields.append(.id, text: id)
+      transcript.write(to: &fields)
       fields.append(.dropped, dropped)
       return fields.message
     case .unknown(let type): return FieldWriter(type: type).message

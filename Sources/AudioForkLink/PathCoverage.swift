@@ -41,7 +41,8 @@ package struct PathCoverage: Sendable {
 
   private var files: [Named] = []
   private var spoolFolders: [Named] = []
-  /// Folders for files and spools as they are named, each with a "/" at its end.
+  /// Folders for files and spools as they are named, each with a "/" at its end, if their names do not forbid to grant
+  /// them.
   private var namedFolders: [Bytes] = []
   /// Folders that are granted with all that they hold, without symbolic links.
   private var fileFolders: [Bytes] = []
@@ -57,7 +58,7 @@ package struct PathCoverage: Sendable {
     for path in rules.paths(.file) {
       let real = resolve(path)
       guard path.last != slash else {
-        namedFolders.append(path)
+        if EngineRules.mayAllowAll(in: path, .file, besides: privateFolders) { namedFolders.append(path) }
         grant(real, .file, &fileFolders)
         continue
       }
@@ -69,7 +70,7 @@ package struct PathCoverage: Sendable {
     for path in rules.paths(.folder) {
       let real = resolve(path)
       if path.last == slash {
-        namedFolders.append(path)
+        if EngineRules.mayAllowAll(in: path, .folder, besides: privateFolders) { namedFolders.append(path) }
         grant(real, .folder, &foldersOfSpools)
       } else {
         spoolFolders.append(Named(path: path, existed: real != nil))

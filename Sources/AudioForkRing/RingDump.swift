@@ -43,6 +43,7 @@ package struct RingDump {
       ("channel", facts.channel), ("uniqueid", facts.uniqueID), ("linkedid", facts.linkedID),
       ("rate", "\(facts.rateHertz) Hz"),
       ("drain", "\(facts.drainSeconds) s"),
+      ("align", "\(facts.alignMilliseconds ?? RingFacts.alignMillisecondsDefault) ms"),
       ("epoch", "\(seconds(reader.epoch.wall)) s since 1970, \(seconds(reader.epoch.monotonic)) s since boot"),
       ("state", reader.closedAt.map { "capture ended at \(seconds($0)) s" } ?? "capturing"),
     ]

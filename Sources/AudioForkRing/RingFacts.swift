@@ -18,10 +18,18 @@ package struct RingFacts: Sendable, Equatable {
   /// Seconds allowed for delivery after the end of capture.
   package var drainSeconds = RingFacts.drainSecondsDefault
 
+  /// Milliseconds that a direction waits for the other, as the module decided when the fork began; nil: the ring's
+  /// module was of a release that did not say.
+  package var alignMilliseconds: Int?
+
   package static let rateHertzDefault = 8000
   package static let drainSecondsDefault = 10
   /// A longer drain is a broken number: nobody waits a day for the rest of a call.
   package static let drainSecondsMax = 86_400
+  /// What engines did before rings said it.
+  package static let alignMillisecondsDefault = 160
+  /// A longer wait is a broken number.
+  package static let alignMillisecondsMax = 60_000
 
   package init() {}
 
@@ -37,6 +45,9 @@ package struct RingFacts: Sendable, Equatable {
     }
     if let drain = fields.number(.drain), drain <= UInt64(RingFacts.drainSecondsMax) {
       drainSeconds = Int(drain)
+    }
+    if let align = fields.number(.align), align <= UInt64(RingFacts.alignMillisecondsMax) {
+      alignMilliseconds = Int(align)
     }
   }
 }

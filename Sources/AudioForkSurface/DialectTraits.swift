@@ -27,6 +27,8 @@ package struct DialectTraits: Sendable {
   package var messageMilliseconds = 20
   /// The lengths of a message that its servers understand, milliseconds.
   package var messageRange = ForkOptions.messageRange
+  /// Whether the last message of a stream with fill is filled up with silence, where messages are longer than a block.
+  package var padsLastMessage = false
   /// Whether the server is sent notes beside the audio: gaps, fill, muted audio, digits.
   package var wantsMarkers = false
   /// Whether the server itself says what it has of the audio. Else its pongs or its kernel confirm.
@@ -35,6 +37,9 @@ package struct DialectTraits: Sendable {
   package var resumes = false
   /// How long the server may still answer after the last audio unless the fork says otherwise, seconds.
   package var lingerSeconds = 0
+  /// How long a direction waits for the other, unless `align` says it. Both must be in step where a block has both;
+  /// a dialect with one message per track needs less.
+  package var alignMilliseconds = 160
   /// The settings that the dialect takes and others refuse.
   package var ownSettings = [SettingKind]()
 }
@@ -43,7 +48,7 @@ extension DialectTraits {
   /// Every dialect, in the order of the documentation. The first is the default.
   package static let all: [DialectTraits] = [
     DialectTraits(
-      dialect: .raw, name: "raw", help: "binary messages of audio and nothing else",
+      dialect: .raw, name: "raw", help: "binary messages of audio and nothing else", padsLastMessage: true,
       ownSettings: [.subprotocol, .firstText, .lastText, .linger]),
     DialectTraits(
       dialect: .audiofork, name: "audiofork",
@@ -93,6 +98,26 @@ extension DialectTraits {
 
   /// The help of the key `dialect`.
   package static var settingHelp: Bytes { Bytes(text: "What is said on the wire, as option w.") + defaultSentence }
+
+  /// The help of the key `align`.
+  package static var alignHelp: Bytes {
+    var help = Bytes(
+      text:
+        """
+        Milliseconds that a direction waits for the other. What one party says while the other is silent, and the last \
+        words before both are, leave at most this and 20 ms after they were captured. Audio of the other direction that \
+        is later than this is placed behind fill and not lost.
+        """)
+    help.append(" Default: ")
+    if let first = all.first { help.append(decimal: first.alignMilliseconds) }
+    for traits in all where traits.alignMilliseconds != all.first?.alignMilliseconds {
+      help.append("; ")
+      help.append(decimal: traits.alignMilliseconds)
+      help.append(" with dialect ")
+      help.append(traits.name)
+    }
+    return help + Bytes(text: ".")
+  }
 
   private static var defaultSentence: Bytes {
     var sentence = Bytes(text: " Default: ")

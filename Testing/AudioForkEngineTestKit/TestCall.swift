@@ -23,12 +23,12 @@ package final class TestCall {
   private var generation: UInt32 = 0
 
   /// `settings`: lines of a profile. `age`: for how long the call has been going on already. `phase`: by how much the
-  /// frames come later than the stream's blocks of 20 ms.
+  /// frames come later than the stream's blocks of 20 ms. `alignMilliseconds`: nil as in rings of earlier modules.
   package init(
     in directory: ScratchFolder, id: String = "af-test-1", url: String, furtherURLs: [String] = [],
     options: String = "D(both)", settings: [String] = [],
     directions: DirectionSet = .both, drainSeconds: UInt64 = 5, age: Int64 = 0, phase: Int64 = 0,
-    bufferSeconds: UInt32 = 10
+    bufferSeconds: UInt32 = 10, alignMilliseconds: UInt64? = nil
   ) throws {
     self.id = id
     self.directions = directions
@@ -45,6 +45,7 @@ package final class TestCall {
     fields.append(.linkedID, Array("1700000000.0".utf8))
     fields.append(.rate, number: 8000)
     fields.append(.drain, number: drainSeconds)
+    if let alignMilliseconds { fields.append(.align, number: alignMilliseconds) }
     tap = .allocate(capacity: 1)
     tap.initialize(to: af_tap())
     let failure = createRing(
@@ -102,13 +103,13 @@ package final class TestCall {
   /// Nobody says anything for so long, in whole frames.
   package func pause(milliseconds: Int) { framesWritten += milliseconds / 20 }
 
-  /// Writes frames in real time until the call is this old, or until the task is cancelled.
-  package func speak(untilMilliseconds end: Int64) async throws {
+  /// Writes frames in real time until the call is this old, or until the task is cancelled. `only`: of these directions.
+  package func speak(_ only: DirectionSet? = nil, untilMilliseconds end: Int64) async throws {
     while Int64(framesWritten) * 20 < end {
       let due = epoch + Int64(framesWritten + 1) * TestCall.frameNanoseconds
       let wait = due - af_now_ns()
       if wait > 0 { try await Task.sleep(nanoseconds: UInt64(wait)) }
-      speak(frames: 1)
+      speak(only ?? directions, frames: 1)
     }
   }
 

@@ -18,7 +18,7 @@ package final class TestEngine: Sendable {
     @discardableResult
     func send(_ message: EngineMessage) -> Bool {
       switch message {
-      case .state, .log, .gap, .text: guard reads.withLockedValue({ $0 }) else { return false }
+      case .state, .log, .gap, .text, .transcript: guard reads.withLockedValue({ $0 }) else { return false }
       case .ready, .ended, .leaving: break
       case .heartbeat, .unknown: return true
       }
@@ -102,6 +102,13 @@ package final class TestEngine: Sendable {
   /// The fork's gaps that the module was told.
   package func gaps(_ id: String) -> [Gap] {
     messages.compactMap { if case .gap(id, let gap) = $0 { Gap(gap) } else { nil } }
+  }
+
+  /// The server's texts that the module was told.
+  package func texts(_ id: String) -> [String] {
+    messages.compactMap {
+      if case .text(id, let text, _, _) = $0 { String(decoding: text, as: UTF8.self) } else { nil }
+    }
   }
 
   /// Whether the module reads its link.

@@ -39,6 +39,27 @@ package final class TestServer: Sendable {
     case stall
     /// Records, and says so many texts as soon as the connection stands.
     case talk([String])
+    /// Records, and answers texts of the client with these frames. The last connection's answers hold for all further
+    /// ones.
+    case converse([[String: [Answer]]])
+    /// Records, and closes with this code at a binary message of fewer bytes.
+    case closeIfShort(bytes: Int, WebSocketErrorCode)
+    /// Records, and closes with 1008 once a connection's audio, s16le at 8 kHz, is ahead by more than `seconds` of
+    /// `pace` times the time since it stands.
+    case closeIfFast(pace: Double, seconds: Double)
+    /// Records, and closes with 1003 unless the first message of a connection is this text.
+    case needsText(String)
+    /// Records, and says these texts when no message has come for this time after audio; then closes with this code.
+    case answerSilence(after: TimeAmount, [String], WebSocketErrorCode?)
+    /// Records, and answers this text with others, so much later; then closes with this code.
+    case answerText(String, after: TimeAmount, [String], WebSocketErrorCode?)
+  }
+
+  /// What a server says to a text.
+  package enum Answer: Sendable {
+    case text(String)
+    case binary([UInt8])
+    case close(UInt16?, String)
   }
 
   /// A server that reads nothing for a while, once in each connection, as one does that loads a model.
@@ -60,6 +81,8 @@ package final class TestServer: Sendable {
     package var answered: String?
     package var audio: [UInt8] = []
     package var messageSizes: [Int] = []
+    /// A letter for each message that is not like the one before: `b`inary, `t`ext.
+    package var order = ""
     package var pongs: [[UInt8]] = []
     package var texts: [String] = []
     /// Payloads of the client's pings.
@@ -160,7 +183,8 @@ package final class TestServer: Sendable {
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
     case .record, .closeAfter, .closeOnPing, .closeOnText, .closeAfterPings, .pongLate, .pongOnce, .fork, .forks,
       .dropOnClose,
-      .ignoreClose, .stall, .talk, .answerPaths:
+      .ignoreClose, .stall, .talk, .converse, .answerPaths, .closeIfShort, .closeIfFast, .needsText, .answerSilence,
+      .answerText:
       if case .answerPaths(let answers) = behavior {
         try channel.pipeline.syncOperations.addHandler(PathHandler(answers, log, index))
       }

@@ -60,6 +60,10 @@ final class RecordingHandler: ChannelInboundHandler {
   private let index: Int
   private var pings: RepeatedTask?
   private var store: ForkStore?
+  private let began = NIODeadline.now()
+  private var hasHeard = false
+  private var hasSaidGoodBye = false
+  private var answer: Scheduled<Void>?
 
   init(
     _ behavior: TestServer.Behavior, _ pause: TestServer.Pause?, _ pingEvery: TimeAmount?, _ answersPings: Bool,
@@ -111,6 +115,8 @@ final class RecordingHandler: ChannelInboundHandler {
     let payload = Array(frame.unmaskedData.readableBytesView)
     var total = 0
     log.withLockedValue { log in
+      let letter = frame.opcode == .binary ? "b" : frame.opcode == .text ? "t" : ""
+      if !letter.isEmpty, !log[index].order.hasSuffix(letter) { log[index].order += letter }
       switch frame.opcode {
       case .binary:
         log[index].audio += payload
@@ -137,6 +143,11 @@ final class RecordingHandler: ChannelInboundHandler {
           Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: answer))), promise: nil
         )
       }
+    }
+    if case .converse(let connections) = behavior, frame.opcode == .text {
+      let answers = connections[min(index, connections.count - 1)][String(decoding: payload, as: UTF8.self)] ?? []
+      for answer in answers { context.write(Self.wrapOutboundOut(answer.frame), promise: nil) }
+      context.flush()
     }
     if case .closeOnText(let code) = behavior, frame.opcode == .text {
       var payload = ByteBuffer()
@@ -169,12 +180,56 @@ final class RecordingHandler: ChannelInboundHandler {
       let channel = context.channel
       context.writeAndFlush(Self.wrapOutboundOut(answer)).whenComplete { _ in channel.close(promise: nil) }
     }
+    judge(frame.opcode, payload, total, context)
     if case .closeAfter(let bytes, let code) = behavior, total >= bytes {
       var payload = ByteBuffer()
       payload.write(webSocketErrorCode: code)
       context.writeAndFlush(
         Self.wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)), promise: nil)
     }
+  }
+
+  /// What a particular server does about a message.
+  private func judge(
+    _ opcode: WebSocketOpcode, _ payload: [UInt8], _ total: Int, _ context: ChannelHandlerContext
+  ) {
+    guard opcode == .binary || opcode == .text else { return }
+    let isFirst = !hasHeard
+    hasHeard = true
+    switch behavior {
+    case .closeIfShort(let bytes, let code) where opcode == .binary && payload.count < bytes:
+      sayGoodBye(context.channel, [], code)
+    case .closeIfFast(let pace, let seconds):
+      let passed = Double((NIODeadline.now() - began).nanoseconds) / 1e9
+      if Double(total) / 16_000 > pace * passed + seconds { sayGoodBye(context.channel, [], .policyViolation) }
+    case .needsText(let text) where isFirst:
+      if opcode != .text || payload != Array(text.utf8) { sayGoodBye(context.channel, [], .unacceptableData) }
+    case .answerSilence(let time, let texts, let code):
+      answer?.cancel()
+      answer = context.eventLoop.assumeIsolated().scheduleTask(in: time) { [channel = context.channel] in
+        self.sayGoodBye(channel, texts, code)
+      }
+    case .answerText(let text, let time, let texts, let code) where payload == Array(text.utf8):
+      answer = context.eventLoop.assumeIsolated().scheduleTask(in: time) { [channel = context.channel] in
+        self.sayGoodBye(channel, texts, code)
+      }
+    default: break
+    }
+  }
+
+  /// Says the texts; with a code, closes then.
+  private func sayGoodBye(_ channel: any Channel, _ texts: [String], _ code: WebSocketErrorCode?) {
+    guard !hasSaidGoodBye else { return }
+    hasSaidGoodBye = code != nil
+    for text in texts {
+      channel.write(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: text)), promise: nil)
+    }
+    if let code {
+      var payload = ByteBuffer()
+      payload.write(webSocketErrorCode: code)
+      channel.write(WebSocketFrame(fin: true, opcode: .connectionClose, data: payload), promise: nil)
+    }
+    channel.flush()
   }
 
   private func stopReading(_ channel: any Channel, for time: TimeAmount) {
@@ -186,12 +241,30 @@ final class RecordingHandler: ChannelInboundHandler {
 
   func channelInactive(context: ChannelHandlerContext) {
     pings?.cancel()
+    answer?.cancel()
     log.withLockedValue { $0[index].isOver = true }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     log.withLockedValue { $0[index].errors.append("\(error)") }
     context.close(promise: nil)
+  }
+}
+
+extension TestServer.Answer {
+  /// The answer as a frame.
+  var frame: WebSocketFrame {
+    switch self {
+    case .text(let text): return WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: text))
+    case .binary(let bytes): return WebSocketFrame(fin: true, opcode: .binary, data: ByteBuffer(bytes: bytes))
+    case .close(let code, let reason):
+      var payload = ByteBuffer()
+      if let code {
+        payload.writeInteger(code)
+        payload.writeString(reason)
+      }
+      return WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)
+    }
   }
 }
 

@@ -27,6 +27,7 @@ struct ConfigurationRealTimeTests {
       header=Authorization: Bearer ${FILE(\(token.path))}
       direction=in
       drain=9
+      align=60
       """)
     let channel = fake_channel("PJSIP/100-1", 8000)
     pbx_builtin_setvar_helper(channel, "CALL", "x1")
@@ -39,9 +40,11 @@ struct ConfigurationRealTimeTests {
     #expect(
       settings == [
         "buffer=2", "drain=7", "reconnect_attempts=3", "header=Authorization: Bearer s3cret", "direction=in", "drain=9",
+        "align=60",
       ])
     #expect(facts.settings.options == Array("i(FORK)r(5)".utf8))
     #expect(facts.drainSeconds == 9)
+    #expect(facts.alignMilliseconds == 60)
     #expect(!FakedAsterisk.log.contains("s3cret"))
     module.end([channel], [id])
   }
@@ -147,8 +150,8 @@ struct ConfigurationRealTimeTests {
       FakedAsterisk.log.contains(
         """
         [general]: unknown key 'nonsense' is ignored; known are engine, run_dir, allow, buffer_total, stasis, \
-        commands, functions, confine, linger, ping, replay, catch_up, digits, on_close, reconnect_attempts, \
-        outage
+         commands, functions, confine, linger, align, ping, replay, catch_up, digits, on_close, reconnect_attempts, \
+         outage
         """
       ))
     #expect(
@@ -161,6 +164,7 @@ struct ConfigurationRealTimeTests {
     #expect(module.start(channel, "a") == nil)
     let after = try #require(module.start(channel, "b"))
     #expect(try module.ring(before).facts.settings.urls == [Array("ws://a.example/".utf8)])
+    #expect(try module.ring(before).facts.alignMilliseconds == 160, "written although it is the default")
     module.end([channel], [before, after])
   }
 

@@ -28,7 +28,7 @@ struct ControlLinkDocumentTests {
   @Test("The page has every field of messages with its key; ring-layout.md has those of a ring alone")
   func fields() throws {
     let page = try page()
-    let ofRings: [LinkField] = [.options, .channel, .uniqueID, .linkedID, .rate, .drain, .option]
+    let ofRings: [LinkField] = [.options, .channel, .uniqueID, .linkedID, .rate, .drain, .align, .option]
     let names: [LinkField: String] = [.protocolVersion: "PROTOCOL", .processID: "PID"]
     for field in LinkField.allCases where !ofRings.contains(field) {
       let name = names[field] ?? shown("\(field)")

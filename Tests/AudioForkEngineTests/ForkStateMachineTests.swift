@@ -24,10 +24,11 @@ struct DrivenMachine {
 
   init(
     attempts: Int? = 20, outage: Duration? = nil, wait: Duration = .seconds(5), drain: Duration = .seconds(10),
-    endpoints: Int = 1
+    linger: Duration? = nil, endpoints: Int = 1
   ) {
     limits = ForkLimits(
-      attemptsMax: attempts, outageMax: outage, waitMax: wait, drain: drain, endpointCount: endpoints)
+      attemptsMax: attempts, outageMax: outage, waitMax: wait, drain: drain, linger: linger,
+      endpointCount: endpoints)
     machine = ForkStateMachine(limits)
   }
 
@@ -47,6 +48,16 @@ struct DrivenMachine {
   /// All is sent and our Close is out.
   static func closing(attempts: Int = 20, isAcknowledged: Bool) -> DrivenMachine {
     var driven = streaming(attempts: attempts)
+    driven.handle(.captureClosed)
+    driven.handle(.drained(isAcknowledged: isAcknowledged))
+    return driven
+  }
+
+  /// All is sent, and the server may still answer.
+  static func lingering(isAcknowledged: Bool) -> DrivenMachine {
+    var driven = DrivenMachine(linger: .seconds(30))
+    driven.handle(.started)
+    driven.handle(.connected)
     driven.handle(.captureClosed)
     driven.handle(.drained(isAcknowledged: isAcknowledged))
     return driven

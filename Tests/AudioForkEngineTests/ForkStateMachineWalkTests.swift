@@ -6,21 +6,23 @@ import Testing
 
 /// The machine's surroundings: what it has been promised and what it has been asked for. Kept from its actions alone.
 private struct Surroundings: Hashable {
-  enum Connection: Hashable { case none, attempt, open, closing }
+  enum Connection: Hashable { case none, attempt, open, lingering, closing }
 
   var hasStarted = false
   var connection = Connection.none
   var isRetryScheduled = false
   var isDeadlineScheduled = false
+  var isLingerScheduled = false
   var isCaptureClosed = false
   var endings = 0
 
   /// What may happen to a machine in these surroundings. Anything else would break a promise of ForkAction.
   func allows(_ event: ForkEvent) -> Bool {
     switch event {
-    case .started: !hasStarted && endings == 0
+    case .started, .foundDelivered: !hasStarted && endings == 0
     case .connected, .attemptFailed: connection == .attempt
-    case .disconnected, .refused: connection == .open || connection == .closing
+    case .disconnected, .refused: connection == .open || connection == .lingering || connection == .closing
+    case .closedAfterEnding: connection == .open || connection == .lingering
     // Also before the server has said how far it has come.
     case .closedByServer, .closedWithoutCode: connection != .none
     case .retryTimerFired: isRetryScheduled
@@ -28,6 +30,8 @@ private struct Surroundings: Hashable {
     case .captureClosed: hasStarted && !isCaptureClosed && endings == 0
     case .drained: connection == .open && isCaptureClosed
     case .drainDeadlinePassed: isDeadlineScheduled
+    // The owner cancels the timer at the end.
+    case .lingerTimerFired: isLingerScheduled && endings == 0
     case .closeCompleted: connection == .closing
     case .broken, .shutdown, .forgotten: endings == 0
     }
@@ -36,13 +40,15 @@ private struct Surroundings: Hashable {
   /// The event itself: what it ends outside of the machine.
   mutating func take(_ event: ForkEvent) {
     switch event {
-    case .started: hasStarted = true
+    case .started, .foundDelivered: hasStarted = true
     case .connected: connection = .open
-    case .attemptFailed, .disconnected, .refused, .closedByServer, .closedWithoutCode, .closeCompleted:
+    case .attemptFailed, .disconnected, .refused, .closedByServer, .closedWithoutCode, .closedAfterEnding,
+      .closeCompleted:
       connection = .none
     case .retryTimerFired: isRetryScheduled = false
     case .captureClosed: isCaptureClosed = true
     case .drainDeadlinePassed: isDeadlineScheduled = false
+    case .lingerTimerFired: isLingerScheduled = false
     case .drained, .broken, .shutdown, .forgotten: break
     }
   }
@@ -64,8 +70,12 @@ private struct Surroundings: Hashable {
       if isDeadlineScheduled { return "a second deadline" }
       isDeadlineScheduled = true
     case .stream: if connection != .open { return "streams without a connection" }
+    case .scheduleLingerEnd:
+      if connection != .open { return "lingers without a connection" }
+      connection = .lingering
+      isLingerScheduled = true
     case .close:
-      if connection != .open { return "closes what is not open" }
+      if connection != .open, connection != .lingering { return "closes what is not open" }
       connection = .closing
     case .drop:
       connection = .none
@@ -92,7 +102,7 @@ struct ForkStateMachineWalkTests {
     .closedWithoutCode("f"), .closedWithoutCode("h", wait: .seconds(3)), .attemptFailed("g", .refused),
     .refused("i"), .retryTimerFired,
     .captureClosed, .drained(isAcknowledged: true), .drained(isAcknowledged: false), .drainDeadlinePassed,
-    .closeCompleted, .broken("e"), .shutdown, .forgotten,
+    .lingerTimerFired, .closedAfterEnding, .foundDelivered, .closeCompleted, .broken("e"), .shutdown, .forgotten,
   ]
 
   private struct Step {
@@ -105,8 +115,10 @@ struct ForkStateMachineWalkTests {
   }
 
   /// Every step from every place that can be reached by what is possible; impossible events are tried at each as well.
-  private static func walk(attemptsMax: Int) -> (places: Set<Place>, steps: [Step]) {
-    let limits = ForkLimits(attemptsMax: attemptsMax, waitMax: .seconds(5), drain: .seconds(10))
+  private static func walk(attemptsMax: Int, lingers: Bool) -> (places: Set<Place>, steps: [Step]) {
+    let limits = ForkLimits(
+      attemptsMax: attemptsMax, waitMax: .seconds(5), drain: .seconds(10),
+      linger: lingers ? .seconds(5) : nil)
     let origin = ForkStateMachine(limits)
     var machines = [Place(state: origin.state, surroundings: Surroundings()): origin]
     var open = Array(machines.keys)
@@ -143,11 +155,12 @@ struct ForkStateMachineWalkTests {
     return false
   }
 
-  @Test("From every state every event leads to a state whose promises hold", arguments: [0, 1, 3])
-  func isDefined(attemptsMax: Int) {
-    let (places, steps) = Self.walk(attemptsMax: attemptsMax)
+  @Test("From every state every event leads to a state whose promises hold", arguments: [0, 1, 3], [false, true])
+  func isDefined(attemptsMax: Int, lingers: Bool) {
+    let (places, steps) = Self.walk(attemptsMax: attemptsMax, lingers: lingers)
     #expect(places.count > 20, "\(places.count)")
     #expect(places.contains { if case .closing = $0.state { true } else { false } })
+    #expect(places.contains { if case .lingering = $0.state { true } else { false } } == lingers)
     for step in steps {
       #expect(step.fault == nil, "\(step.from) at \(step.event): \(step.fault ?? "")")
       guard step.isPossible else { continue }
@@ -160,6 +173,9 @@ struct ForkStateMachineWalkTests {
         #expect(held.connection == .open && !held.isRetryScheduled && held.isDeadlineScheduled == isDraining)
       case .active(.waiting, let isDraining):
         #expect(held.connection == .none && held.isRetryScheduled && held.isDeadlineScheduled == isDraining)
+      case .lingering(_, _, let isAcknowledged):
+        #expect(held.connection == .lingering && held.isLingerScheduled && !held.isRetryScheduled)
+        #expect(isAcknowledged || held.isDeadlineScheduled)
       case .closing(_, _, let isAcknowledged):
         #expect(held.connection == .closing && !held.isRetryScheduled)
         #expect(isAcknowledged || held.isDeadlineScheduled)
@@ -169,25 +185,29 @@ struct ForkStateMachineWalkTests {
     }
   }
 
-  @Test("An event that can happen is never lost", arguments: [0, 1, 3])
-  func losesNothing(attemptsMax: Int) {
-    let (_, steps) = Self.walk(attemptsMax: attemptsMax)
+  @Test("An event that can happen is never lost", arguments: [0, 1, 3], [false, true])
+  func losesNothing(attemptsMax: Int, lingers: Bool) {
+    let (_, steps) = Self.walk(attemptsMax: attemptsMax, lingers: lingers)
     var ignored: Set<String> = []
     for step in steps where step.isPossible && step.actions.isEmpty && step.from.state == step.to.state {
       switch (step.from.state, step.event) {
       // All has been acknowledged; the wait for the answer to our Close is short and ends by itself.
       case (.closing(_, _, isAcknowledged: true), .drainDeadlinePassed): ignored.insert("deadline while closing")
+      // Delivered in time: the wait for last words ends by itself.
+      case (.lingering(_, _, isAcknowledged: true), .drainDeadlinePassed): ignored.insert("deadline while lingering")
+      // It has been cut short, or the connection broke; a new wait begins with a new timer.
+      case (.closing, .lingerTimerFired), (.active, .lingerTimerFired): ignored.insert("late end of lingering")
       // The owner's timer outlives the fork; it is told that nothing follows.
       case (.ended, .drainDeadlinePassed): ignored.insert("deadline after the end")
       default: Issue.record("lost: \(step.event) in \(step.from)")
       }
     }
-    #expect(ignored.count == 2)
+    #expect(ignored.count == (lingers ? 4 : 2), "\(ignored)")
   }
 
-  @Test("After the end nothing follows, whatever comes", arguments: [0, 1, 3])
-  func endIsTheEnd(attemptsMax: Int) {
-    let (_, steps) = Self.walk(attemptsMax: attemptsMax)
+  @Test("After the end nothing follows, whatever comes", arguments: [0, 1, 3], [false, true])
+  func endIsTheEnd(attemptsMax: Int, lingers: Bool) {
+    let (_, steps) = Self.walk(attemptsMax: attemptsMax, lingers: lingers)
     let after = steps.filter { Self.hasEnded($0.from) }
     #expect(!after.isEmpty)
     for step in after { #expect(step.actions.isEmpty && step.to.state == step.from.state, "\(step.event)") }
@@ -200,34 +220,47 @@ struct ForkStateMachineWalkTests {
     #expect(endings.count == 8, "\(endings)")
   }
 
-  @Test("Events that cannot happen change nothing: a late one of a connection that was left does no harm")
-  func impossibleEvents() {
-    let (_, steps) = Self.walk(attemptsMax: 2)
+  @Test(
+    "Events that cannot happen change nothing: a late one of a connection that was left does no harm",
+    arguments: [false, true])
+  func impossibleEvents(lingers: Bool) {
+    let (_, steps) = Self.walk(attemptsMax: 2, lingers: lingers)
     for step in steps where !step.isPossible {
       switch (step.from.state, step.event) {
       // Between an attempt's failure and a break there is no difference for the machine.
-      case (.active(.connecting, _), .disconnected): break
+      case (.active(.connecting, _), .disconnected), (.active(.connecting, _), .refused): break
       // The owner asks only when everything is sent; the machine takes its word, and the deadline's.
-      case (.active(_, isDraining: true), .drainDeadlinePassed), (.closing, .drainDeadlinePassed): break
+      case (.active(_, isDraining: true), .drainDeadlinePassed), (.closing, .drainDeadlinePassed),
+        (.lingering, .drainDeadlinePassed):
+        break
       default: #expect(step.actions.isEmpty && step.to.state == step.from.state, "\(step.event) in \(step.from)")
       }
     }
   }
 
-  @Test("Every path ends: after capture by the deadline, before it when the server cannot be reached")
-  func everyPathEnds() {
-    let (places, steps) = Self.walk(attemptsMax: 3)
+  @Test(
+    "Every path ends: after capture by the deadline, before it when the server cannot be reached",
+    arguments: [false, true])
+  func everyPathEnds(lingers: Bool) {
+    let (places, steps) = Self.walk(attemptsMax: 3, lingers: lingers)
     // 1. From every place there is an event that the surroundings owe, until the end.
     for place in places where place.surroundings.hasStarted && !Self.hasEnded(place) {
       let owed: [ForkEvent] = [
         .captureClosed, .retryTimerFired, .attemptFailed("a"), .disconnected("d"), .closeCompleted,
-        .drainDeadlinePassed,
+        .drainDeadlinePassed, .lingerTimerFired,
       ]
       #expect(owed.contains { place.surroundings.allows($0) }, "nothing is to come in \(place)")
     }
     // 2. Once capture has ended, the deadline ends it wherever it is, or its Close has been answered by then.
     for step in steps where step.isPossible && step.event == .drainDeadlinePassed {
-      if case .closing(_, _, isAcknowledged: true) = step.from.state { continue }
+      switch step.from.state {
+      case .closing(_, _, isAcknowledged: true), .lingering(_, _, isAcknowledged: true): continue
+      // Our Close goes out, and a last deadline holds for its answer.
+      case .lingering(_, _, isAcknowledged: false):
+        #expect(step.to.surroundings.connection == .closing && step.to.surroundings.isDeadlineScheduled)
+        continue
+      default: break
+      }
       #expect(Self.hasEnded(step.to), "the deadline left \(step.to)")
     }
     for step in steps where step.isPossible {

@@ -21,10 +21,13 @@ private final class StreamFixture {
   /// Samples taken since the stream was made or rewound.
   var taken: [Int16] = []
 
-  init(bufferSeconds: UInt32 = 10, fill: Bool = true, collectsMarkers: Bool = false) throws {
+  init(
+    bufferSeconds: UInt32 = 10, fill: Bool = true, collectsMarkers: Bool = false, alignMilliseconds: Int = 160
+  ) throws {
     directory = try ScratchFolder()
     call = try TestCall(in: directory, url: "ws://x/", bufferSeconds: bufferSeconds)
-    configuration = RenderConfiguration(directions: .both, wireRateHertz: 8000, fill: fill)
+    configuration = RenderConfiguration(
+      directions: .both, wireRateHertz: 8000, fill: fill, alignMilliseconds: alignMilliseconds)
     stream = try StreamFixture.open(directory, call, configuration, collectsMarkers: collectsMarkers)
   }
 
@@ -37,10 +40,13 @@ private final class StreamFixture {
       collectsMarkers: collectsMarkers)
   }
 
-  /// As an engine that was killed and started again.
-  func restart() throws {
+  /// As an engine that was killed and started again, perhaps as another release with another wait.
+  func restart(alignMilliseconds: Int? = nil) throws {
     stream.close(isOver: false)
-    stream = try StreamFixture.open(directory, call, configuration)
+    let changed = RenderConfiguration(
+      directions: .both, wireRateHertz: 8000, fill: configuration.fill,
+      alignMilliseconds: alignMilliseconds ?? configuration.alignMilliseconds)
+    stream = try StreamFixture.open(directory, call, changed)
     taken = []
   }
 
@@ -184,6 +190,28 @@ struct ForkStreamTests {
     let offset = try #require(fixture.offset(in: fixture.call.expected))
     #expect(offset <= reached)
     #expect(offset + fixture.taken.count == fixture.call.expected.count)
+  }
+
+  @Test("An engine with another wait goes on with the wait with which the stream began", arguments: [60, 160])
+  func otherWait(began: Int) throws {
+    let fixture = try StreamFixture(alignMilliseconds: began)
+    // Both speak, then in alone; after that nobody. What waits leaves after the wait and not before.
+    fixture.call.speak(frames: 25)
+    fixture.call.speak(.in, frames: 10)
+    let due = Int64(700 + began)
+    try fixture.deliver(from: 0, to: due)
+    #expect(fixture.taken.count < 35 * 160)
+    try fixture.deliver(from: due, to: due + 20)
+    #expect(fixture.taken.count == 35 * 160)
+    fixture.stream.confirmAll()
+    try fixture.restart(alignMilliseconds: 220 - began)
+    fixture.call.speak(frames: 25)
+    fixture.call.speak(.in, frames: 10)
+    try fixture.take(at: 1399 + Int64(began))
+    #expect(fixture.taken.count < 35 * 160)
+    try fixture.take(at: 1400 + Int64(began))
+    #expect(fixture.taken.count == 35 * 160)
+    #expect(fixture.stream.position == Position(70 * 160))
   }
 
   @Test("Fill that the clock decided and that was sent is the same after a restart, whatever came later")
@@ -472,7 +500,7 @@ struct ForkStreamTests {
     // Version 8 before it had silences.
     let earlier = CursorRecord(decoding: [8] + numbers + [0, 0, 1] + word(9) + word(1) + [0, 0])
     #expect(earlier?.outage == SavedOutage(attempts: 9, began: 1) && earlier?.silences == [])
-    for bits: UInt8 in [2, 4, 8, 9, 16, 17] {
+    for bits: UInt8 in [2, 4, 8, 9, 18, 20, 32, 33] {
       #expect(CursorRecord(decoding: [8] + numbers + [0, 0, bits] + word(1) + word(1) + [0, 0]) == nil, "\(bits)")
     }
   }
@@ -497,6 +525,14 @@ struct ForkStreamTests {
     var empty = CursorRecord()
     empty.accepted = EndpointSet()
     #expect(CursorRecord(decoding: CursorRecord().encode()) == empty)
+    for isDelivered in [true, false] {
+      for outage in [nil, record.outage] {
+        var ended = record
+        ended.isDelivered = isDelivered
+        ended.outage = outage
+        #expect(CursorRecord(decoding: ended.encode()) == ended)
+      }
+    }
     for outage in [
       nil, SavedOutage(attempts: 0, began: -1), SavedOutage(attempts: 1, began: 2, emptyCloseAt: 3),
       SavedOutage(attempts: 1, began: 2, connectedSince: 3),

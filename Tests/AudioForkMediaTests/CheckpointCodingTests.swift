@@ -6,15 +6,17 @@ import Testing
 @Suite("The bytes of a checkpoint")
 struct CheckpointCodingTests {
   /// A checkpoint of a call of both directions in which one of them is converted.
-  private static let bytes: [UInt8] = {
-    var call = RenderedCall<SpeexConverter>(.both)
+  private static let bytes = bytes(align: 160)
+
+  private static func bytes(align: Int) -> [UInt8] {
+    var call = RenderedCall<SpeexConverter>(.both, align: align)
     for index in 0..<5 {
       let samples = [Int16](repeating: Int16(index), count: 320)
       call.capture(.in, samples, rate: 16_000)
       call.capture(.out, samples, rate: 16_000)
     }
     return call.renderer.checkpoint.encode()
-  }()
+  }
 
   private static func error(_ bytes: [UInt8]) -> CheckpointError? {
     do throws(CheckpointError) {
@@ -39,6 +41,29 @@ struct CheckpointCodingTests {
     #expect(Self.error(bytes) == nil)
     bytes[place] = value
     #expect(Self.error(bytes) == CheckpointError(field, .isOutOfRange))
+  }
+
+  @Test("How long a direction waits is kept; version 3, of earlier releases, means 160 ms and is written for it")
+  func align() throws {
+    #expect(Self.bytes[4] == 3)
+    #expect(try Checkpoint(decoding: Self.bytes).configuration.alignMilliseconds == 160)
+    for milliseconds in [20, 60, 500] {
+      var bytes = Self.bytes(align: milliseconds)
+      #expect(bytes[4] == 4)
+      #expect(bytes.count == Self.bytes.count + 2)
+      let checkpoint = try Checkpoint(decoding: bytes)
+      #expect(checkpoint.configuration.alignMilliseconds == milliseconds)
+      #expect(checkpoint.encode() == bytes)
+      for wrong: [UInt8] in [[19, 0], [0xF5, 1], [0xFF, 0xFF]] {
+        bytes.replaceSubrange(13..<15, with: wrong)
+        #expect(Self.error(bytes) == CheckpointError(.align, .isOutOfRange))
+      }
+      for count in 0..<bytes.count { #expect(Self.error(Array(bytes.prefix(count))) != nil) }
+    }
+    // The same state but for the wait is another stream.
+    let (short, long) = (try Checkpoint(decoding: Self.bytes(align: 60)), try Checkpoint(decoding: Self.bytes))
+    #expect(short.configuration != long.configuration)
+    #expect(short.configuration.aligned(as: long.configuration) == long.configuration)
   }
 
   @Test("Bytes that end too early lack a field, and one more than there should be is found")

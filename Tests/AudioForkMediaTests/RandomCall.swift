@@ -22,13 +22,15 @@ struct RandomCall {
 
   init(seed: UInt64, seconds: Int64 = 12) {
     var random = SeededRandom(seed: seed)
+    var alignRandom = SeededRandom(seed: seed ^ 0xA11_6)
     let wireRates = [8000, 8000, 8000, 16_000, 16_000, 48_000, 44_100, 12_000]
     configuration = RenderConfiguration(
       directions: [.both, .both, .both, .in, .out].randomElement(using: &random) ?? .both,
       wireRateHertz: wireRates.randomElement(using: &random) ?? 8000, fill: Int.random(in: 0...2, using: &random) > 0,
       isStereo: Int.random(in: 0...2, using: &random) == 0,
       gainIn: Gain([0, 0, 1, -2].randomElement(using: &random) ?? 0),
-      gainOut: Gain([0, 0, 4, -4].randomElement(using: &random) ?? 0))
+      gainOut: Gain([0, 0, 4, -4].randomElement(using: &random) ?? 0),
+      alignMilliseconds: [160, 160, 60, 20, 500, 137].randomElement(using: &alignRandom) ?? 160)
     var frames: [SimulatedFrame] = []
     for direction in Direction.allCases where configuration.directions.contains(direction) {
       frames += RandomCall.frames(

@@ -13,12 +13,12 @@ struct RenderedCall<Converter: SampleRateConverter>: ~Copyable {
 
   init(
     _ directions: DirectionSet, rate: Int = 8000, fill: Bool = true, isStereo: Bool = false, gainIn: Int = 0,
-    gainOut: Int = 0
+    gainOut: Int = 0, align: Int = 160
   ) {
     renderer = Renderer(
       RenderConfiguration(
         directions: directions, wireRateHertz: rate, fill: fill, isStereo: isStereo, gainIn: Gain(gainIn),
-        gainOut: Gain(gainOut)))
+        gainOut: Gain(gainOut), alignMilliseconds: align))
   }
 
   /// Consumes the next entry: `samples` of a run that began at `run` milliseconds, arriving when they end, and

@@ -196,9 +196,9 @@ struct RendererTests {
         call.capture(.in, audibleSamples(.in, range))
         if frame < outFrames { call.capture(.out, Array(repeating: 0, count: 160)) }
       }
-      call.clock(milliseconds: 3099)
-      #expect(call.blocks.count <= 50)
-      call.clock(milliseconds: 3100)
+      call.clock(milliseconds: 1159)
+      #expect(call.blocks.count == (outFrames == 50 ? 50 : 49))
+      call.clock(milliseconds: 1160)
       #expect(call.stream == audibleSamples(.in, 0..<8000), "out for \(outFrames) frames")
       call.clock(milliseconds: 63_100)
       #expect(call.blocks.count == 3050)
@@ -216,7 +216,7 @@ struct RendererTests {
       let range = UInt64(frame * 160)..<UInt64(frame * 160 + 160)
       call.capture(.out, audibleSamples(.out, range), late: 20 - Int64(frame) * 20 - 20)
     }
-    call.clock(milliseconds: 2600)
+    call.clock(milliseconds: 660)
     #expect(call.blocks.count == 25)
     call.clock(milliseconds: 10_000)
     #expect(Array(call.stream.prefix(12_000)) == audibleSamples(.out, 0..<12_000))
@@ -278,6 +278,30 @@ struct RendererTests {
     #expect(call.renderer.clockDecisions.isEmpty)
     call.clock(milliseconds: time + 1000)
     #expect(call.blocks.count == blocks + 50)
+  }
+
+  @Test("Short silences never keep the clock from filling a long one: their words wait longer then")
+  func manySilences() throws {
+    var call = RenderedCall<NoConverter>(.both, align: 20)
+    // In says ten milliseconds in each second, and nothing is confirmed.
+    for second in 0..<Int64(RenderLimit.clockDecisionsMax) {
+      call.capture(.in, audibleSamples(.in, 0..<80), run: second * 1000 + 1000, index: 0)
+      call.clock(milliseconds: second * 1000 + 1100)
+    }
+    let decisions = call.renderer.clockDecisions
+    #expect(decisions.count == RenderLimit.clockDecisionsOfWaitingMax)
+    let position = call.renderer.position
+    call.clock(milliseconds: 200_000)
+    #expect(call.renderer.position > position, "what waits is sent with the fill")
+    #expect(call.renderer.clockDecisions.count == decisions.count + 1)
+    let checkpoint = call.renderer.checkpoint
+    #expect((try? Checkpoint(decoding: checkpoint.encode())) == checkpoint)
+    // Once they are confirmed, words leave after 20 ms again.
+    call.renderer.forgetClockDecisions(before: checkpoint)
+    #expect(call.renderer.clockDecisions.isEmpty)
+    call.capture(.in, audibleSamples(.in, 0..<80), run: 201_000, index: 0)
+    call.clock(milliseconds: 201_040)
+    #expect(call.stream.suffix(80).allSatisfy { $0 == 0 } && call.stream.dropLast(80).last == audibleSample(.in, 79))
   }
 
   @Test("Confirmed clock decisions are forgotten, later ones kept and given to the checkpoint")

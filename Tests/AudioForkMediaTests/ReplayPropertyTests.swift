@@ -110,9 +110,12 @@ struct ReplayPropertyTests {
   func withoutFill(seed: Int) {
     var call = RandomCall(seed: UInt64(seed) &+ 9_000_000)
     let (directions, rate) = (call.configuration.directions, call.configuration.wireRateHertz)
-    call.configuration = RenderConfiguration(directions: directions, wireRateHertz: rate, fill: true)
+    let align = call.configuration.alignMilliseconds
+    call.configuration = RenderConfiguration(
+      directions: directions, wireRateHertz: rate, fill: true, alignMilliseconds: align)
     let filled = CallPlayback<SpeexConverter>.play(call)
-    call.configuration = RenderConfiguration(directions: directions, wireRateHertz: rate, fill: false)
+    call.configuration = RenderConfiguration(
+      directions: directions, wireRateHertz: rate, fill: false, alignMilliseconds: align)
     let bare = CallPlayback<SpeexConverter>.play(call)
     // Zeros aside, which audio may have too.
     #expect(bare.samples.filter { $0 != 0 } == filled.samples.filter { $0 != 0 })

@@ -15,8 +15,11 @@ struct ScenarioFigures {
   var skewMax: [Int64] = [0, 0]
   /// How far the last rendered frame lies behind its media time, milliseconds.
   var shift: [Int64] = [0, 0]
-  /// Milliseconds from arrival to rendering, per frame.
+  /// Milliseconds from arrival to rendering, per frame: of its first sample, and of its last one.
   var latencies: [Int64] = []
+  var lastLatencies: [Int64] = []
+  /// Milliseconds from the end of a block with audio to its rendering.
+  var blockLatencies: [Int64] = []
   /// Wire frames without audio.
   var fill: [UInt64] = [0, 0]
   /// What was wrong first, in words; nil if nothing was.
@@ -37,6 +40,9 @@ struct ScenarioPlayback: ~Copyable {
     var firstSample: UInt64
     var arrival: Int64
     var media: Int64
+    var count: Int
+
+    var lastSample: UInt64 { firstSample + UInt64(count) - 1 }
   }
 
   private let audible: Direction
@@ -55,12 +61,17 @@ struct ScenarioPlayback: ~Copyable {
   private var nextRefused = 0
   private var measuresLatency = true
 
-  /// Figures of both directions: the call is played once for each.
-  static func play(_ frames: [SimulatedFrame], directions: DirectionSet = .both, rate: Int = 8000) -> ScenarioFigures {
+  /// Figures of both directions: the call is played once for each. `align`: milliseconds. `silentFor`: milliseconds
+  /// between the last frame and the end of capture.
+  static func play(
+    _ frames: [SimulatedFrame], directions: DirectionSet = .both, rate: Int = 8000, align: Int = 160,
+    silentFor silence: Int64 = 0
+  ) -> ScenarioFigures {
     var total: ScenarioFigures?
+    let configuration = RenderConfiguration(directions: directions, wireRateHertz: rate, alignMilliseconds: align)
     for direction in Direction.allCases where directions.contains(direction) {
-      var playback = ScenarioPlayback(audible: direction, directions: directions, rate: rate)
-      playback.run(frames)
+      var playback = ScenarioPlayback(audible: direction, configuration)
+      playback.run(frames, silentFor: silence)
       let index = Int(direction.rawValue)
       guard var sum = total else {
         total = playback.figures
@@ -68,19 +79,21 @@ struct ScenarioPlayback: ~Copyable {
       }
       sum.shift[index] = playback.figures.shift[index]
       sum.latencies += playback.figures.latencies
+      sum.lastLatencies += playback.figures.lastLatencies
+      sum.blockLatencies += playback.figures.blockLatencies
       sum.failure = sum.failure ?? playback.figures.failure
       total = sum
     }
     return total ?? ScenarioFigures()
   }
 
-  private init(audible: Direction, directions: DirectionSet, rate: Int) {
+  private init(audible: Direction, _ configuration: RenderConfiguration) {
     self.audible = audible
-    wireRate = rate
-    renderer = Renderer(RenderConfiguration(directions: directions, wireRateHertz: rate))
+    wireRate = configuration.wireRateHertz
+    renderer = Renderer(configuration)
   }
 
-  private mutating func run(_ frames: [SimulatedFrame]) {
+  private mutating func run(_ frames: [SimulatedFrame], silentFor silence: Int64) {
     let tick: Int64 = 5_000_000
     var clock: Int64 = 0
     for frame in frames {
@@ -90,6 +103,11 @@ struct ScenarioPlayback: ~Copyable {
         takeBlocks(now: clock)
       }
       take(frame)
+    }
+    for _ in 0..<(silence / 5) {
+      clock += tick
+      renderer.clock(now: at(clock))
+      takeBlocks(now: clock)
     }
     renderer.finish(capturedIn: capture.captured(.in), capturedOut: capture.captured(.out))
     // What the end of capture makes due says nothing about latency.
@@ -123,7 +141,9 @@ struct ScenarioPlayback: ~Copyable {
       if first.isAhead {
         refused.append(first.captured..<(first.captured + UInt64(frame.count)))
       } else {
-        frames.append(Frame(firstSample: first.captured, arrival: frame.arrival, media: first.mediaNanoseconds))
+        frames.append(
+          Frame(
+            firstSample: first.captured, arrival: frame.arrival, media: first.mediaNanoseconds, count: frame.count))
       }
     }
     if let first = entries.first, !first.isAhead {
@@ -149,6 +169,10 @@ struct ScenarioPlayback: ~Copyable {
         fail("block \(block) with \(output.count) frames at \(nextPosition)")
       }
       nextPosition += UInt64(output.count)
+      if measuresLatency, output.contains(where: { $0 != 0 }) {
+        let end = Int64(nextPosition) * 1_000_000_000 / Int64(wireRate)
+        figures.blockLatencies.append(floorDivide(now - end, 1_000_000))
+      }
       for index in 0..<output.count where output[index] != 0 {
         hear(output[index], position: block.position.frames + UInt64(index), now: now)
       }
@@ -170,6 +194,9 @@ struct ScenarioPlayback: ~Copyable {
       let time = Int64(position) * 1_000_000_000 / Int64(wireRate)
       figures.shift[Int(audible.rawValue)] = (time - frame.media + 500_000) / 1_000_000
       nextFrame += 1
+    }
+    if nextFrame > 0, frames[nextFrame - 1].lastSample == nextSample, measuresLatency {
+      figures.lastLatencies.append(floorDivide(now - frames[nextFrame - 1].arrival, 1_000_000))
     }
     nextSample += 1
   }

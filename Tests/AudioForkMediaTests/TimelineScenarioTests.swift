@@ -62,7 +62,7 @@ struct TimelineScenarioTests {
   }
 
   /// In arrives in one burst when the stall ends; out is not captured meanwhile.
-  private func stall(_ milliseconds: Int64, withTiming: Bool) -> ScenarioFigures {
+  private func stall(_ milliseconds: Int64, withTiming: Bool, align: Int = 160) -> ScenarioFigures {
     let from = 20 * second * 1_000_000
     let to = from + milliseconds * 1_000_000
     let late = jitteryIn.map { frame in
@@ -72,14 +72,15 @@ struct TimelineScenarioTests {
       return frame
     }
     let out = outFrames(0, 60 * second).filter { $0.arrival < from || $0.arrival >= to }
-    return ScenarioPlayback.play(mergedFrames(late, out))
+    return ScenarioPlayback.play(mergedFrames(late, out), align: align)
   }
 
-  @Test("A stall of 0.3 s with RTP time leaves no trace")
+  @Test("A stall of 0.3 s with RTP time shifts in by the rest of the block that the clock did not wait for")
   func shortStallWithTiming() {
     expect(
       stall(300, withTiming: true),
-      ModelFigures(frames: [3000, 2985], rendered: [3000, 2985], skew: [-2, 0], latency: [0, 4, 4]))
+      ModelFigures(
+        frames: [3000, 2985], rendered: [3000, 2985], skew: [-2, 0], shift: [19, 0], latency: [0, 19, 178]))
   }
 
   @Test("A stall of 0.3 s without RTP time leaves in ahead by the stall")
@@ -89,11 +90,12 @@ struct TimelineScenarioTests {
       ModelFigures(frames: [3000, 2985], rendered: [3000, 2985], skew: [298, 0], latency: [0, 299, 459]))
   }
 
-  @Test("A stall of 1.5 s with RTP time leaves no trace")
+  @Test("A stall of 1.5 s with RTP time costs no more")
   func stallWithTiming() {
     expect(
       stall(1500, withTiming: true),
-      ModelFigures(frames: [3000, 2925], rendered: [3000, 2925], skew: [-2, 0], latency: [0, 4, 4]))
+      ModelFigures(
+        frames: [3000, 2925], rendered: [3000, 2925], skew: [-2, 0], shift: [19, 0], latency: [0, 19, 178]))
   }
 
   @Test("A stall of 1.5 s without RTP time leaves in ahead by the stall")
@@ -102,6 +104,13 @@ struct TimelineScenarioTests {
       stall(1500, withTiming: false),
       ModelFigures(
         frames: [3000, 2925], rendered: [3000, 2925], skew: [1498, 0], latency: [0, 1537, 1659], tail: 40))
+  }
+
+  @Test("A stall that is shorter than align with RTP time leaves no trace")
+  func stallWithinAlign() {
+    expect(
+      stall(300, withTiming: true, align: 500),
+      ModelFigures(frames: [3000, 2985], rendered: [3000, 2985], skew: [-2, 0], latency: [0, 4, 4]))
   }
 
   @Test("A stall of 5 s with RTP time shifts in by what the clock had filled and loses nothing")

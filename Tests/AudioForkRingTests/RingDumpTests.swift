@@ -23,13 +23,14 @@ struct RingDumpTests {
     let heading = dump.heading(
       path: "f-0001.ring", parameters: [("url", "ws://example.org/x\u{1B}[2J"), ("options", "D(both)")])
     #expect(
-      heading.prefix(11) == [
+      heading.prefix(12) == [
         "ring     f-0001.ring", "size     2048 entries, 524288 bytes of samples", "fork     f-0001",
         "url      ws://example.org/x?[2J", "options  D(both)", "channel  PJSIP/alice-00000001",
         "uniqueid 1700000000.1", "linkedid 1700000000.0", "rate     16000 Hz", "drain    7 s",
+        "align    160 ms",
         "epoch    1700000000.000000 s since 1970, 1000.000000 s since boot",
       ])
-    #expect(heading[11] == "state    capturing")
+    #expect(heading[12] == "state    capturing")
     #expect(!heading.contains { $0.contains("secret") })
     tap.capture(.in, [Int16](repeating: -16384, count: 160), at: 20 * millisecond)
     tap.capture(.out, [Int16](repeating: 0, count: 1323), rate: 44100, at: 1_030_500_000)

@@ -53,9 +53,24 @@ struct RingRoundTripTests {
     fields.append(key: 999, [1, 2, 3])
     fields.append(.rate, number: 7999)
     fields.append(.drain, [1])
+    fields.append(.align, number: 60_001)
     for (index, facts) in [[], fields.bytes].enumerated() {
       let tap = try TestTap(in: folder, name: "\(index).ring", facts: facts)
       #expect(try RingReader(path: tap.path).facts == RingFacts())
+    }
+  }
+
+  @Test("The time that a direction waits for the other is kept, whatever an engine's own default is")
+  func align() throws {
+    let folder = try ScratchFolder()
+    for milliseconds in [20, 160, 500] {
+      var fields = FieldWriter()
+      fields.append(.align, number: UInt64(milliseconds))
+      let tap = try TestTap(in: folder, name: "\(milliseconds).ring", facts: fields.bytes)
+      let reader = try RingReader(path: tap.path)
+      #expect(reader.facts.alignMilliseconds == milliseconds)
+      let heading = RingDump(reader).heading(path: tap.path, parameters: [])
+      #expect(heading.contains("align    \(milliseconds) ms"))
     }
   }
 

@@ -211,6 +211,7 @@ private func example(_ kind: SettingKind) -> String {
   case .reconnectAttempts, .outage: "7"
   case .onClose: "reconnect"
   case .tokenFile, .headerFile: "/run/secrets/some"
+  case .align: "60"
   case .redirects: "yes"
   case .proxy: "http://user:password@proxy.example.org:3128"
   case .noProxy: ".example.org, 10.0.0.0/8"
@@ -231,6 +232,12 @@ struct ProfileTests {
       #expect(options != ForkOptions(), "\(key.name)")
     }
     #expect(ProfileKey.all.allSatisfy { $0.help.count > 10 })
+    for (value, milliseconds) in [("19", nil), ("20", 20), ("500", 500), ("501", nil), ("60 ms", nil), ("", nil)] {
+      var options = ForkOptions()
+      try? options.apply(#require(ProfileKey.named(bytes("align"))), bytes(value))
+      #expect(options.alignMillisecondsGiven == milliseconds, "\(value)")
+      #expect(options.alignMilliseconds == milliseconds ?? 160, "the dialect's own")
+    }
     var options = ForkOptions()
     try options.apply(#require(ProfileKey.named(bytes("FORMAT"))), bytes("ulaw"))
     try options.apply(#require(ProfileKey.named(bytes("reconnect_max_wait"))), bytes("9"))

@@ -208,6 +208,8 @@ struct EngineSupervisor {
     case .gap(let id, let gap): ForkUpdates.gapReceived(id, gap)
     case .text(let id, let text, let length, let dropped):
       ForkUpdates.textReceived(id, text, length: length, dropped: dropped)
+    case .transcript(let id, let transcript, let dropped):
+      ForkUpdates.transcriptReceived(id, transcript, dropped: dropped)
     case .log(let level, _, let text): log(af_level(rawValue: UInt32(truncatingIfNeeded: level.rawValue)), .bytes(text))
     case .unknown: break
     }

@@ -25,6 +25,8 @@ package struct ForkRow {
   let reason: Bytes
   /// The server's last text, cut.
   package let response: Bytes
+  /// The last final utterance that the server has recognized, cut.
+  package let transcript: Bytes
   let counters: Counters
   /// What the confirmed position is based on; nil before the first connection.
   let confirmation: ConfirmationLevel?
@@ -62,6 +64,7 @@ package struct ForkRow {
       counters = fork.counters.pointee
     }
     response = bytes(fork.pointee.response)
+    transcript = bytes(fork.pointee.transcript)
     confirmation = ConfirmationLevel(rawValue: fork.pointee.confirmation)
     let end = fork.pointee.closed_at_ns == 0 ? now : fork.pointee.closed_at_ns
     duration = max(0, end &- fork.pointee.tap.epoch_ns)

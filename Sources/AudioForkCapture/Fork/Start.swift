@@ -96,7 +96,7 @@ private func describe(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) {
   fork.pointee.hangs_up = plan.options.hangsUpOnFailure ? 1 : 0
   fork.pointee.beep_seconds = UInt32(truncatingIfNeeded: plan.options.beepSeconds ?? 0)
   fork.pointee.buffer_seconds = UInt32(truncatingIfNeeded: plan.options.bufferSeconds)
-  fork.pointee.drain_seconds = UInt32(truncatingIfNeeded: plan.options.drainSecondsMax)
+  fork.pointee.drain_seconds = UInt32(truncatingIfNeeded: plan.options.drainSecondsMax &+ plan.options.lingerSeconds)
 }
 
 /// What a fresh engine needs to know about the fork.
@@ -109,6 +109,7 @@ private func facts(_ fork: ForkPointer, _ id: Bytes, _ plan: ForkPlan) -> Bytes 
   facts.append(.linkedID, bytes(fork.pointee.linkedid))
   facts.append(.rate, number: UInt64(fork.pointee.rate_hz))
   facts.append(.drain, number: UInt64(plan.options.drainSecondsMax))
+  facts.append(.align, number: UInt64(plan.options.alignMilliseconds))
   return facts.bytes
 }
 

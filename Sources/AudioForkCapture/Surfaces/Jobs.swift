@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import AudioForkBytes
+import AudioForkLink
 import AudioForkSurface
 import CAsterisk
 
@@ -73,6 +74,15 @@ private func perform(_ job: Job) {
       }
       event.raise(channel)
     }
+  case .transcript(var event):
+    withLiveChannel(of: event.row) { channel in
+      if let channel, let transcript = event.transcript, transcript.isFinal, isCarried(event.row.id, by: channel) {
+        let value = variableValue(transcript.text)
+        setVariable(channel, Bytes(text: "AUDIOFORK_TRANSCRIPT"), value)
+        if let name = speakerVariable(transcript.speaker) { setVariable(channel, Bytes(text: name), value) }
+      }
+      event.raise(channel)
+    }
   case .end(var event, let command, let beeps):
     withLiveChannel(of: event.row) { channel in
       if let channel { endBeeps(channel, beeps) }
@@ -80,6 +90,15 @@ private func perform(_ job: Job) {
     }
     Snapshots.forget(event.row.id)
     if !command.line.isEmpty { run(command, of: event.row) }
+  }
+}
+
+/// The variable that has one speaker's words alone; nil: they may be anybody's.
+private func speakerVariable(_ speaker: Speaker) -> StaticString? {
+  switch speaker {
+  case .in: "AUDIOFORK_TRANSCRIPT_IN"
+  case .out: "AUDIOFORK_TRANSCRIPT_OUT"
+  case .both, .server: nil
   }
 }
 

@@ -206,6 +206,9 @@ final class DialectConnection {
     converse { $0?.finish(at: position, reason: "ended", now: $1, into: &$2) }
   }
 
+  /// The server's words without the secrets of the upgrade request.
+  func withoutSecrets(_ text: String) -> String { connection?.withoutSecrets(text) ?? "" }
+
   /// The server broke the dialect's rules: the connection ends with a Close that names them.
   func refuse(_ what: String) { session?.refuse(what) }
 

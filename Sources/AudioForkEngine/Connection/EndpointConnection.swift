@@ -107,6 +107,9 @@ final class EndpointConnection: WebSocketOwner {
 
   private var request: UpgradeRequest { plan.request(url, isTrusted, credentials) }
 
+  /// The server's words without the secrets of the request.
+  func withoutSecrets(_ text: String) -> String { request.withoutSecrets(text) }
+
   /// The server has refused with a redirect.
   private func redirected(to location: String, _ refusal: ConnectionFailure) {
     let place = redirectedTo

@@ -2,7 +2,8 @@
 
 /// Why a fork ended.
 package enum ForkEnding: Hashable, Sendable {
-  /// All captured audio was delivered: the server acknowledged the last byte, or answered the Close that followed it.
+  /// All captured audio was delivered: the server acknowledged the last byte, answered the Close that followed it, or
+  /// closed in order after the last text.
   case delivered
   /// The server closed with 1000, or closed without a code and meant it (`ServerClose`): it wants no more audio.
   case closedByServer(ServerClose)

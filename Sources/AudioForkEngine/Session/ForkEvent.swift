@@ -25,6 +25,13 @@ package enum ForkEvent: Equatable, Sendable {
   /// our kernel does not count acknowledgements, so that only the answer to our Close can show it.
   case drained(isAcknowledged: Bool)
   case drainDeadlinePassed
+  /// The server's time to answer after the end is over.
+  case lingerTimerFired
+  /// The server closed in order, with 1000 or without a code, after all audio and the ending had left.
+  case closedAfterEnding
+  /// Instead of `started`: an engine before this one had delivered everything, and only waited for the server's last
+  /// words.
+  case foundDelivered
   /// The server answered our Close.
   case closeCompleted
   /// The ring cannot be read any further.
@@ -41,6 +48,8 @@ package enum ForkAction: Equatable, Sendable {
   case scheduleRetry(after: Duration)
   case cancelRetry
   case scheduleDrainDeadline(after: Duration)
+  /// Everything is delivered: wait for what the server still says.
+  case scheduleLingerEnd(after: Duration)
   /// The connection is open: send audio from the confirmed position on.
   case stream
   /// Send the dialect's ending and Close 1000, and wait for the answer. `closeCompleted` or `disconnected` follows.

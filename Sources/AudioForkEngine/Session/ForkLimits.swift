@@ -12,6 +12,9 @@ package struct ForkLimits: Sendable, Equatable {
   package var waitMax: Duration
   /// Maximum time between the end of capture and the end of delivery.
   package var drain: Duration
+  /// How long the server may still answer after everything is delivered, beyond `drain`; nil: the connection is closed
+  /// at once.
+  package var linger: Duration?
   /// Number of endpoints. All of them are tried in turn before there is a wait.
   package let endpointCount: Int
   /// A connection that held for so long was stable: when it breaks, a new outage begins.
@@ -25,12 +28,14 @@ package struct ForkLimits: Sendable, Equatable {
   package var emptyCloseMemory = Nanoseconds.seconds(60)
 
   package init(
-    attemptsMax: Int?, outageMax: Duration? = nil, waitMax: Duration, drain: Duration, endpointCount: Int = 1
+    attemptsMax: Int?, outageMax: Duration? = nil, waitMax: Duration, drain: Duration, linger: Duration? = nil,
+    endpointCount: Int = 1
   ) {
     self.attemptsMax = attemptsMax
     self.outageMax = outageMax
     self.endpointCount = max(endpointCount, 1)
     self.waitMax = waitMax
     self.drain = drain
+    self.linger = linger
   }
 }

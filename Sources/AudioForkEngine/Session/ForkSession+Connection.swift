@@ -10,6 +10,8 @@ internal import NIOCore
 extension ForkSession {
   /// A connection that is lost sooner, without any frame from the server, was probably closed on purpose.
   private static let freshMax = Nanoseconds.seconds(1)
+  /// Maximum errors of the server that are logged for a fork.
+  private static let complaintsMax = 5
 
   /// Starts an attempt to connect to the endpoint whose turn it is.
   func connect() {
@@ -59,13 +61,26 @@ extension ForkSession {
   private func carryOut(_ action: ServerAction) {
     switch action {
     case .text(let text): stream.textsDropped = reporter.textReceived(text, now: .now)
+    case .transcript(let transcript):
+      stream.textsDropped = reporter.transcriptReceived(transcript, of: setup.stream, now: .now)
     case .acknowledged(let position, let level): acknowledgementReceived(position, level)
     case .close: handle(.closedByServer)
-    case .finished: break
+    case .finished:
+      hasServerFinished = true
+      handle(.lingerTimerFired)
+    case .complaint(let text): log(complaint: text)
     // The connection's own.
     case .resume, .violation: break
-    case .call, .playback, .transcript: ignore(action)
+    case .call, .playback: ignore(action)
     }
+  }
+
+  /// Logs an error in the server's words. The first few of a fork: a server may repeat it with each message.
+  private func log(complaint text: String) {
+    guard complaintsLogged < ForkSession.complaintsMax else { return }
+    complaintsLogged += 1
+    let words = shown(connection?.withoutSecrets(text) ?? "", bytesMax: 300)
+    reporter.log(reporter.lines.line(.warning, "the server reports: \(words)"))
   }
 
   /// The engine cannot do what the server asks for. Logged once for a fork.
@@ -100,6 +115,9 @@ extension ForkSession {
     connection?.begin()
     let now = MonotonicTime.now
     connectedAt = now
+    hasFlushedEnding = false
+    hasServerFinished = false
+    pacer.connectionBegan(now: epoch.streamTime(at: now))
     rotation.connected()
     stream.connectionOpened()
     stream.rememberAcceptance(by: rotation.index)
@@ -141,7 +159,7 @@ extension ForkSession {
 
   private func acknowledgementReceived(_ position: Position, _ said: AcknowledgementLevel) {
     guard machine.isStreaming else { return }
-    switch delivery.acknowledgementReceived(position, said, sent: stream.sentPosition) {
+    switch delivery.acknowledgementReceived(position, said, sent: sentPosition) {
     case .confirms(let position):
       stream.confirm(position: position)
       noteAnswer()
@@ -150,6 +168,9 @@ extension ForkSession {
     }
   }
 
+  /// Position up to which the server was sent the stream.
+  private var sentPosition: Position { collector.isEmpty ? stream.sentPosition : collector.position }
+
   // MARK: - The end of a connection
 
   private func sessionEnded(_ ending: SessionEnd, _ meaning: CloseMeaning, wasHeard: Bool) {
@@ -157,6 +178,7 @@ extension ForkSession {
     connection = nil
     switch ending {
     case .closedByServer(let code, let reason) where meaning == .refuses: refused(closeReason(code, reason))
+    case .closedByServer where isAnswer(meaning): handle(.closedAfterEnding)
     case .closedByServer where meaning == .ends && !setup.options.reconnectsOnClose: handle(.closedByServer)
     case .closedByServer where meaning == .isUnclear && !setup.options.reconnectsOnClose: closedWithoutCode()
     // An answer repeats our code, or has none. A Close with another code crossed ours, and the server had not read all.
@@ -167,6 +189,13 @@ extension ForkSession {
     case .lost(let reason):
       connectionLost(wasHeard || !isFresh ? reason : "\(reason), right after it had accepted the connection")
     }
+  }
+
+  /// Whether a Close of the server answers our ending: it came in order after all audio and the ending had left, and the
+  /// fork has a last text or waits for an answer.
+  private func isAnswer(_ meaning: CloseMeaning) -> Bool {
+    guard hasFlushedEnding, meaning == .ends || meaning == .isUnclear else { return false }
+    return setup.limits.linger != nil || !setup.options.lastText.isEmpty
   }
 
   /// The server closed before audio could be sent.
@@ -265,7 +294,12 @@ extension ForkSession {
   /// Decides about audio in flight on a lost connection: it is sent again, or counts as lost if the fork does not
   /// replay.
   func rewindOrSkipUnconfirmed() {
-    if setup.options.replays || setup.traits.resumes { stream.rewind() } else { stream.skipUnconfirmed() }
+    if setup.options.replays || setup.traits.resumes {
+      stream.rewind()
+    } else {
+      stream.skipUnconfirmed(keepsUnsent: !collector.isEmpty)
+    }
+    collector.removeAll()
   }
 
   /// Records whether the endpoint answered its pings.

@@ -11,17 +11,15 @@ extension ForkSession {
   /// A fork without a block for this long is looked at less often.
   private static let idleAfter = Nanoseconds.milliseconds(500)
   private static let idleLook = Nanoseconds.milliseconds(9)
-  /// A block older than this is backlog, not live audio.
-  private static let liveMax = Nanoseconds.milliseconds(100)
 
   // MARK: - Prefetch
 
   /// Bytes of the objects that every tick uses. A wrong number only costs time.
   ///
-  /// Measured with malloc_usable_size(3) on each object of a streaming fork (x86-64, Swift 6.3: 2200, 1672, 296 and 504
+  /// Measured with malloc_usable_size(3) on each object of a streaming fork (x86-64, Swift 6.3: 2344, 1672, 296 and 504
   /// bytes), and rounded up to cache lines of 64 bytes.
   private static let footprint = (
-    fork: UInt64(2240), stream: UInt64(1728), connection: UInt64(320), session: UInt64(512)
+    fork: UInt64(2368), stream: UInt64(1728), connection: UInt64(320), session: UInt64(512)
   )
 
   /// Prefetches this object into the cache without accessing it.
@@ -59,13 +57,33 @@ extension ForkSession {
       hasBlocks = sendStream(over: connection, now, blocksMax)
     }
     // A recent block shows that capture had not ended: skip the check.
-    let isLive = hasBlocks && streamNow - stream.completedAt < ForkSession.liveMax
+    let isLive = hasBlocks && streamNow - stream.completedAt < CatchUpPacer.liveMax
     if !isLive, stream.isCaptureClosed, machine.name != .draining { handle(.captureClosed) }
   }
 
   /// Returns true if any block was sent.
   private func sendStream(over connection: DialectConnection, _ now: MonotonicTime, _ blocksMax: Int) -> Bool {
-    guard let batch = sendBlocks(over: connection, now, blocksMax) else { return false }
+    guard let blocks = sendAudio(over: connection, now, blocksMax) else { return false }
+    reportGaps(now: now)
+    // A server that acknowledges does so for the ending too. Any other should have answered a ping before it is told
+    // that it may close.
+    if delivery.level == .app { sendEnding(over: connection) }
+    addMarkIfNeeded(over: connection, now)
+    ping(over: connection, now)
+    sendEnding(over: connection)
+    return blocks > 0
+  }
+
+  /// Says once that the stream ends, when all audio is sent.
+  private func sendEnding(over connection: DialectConnection) {
+    if stream.isDrained, collector.isEmpty { connection.sendEnding(at: stream.position) }
+  }
+
+  /// Sends audio and what belongs to it. Returns the number of blocks; nil if the ring is broken and the fork has
+  /// ended.
+  private func sendAudio(over connection: DialectConnection, _ now: MonotonicTime, _ blocksMax: Int) -> Int? {
+    if collector.isCollecting { return sendMessages(over: connection, now, blocksMax) }
+    guard let batch = sendBlocks(over: connection, now, blocksMax) else { return nil }
     let hasLateMarkers = sendMarkers(over: connection)
     let hasRanges = sendRanges(over: connection, batch.inFlightMax)
     if batch.blocks > 0 {
@@ -76,11 +94,7 @@ extension ForkSession {
         nextLook = epoch.monotonicTime(at: stream.completedAt + RenderLimit.blockLength)
       }
     }
-    reportGaps(now: now)
-    if stream.isDrained { connection.sendEnding(at: stream.position) }
-    addMarkIfNeeded(over: connection, now)
-    ping(over: connection, now)
-    return batch.blocks > 0
+    return batch.blocks
   }
 
   /// What was sent in one tick.
@@ -101,9 +115,10 @@ extension ForkSession {
     delivery.noteWritable(session.isWritable, now: now)
     do throws(ForkStream.Broken) {
       while shutdownDeadline == nil, batch.blocks < blocksMax, session.isWritable,
-        progress.inFlight < batch.inFlightMax,
+        progress.inFlight < batch.inFlightMax, pacer.allows(stream.completedAt, now: streamNow),
         let block = try stream.nextBlock(now: streamNow, isFurther: batch.blocks > 0)
       {
+        pacer.took(block.completedAt, now: streamNow)
         sendMarkers(over: connection)
         let audio = AudioBlock(stream.samples, channelCount: setup.stream.channelCount, at: block.position)
         let bytes = connection.send(audio, now: now, over: session)
@@ -134,7 +149,7 @@ extension ForkSession {
   ///
   /// They are sent earlier at the end, and when half of the maximum is in flight: a position can only be confirmed if
   /// all ranges before it were sent.
-  private func sendRanges(over connection: DialectConnection, _ inFlightMax: UInt64) -> Bool {
+  func sendRanges(over connection: DialectConnection, _ inFlightMax: UInt64) -> Bool {
     guard setup.traits.wantsMarkers else { return false }
     let isDue = progress.isAtEnd || progress.inFlight >= inFlightMax / 2
     let ranges = stream.takeRanges(all: isDue)
@@ -159,24 +174,25 @@ extension ForkSession {
   /// How far the stream has come, for `delivery`.
   private var progress: DeliveryController.Progress {
     DeliveryController.Progress(
-      position: stream.position, confirmed: stream.confirmedPosition,
-      isAtEnd: stream.isDrained || shutdownDeadline != nil)
+      position: collector.isEmpty ? stream.position : collector.position, confirmed: stream.confirmedPosition,
+      isAtEnd: (stream.isDrained && collector.isEmpty) || shutdownDeadline != nil)
   }
 
   /// Adds a mark at the current position if an acknowledging server may already have confirmed it and no audio follows.
   private func addMarkIfNeeded(over connection: DialectConnection, _ now: MonotonicTime) {
-    guard let acknowledged = delivery.acknowledgedIfMarkNeeded(progress, now: now) else { return }
+    guard collector.isEmpty, let acknowledged = delivery.acknowledgedIfMarkNeeded(progress, now: now) else { return }
     stream.recordSent(now: now, offset: connection.bytesWritten, audioBytes: 0, isBarrier: true)
     stream.confirm(position: acknowledged)
   }
 
   private func ping(over connection: DialectConnection, _ now: MonotonicTime) {
     guard let session = connection.session, session.isWritable, delivery.wantsPing(progress, now: now) else { return }
-    // A server that acknowledges confirms by that and not by its pong.
-    if delivery.level < .app {
+    // A server that acknowledges confirms by that and not by its pong. Where the stream is ahead of what was sent, the
+    // last message has left a mark.
+    if delivery.level < .app, collector.isEmpty {
       stream.recordSent(now: now, offset: session.bytesWritten, audioBytes: 0, isBarrier: true)
     }
-    session.ping(delivery.sendPing(at: stream.position, framesHeard: session.framesHeard, now: now))
+    session.ping(delivery.sendPing(at: progress.position, framesHeard: session.framesHeard, now: now))
   }
 
   // MARK: - Flush
@@ -203,7 +219,8 @@ extension ForkSession {
     if stream.cursorFailed { reporter.cursorFailed() }
     if let shutdownDeadline {
       if stream.isAllConfirmed || now >= shutdownDeadline { handle(.shutdown) }
-    } else if stream.isDrained, session.isFlushed {
+    } else if stream.isDrained, collector.isEmpty, session.isFlushed {
+      hasFlushedEnding = true
       finish(connection, now)
     }
   }
@@ -279,6 +296,8 @@ extension ForkSession {
   }
 
   private func completeDelivery() {
+    // Before the cursor is saved: the next engine does not begin a connection only to end it.
+    if setup.limits.linger != nil { stream.isDelivered = true }
     stream.confirmAll()
     handle(.drained(isAcknowledged: true))
   }

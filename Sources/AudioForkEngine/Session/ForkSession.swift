@@ -44,6 +44,7 @@ final class ForkSession {
   private var random = SystemRandomNumberGenerator()
   private var retryTimer: Scheduled<Void>?
   private var drainTimer: Scheduled<Void>?
+  private var lingerTimer: Scheduled<Void>?
   /// When to try again to replace the cursor; nil: it need not be replaced.
   private var cursorRetryAt: MonotonicTime?
 
@@ -53,6 +54,13 @@ final class ForkSession {
   /// One for each endpoint.
   var health: [EndpointHealth]
   var reporter: ForkReporter
+  /// Blocks that do not make a message yet.
+  var collector: MessageCollector
+  var pacer: CatchUpPacer
+  /// All audio and the dialect's ending have left on the current connection.
+  var hasFlushedEnding = false
+  /// The server has said its last word on the current connection: it need not be waited for.
+  var hasServerFinished = false
   var connection: DialectConnection?
   /// When audio could first be sent on the current or last connection; nil if there was none.
   var connectedAt: MonotonicTime?
@@ -62,6 +70,7 @@ final class ForkSession {
   var lastReason = ""
   var hasLoggedNotVerified = false
   var hasLoggedIgnored = false
+  var complaintsLogged = 0
   /// While a connection that fell silent is being left: how long its endpoint may be silent on its next connection.
   var nextSilence: Nanoseconds?
   /// Set while the engine stops: until then it waits for audio in flight, and takes no more from the ring.
@@ -87,7 +96,8 @@ final class ForkSession {
     self.onEnd = onEnd
     attribution = files.crashFile.attribution()
     let ring = try files.openRing()
-    let setup = try ForkSetup(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
+    let setup = try ForkSetup(
+      ring.facts, id: id, epoch: ring.epoch, secret: ring.secret, dialects: context.dialects)
     let cursor = try files.openCursor()
     try files.checkRing(ring)
     let news = SpoolNewsBox()
@@ -104,6 +114,10 @@ final class ForkSession {
     self.stream = stream
     machine = ForkStateMachine(setup.limits, continuing: stream.outage, now: .now)
     delivery = DeliveryController(setup.delivery)
+    collector = MessageCollector(
+      milliseconds: setup.options.messageMilliseconds, rate: SampleRate(hertz: setup.stream.rateHertz),
+      hasFill: setup.options.fill)
+    pacer = CatchUpPacer(hundredths: setup.options.catchUpHundredths)
     rotation = EndpointRotation(
       count: setup.endpoints.count, hasConnected: stream.hasConnected, accepted: stream.accepted)
     if let outage = stream.outage, outage.connectedSince == nil, let emptyCloseAt = outage.emptyCloseAt,
@@ -130,7 +144,7 @@ final class ForkSession {
   // MARK: - What the engine asks for
 
   /// Starts to connect.
-  func start() { handle(.started) }
+  func start() { handle(stream.isDelivered ? .foundDelivered : .started) }
 
   /// The module is gone, or does not list the fork any more: nothing more will be captured.
   func orphan() { stream.isOrphaned = true }
@@ -150,7 +164,7 @@ final class ForkSession {
     guard let text = String(validating: bytes, as: UTF8.self) else {
       return reporter.log(reporter.lines.line(.warning, "a text for the server is not UTF-8; it is not sent"))
     }
-    guard machine.isStreaming, let connection, connection.session != nil else {
+    guard machine.isStreaming || machine.isLingering, let connection, connection.session != nil else {
       return reporter.log(reporter.lines.line(.warning, "there is no connection; a text for the server is not sent"))
     }
     guard connection.isWritable else {
@@ -179,6 +193,9 @@ final class ForkSession {
     case .scheduleDrainDeadline(let delay):
       let left = max(delay - stream.sinceCaptureClosed(now: epoch.streamTime(at: .now)), ForkSession.drainMin)
       drainTimer = schedule(after: left) { $0.handle(.drainDeadlinePassed) }
+    case .scheduleLingerEnd(let delay):
+      lingerTimer?.cancel()
+      lingerTimer = schedule(after: hasServerFinished ? .zero : delay) { $0.handle(.lingerTimerFired) }
     case .stream: break // the next tick does
     case .close: if connection?.close() != true { handle(.closeCompleted) }
     case .drop: dropConnection()
@@ -244,6 +261,7 @@ final class ForkSession {
   private func end(_ ending: ForkEnding) {
     retryTimer?.cancel()
     drainTimer?.cancel()
+    lingerTimer?.cancel()
     let now = MonotonicTime.now
     if ending == .delivered { stream.confirmAll() }
     // Otherwise the next engine would send again what is in flight.

@@ -18,10 +18,15 @@ struct ForkSetup {
   let traits: DialectTraits
   /// The sessions of the dialect.
   let dialect: any DialectSession.Type
+  /// Milliseconds that a direction waits for the other. The ring says it, so that an engine with another default makes
+  /// the same stream. A ring of an earlier module says nothing: its engines waited as long as they still do by default.
+  let alignMilliseconds: Int
 
   /// Checks the options. Throws a `ForkFailure` if they are invalid. `epoch` and `secret` are those of the ring.
+  /// `dialects` gives the sessions of a dialect.
   init(
-    _ facts: RingFacts, id: String, epoch: StreamEpoch, secret: (UInt64, UInt64)
+    _ facts: RingFacts, id: String, epoch: StreamEpoch, secret: (UInt64, UInt64),
+    dialects: (DialectName) -> any DialectSession.Type
   ) throws(ForkFailure) {
     do throws(OptionError) {
       options = try ForkSettings.resolve(facts.settings.texts)
@@ -32,7 +37,9 @@ struct ForkSetup {
     guard !options.endpoints.isEmpty else { throw ForkFailure(reason: "options: the fork has no URL") }
     endpoints = options.endpoints
     traits = options.dialectTraits
-    dialect = DialectRegistry.session(of: options.dialect)
+    dialect = dialects(options.dialect)
+    alignMilliseconds =
+      facts.alignMilliseconds ?? options.alignMillisecondsGiven ?? RenderLimit.alignMillisecondsDefault
     var stream = StreamDescription(
       forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,
       direction: options.direction)
@@ -50,7 +57,8 @@ struct ForkSetup {
     limits = ForkLimits(
       attemptsMax: options.reconnectAttempts,
       outageMax: options.outageSeconds.map { .seconds($0) }, waitMax: .seconds(options.reconnectWaitSeconds),
-      drain: .seconds(facts.drainSeconds), endpointCount: endpoints.count)
+      drain: .seconds(facts.drainSeconds), linger: options.lingerSeconds > 0 ? .seconds(options.lingerSeconds) : nil,
+      endpointCount: endpoints.count)
   }
 
   private static func hexadecimal(_ word: UInt64) -> String {
@@ -63,7 +71,7 @@ struct ForkSetup {
     RenderConfiguration(
       directions: DirectionSet(rawValue: options.direction.directions), wireRateHertz: stream.rateHertz,
       fill: options.fill, isStereo: options.direction == .stereo, gainIn: Gain(options.gainIn),
-      gainOut: Gain(options.gainOut))
+      gainOut: Gain(options.gainOut), alignMilliseconds: alignMilliseconds)
   }
 
   /// The spool that keeps audio for longer than the ring; nil if the fork has none.
@@ -143,7 +151,8 @@ extension UpgradeRequest {
   package mutating func complete(
     by dialect: any DialectSession.Type, for connection: ConnectionDescription, url: EndpointURL
   ) {
-    var request = DialectRequest(url: String(decoding: url.dialed, as: UTF8.self), target: target)
+    var request = DialectRequest(
+      url: String(decoding: url.dialed, as: UTF8.self), target: target, now: .now, nonce: .random(in: 0 ... .max))
     dialect.prepare(&request, for: connection)
     target = request.target
     subprotocols = request.subprotocols

@@ -25,7 +25,9 @@ extension ForkStateMachine {
     let (outage, since): (Outage?, MonotonicTime?) =
       switch state {
       case .created: (inherited, nil)
-      case .active(.streaming(let outage, let since), _), .closing(let outage, let since, _): (outage, since)
+      case .active(.streaming(let outage, let since), _), .lingering(let outage, let since, _),
+        .closing(let outage, let since, _):
+        (outage, since)
       case .active(let link, _): (link.outage, nil)
       case .ended: (nil, nil)
       }

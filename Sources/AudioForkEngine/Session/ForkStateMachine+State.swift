@@ -24,8 +24,11 @@ extension ForkStateMachine {
   package enum State: Hashable, Sendable {
     /// Goes to: active, ended.
     case created
-    /// Capture continues, or it has ended and the rest is being delivered. Goes to: closing, ended.
+    /// Capture continues, or it has ended and the rest is being delivered. Goes to: lingering, closing, ended.
     case active(Link, isDraining: Bool)
+    /// Everything is sent, and the server may still answer. Goes to: closing, ended. Goes to active (waiting) if the
+    /// audio was not acknowledged and the connection breaks.
+    case lingering(Outage?, since: MonotonicTime, isAcknowledged: Bool)
     /// Everything is sent, and our Close. Goes to: ended. Goes to active (waiting) if the audio was not acknowledged
     /// and the connection breaks before the server answers our Close.
     case closing(Outage?, since: MonotonicTime, isAcknowledged: Bool)
@@ -36,7 +39,7 @@ extension ForkStateMachine {
   package var name: ForkStateName {
     switch state {
     case .created: .connecting
-    case .active(_, isDraining: true), .closing: .draining
+    case .active(_, isDraining: true), .lingering, .closing: .draining
     case .active(.connecting, isDraining: false): .connecting
     case .active(.streaming, isDraining: false): .streaming
     case .active(.waiting, isDraining: false): .waiting
@@ -56,9 +59,17 @@ extension ForkStateMachine {
     return false
   }
 
-  /// Whether our Close was sent and only the server's answer can prove that the audio before it was delivered.
+  /// Whether everything was sent and only the server's answer to our Close can prove that the audio before it was delivered.
   package var awaitsAnswer: Bool {
-    if case .closing(_, _, isAcknowledged: false) = state { return true }
+    switch state {
+    case .lingering(_, _, isAcknowledged: false), .closing(_, _, isAcknowledged: false): true
+    default: false
+    }
+  }
+
+  /// Whether everything was sent and the server may still answer.
+  package var isLingering: Bool {
+    if case .lingering = state { return true }
     return false
   }
 

@@ -41,9 +41,12 @@ package struct ForkStateMachine: Sendable {
       case .captureClosed: captureClosed()
       case .drained(let isAcknowledged): drained(isAcknowledged)
       case .drainDeadlinePassed: drainDeadlinePassed()
+      case .lingerTimerFired: lingerTimerFired()
+      case .closedAfterEnding: closedAfterEnding()
+      case .foundDelivered: state == .created ? end(.delivered) : []
       case .closeCompleted: closeCompleted()
       case .broken(let reason): end(.broken(reason))
-      case .shutdown: end(.shutdown)
+      case .shutdown: shutdown()
       case .forgotten: end(.forgotten)
       }
     // Report first: carrying out the other actions may cause the next event at once.
@@ -93,8 +96,9 @@ package struct ForkStateMachine: Sendable {
       return retryAfterLoss(outage, since, reason, silentFor: silentFor, now, isDraining, &random)
     case .active(.connecting, _): return attemptFailed(reason, .passing, .zero, false, now, &random)
     // Some servers drop the connection instead of answering our Close. Everything was acknowledged before.
-    case .closing(_, _, isAcknowledged: true): return end(.delivered)
-    case .closing(let outage, let since, isAcknowledged: false):
+    case .lingering(_, _, isAcknowledged: true), .closing(_, _, isAcknowledged: true): return end(.delivered)
+    case .lingering(let outage, let since, isAcknowledged: false),
+      .closing(let outage, let since, isAcknowledged: false):
       return retryAfterLoss(outage, since, reason, now, true, &random)
     case .created, .active(.waiting, _), .ended: return []
     }
@@ -103,7 +107,7 @@ package struct ForkStateMachine: Sendable {
   private mutating func closedByServer(_ close: ServerClose) -> [ForkAction] {
     switch state {
     case .active(.streaming, _), .active(.connecting, _): return end(.closedByServer(close))
-    case .closing: return end(.delivered)
+    case .lingering, .closing: return end(.delivered)
     case .created, .active(.waiting, _), .ended: return []
     }
   }
@@ -113,7 +117,7 @@ package struct ForkStateMachine: Sendable {
     switch state {
     case .active(.streaming(let outage, _), _), .active(.connecting(let outage), _):
       return outage?.emptyCloseAt.map { isRemembered($0, now) } ?? false
-    case .created, .active(.waiting, _), .closing, .ended: return false
+    case .created, .active(.waiting, _), .lingering, .closing, .ended: return false
     }
   }
 
@@ -134,6 +138,7 @@ package struct ForkStateMachine: Sendable {
       next.emptyCloseAt = now
       return retry(
         next, reason, isDraining, .passing, wait, isRepeated: isRepeated, isEmptyClose: true, now, &random)
+    case .lingering: return closedByServer(.withoutCode)
     case .closing: return disconnected(reason, now, &random)
     case .created, .active(.waiting, _), .ended: return []
     }
@@ -141,9 +146,10 @@ package struct ForkStateMachine: Sendable {
 
   private mutating func refused(_ reason: String) -> [ForkAction] {
     switch state {
-    case .active(.streaming, _), .active(.connecting, _), .closing(_, _, isAcknowledged: false):
+    case .active(.streaming, _), .active(.connecting, _), .lingering(_, _, isAcknowledged: false),
+      .closing(_, _, isAcknowledged: false):
       return end(.refused(reason))
-    case .closing(_, _, isAcknowledged: true): return end(.delivered)
+    case .lingering(_, _, isAcknowledged: true), .closing(_, _, isAcknowledged: true): return end(.delivered)
     case .created, .active(.waiting, _), .ended: return []
     }
   }
@@ -168,16 +174,43 @@ package struct ForkStateMachine: Sendable {
 
   private mutating func drained(_ isAcknowledged: Bool) -> [ForkAction] {
     guard case .active(.streaming(let outage, let since), isDraining: true) = state else { return [] }
+    if let linger = limits.linger {
+      state = .lingering(outage, since: since, isAcknowledged: isAcknowledged)
+      return [.scheduleLingerEnd(after: linger)]
+    }
     state = .closing(outage, since: since, isAcknowledged: isAcknowledged)
     return [.close]
+  }
+
+  private mutating func lingerTimerFired() -> [ForkAction] {
+    guard case .lingering(let outage, let since, let isAcknowledged) = state else { return [] }
+    state = .closing(outage, since: since, isAcknowledged: isAcknowledged)
+    return [.close]
+  }
+
+  private mutating func closedAfterEnding() -> [ForkAction] {
+    switch state {
+    case .active(.streaming, _), .lingering: return end(.delivered)
+    case .created, .active, .closing, .ended: return []
+    }
+  }
+
+  /// The engine stops. A fork that is delivered does not wait for words in the next engine: the connection on which
+  /// they would come is gone.
+  private mutating func shutdown() -> [ForkAction] {
+    if case .lingering(_, _, isAcknowledged: true) = state { return end(.delivered) }
+    return end(.shutdown)
   }
 
   private mutating func drainDeadlinePassed() -> [ForkAction] {
     switch state {
     case .active(let link, isDraining: true): return end(.drainExpired(link.outage?.reason))
     case .closing(let outage, _, isAcknowledged: false): return end(.drainExpired(outage?.reason))
-    // The wait for an answer to our Close is short and ends by itself.
-    case .closing(_, _, isAcknowledged: true), .created, .active, .ended: return []
+    // Only the answer to our Close can show that all is delivered, so it is time for the Close.
+    case .lingering(_, _, isAcknowledged: false): return lingerTimerFired() + [.scheduleDrainDeadline(after: .zero)]
+    // Delivered in time: the waits for last words and for an answer to our Close are short and end by themselves.
+    case .lingering(_, _, isAcknowledged: true), .closing(_, _, isAcknowledged: true), .created, .active, .ended:
+      return []
     }
   }
 
@@ -268,7 +301,7 @@ package struct ForkStateMachine: Sendable {
     case .ended: return []
     case .created: leaving = []
     case .active(.waiting, _): leaving = [.cancelRetry]
-    case .active(.connecting, _), .active(.streaming, _), .closing: leaving = [.drop]
+    case .active(.connecting, _), .active(.streaming, _), .lingering, .closing: leaving = [.drop]
     }
     state = .ended(ending)
     return leaving + [.end(ending)]

@@ -33,6 +33,8 @@ package struct CursorRecord: Equatable, Sendable {
   package var outage: SavedOutage?
   /// For each endpoint: connections in a row that ended because it did not answer. Empty, or the last is not 0.
   package var silences: [UInt8] = []
+  /// Capture has ended and everything is delivered: the next engine has nothing to do but to say so.
+  package var isDelivered = false
 
   private static let version: UInt8 = 8
   /// Versions of earlier releases: `ponged` has one word, or a byte with the number of its words first. Both lack
@@ -46,6 +48,9 @@ package struct CursorRecord: Equatable, Sendable {
     static let isConnected: UInt8 = 4
     /// Silences follow, also where no outage is present.
     static let hasSilences: UInt8 = 8
+    /// Not of an outage: `isDelivered`. Nothing follows.
+    static let isDelivered: UInt8 = 16
+    static let all: UInt8 = 31
   }
   /// Silences of endpoints from this index on are not saved.
   private static let silencesMax = 255
@@ -80,6 +85,7 @@ package struct CursorRecord: Equatable, Sendable {
 
   private func encode(_ outage: SavedOutage?, _ silences: ArraySlice<UInt8>, into encoded: inout [UInt8]) {
     var bits: UInt8 = silences.isEmpty ? 0 : OutageBit.hasSilences
+    if isDelivered { bits |= OutageBit.isDelivered }
     if outage != nil { bits |= OutageBit.isPresent }
     if outage?.emptyCloseAt != nil { bits |= OutageBit.hasEmptyClose }
     if outage?.connectedSince != nil { bits |= OutageBit.isConnected }
@@ -117,6 +123,7 @@ package struct CursorRecord: Equatable, Sendable {
     accepted = passing.accepted?.words.isEmpty == true && connections > 0 ? nil : passing.accepted
     outage = passing.outage
     silences = passing.silences
+    isDelivered = passing.isDelivered
     reportedIn = gapsIn
     reportedOut = gapsOut
     if !reader.isAtEnd {
@@ -151,17 +158,19 @@ package struct CursorRecord: Equatable, Sendable {
     var accepted: EndpointSet?
     var outage: SavedOutage?
     var silences: [UInt8] = []
+    var isDelivered = false
   }
 
   /// Returns nil if this is no record.
   private static func passing(_ reader: inout LittleEndianReader, _ version: UInt8) -> Passing? {
     guard version == CursorRecord.version else { return Passing() }
-    guard let accepted = endpoints(&reader), let bits = reader.next8(), bits < 16 else { return nil }
+    guard let accepted = endpoints(&reader), let bits = reader.next8(), bits <= OutageBit.all else { return nil }
     var passing = Passing(accepted: accepted)
+    passing.isDelivered = bits & OutageBit.isDelivered != 0
     if bits & OutageBit.isPresent != 0 {
       guard let outage = outage(&reader, bits) else { return nil }
       passing.outage = outage
-    } else if bits & ~OutageBit.hasSilences != 0 {
+    } else if bits & ~(OutageBit.hasSilences | OutageBit.isDelivered) != 0 {
       return nil
     }
     guard bits & OutageBit.hasSilences != 0 else { return passing }

@@ -51,6 +51,8 @@ package struct DeliveryLog {
   package var accepted: EndpointSet?
   /// The outage in which the fork is.
   package var outage: SavedOutage?
+  /// Capture has ended and everything is delivered.
+  package var isDelivered = false
   /// For each endpoint: connections in a row that ended because it did not answer. Shorter where the rest is 0.
   package var silences: [UInt8]
   /// Whether the log continues an earlier engine's.
@@ -70,6 +72,7 @@ package struct DeliveryLog {
     ponged = record.ponged
     accepted = record.accepted
     outage = record.outage
+    isDelivered = isResumed && record.isDelivered
     silences = record.silences
     totals = Totals(connections: record.connections, bytes: record.bytes, textsDropped: record.textsDropped)
   }
@@ -89,6 +92,7 @@ package struct DeliveryLog {
     record.ponged = ponged
     record.accepted = accepted
     record.outage = outage
+    record.isDelivered = isDelivered
     record.silences = silences
     return record
   }
@@ -97,6 +101,9 @@ package struct DeliveryLog {
 
   /// The newest confirmed mark. A replay begins there.
   package var confirmed: Mark { window.confirmed }
+
+  /// The newest mark that was sent on this connection; the confirmed one if there is none.
+  package var newest: Mark { window.newest }
 
   /// Position of the confirmed mark. Cheaper than `confirmed`, which is large.
   package var confirmedPosition: Position { window.confirmedPosition }

@@ -41,6 +41,9 @@ package struct DeliveryWindow<Mark> {
     confirmedPosition = position
   }
 
+  /// The newest mark of this connection; the confirmed one if there is none.
+  package var newest: Mark { sent.last?.mark ?? confirmed }
+
   /// Whether the last mark is old enough for a new one.
   package func wantsMark(now: MonotonicTime) -> Bool {
     guard let last = sent.last else { return true }

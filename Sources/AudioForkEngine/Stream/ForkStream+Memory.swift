@@ -37,6 +37,13 @@ extension ForkStream {
     if deliveryLog.ponged.insert(endpoint) { save() }
   }
 
+  /// Capture has ended and everything is delivered; only the server's last words are awaited. Saved with the next
+  /// confirmation.
+  package var isDelivered: Bool {
+    get { deliveryLog.isDelivered }
+    set { deliveryLog.isDelivered = newValue }
+  }
+
   /// Saves that this endpoint does not answer pings any more.
   package func forgetPong(of endpoint: Int) {
     if deliveryLog.ponged.remove(endpoint) { save() }

@@ -31,9 +31,12 @@ package final class ForkStream {
     self.spool = spool
     spoolTrigger = SpoolTrigger(bufferSeconds: bufferSeconds)
     self.cursor = StreamCursor(cursor)
+    let record = self.cursor.load()
+    // An engine that waited for another time began the stream: it goes on as it is.
+    let configuration = record.checkpoint.map { configuration.aligned(as: $0.configuration) } ?? configuration
     reader = BlockReader(
       ring: ring, spool: spool, configuration: configuration, collectsMarkers: collectsMarkers, scratch: scratch)
-    deliveryLog = DeliveryLog(self.cursor.load(), start: reader.mark.checkpoint)
+    deliveryLog = DeliveryLog(record, start: reader.mark.checkpoint)
     if deliveryLog.isResumed { reader.resume(at: deliveryLog.confirmed) }
   }
 
@@ -226,10 +229,12 @@ package final class ForkStream {
     reader.rewind(to: deliveryLog.confirmed)
   }
 
-  /// The connection is lost, and audio that is not confirmed is not sent again. It counts as lost.
-  package func skipUnconfirmed() {
-    deliveryLog.skipUnconfirmed(to: reader.mark)
+  /// The connection is lost, and audio that is not confirmed is not sent again. It counts as lost. `keepsUnsent`: not
+  /// everything that was taken was sent, and the stream returns to where that ends.
+  package func skipUnconfirmed(keepsUnsent: Bool = false) {
+    deliveryLog.skipUnconfirmed(to: keepsUnsent ? deliveryLog.newest : reader.mark)
     saveConfirmed()
+    if keepsUnsent { reader.rewind(to: deliveryLog.confirmed) }
   }
 
   /// A connection begins. `position`: the server says that it has everything before it, which is not sent again; nil if

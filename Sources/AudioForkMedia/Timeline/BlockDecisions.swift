@@ -22,17 +22,35 @@ struct BlockDecisions {
   private(set) var lastArrival = PerDirection(in: Checkpoint.never, out: Checkpoint.never)
   /// The arrival that ended the last silence of all directions.
   private(set) var resumed = Checkpoint.never
+  /// Length of the entry that arrived last, in sample frames at the wire rate. A resumed stream need not know it: it only
+  /// bears on what the clock decides from then on.
+  private var newestFrames = 0
   /// Capture has ended.
   private(set) var isFinishing = false
 
   private let hasIn: Bool
   private let hasOut: Bool
   private let blockFrames: Int64
+  private let framesPerSecond: Int64
+  /// `RenderConfiguration.align`.
+  private let align: Nanoseconds
+  /// The part of `align` that arrivals count: whole blocks, since the next arrival comes a block later.
+  private let wait: Nanoseconds
+  /// The same for a direction that has been silent for long.
+  private let waitAbsent: Nanoseconds
+  /// A longer time without arrivals is a silence of all directions. It is longer than the clock lets audio wait, so that
+  /// the last words are gone when an arrival ends the silence.
+  private let silence: Nanoseconds
 
   init(_ configuration: RenderConfiguration) {
     hasIn = configuration.directions.contains(.in)
     hasOut = configuration.directions.contains(.out)
     blockFrames = Int64(configuration.blockFrames)
+    framesPerSecond = Int64(configuration.wireRateHertz)
+    align = configuration.align
+    wait = RenderLimit.blockLength * (align / RenderLimit.blockLength)
+    waitAbsent = min(RenderLimit.waitAbsentMax, wait)
+    silence = max(RenderLimit.silenceMin, align + RenderLimit.blockLength * 2)
   }
 
   init(_ configuration: RenderConfiguration, resumingAt checkpoint: Checkpoint) {
@@ -50,11 +68,12 @@ struct BlockDecisions {
   var frontierTime: StreamTime { .zero + RenderLimit.blockLength * frontier }
   private var hasTwoDirections: Bool { hasIn && hasOut }
 
-  /// Takes note of an entry's arrival.
-  mutating func noteArrival(of entry: CapturedEntry) {
+  /// Takes note of an entry's arrival. `frames`: its length at the wire rate.
+  mutating func noteArrival(of entry: CapturedEntry, frames: Int) {
     let arrival = entry.arrival
-    if arrival - newest > RenderLimit.silence { resumed = arrival }
+    if arrival - newest > silence { resumed = arrival }
     lastArrival[entry.direction] = arrival
+    newestFrames = frames
     newest = max(newest, arrival)
   }
 
@@ -80,7 +99,9 @@ struct BlockDecisions {
     if hasTwoDirections && lacksIn != lacksOut, let decision = afterWaiting(lacksIn: lacksIn) { return decision }
     guard clockDecisions.contains(where: { $0.sequence <= nextSequence && frontier < $0.to }) else { return nil }
     let until = clockDecisions.reduce(frontier) { $1.sequence <= nextSequence ? max($0, $1.to) : $0 }
-    return Decision(completedAt: frontierTime + RenderLimit.blockLength + idle, until: until, isByClock: true)
+    let filledAt = frontierTime + RenderLimit.blockLength + idle
+    let hasAudio = max(ends.in, ends.out) > frontierFrames
+    return Decision(completedAt: hasAudio ? min(waitedAt, filledAt) : filledAt, until: until, isByClock: true)
   }
 
   /// One of two directions reaches the block. The other one has been waited for long enough once arrivals are so much
@@ -88,36 +109,61 @@ struct BlockDecisions {
   private func afterWaiting(lacksIn: Bool) -> Decision? {
     let last = lacksIn ? lastArrival.in : lastArrival.out
     let isAbsent = newest - last >= RenderLimit.absent
-    let wait = isAbsent ? RenderLimit.waitAbsent : RenderLimit.wait
     // After a silence of all directions both may come back first.
-    let isSettled = frontierTime >= resumed || newest >= resumed + RenderLimit.wait
-    let until = (newest - wait - .zero) / RenderLimit.blockLength
+    let isSettled = frontierTime >= resumed || newest >= resumed + wait
+    let until = (newest - (isAbsent ? waitAbsent : wait) - .zero) / RenderLimit.blockLength
     return isSettled && frontier < until ? Decision(completedAt: newest, until: until) : nil
   }
+
+  // MARK: The clock
 
   /// How far the clock's fill stays behind the clock.
   private var idle: Nanoseconds {
     (hasTwoDirections ? RenderLimit.idleFill : RenderLimit.idleFillOneDirection) + RenderLimit.idleSlack
   }
 
-  /// Lets the clock decide blocks that lack a direction when all have been silent for so long, and remembers that it
-  /// did. One direction may end a little earlier than the other, or reach ahead. `onlyWaiting`: only blocks that have
-  /// audio of one, so that later audio is not shifted behind fill that is not sent.
+  /// When the next block's audio has waited for long enough.
+  private var waitedAt: StreamTime {
+    let end = frontierTime + RenderLimit.blockLength
+    // After a silence of all directions both may come back first.
+    return (frontierTime < resumed ? max(end, resumed) : end) + align
+  }
+
+  /// Lets the clock decide blocks that lack a direction, and remembers that it did: blocks with audio once it has waited
+  /// for `align` and nothing more arrives, blocks without any when all directions have been silent for long.
+  /// `onlyWaiting`: only blocks that have audio of one, so that later audio is not shifted behind fill that is not sent.
   mutating func clock(now: StreamTime, onlyWaiting: Bool, ends: PerDirection<Int64>, nextSequence: UInt64) {
     guard !isFinishing, now >= .zero, now <= RenderLimit.timeMax else { return }
+    let audioEnd = (max(ends.in, ends.out) &+ blockFrames &- 1) / blockFrames
+    if frontier < audioEnd { decideWaiting(now: now, audioEnd: audioEnd, nextSequence: nextSequence) }
     var target = (now - idle - .zero) / RenderLimit.blockLength
-    if onlyWaiting { target = min(target, (max(ends.in, ends.out) &+ blockFrames &- 1) / blockFrames) }
+    if onlyWaiting { target = min(target, audioEnd) }
     let blockEnd = frontierFrames &+ blockFrames
     let lacksIn = !hasIn || ends.in < blockEnd
     let lacksOut = !hasOut || ends.out < blockEnd
     // Where one direction reaches the block, arrivals decide as long as there are any.
-    let isSilent = now - newest > RenderLimit.silence
+    let isSilent = now - newest > RenderLimit.silenceMin
     guard target > frontier, lacksIn && lacksOut || (lacksIn || lacksOut) && isSilent else { return }
+    decide(upTo: target, nextSequence: nextSequence, max: RenderLimit.clockDecisionsMax)
+  }
+
+  /// The next block has audio, which ends in block `audioEnd` - 1. Where entries come at their times, arrivals decide:
+  /// the clock speaks once none has come for longer than the last one lasts.
+  private mutating func decideWaiting(now: StreamTime, audioEnd: Int64, nextSequence: UInt64) {
+    guard now >= waitedAt else { return }
+    let regular = max(RenderLimit.blockLength, .seconds(Int64(newestFrames)) / framesPerSecond)
+    guard now - newest >= min(regular + RenderLimit.quietSlack, RenderLimit.silenceMin) else { return }
+    let target = min((now - align - .zero) / RenderLimit.blockLength, audioEnd)
+    guard target > frontier else { return }
+    decide(upTo: target, nextSequence: nextSequence, max: RenderLimit.clockDecisionsOfWaitingMax)
+  }
+
+  private mutating func decide(upTo target: Int64, nextSequence: UInt64, max limit: Int) {
     if let last = clockDecisions.last, last.sequence == nextSequence {
       guard target > last.to else { return }
       clockDecisions[clockDecisions.count - 1].to = target
     } else {
-      guard clockDecisions.count < RenderLimit.clockDecisionsMax else { return }
+      guard clockDecisions.count < limit else { return }
       clockDecisions.append(ClockDecision(sequence: nextSequence, from: frontier, to: target))
     }
   }

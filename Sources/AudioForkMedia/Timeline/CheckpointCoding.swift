@@ -2,10 +2,12 @@
 internal import AudioForkBytes
 
 /// Encoded form, little-endian: magic, version, configuration, decision state, counters, two parts, clock decisions.
-/// The cursor file adds the checksum.
+/// The cursor file adds the checksum. Version 4 has `align` in the configuration. Version 3 means 160 ms, and is written
+/// for 160 ms, so that earlier engines can read it.
 extension Checkpoint {
   private static let magic: UInt32 = 0x5043_4641 // "AFCP"
-  private static let version: UInt8 = 3
+  private static let versionWithoutAlign: UInt8 = 3
+  private static let version: UInt8 = 4
   /// More than the longest filter: 192 kHz to 8 kHz takes 1176.
   fileprivate static let historyMax = 8_192
   fileprivate static let renderedMax = 1 << 24
@@ -16,12 +18,14 @@ extension Checkpoint {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(320 + 2 * (`in`.history.count + out.history.count) + 24 * clockDecisions.count)
     bytes.append(littleEndian: Checkpoint.magic)
-    bytes.append(Checkpoint.version)
+    let hasAlign = configuration.alignMilliseconds != RenderLimit.alignMillisecondsDefault
+    bytes.append(hasAlign ? Checkpoint.version : Checkpoint.versionWithoutAlign)
     bytes.append(configuration.directions.rawValue)
     bytes.append(UInt8((configuration.fill ? 1 : 0) | (configuration.isStereo ? 2 : 0)))
     bytes.append(UInt8(bitPattern: Int8(clamping: configuration.gainIn.steps)))
     bytes.append(UInt8(bitPattern: Int8(clamping: configuration.gainOut.steps)))
     bytes.append(littleEndian: UInt32(clamping: configuration.wireRateHertz))
+    if hasAlign { bytes.append(littleEndian: UInt16(clamping: configuration.alignMilliseconds)) }
     bytes.append(littleEndian: sequence)
     bytes.append(littleEndian: block)
     bytes.append(littleEndian: newestArrival.nanoseconds)
@@ -59,8 +63,10 @@ extension Checkpoint {
   package init(decoding bytes: [UInt8]) throws(CheckpointError) {
     var reader = CheckpointReader(bytes)
     _ = try reader.read(UInt32.self, .magic) { $0 == Checkpoint.magic }
-    _ = try reader.read(UInt8.self, .version) { $0 == Checkpoint.version }
-    let configuration = try RenderConfiguration(&reader)
+    let version = try reader.read(UInt8.self, .version) {
+      $0 == Checkpoint.version || $0 == Checkpoint.versionWithoutAlign
+    }
+    let configuration = try RenderConfiguration(&reader, hasAlign: version == Checkpoint.version)
     let sequence = try reader.read(UInt64.self, .sequence) { $0 <= UInt64.max / 4 }
     let block = try reader.read(Int64.self, .block) { $0 >= 0 && $0 <= Checkpoint.blockMax }
     let newest = try reader.readTime(.newestArrival) { $0 >= .zero }
@@ -94,16 +100,21 @@ extension Checkpoint {
 }
 
 extension RenderConfiguration {
-  fileprivate init(_ reader: inout CheckpointReader) throws(CheckpointError) {
+  fileprivate init(_ reader: inout CheckpointReader, hasAlign: Bool) throws(CheckpointError) {
     let directions = try reader.read(UInt8.self, .directions) { $0 > 0 && $0 <= 3 }
     // Bit 0: fill. Bit 1: stereo, which takes both directions.
     let layout = try reader.read(UInt8.self, .layout) { $0 <= 3 && ($0 & 2 == 0 || directions == 3) }
     let gainIn = try reader.read(Int8.self, .gainIn) { abs(Int($0)) <= Gain.stepsMax }
     let gainOut = try reader.read(Int8.self, .gainOut) { abs(Int($0)) <= Gain.stepsMax }
     let rate = try reader.read(UInt32.self, .wireRate) { RenderLimit.isUsable(rateHertz: Int($0)) }
+    var align = RenderLimit.alignMillisecondsDefault
+    if hasAlign {
+      align = Int(try reader.read(UInt16.self, .align) { RenderLimit.alignMillisecondsRange.contains(Int($0)) })
+    }
     self.init(
       directions: DirectionSet(rawValue: directions), wireRateHertz: Int(rate), fill: layout & 1 == 1,
-      isStereo: layout & 2 == 2, gainIn: Gain(Int(gainIn)), gainOut: Gain(Int(gainOut)))
+      isStereo: layout & 2 == 2, gainIn: Gain(Int(gainIn)), gainOut: Gain(Int(gainOut)),
+      alignMilliseconds: align)
   }
 }
 
@@ -142,8 +153,8 @@ extension Checkpoint.Part {
 package struct CheckpointError: Error, Equatable, Sendable {
   /// The fields in their order; those of a direction are there twice.
   package enum Field: Sendable {
-    case magic, version, directions, layout, gainIn, gainOut, wireRate, sequence, block, newestArrival, resumedArrival
-    case position, refused
+    case magic, version, directions, layout, gainIn, gainOut, wireRate, align, sequence, block, newestArrival
+    case resumedArrival, position, refused
     case rendered, overrun, ahead, fill
     case firstSequence, renderedOfFirst, lastArrival, historyRate, historyRun, historyIndex, historyCount, history
     case clockDecisionCount, clockDecision

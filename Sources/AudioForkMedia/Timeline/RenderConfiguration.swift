@@ -31,11 +31,14 @@ package struct RenderConfiguration: Sendable, Equatable {
   /// Volume of each direction.
   package let gainIn: Gain
   package let gainOut: Gain
+  /// How long a direction waits for the other: `RenderLimit.alignMillisecondsRange`.
+  package let align: Nanoseconds
 
   /// The rate comes from a checked format, never straight from outside. Stereo is for two directions.
+  /// `alignMilliseconds` is brought into its range.
   package init(
     directions: DirectionSet, wireRateHertz: Int, fill: Bool = true, isStereo: Bool = false, gainIn: Gain = .none,
-    gainOut: Gain = .none
+    gainOut: Gain = .none, alignMilliseconds: Int = RenderLimit.alignMillisecondsDefault
   ) {
     precondition(RenderLimit.isUsable(rateHertz: wireRateHertz), "wire rate out of range when configuring rendering")
     self.directions = directions
@@ -44,10 +47,22 @@ package struct RenderConfiguration: Sendable, Equatable {
     self.isStereo = isStereo && directions.contains(.in) && directions.contains(.out)
     self.gainIn = gainIn
     self.gainOut = gainOut
+    let range = RenderLimit.alignMillisecondsRange
+    align = .milliseconds(Int64(min(max(alignMilliseconds, range.lowerBound), range.upperBound)))
   }
 
   /// `wireRate` in hertz.
   package var wireRateHertz: Int { wireRate.hertz }
+
+  /// `align` in milliseconds.
+  package var alignMilliseconds: Int { Int(align.wholeMilliseconds) }
+
+  /// This configuration with another one's `align`.
+  package func aligned(as other: RenderConfiguration) -> RenderConfiguration {
+    RenderConfiguration(
+      directions: directions, wireRateHertz: wireRateHertz, fill: fill, isStereo: isStereo, gainIn: gainIn,
+      gainOut: gainOut, alignMilliseconds: other.alignMilliseconds)
+  }
 
   /// Samples in a sample frame.
   package var channelCount: Int { isStereo ? 2 : 1 }

@@ -86,7 +86,7 @@ struct RenderTimeline: ~Copyable {
     let frontier = decisions.frontierFrames
     let start = max(span.lowerBound, max(end, frontier))
     shift[entry.direction] = start &- span.lowerBound
-    if reading.isNew { decisions.noteArrival(of: entry) }
+    if reading.isNew { decisions.noteArrival(of: entry, frames: span.count) }
     let rendered = min(reading.rendered, span.count)
     return Placement(start: rendered > 0 ? frontier &- Int64(rendered) : start, frames: span.count, rendered: rendered)
   }

@@ -72,6 +72,11 @@ package struct ForkOptions: Sendable, Equatable {
   /// Volume as a power of two, -4 … 4.
   package var gainIn = 0
   package var gainOut = 0
+  /// Milliseconds that a direction waits for the other, as given; nil: not given.
+  package var alignMillisecondsGiven: Int?
+  /// Milliseconds that a direction waits for the other. The module writes them into the ring: a later engine may have
+  /// another default.
+  package var alignMilliseconds: Int { alignMillisecondsGiven ?? dialectTraits.alignMilliseconds }
   /// `b`: frames count only while the channel is bridged.
   package var onlyBridged = false
   /// Length of one binary message, as given; nil: not given.
@@ -122,10 +127,13 @@ package struct ForkOptions: Sendable, Equatable {
   package var firstText = Bytes()
   /// A text for the server behind the last audio, UTF-8; empty: none. May be a secret.
   package var lastText = Bytes()
-  /// Seconds that the server may still answer after the last audio, as given.
-  package var lingerSecondsGiven = 0
+  /// Seconds that the server may still answer after the last audio, as given; nil: not given.
+  package var lingerSecondsGiven: Int?
   /// Seconds that the server may still answer after the last audio, by a dialect in which it may.
-  package var lingerSeconds: Int { dialectTraits.takes(.linger) ? lingerSecondsGiven : 0 }
+  package var lingerSeconds: Int {
+    let traits = dialectTraits
+    return traits.takes(.linger) ? lingerSecondsGiven ?? traits.lingerSeconds : 0
+  }
   /// Whether the server is told of DTMF digits, by a dialect that can (`w(audiofork)`).
   package var sendsDigits = true
   /// Whether only audio that the server has forced to its disk counts as delivered (`w(audiofork)`).
@@ -151,6 +159,8 @@ package struct ForkOptions: Sendable, Equatable {
   /// Longest attempt to connect, seconds.
   package var attemptSeconds: Int { connectTimeoutSeconds ?? reconnectWaitSeconds }
 
+  /// Values of `align`.
+  package static let alignMillisecondsRange = 20...500
   /// Default of `outage`, seconds.
   package static let outageSecondsDefault = 300
   /// The longest `outage`, seconds.

@@ -49,6 +49,9 @@ extension ForkOptions {
       guard let traits = DialectTraits.named(value) else { return false }
       dialect = traits.dialect
     case .subprotocol: return setSubprotocols(value)
+    case .align:
+      guard let milliseconds = ForkOptions.number(value, ForkOptions.alignMillisecondsRange) else { return false }
+      alignMillisecondsGiven = milliseconds
     case .gainIn: return ForkOptions.store(ForkOptions.gain(value), in: &gainIn)
     case .gainOut: return ForkOptions.store(ForkOptions.gain(value), in: &gainOut)
     case .gainBoth:
@@ -125,7 +128,8 @@ extension ForkOptions {
     case .firstText: return ForkOptions.store(serverText: value, in: &firstText)
     case .lastText: return ForkOptions.store(serverText: value, in: &lastText)
     case .linger:
-      return ForkOptions.store(ForkOptions.number(value, 0...ForkOptions.lingerSecondsMax), in: &lingerSecondsGiven)
+      guard let seconds = ForkOptions.number(value, 0...ForkOptions.lingerSecondsMax) else { return false }
+      lingerSecondsGiven = seconds
     case .acknowledge:
       guard let persisted = ForkOptions.acknowledgement(value) else { return false }
       wantsPersisted = persisted

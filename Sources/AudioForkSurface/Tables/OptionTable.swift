@@ -84,8 +84,9 @@ extension OptionDefinition {
       letter: UInt8(ascii: "m"), argument: .value(.message), form: "m(milliseconds), 20 to 1000 in steps of 20",
       help:
         """
-        Length of one binary message, for servers that take no short ones. Audio waits for its message to fill. \
-        Default: 20.
+        Length of one binary message, for servers that take no short ones. Audio waits for its message to fill; with \
+        raw silence fills the last one. Without fill (n) messages may be longer by less than 20 ms, and are shorter \
+        before a silence. Default: 20; with vosk 200.
         """
     ),
     OptionDefinition(

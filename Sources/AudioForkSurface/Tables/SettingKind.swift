@@ -4,7 +4,7 @@
 /// `ForkOptions.set(_:to:)`.
 package enum SettingKind: Sendable {
   case url, header, headers, parameters
-  case direction, format, dialect, subprotocol
+  case direction, format, dialect, subprotocol, align
   case gainIn, gainOut, gainBoth
   case beepInterval
   case idVariable, textVariable
