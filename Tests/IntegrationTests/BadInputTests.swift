@@ -18,7 +18,7 @@ extension IntegrationTests {
       ("ws://host:0/", "the port must be a number from 1 to 65535"),
       ("ws://[::1/", "an IPv6 address stands in brackets"),
       ("ws://bob:s3cret@host:x/", "the port must be a number from 1 to 65535"),
-      ("ws://localhost/,q", "unknown option 'q'; known are b B p P v V W i D f n S a T R r w H s x"),
+      ("ws://localhost/,q", "unknown option 'q'; known are b B p P v V W i D f m n S a T R r w H s x"),
       ("ws://localhost/,D(sideways)", "option D does not accept 'sideways'; the form is D(in|out|both|stereo)"),
       ("ws://localhost/,D", "option D needs an argument; the form is D(in|out|both|stereo)"),
       ("ws://localhost/,D(in", "option D has no closing parenthesis"),
