@@ -163,7 +163,7 @@ class Call:
                 self.silent.add(speaker)
             case "AudioForkTranscript", _ if not self.is_plain:
                 if event.get("Final") == "yes":
-                    times = "-".join(event[name] for name in ("Start", "End") if event.get(name))
+                    times = "-".join(f"{float(event[name]):.1f}" for name in ("Start", "End") if event.get(name))
                     self.final(speaker, at, f"{times} s", event.get("Text", ""))
                 else:
                     self.screen.so_far(speaker, event.get("Text", ""))
