@@ -224,6 +224,8 @@ async def converse(connection: ServerConnection, model: Model) -> None:
                 await connection.send(json.dumps(await stream.answer()))
                 continue
             command = json.loads(message)
+            if not isinstance(command, dict):
+                raise ValueError
             if "config" in command:
                 rate = int(command["config"].get("sample_rate", rate))
                 if rate not in RATES:
@@ -232,9 +234,11 @@ async def converse(connection: ServerConnection, model: Model) -> None:
                 await connection.send(json.dumps(await stream.finish() if stream else final([])))
                 if "eof" in command:
                     return
+            else:
+                raise ValueError
     except ConnectionClosed:
         pass  # The client has gone without waiting for its last words.
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         await connection.close(1007, "not a message of the Vosk protocol")
     finally:
         if stream and stream.work:

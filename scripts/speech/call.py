@@ -5,7 +5,8 @@
 
 Places the call of Examples/dialplan/transcribe.conf on the Asterisk that scripts/asterisk-sandbox has started, shows
 the words as AMI tells of them, and compares them with what the prompts say. The exit status is 1 where less than 95 %
-of a speaker's words are right, or the last words of a prompt come later than 1.5 s (or --latest) after their end.
+of a speaker's words are right, the last words of a prompt come later than 1.5 s (or --latest) after their end, or a
+fork had more than one connection.
 
 --plain: the servers are plain ones that send texts back. --show-only: nothing is compared.
 """
@@ -162,7 +163,7 @@ class Call:
                 self.silent.add(speaker)
             case "AudioForkTranscript", _ if not self.is_plain:
                 if event.get("Final") == "yes":
-                    times = "-".join(event[name] for name in ("Start", "End") if event.get(name))
+                    times = "-".join(f"{float(event[name]):.1f}" for name in ("Start", "End") if event.get(name))
                     self.final(speaker, at, f"{times} s", event.get("Text", ""))
                 else:
                     self.screen.so_far(speaker, event.get("Text", ""))
@@ -182,13 +183,37 @@ class Call:
             print("\n".join(f"{name:3}  {line}" for line in [*verdict.remarks, str(verdict)]))
         return good
 
-    def variable_holds(self) -> bool:
-        """Whether the channel's variable has the last final words."""
-        name = "AUDIOFORK_RESPONSE" if self.is_plain else "AUDIOFORK_TRANSCRIPT"
-        value = self.manager.ask("Getvar", Channel=self.channel, Variable=name)["Value"]
-        print(f"{name}: {value}")
-        finals = [final for each in self.finals.values() for final in each]
-        return bool(finals) and value == max(finals)[1]
+    def variables_hold(self) -> bool:
+        """Whether the channel's variables have the last final words."""
+        everything = sorted(final for finals in self.finals.values() for final in finals)
+        if self.is_plain:
+            expected = {"AUDIOFORK_RESPONSE": everything}
+        else:
+            expected = {f"AUDIOFORK_TRANSCRIPT_{name.upper()}": self.finals[name] for name in DIRECTIONS}
+            expected["AUDIOFORK_TRANSCRIPT"] = everything
+        good = True
+        for name, finals in expected.items():
+            value = self.manager.ask("Getvar", Channel=self.channel, Variable=name)["Value"]
+            print(f"{name}: {value}")
+            good = good and value == (finals[-1][1] if finals else "")
+        return good
+
+    def end(self) -> bool:
+        """Hangs up. Returns whether each fork had one connection and lost nothing."""
+        self.manager.ask("Hangup", Channel=self.channel)
+        stopped = 0
+        good = True
+        for event in self.manager.events(time.monotonic() + PATIENCE):
+            self.take(event)
+            if event["Event"] == "AudioForkStop":
+                stopped += 1
+                if event["Reconnects"] != "0" or event["Lost"] != "0":
+                    good = False
+                    print(f"{event['Direction']:3}  {event['Reconnects']} reconnects, {event['Lost']} samples lost: "
+                          f"{event['Reason']}")
+                if stopped == len(DIRECTIONS):
+                    return good
+        sys.exit("demo-transcribe: the forks did not end")
 
 
 def main() -> int:
@@ -219,11 +244,11 @@ def main() -> int:
         Async="true")
     call.run(given.latest)
     print()
-    holds = call.variable_holds()
-    manager.ask("Hangup", Channel=call.channel)
-    if given.show_only:
-        return 0
-    return 0 if call.is_good(given.latest) and holds else 1
+    good = call.variables_hold()
+    good = call.end() and good
+    if not given.show_only:
+        good = call.is_good(given.latest) and good
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
