@@ -127,10 +127,13 @@ package struct ForkOptions: Sendable, Equatable {
   package var firstText = Bytes()
   /// A text for the server behind the last audio, UTF-8; empty: none. May be a secret.
   package var lastText = Bytes()
-  /// Seconds that the server may still answer after the last audio, as given.
-  package var lingerSecondsGiven = 0
+  /// Seconds that the server may still answer after the last audio, as given; nil: not given.
+  package var lingerSecondsGiven: Int?
   /// Seconds that the server may still answer after the last audio, by a dialect in which it may.
-  package var lingerSeconds: Int { dialectTraits.takes(.linger) ? lingerSecondsGiven : 0 }
+  package var lingerSeconds: Int {
+    let traits = dialectTraits
+    return traits.takes(.linger) ? lingerSecondsGiven ?? traits.lingerSeconds : 0
+  }
   /// Whether the server is told of DTMF digits, by a dialect that can (`w(audiofork)`).
   package var sendsDigits = true
   /// Whether only audio that the server has forced to its disk counts as delivered (`w(audiofork)`).

@@ -128,7 +128,8 @@ extension ForkOptions {
     case .firstText: return ForkOptions.store(serverText: value, in: &firstText)
     case .lastText: return ForkOptions.store(serverText: value, in: &lastText)
     case .linger:
-      return ForkOptions.store(ForkOptions.number(value, 0...ForkOptions.lingerSecondsMax), in: &lingerSecondsGiven)
+      guard let seconds = ForkOptions.number(value, 0...ForkOptions.lingerSecondsMax) else { return false }
+      lingerSecondsGiven = seconds
     case .acknowledge:
       guard let persisted = ForkOptions.acknowledgement(value) else { return false }
       wantsPersisted = persisted

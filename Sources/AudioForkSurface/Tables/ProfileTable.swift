@@ -111,7 +111,7 @@ extension ProfileKey {
       help: "Which audio, as option D. Default: both."),
     ProfileKey(
       name: "message", kind: .message, form: "a number of milliseconds from 20 to 1000 in steps of 20",
-      help: "Length of one binary message, as option m. Default: 20."),
+      help: "Length of one binary message, as option m. Default: 20; with vosk 200."),
     ProfileKey(
       name: "first_text", kind: .firstText, form: "a text of at most 8192 bytes in UTF-8, or nothing",
       help:
@@ -134,11 +134,12 @@ extension ProfileKey {
       name: "linger", kind: .linger, form: "a whole number of seconds from 0 to 60",
       help:
         """
-        With dialect raw: how long the server may still answer after the last audio is delivered, before the fork \
+        With dialects raw and vosk: how long the server may still answer after the last audio is delivered, before the fork \
         closes the connection. Its texts count until then; its Close ends the wait. The call does not wait, the \
-        fork's command does. This time comes on top of drain. Default: 0.
+        fork's command does. This time comes on top of drain. Default: 0; with vosk 10.
         """,
       isGeneral: true),
+    ProfileKey(
       name: "align", kind: .align, form: Bytes(text: "a whole number of milliseconds from 20 to 500"),
       help: DialectTraits.alignHelp, isGeneral: true),
     ProfileKey(
