@@ -83,7 +83,7 @@ struct AllowPatternTests {
 struct EventTableTests {
   @Test("Every event has help, and no field twice")
   func table() {
-    #expect(EventDefinition.all.count == 6)
+    #expect(EventDefinition.all.count == 7)
     for event in EventDefinition.all {
       #expect("\(event.name)".hasPrefix("AudioFork"))
       let names = event.fields.map { "\($0.name)" }

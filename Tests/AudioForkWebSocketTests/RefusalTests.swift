@@ -130,7 +130,9 @@ struct RefusalTests {
     try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).wait()
     #expect(handler.refusalSoFar == nil)
     try channel.writeInbound(ByteBuffer(string: "HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nnot"))
-    #expect(handler.refusalSoFar == ConnectionFailure("http: 403 No: not", kind: .refused))
+    #expect(
+      handler.refusalSoFar
+        == ConnectionFailure("http: 403 No: not", kind: .refused, answer: .init(status: 403, text: "not")))
     _ = try channel.finish()
   }
 
@@ -259,7 +261,11 @@ struct RefusalTests {
   func redirect(location: String, shown: String) throws {
     let attempt = try Attempt()
     try attempt.receive("HTTP/1.1 302 Found\r\nLocation: \(location)\r\nContent-Length: 9\r\n\r\n")
-    #expect(attempt.owner.failures == [ConnectionFailure("http: 302 Found to '\(shown)'", location: location)])
+    #expect(
+      attempt.owner.failures == [
+        ConnectionFailure(
+          "http: 302 Found to '\(shown)'", location: location, answer: .init(status: 302, text: ""))
+      ])
   }
 
   @Test(

@@ -98,19 +98,25 @@ struct RetryAfterTests {
     func head(_ status: HTTPResponseStatus, _ values: String...) -> HTTPResponseHead {
       HTTPResponseHead(version: .http1_1, status: status, headers: HTTPHeaders(values.map { ("retry-after", $0) }))
     }
-    #expect(throws: ConnectionFailure("http: 503 Service Unavailable", retryAfter: .seconds(7))) {
+    func refusal(
+      _ status: Int, _ phrase: String, kind: ConnectionFailure.Kind = .passing, retryAfter: RetryAfter? = nil
+    ) -> ConnectionFailure {
+      ConnectionFailure(
+        "http: \(status) \(phrase)", kind: kind, retryAfter: retryAfter, answer: .init(status: status, text: ""))
+    }
+    #expect(throws: refusal(503, "Service Unavailable", retryAfter: .seconds(7))) {
       _ = try check.check(head(.serviceUnavailable, "7"))
     }
-    #expect(throws: ConnectionFailure("http: 429 Too Many Requests", retryAfter: .at(784_111_777))) {
+    #expect(throws: refusal(429, "Too Many Requests", retryAfter: .at(784_111_777))) {
       _ = try check.check(head(.tooManyRequests, "Sun, 06 Nov 1994 08:49:37 GMT"))
     }
-    #expect(throws: ConnectionFailure("http: 403 Forbidden", kind: .refused, retryAfter: .seconds(9))) {
+    #expect(throws: refusal(403, "Forbidden", kind: .refused, retryAfter: .seconds(9))) {
       _ = try check.check(head(.forbidden, "9", "11"))
     }
-    #expect(throws: ConnectionFailure("http: 503 Service Unavailable")) {
+    #expect(throws: refusal(503, "Service Unavailable")) {
       _ = try check.check(head(.serviceUnavailable, "soon"))
     }
-    #expect(throws: ConnectionFailure("http: 503 Service Unavailable")) {
+    #expect(throws: refusal(503, "Service Unavailable")) {
       _ = try check.check(head(.serviceUnavailable))
     }
   }
