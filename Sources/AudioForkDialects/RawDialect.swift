@@ -4,8 +4,8 @@ package import AudioForkMedia
 internal import AudioForkSurface
 
 /// `w(raw)`, the default: binary messages of s16le samples and nothing else, so that servers written for the original
-/// AudioFork work unchanged. What there is to say about the call stands in the request's headers. A server that wants to
-/// hear more gets the user's first and last text.
+/// AudioFork work unchanged. What there is to say about the call stands in the request's headers. A server that wants
+/// to hear more gets the user's first and last text.
 package struct RawDialect: DialectSession {
   private let encoding: SampleEncoding
   private let firstText: String

@@ -2,9 +2,9 @@
 package import AudioForkMedia
 internal import AudioForkSurface
 
-/// `w(vosk)`: vosk-server, and recognizers that speak like it. A configuration text, binary messages of samples, and one
-/// text in answer to each of them: a partial result, or a whole utterance. So the answers acknowledge the audio. At the
-/// end the server is told so, and gives its last words.
+/// `w(vosk)`: vosk-server, and recognizers that speak like it. A configuration text, binary messages of samples, and
+/// one text in answer to each of them: a partial result, or a whole utterance. So the answers acknowledge the audio. At
+/// the end the server is told so, and gives its last words.
 ///
 /// Source: websocket/asr_server.py of vosk-server.
 package struct VoskDialect: DialectSession {

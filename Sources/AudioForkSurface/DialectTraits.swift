@@ -124,9 +124,9 @@ extension DialectTraits {
     var help = Bytes(
       text:
         """
-        Milliseconds that a direction waits for the other. What one party says while the other is silent, and the last \
-        words before both are, leave at most this and 20 ms after they were captured. Audio of the other direction that \
-        is later than this is placed behind fill and not lost.
+        Milliseconds that a direction waits for the other. What one party says while the other is silent, and the \
+        last words before both are, leave at most this and 20 ms after they were captured. Audio of the other \
+        direction that is later than this is placed behind fill and not lost.
         """)
     help.append(" Default: ")
     if let first = all.first { help.append(decimal: first.alignMilliseconds) }

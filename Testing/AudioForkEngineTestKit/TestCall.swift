@@ -103,7 +103,8 @@ package final class TestCall {
   /// Nobody says anything for so long, in whole frames.
   package func pause(milliseconds: Int) { framesWritten += milliseconds / 20 }
 
-  /// Writes frames in real time until the call is this old, or until the task is cancelled. `only`: of these directions.
+  /// Writes frames in real time until the call is this old, or until the task is cancelled. `only`: of these
+  /// directions.
   package func speak(_ only: DirectionSet? = nil, untilMilliseconds end: Int64) async throws {
     while Int64(framesWritten) * 20 < end {
       let due = epoch + Int64(framesWritten + 1) * TestCall.frameNanoseconds

@@ -68,7 +68,8 @@ enum TranscriptWords {
   private static func shown(_ action: PlaybackAction) -> String {
     switch action {
     case .play(let audio):
-      "play \(audio.encoding) \(audio.rateHertz) Hz\(audio.item.isEmpty ? "" : " of \(audio.item)"): \(shown(audio.bytes))"
+      "play \(audio.encoding) \(audio.rateHertz) Hz\(audio.item.isEmpty ? "" : " of \(audio.item)"): "
+        + shown(audio.bytes)
     case .mark(let name): "mark \(name)"
     case .clear(let keepsMarks): keepsMarks ? "clear, reporting marks" : "clear with marks"
     case .forgetMarks: "forget marks"

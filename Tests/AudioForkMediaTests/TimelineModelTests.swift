@@ -25,8 +25,8 @@ struct TimelineModelTests {
       frames.sort { ($0.arrival, $0.direction.rawValue) < ($1.arrival, $1.direction.rawValue) }
     }
 
-    /// Spells of speech with pauses, stalls and bursts between them. All times are whole milliseconds, so that model and
-    /// renderer round nothing.
+    /// Spells of speech with pauses, stalls and bursts between them. All times are whole milliseconds, so that model
+    /// and renderer round nothing.
     private mutating func speak(_ direction: Direction, using random: inout SeededRandom) {
       let hasTiming = direction == .in && Bool.random(using: &random)
       let length = [10, 20, 20, 20, 30, 60].randomElement(using: &random) ?? 20

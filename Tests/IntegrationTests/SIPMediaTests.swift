@@ -191,7 +191,8 @@ extension IntegrationTests {
           let due = begin + (110 + silence) * 160
           #expect(path == "in" ? place == due : abs(place - due) <= 640, "/\(path): \(ranges)")
         }
-        // What comes later than `align` has fill in front of it. Alone the direction has no clock but its own otherwise.
+        // What comes later than `align` has fill in front of it. Alone the direction has no clock but its own
+        // otherwise.
         #expect(try soundings(scene.receiver.recording(path: "in")).first?.count ?? 0 >= 30 * 160)
         try expectHeard(scene, heard)
         #expect(ends["in"]?["Captured"] == "\(expected.count)")

@@ -4,11 +4,12 @@
 
 Run it: it plays the hard cases and prints, for each, the packets captured and rendered, the audio refused as too far
 ahead, the skew (media time against arrival) and shift (place in the stream against media time) of the last packets, the
-latency, and the fill. Times are nanoseconds since the fork's epoch. The model has no samples, no conversion and no files.
+latency, and the fill. Times are nanoseconds since the fork's epoch. The model has no samples, no conversion and no
+files.
 
 Tests/AudioForkMediaTests/TimelineScenarioTests.swift holds the engine to these figures. TimelineModelTests.swift gives
-the model calls of its own (`timeline_model.py blocks FILE`, see `play_blocks`) and compares each block. Where they differ,
-one of the two has a fault."""
+the model calls of its own (`timeline_model.py blocks FILE`, see `play_blocks`) and compares each block. Where they
+differ, one of the two has a fault."""
 import random
 import sys
 
@@ -256,7 +257,8 @@ def cases():
         play(f'one alone, align {align}', stream('in', 0, 10 * S), hangup=False, align=align * MS)
         # Out ends first and in says the last words: less than half a second later, and more.
         play(f'last words, align {align}', stream('in', 0, 2 * S), stream('out', 0, 1700 * MS, rtp=False),
-             stream('in', 6 * S, 8 * S, ts=7000), stream('out', 6 * S, 7 * S, rtp=False), hangup=False, align=align * MS)
+             stream('in', 6 * S, 8 * S, ts=7000), stream('out', 6 * S, 7 * S, rtp=False),
+             hangup=False, align=align * MS)
     play('spikes of 100 ms', spikes(stream('in', 0, 30 * S)), stream('out', 0, 30 * S, rtp=False))
     play('spikes of 100 ms in both', spikes(stream('in', 0, 30 * S)),
          spikes(stream('out', 0, 30 * S, rtp=False), phase=460 * MS))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
 
-/// Holds audio that had to wait to a multiple of real time (`catch_up`), for servers that refuse audio faster than that.
-/// No I/O and no clock.
+/// Holds audio that had to wait to a multiple of real time (`catch_up`), for servers that refuse audio faster than
+/// that. No I/O and no clock.
 ///
 /// A bucket fills with media time, `pace` times as fast as time passes, up to `burst`. A block that waited takes its
 /// length out of it. Live blocks take nothing, so that a stream that has caught up is never held back: after a stall of

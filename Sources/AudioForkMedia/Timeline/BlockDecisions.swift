@@ -22,8 +22,8 @@ struct BlockDecisions {
   private(set) var lastArrival = PerDirection(in: Checkpoint.never, out: Checkpoint.never)
   /// The arrival that ended the last silence of all directions.
   private(set) var resumed = Checkpoint.never
-  /// Length of the entry that arrived last, in sample frames at the wire rate. A resumed stream need not know it: it only
-  /// bears on what the clock decides from then on.
+  /// Length of the entry that arrived last, in sample frames at the wire rate. A resumed stream need not know it: it
+  /// only bears on what the clock decides from then on.
   private var newestFrames = 0
   /// Capture has ended.
   private(set) var isFinishing = false
@@ -38,8 +38,8 @@ struct BlockDecisions {
   private let wait: Nanoseconds
   /// The same for a direction that has been silent for long.
   private let waitAbsent: Nanoseconds
-  /// A longer time without arrivals is a silence of all directions. It is longer than the clock lets audio wait, so that
-  /// the last words are gone when an arrival ends the silence.
+  /// A longer time without arrivals is a silence of all directions. It is longer than the clock lets audio wait, so
+  /// that the last words are gone when an arrival ends the silence.
   private let silence: Nanoseconds
 
   init(_ configuration: RenderConfiguration) {
@@ -129,9 +129,10 @@ struct BlockDecisions {
     return (frontierTime < resumed ? max(end, resumed) : end) + align
   }
 
-  /// Lets the clock decide blocks that lack a direction, and remembers that it did: blocks with audio once it has waited
-  /// for `align` and nothing more arrives, blocks without any when all directions have been silent for long.
-  /// `onlyWaiting`: only blocks that have audio of one, so that later audio is not shifted behind fill that is not sent.
+  /// Lets the clock decide blocks that lack a direction, and remembers that it did: blocks with audio once it has
+  /// waited for `align` and nothing more arrives, blocks without any when all directions have been silent for long.
+  /// `onlyWaiting`: only blocks that have audio of one, so that later audio is not shifted behind fill that is not
+  /// sent.
   mutating func clock(now: StreamTime, onlyWaiting: Bool, ends: PerDirection<Int64>, nextSequence: UInt64) {
     guard !isFinishing, now >= .zero, now <= RenderLimit.timeMax else { return }
     let audioEnd = (max(ends.in, ends.out) &+ blockFrames &- 1) / blockFrames

@@ -2,8 +2,8 @@
 internal import AudioForkBytes
 
 /// Encoded form, little-endian: magic, version, configuration, decision state, counters, two parts, clock decisions.
-/// The cursor file adds the checksum. Version 4 has `align` in the configuration. Version 3 means 160 ms, and is written
-/// for 160 ms, so that earlier engines can read it.
+/// The cursor file adds the checksum. Version 4 has `align` in the configuration. Version 3 means 160 ms, and is
+/// written for 160 ms, so that earlier engines can read it.
 extension Checkpoint {
   private static let magic: UInt32 = 0x5043_4641 // "AFCP"
   private static let versionWithoutAlign: UInt8 = 3
