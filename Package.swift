@@ -272,8 +272,12 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "AudioForkDialectsTests",
-      dependencies: ["AudioForkBytes", "AudioForkDialects", "AudioForkMedia", "AudioForkSurface", "AudioForkTestKit"],
-      swiftSettings: common),
+      dependencies: [
+        "AudioForkBytes", "AudioForkDialects", "AudioForkMedia", "AudioForkResampling", "AudioForkSurface",
+        "AudioForkTestKit",
+      ],
+      // The tests read them by their path.
+      exclude: ["Transcripts"], swiftSettings: common),
     .testTarget(
       name: "AudioForkWebSocketTests",
       dependencies: [

@@ -91,16 +91,26 @@ private final class Rendering {
 
 /// From samples to the bytes of a frame.
 private func messageSteps() -> [Step] {
-  let samples = (0..<160).map { Int16(truncatingIfNeeded: $0 * 397) }
-  var message: [UInt8] = []
-  let linear = RawDialect()
-  let muLaw = RawDialect(encoding: .muLaw)
+  let block = AudioBlock((0..<160).map { Int16(truncatingIfNeeded: $0 * 397) }, channelCount: 1, at: .zero)
+  var stream = StreamDescription(forkID: "af-1", channel: "c", uniqueID: "1", linkedID: "1", direction: .both)
+  // As the engine has them.
+  var linear: any DialectSession = RawDialect(ConnectionDescription(stream))
+  stream.encoding = .muLaw
+  var muLaw: any DialectSession = RawDialect(ConnectionDescription(stream))
+  var output = DialectOutput()
+  let now = MonotonicTime(nanoseconds: 0)
   var writer = WebSocketFrameWriter(SeededRandom(seed: 1))
   var payload = [UInt8](repeating: 7, count: 320)
   var buffer = ByteBuffer()
   return [
-    Step(name: "encode-linear") { linear.encode(samples, at: 0, into: &message) },
-    Step(name: "encode-mu-law") { muLaw.encode(samples, at: 0, into: &message) },
+    Step(name: "encode-linear") {
+      output.removeAll()
+      linear.audio(block, now: now, into: &output)
+    },
+    Step(name: "encode-mu-law") {
+      output.removeAll()
+      muLaw.audio(block, now: now, into: &output)
+    },
     Step(name: "frame-masked") {
       buffer.clear()
       writer.binary(masking: &payload, into: &buffer)

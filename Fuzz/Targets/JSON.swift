@@ -28,12 +28,20 @@ private func read(_ text: String) {
     guard let again = try? JSONValue(parsing: encoded) else { return demand(false, "printed as no JSON: \(encoded)") }
     demand(again == value && again.encoded == encoded, "\(text) became \(encoded)")
   }
-  switch AudioForkDialect().understand(text) {
+  var session = AudioForkDialect(
+    ConnectionDescription(
+      StreamDescription(
+        forkID: "af-1", channel: "c", uniqueID: "1", linkedID: "1", direction: .both)))
+  var output = DialectOutput()
+  session.received(.text(text), now: MonotonicTime(nanoseconds: 0), into: &output)
+  demand(output.actions.count <= 1, "several words out of one: \(text)")
+  switch output.actions.first {
   case .resume(let position), .acknowledged(let position, _):
     demand(value?["position"]?.wholeNumber == position.frames, "another position than in \(text)")
   case .text(let said): demand(value?["text"]?.text == said, "another text than in \(text)")
-  case .ignored: demand(value?["type"] != nil, "no type, and ignored: \(text)")
+  case nil: demand(value?["type"] != nil, "no type, and ignored: \(text)")
   case .violation(let reason): demand(!reason.isEmpty, "refused without a reason")
+  case .some(let action): demand(false, "\(action) out of \(text)")
   }
   // The receiver takes what either of them has understood, and says the same position.
   switch Result(catching: { try ForkMessage(text) }) {
@@ -48,23 +56,26 @@ private func read(_ text: String) {
 
 /// What the engine says with these words in it the receiver understands, word for word.
 private func write(_ text: String) {
-  let dialect = AudioForkDialect()
-  func heard(_ message: DialectMessage?) -> ForkMessage? {
-    guard case .text(let json) = message else { return nil }
-    return try? ForkMessage(json)
-  }
-  guard case .text(let said) = heard(dialect.message(text: text)) else { return demand(false, "a text is no text") }
-  demand(Array(said.utf8) == Array(text.utf8), "\(said) was \(text)")
   var stream = StreamDescription(forkID: "af-1", channel: text, uniqueID: text, linkedID: text, direction: .both)
   stream.parameters = [RequestField(name: Array(text.utf8), value: Array(text.utf8))]
-  let opening = dialect.opening(stream, position: Position(UInt64(text.utf8.count)))
-  guard case .start(let start) = heard(opening.first) else {
+  let position = Position(UInt64(text.utf8.count))
+  var session = AudioForkDialect(ConnectionDescription(stream, position: position))
+  let now = MonotonicTime(nanoseconds: 0)
+  func heard(_ turn: (inout AudioForkDialect, inout DialectOutput) -> Void) -> ForkMessage? {
+    var output = DialectOutput()
+    turn(&session, &output)
+    guard case .text(let json)? = output.shownMessages.first else { return nil }
+    return try? ForkMessage(json)
+  }
+  guard case .text(let said) = heard({ $0.text(text, into: &$1) }) else { return demand(false, "a text is no text") }
+  demand(Array(said.utf8) == Array(text.utf8), "\(said) was \(text)")
+  guard case .start(let start) = heard({ $0.opened(now: now, into: &$1) }) else {
     return demand(false, "a start is no start")
   }
-  demand(start.id == "af-1" && start.position == UInt64(text.utf8.count), "\(start)")
-  guard case .stop(_, let reason) = heard(dialect.ending(stream, position: Position(1), reason: text).first) else {
-    return demand(false, "a stop is no stop")
-  }
+  demand(start.id == "af-1" && start.position == position.frames, "\(start)")
+  guard
+    case .stop(_, let reason) = heard({ $0.finish(at: Position(1), reason: text, now: now, into: &$1) })
+  else { return demand(false, "a stop is no stop") }
   demand(Array(reason.utf8) == Array(text.utf8), "\(reason) was \(text)")
   // What an event line is made of.
   var quoted = ""

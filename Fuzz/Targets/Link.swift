@@ -57,12 +57,22 @@ extension [UInt8] {
   fileprivate var type: UInt16 { LittleEndian.read16(self, at: 4) }
 }
 
+/// A transcript made of the input: its bytes are text, and numbers too.
+private func transcript(_ text: [UInt8]) -> TranscriptReport {
+  var input = Decisions(text)
+  let form = input.byte()
+  func number(_ bit: UInt8) -> UInt64? { form & bit == 0 ? nil : UInt64(input.byte()) &<< UInt64(input.byte() % 64) }
+  return TranscriptReport(
+    text, length: UInt64(text.count), speaker: Speaker.allCases[Int(form >> 4) % Speaker.allCases.count],
+    isFinal: form & 1 == 1, start: number(2), end: number(4), confidence: number(8))
+}
+
 /// What the engine writes arrives at the module as it was written.
 private func write(_ text: [UInt8]) {
   let word = String(decoding: text, as: UTF8.self)
   let written: [EngineMessage] = [
     .text(id: "af-1", text: text, length: UInt64(text.count), dropped: 7), .log(.notice, id: "af-1", text: word),
-    .heartbeat, .ended(id: "af-1", reason: word, ForkCounters()),
+    .heartbeat, .ended(id: "af-1", reason: word, ForkCounters()), .transcript(id: "af-1", transcript(text), dropped: 7),
   ]
   let received = messages(of: written.flatMap(\.encoded), step: 1000)
   demand(received.count == written.count, "\(written.count) messages became \(received.count)")

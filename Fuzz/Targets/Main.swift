@@ -9,6 +9,7 @@ private let targets: [(name: String, run: @Sendable ([UInt8]) -> Void)] = [
   ("handshake", fuzzHandshake),
   ("route", fuzzRoute),
   ("json", fuzzJSON),
+  ("dialects", fuzzDialects),
   ("receiver", fuzzReceiver),
   ("link", fuzzLink),
   ("ring", fuzzRing),

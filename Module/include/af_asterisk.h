@@ -80,11 +80,14 @@ struct af_fork {
 	uint8_t hook_ending;         /*!< the hook has been told to leave at its next frame */
 	uint8_t leave_asked;         /*!< a job waits that takes the hook of an ended fork off its channel */
 	uint8_t ended;               /*!< the engine has ended the fork */
+	uint8_t is_held;             /*!< the running engine is not told of the fork: it may not open its files */
 	uint8_t hook_off;            /*!< in no list: nothing can be captured; changes with the channel locked too */
 	uint8_t untranslated;        /*!< directions whose codec Asterisk only passes through, bits as in tap.directions */
 	uint8_t codec_lines;         /*!< lines in the log about changes of the above */
 	uint8_t looks_missed;        /*!< looks in a row that found no channel while the hook was off */
 	uint64_t looked_at[2];       /*!< per direction, what was captured at the last look; the jobs thread's */
+	uint32_t first_engine;       /*!< number of the first engine that may open its files; never changes */
+	int64_t released_at_ns;      /*!< CLOCK_MONOTONIC of the end of is_held, 0: it never was */
 	uint32_t rate_hz;            /*!< of the channel's raw formats when the fork began */
 	uint8_t only_bridged;        /*!< option b; never changes, read by the callback */
 	uint8_t wants_digits;        /*!< servers are told of DTMF: by the dialect, not with digits = no; never changes */
@@ -118,6 +121,7 @@ struct af_fork {
 	char *reason;
 	char *codec_problem;         /*!< which translator `untranslated` lacks; NULL: none */
 	char *response;              /*!< the server's last text, cut */
+	char *transcript;            /*!< the last final utterance that the server has recognized, cut */
 	uint8_t state;               /*!< the engine's last word about it: a ForkStateName, 0 before */
 	uint8_t confirmation;        /*!< of the confirmed position: a ConfirmationLevel, 0 before the first connection */
 	uint64_t counters[AF_COUNTERS_MAX]; /*!< as the engine reported them last: by a Counter's raw value */

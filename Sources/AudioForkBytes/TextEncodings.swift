@@ -53,7 +53,8 @@ package func base64(_ bytes: Bytes) -> Bytes {
   return result
 }
 
-private func hexadecimalDigit(_ value: UInt8) -> UInt8 { value < 10 ? 48 &+ value : 55 &+ value }
+/// The digit of a value from 0 to 15.
+package func hexadecimalDigit(_ value: UInt8) -> UInt8 { value < 10 ? 48 &+ value : 55 &+ value }
 
 private func hexadecimal(_ byte: UInt8) -> UInt8? {
   switch byte {

@@ -24,9 +24,19 @@ struct ModuleState {
   var engineRules = EngineRules()
   /// How many paths forks have added to them.
   var learnedPaths = 0
+  /// What the engine that was started last may open; nil: everything.
+  var coverage: PathCoverage?
+  /// Whether an engine runs, and is confined to `coverage`.
+  var isEngineConfined = false
   var pathRestarts = PathRestarts()
   /// Requests to replace the engine.
   var restarts = EngineRestarts()
+
+  /// There is no engine any more. The next one is told of all paths, so no fork has to wait for another one.
+  mutating func engineEnded(_ now: Int64) {
+    isEngineConfined = false
+    forks.engineEnded(now)
+  }
 }
 
 nonisolated(unsafe) private var moduleState = ModuleState()

@@ -1,30 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
-package import AudioForkSurface
+internal import AudioForkSurface
 
 /// `w(audiofork)`: the sub-protocol `audiofork.v1`, in which the server says how far it has come, so that nothing is
 /// lost and nothing repeated. Specified in docs/receiving/audiofork-v1.md.
-package struct AudioForkDialect: Dialect {
+package struct AudioForkDialect: DialectSession {
   /// The sub-protocol's name.
   package static let subprotocol = "audiofork.v1"
   /// Bytes in front of the samples of a binary message: the position, most significant byte first.
   package static let positionBytes = 8
 
+  private let connection: ConnectionDescription
   private let encoding: SampleEncoding
+  /// The server has said how far it has come.
+  package private(set) var isReady = false
 
-  package init(encoding: SampleEncoding = .linear) { self.encoding = encoding }
-
-  package var subprotocols: [String] { [AudioForkDialect.subprotocol] }
-  package var needsSubprotocol: Bool { true }
-  package var awaitsResume: Bool { true }
-  package var sendsMarkers: Bool { true }
-  package var audioHeaderBytes: Int { AudioForkDialect.positionBytes }
-
-  package func requestHeaders(_ stream: StreamDescription) -> [DialectHeader] {
-    RawDialect(encoding: encoding).requestHeaders(stream)
+  package init(_ connection: ConnectionDescription) {
+    self.connection = connection
+    encoding = connection.stream.encoding
   }
 
-  package func opening(_ stream: StreamDescription, position: Position) -> [DialectMessage] {
+  package static func prepare(_ request: inout DialectRequest, for connection: ConnectionDescription) {
+    request.subprotocols = [subprotocol]
+    request.needsSubprotocol = true
+    request.headers = RawDialect.describe(connection.stream)
+  }
+
+  package mutating func opened(now: MonotonicTime, into output: inout DialectOutput) {
+    let stream = connection.stream
     var parameters = JSONObject()
     for field in stream.parameters {
       parameters.add(String(decoding: field.name, as: UTF8.self), String(decoding: field.value, as: UTF8.self))
@@ -42,43 +45,49 @@ package struct AudioForkDialect: Dialect {
     start.add("channels", stream.channelCount)
     start.add("parameters", parameters)
     start.add("acknowledge", stream.acknowledgement.rawValue)
-    start.add("position", position.frames)
+    start.add("position", connection.position.frames)
     if !stream.secret.isEmpty { start.add("secret", stream.secret) }
-    return [.text(start.encoded)]
+    output.text(start.encoded)
   }
 
-  package func encode(_ samples: [Int16], at position: Position, into message: inout [UInt8]) {
-    message.removeAll(keepingCapacity: true)
-    message.reserveCapacity(AudioForkDialect.positionBytes + samples.count * encoding.bytesPerSample)
-    var shift: UInt64 = 64
-    while shift > 0 {
-      shift &-= 8
-      message.append(UInt8(truncatingIfNeeded: position.frames &>> shift))
+  package mutating func audio(_ block: AudioBlock, now: MonotonicTime, into output: inout DialectOutput) {
+    let bytes = block.samples.count &* encoding.bytesPerSample
+    output.binary(audioBytes: bytes) { message in
+      message.reserveCapacity(AudioForkDialect.positionBytes &+ bytes)
+      var shift: UInt64 = 64
+      while shift > 0 {
+        shift &-= 8
+        message.append(UInt8(truncatingIfNeeded: block.position.frames &>> shift))
+      }
+      encoding.append(block.samples, to: &message)
     }
-    encoding.append(samples, to: &message)
   }
 
-  package func message(for marker: StreamMarker) -> DialectMessage? {
+  package mutating func marker(_ marker: StreamMarker, into output: inout DialectOutput) {
+    output.text(AudioForkDialect.message(for: marker).encoded)
+  }
+
+  private static func message(for marker: StreamMarker) -> JSONObject {
     switch marker {
     case .gap(let gap):
       var message = AudioForkDialect.marker("gap", gap.direction, gap.position)
       message.add("start", gap.start)
       message.add("samples", gap.count)
       message.add("reason", gap.reason.word)
-      return .text(message.encoded)
+      return message
     case .fill(let direction, let position, let frames):
       var message = AudioForkDialect.marker("fill", direction, position)
       message.add("frames", frames)
-      return .text(message.encoded)
+      return message
     case .mute(let direction, let position, let frames):
       var message = AudioForkDialect.marker("mute", direction, position)
       message.add("frames", frames)
-      return .text(message.encoded)
+      return message
     case .digit(let direction, let position, let digit, let milliseconds):
       var message = AudioForkDialect.marker("dtmf", direction, position)
       message.add("digit", String(Character(Unicode.Scalar(digit))))
       message.add("milliseconds", milliseconds)
-      return .text(message.encoded)
+      return message
     }
   }
 
@@ -90,13 +99,19 @@ package struct AudioForkDialect: Dialect {
     return message
   }
 
-  package func message(text: String) -> DialectMessage {
+  package mutating func text(_ text: String, into output: inout DialectOutput) {
     var message = JSONObject(type: "text")
     message.add("text", text)
-    return .text(message.encoded)
+    output.text(message.encoded)
   }
 
-  package func understand(_ text: String) -> ServerMessage {
+  package mutating func received(_ message: ServerMessage, now: MonotonicTime, into output: inout DialectOutput) {
+    guard case .text(let text) = message, let action = understand(text) else { return }
+    output.act(action)
+  }
+
+  /// What a text of the server asks for; nil: nothing, it is of a later version.
+  private mutating func understand(_ text: String) -> ServerAction? {
     let found: JSONValue?
     do {
       found = try JSONValue.members(of: text, named: ["type", "position", "level", "text"])
@@ -109,6 +124,8 @@ package struct AudioForkDialect: Dialect {
     switch type {
     case "resume":
       guard let position = value["position"]?.wholeNumber else { return .violation("a resume without a position") }
+      guard !isReady else { return .violation("a second resume") }
+      isReady = true
       return .resume(Position(position))
     case "ack":
       guard let position = value["position"]?.wholeNumber else { return .violation("an ack without a position") }
@@ -118,15 +135,17 @@ package struct AudioForkDialect: Dialect {
     case "text":
       guard let text = value["text"]?.text else { return .violation("a text without text") }
       return .text(text)
-    default: return .ignored
+    default: return nil
     }
   }
 
-  package func ending(_ stream: StreamDescription, position: Position, reason: String) -> [DialectMessage] {
+  package mutating func finish(
+    at position: Position, reason: String, now: MonotonicTime, into output: inout DialectOutput
+  ) {
     var stop = JSONObject(type: "stop")
     stop.add("position", position.frames)
     stop.add("reason", reason)
-    return [.text(stop.encoded)]
+    output.text(stop.encoded)
   }
 }
 

@@ -1,19 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkBytes
 package import AudioForkMedia
-package import AudioForkSurface
+internal import AudioForkSurface
 
 /// `w(raw)`, the default: binary messages of s16le samples and nothing else, so that servers written for the original
-/// AudioFork work unchanged. What there is to say about the call stands in the request's headers.
-package struct RawDialect: Dialect {
+/// AudioFork work unchanged. What there is to say about the call stands in the request's headers. A server that wants to
+/// hear more gets the user's first and last text.
+package struct RawDialect: DialectSession {
   private let encoding: SampleEncoding
+  private let firstText: String
+  private let lastText: String
 
-  package init(encoding: SampleEncoding = .linear) { self.encoding = encoding }
+  package init(_ connection: ConnectionDescription) {
+    encoding = connection.stream.encoding
+    firstText = connection.stream.firstText
+    lastText = connection.stream.lastText
+  }
 
-  /// The original offers `echo`; servers may rely on it.
-  package var subprotocols: [String] { ["echo"] }
+  package static func prepare(_ request: inout DialectRequest, for connection: ConnectionDescription) {
+    // The original offers it; servers may rely on it.
+    request.subprotocols = ["echo"]
+    request.headers = describe(connection.stream)
+    request.headers.append(DialectHeader("AudioFork-Position", String(connection.position.frames)))
+    request.headers.append(DialectHeader("AudioFork-Connection", String(connection.number)))
+  }
 
-  package func requestHeaders(_ stream: StreamDescription) -> [DialectHeader] {
+  /// The call and its audio as header fields.
+  static func describe(_ stream: StreamDescription) -> [DialectHeader] {
     var headers = [
       DialectHeader("AudioFork-ID", stream.forkID),
       DialectHeader("AudioFork-Channel", stream.channel),
@@ -32,26 +45,31 @@ package struct RawDialect: Dialect {
     return headers
   }
 
-  private func queryEscaped(_ bytes: Bytes) -> String {
+  private static func queryEscaped(_ bytes: Bytes) -> String {
     String(decoding: percentEncoded(bytes, keeping: EndpointURL.isUnreserved), as: UTF8.self)
   }
 
-  package var needsSubprotocol: Bool { false }
-  package var awaitsResume: Bool { false }
-  package var sendsMarkers: Bool { false }
-  package var audioHeaderBytes: Int { 0 }
-
-  package func opening(_ stream: StreamDescription, position: Position) -> [DialectMessage] { [] }
-
-  package func encode(_ samples: [Int16], at position: Position, into message: inout [UInt8]) {
-    message.removeAll(keepingCapacity: true)
-    encoding.append(samples, to: &message)
+  package mutating func opened(now: MonotonicTime, into output: inout DialectOutput) {
+    if !firstText.isEmpty { output.text(firstText) }
   }
 
-  package func message(for marker: StreamMarker) -> DialectMessage? { nil }
-  package func message(text: String) -> DialectMessage { .text(text) }
-  package func understand(_ text: String) -> ServerMessage { .text(text) }
-  package func ending(_ stream: StreamDescription, position: Position, reason: String) -> [DialectMessage] { [] }
+  package mutating func audio(_ block: AudioBlock, now: MonotonicTime, into output: inout DialectOutput) {
+    output.binary(audioBytes: block.samples.count &* encoding.bytesPerSample) { message in
+      encoding.append(block.samples, to: &message)
+    }
+  }
+
+  package mutating func text(_ text: String, into output: inout DialectOutput) { output.text(text) }
+
+  package mutating func finish(
+    at position: Position, reason: String, now: MonotonicTime, into output: inout DialectOutput
+  ) {
+    if !lastText.isEmpty { output.text(lastText) }
+  }
+
+  package mutating func received(_ message: ServerMessage, now: MonotonicTime, into output: inout DialectOutput) {
+    if case .text(let text) = message { output.act(.text(text)) }
+  }
 }
 
 extension SampleEncoding {

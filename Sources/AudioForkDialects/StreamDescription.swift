@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkMedia
 package import AudioForkSurface
 
 /// What a server may want to know about the stream that it is offered.
@@ -13,7 +14,12 @@ package struct StreamDescription: Sendable, Equatable {
   package var format = "slin"
   package var rateHertz = 8000
   package var channelCount = 1
+  /// How samples are written.
+  package var encoding = SampleEncoding.linear
 
+  /// Texts for the server before any audio of each connection, and behind the last audio; empty: none. Not for logs.
+  package var firstText = ""
+  package var lastText = ""
   /// What `s()` gave.
   package var parameters: [RequestField] = []
   /// When the fork began, milliseconds since 1970 (UTC): the time of position 0.
@@ -32,11 +38,37 @@ package struct StreamDescription: Sendable, Equatable {
     self.direction = direction
   }
 
-  /// The description without the fork's secret and parameters whose names speak of one, for a server of another origin.
+  /// The description for a server of another origin: without the fork's secret, the user's texts, which may hold one,
+  /// and parameters whose names speak of one.
   package var withoutSecrets: StreamDescription {
     var description = self
     description.secret = ""
+    description.firstText = ""
+    description.lastText = ""
     description.parameters.removeAll { EndpointURL.isSecretName($0.name) }
+    return description
+  }
+}
+
+/// What a dialect knows of a connection.
+package struct ConnectionDescription: Sendable, Equatable {
+  package var stream: StreamDescription
+  /// Which connection of the fork it is: 1 for the first, over all engines. An attempt that fails has the number of the
+  /// connection that it would have been.
+  package var number: UInt64
+  /// Position of the first frame that this connection carries, unless the server asks for another one.
+  package var position: Position
+
+  package init(_ stream: StreamDescription, number: UInt64 = 1, position: Position = .zero) {
+    self.stream = stream
+    self.number = number
+    self.position = position
+  }
+
+  /// The description for a server of another origin (`StreamDescription.withoutSecrets`).
+  package var withoutSecrets: ConnectionDescription {
+    var description = self
+    description.stream = stream.withoutSecrets
     return description
   }
 }

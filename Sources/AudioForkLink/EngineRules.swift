@@ -37,33 +37,23 @@ package struct EngineRules: Sendable, Equatable {
     }
   }
 
+  /// Whether the path has been added for this use.
+  package func contains(_ path: Bytes, _ use: PathUse) -> Bool { paths(use).contains(path) }
+
   /// Adds a folder that Asterisk keeps for itself.
   package mutating func addPrivate(_ folder: Bytes) { _ = EngineRules.add(folder, to: &privateFolders) }
 
-  /// Whether an engine with these rules may open the path: it has been added, or a folder that holds it is allowed.
-  package func covers(_ path: Bytes, _ use: PathUse) -> Bool {
-    let paths =
-      switch use {
-      case .file: files
-      case .folder: spoolFolders
-      }
-    if paths.contains(where: { $0 == path || ($0.last == slash && path.starts(with: $0) && mayAllowAll(in: $0, use)) })
-    {
-      return true
+  /// The paths that have been added for this use.
+  package func paths(_ use: PathUse) -> [Bytes] {
+    switch use {
+    case .file: files
+    case .folder: spoolFolders
     }
-    // A file's folder is allowed with it, so that the file may be replaced.
-    guard case .file = use else { return false }
-    let folder = EngineRules.folder(of: path)
-    return mayAllowAll(in: folder, use) && files.contains { EngineRules.folder(of: $0) == folder }
-  }
-
-  private func mayAllowAll(in folder: Bytes, _ use: PathUse) -> Bool {
-    EngineRules.mayAllowAll(in: folder, use, besides: privateFolders)
   }
 
   /// Whether an engine may have all that a folder holds, where its files or spools are known only when a fork starts.
   /// Not a folder that holds one of Asterisk's; for files neither one in those, nor "/" or one directly below it.
-  /// Compares texts: symbolic links are not followed.
+  /// Compares texts: give it paths without symbolic links.
   package static func mayAllowAll(in folder: Bytes, _ use: PathUse, besides privateFolders: [Bytes]) -> Bool {
     let names = names(in: folder)
     guard !names.contains(where: { $0 == [dot] || $0 == [dot, dot] }) else { return false }
@@ -80,13 +70,6 @@ package struct EngineRules: Sendable, Equatable {
   }
 
   private static func names(in path: Bytes) -> [Bytes] { parts(of: path, separatedBy: slash).filter { !$0.isEmpty } }
-
-  /// With the "/" at its end.
-  private static func folder(of path: Bytes) -> Bytes {
-    var folder = path
-    while let last = folder.last, last != slash { folder.removeLast() }
-    return folder
-  }
 
   private static func add(_ path: Bytes, to paths: inout [Bytes]) -> Bool {
     guard path.first == slash, !path.contains(0), paths.count < entriesMax, !paths.contains(path) else {

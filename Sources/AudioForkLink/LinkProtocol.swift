@@ -41,6 +41,8 @@ package enum LinkMessageKind: UInt16, CaseIterable, Sendable {
   case gap = 69
   case text = 70
   case heartbeat = 71
+  case leaving = 72
+  case transcript = 73
 
   /// The module's message with the highest number: what an engine says that it knows.
   package static let newestOfModule = LinkMessageKind.stopping
@@ -88,6 +90,18 @@ package enum LinkField: UInt16, CaseIterable, Sendable {
   /// Number: the highest type of the module's messages that the engine knows. Missing in engines that know none beyond
   /// `settings`.
   case knows = 23
+  /// What a confined engine may still do; missing where it was given no rules.
+  case confinement = 24
+  /// Whose words a transcript has: a `Speaker`.
+  case speaker = 25
+  /// Number: 1 for a transcript that no longer changes, else 0.
+  case final = 26
+  /// Number: milliseconds from the fork's start to a transcript's first word.
+  case from = 27
+  /// Number: milliseconds from the fork's start to the end of a transcript's last word.
+  case until = 28
+  /// Number: how sure the server is of a transcript, thousandths.
+  case confidence = 29
   /// Number: bytes of the whole text, of which TEXT may be the beginning.
   case length = 44
   /// in or out.

@@ -86,8 +86,9 @@ package struct GapReport<Text: LinkText>: Sendable, Equatable {
 /// A message of the engine.
 package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
   /// The engine serves from now on. `knows`: the highest type of the module's messages that it knows; 0 for engines
-  /// that do not say.
-  case ready(version: Text, pid: UInt64, loops: UInt64, knows: UInt64 = 0)
+  /// that do not say. `confinement`: what it may still do; empty where it was given no rules.
+  case ready(
+    version: Text, pid: UInt64, loops: UInt64, knows: UInt64 = 0, confinement: Text = Text(linkBytes: []))
   /// At each change of state, and once a second while counters move. `endpoint`: the URL in use, without secrets.
   case state(id: Text, state: ForkStateName, reason: Text, endpoint: Text, ForkCounters)
   /// Everything deliverable was delivered, and the files are gone.
@@ -97,8 +98,12 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
   case gap(id: Text, GapReport<Text>)
   /// Every second while there are forks, if no event loop hangs in one job.
   case heartbeat
+  /// The engine leaves by itself, so that a new one starts. The link ends next.
+  case leaving
   /// A text message of the server: its beginning, its whole length, and how many were dropped before it.
   case text(id: Text, text: Bytes, length: UInt64, dropped: UInt64)
+  /// Words that the server has recognized. `dropped`: as in `text`.
+  case transcript(id: Text, TranscriptReport, dropped: UInt64)
   /// Of a later release, or without a fork's id: skipped.
   case unknown(type: UInt16)
 
@@ -111,7 +116,7 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
     case (.ready, _):
       self = .ready(
         version: text(.version), pid: fields.number(.processID) ?? 0, loops: fields.number(.loops) ?? 0,
-        knows: fields.number(.knows) ?? 0)
+        knows: fields.number(.knows) ?? 0, confinement: text(.confinement))
     case (.state, let id?):
       self = .state(
         id: id, state: ForkStateName(word: fields.bytes(.state) ?? []), reason: text(.reason), endpoint: text(.url),
@@ -126,10 +131,13 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
           direction: text(.direction), start: fields.number(.start) ?? 0, count: fields.number(.count) ?? 0,
           position: fields.number(.position) ?? 0, reason: text(.reason)))
     case (.heartbeat, _): self = .heartbeat
+    case (.leaving, _): self = .leaving
     case (.text, let id?):
       let text = fields.bytes(.text) ?? []
       self = .text(
         id: id, text: text, length: fields.number(.length) ?? UInt64(text.count), dropped: fields.number(.dropped) ?? 0)
+    case (.transcript, let id?):
+      self = .transcript(id: id, TranscriptReport(fields), dropped: fields.number(.dropped) ?? 0)
     default: self = .unknown(type: message.type)
     }
   }
@@ -137,13 +145,14 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
   /// The message as it travels.
   package var encoded: Bytes {
     switch self {
-    case .ready(let version, let pid, let loops, let knows):
+    case .ready(let version, let pid, let loops, let knows, let confinement):
       var fields = FieldWriter(.ready)
       fields.append(.version, text: version)
       fields.append(.protocolVersion, number: LinkProtocol.version)
       fields.append(.processID, number: pid)
       fields.append(.loops, number: loops)
       if knows > 0 { fields.append(.knows, number: knows) }
+      if !confinement.linkBytes.isEmpty { fields.append(.confinement, text: confinement) }
       return fields.message
     case .state(let id, let state, let reason, let endpoint, let counters):
       var fields = FieldWriter(.state)
@@ -168,11 +177,18 @@ package enum MessageFromEngine<Text: LinkText>: Sendable, Equatable {
       return fields.message
     case .gap(let id, let gap): return Self.encoded(gap, id)
     case .heartbeat: return FieldWriter(.heartbeat).message
+    case .leaving: return FieldWriter(.leaving).message
     case .text(let id, let text, let length, let dropped):
       var fields = FieldWriter(.text)
       fields.append(.id, text: id)
       fields.append(.text, text)
       fields.append(.length, number: length)
+      fields.append(.dropped, dropped)
+      return fields.message
+    case .transcript(let id, let transcript, let dropped):
+      var fields = FieldWriter(.transcript)
+      fields.append(.id, text: id)
+      transcript.write(to: &fields)
       fields.append(.dropped, dropped)
       return fields.message
     case .unknown(let type): return FieldWriter(type: type).message

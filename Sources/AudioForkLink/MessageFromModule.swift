@@ -41,7 +41,8 @@ package enum MessageFromModule<Text: LinkText>: Sendable, Equatable {
     case .sendText: self = .sendText(id: try Self.id(fields), text: fields.bytes(.text) ?? [])
     case .restart: self = .restart
     case .stopping: self = .stopping
-    case .ready, .state, .ended, .log, .gap, .text, .heartbeat, nil: self = .unknown(type: message.type)
+    case .ready, .state, .ended, .log, .gap, .text, .heartbeat, .leaving, .transcript, nil:
+      self = .unknown(type: message.type)
     }
   }
 

@@ -28,3 +28,5 @@ package struct Fifo<Element> {
     }
   }
 }
+
+extension Fifo: Sendable where Element: Sendable {}

@@ -184,4 +184,10 @@ package struct SampleRate: Sendable, Hashable {
 
   /// How long so many frames take, whole milliseconds, rounded toward zero.
   package func milliseconds(ofFrames frames: Int64) -> Int64 { frames &* 1000 / Int64(hertz) }
+
+  /// The same for a number from outside: any number of frames has its milliseconds.
+  package func milliseconds(ofFrames frames: UInt64) -> UInt64 {
+    let rate = UInt64(hertz)
+    return frames / rate &* 1000 &+ frames % rate &* 1000 / rate
+  }
 }

@@ -45,6 +45,8 @@ package struct CounterEvents: OptionSet, Sendable {
   package static let stop = CounterEvents(rawValue: 2)
   /// AudioForkResponse.
   package static let response = CounterEvents(rawValue: 4)
+  /// AudioForkTranscript.
+  package static let transcript = CounterEvents(rawValue: 8)
 }
 
 /// Where a counter appears, and how it is described there.
@@ -145,11 +147,11 @@ extension Counter {
         help: "Milliseconds by which in is placed later than out, beyond their media times. Negative: earlier.")
     case .dropped:
       CounterDefinition(
-        name: "Dropped", field: 43, unit: .count, kind: .total, listPlace: 12, events: .response,
+        name: "Dropped", field: 43, unit: .count, kind: .total, listPlace: 12, events: [.response, .transcript],
         help:
           """
-          Text messages of the server that were dropped: more than 50 in a second, or more than 500 from all servers \
-          together.
+          Text messages and final transcripts of the server that were dropped: more than 50 in a second, or more than \
+          500 from all servers together.
           """
       )
     case .losing:

@@ -3,11 +3,12 @@ package import AudioForkBytes
 
 /// A dialect: the message format that a server expects. `DialectTraits` says the rest about each.
 package enum DialectName: UInt8, Sendable, Equatable, CaseIterable {
-  case raw, audiofork
+  case raw, audiofork, vosk
 }
 
 /// What distinguishes one dialect from another for the user and for the module. The table drives parsing, help,
-/// messages and the rules of options; `ForkSetup.makeDialect` in the engine has the code of each dialect.
+/// messages and the rules of options, and says the engine what holds for all connections of a dialect. What is said on
+/// a connection is code: `DialectRegistry`.
 package struct DialectTraits: Sendable {
   package let dialect: DialectName
   /// The word in option `w` and in the key `dialect`.
@@ -18,11 +19,25 @@ package struct DialectTraits: Sendable {
   package var subprotocol: StaticString?
   /// The formats on the wire that its servers understand.
   package var formats = WireFormat.all
+  /// How many channels of audio its servers take in one stream.
+  package var channelsMax = 2
   /// Whether the server is told of DTMF digits, unless `digits = no`.
   package var wantsDigits = false
   /// How long a direction waits for the other, unless `align` says it. Both must be in step where a block has both;
   /// a dialect with one message per track needs less.
   package var alignMilliseconds = 160
+  /// Length of one binary message unless the fork says otherwise, milliseconds.
+  package var messageMilliseconds = 20
+  /// The lengths of a message that its servers understand, milliseconds.
+  package var messageRange = ForkOptions.messageRange
+  /// Whether the server is sent notes beside the audio: gaps, fill, muted audio, digits.
+  package var wantsMarkers = false
+  /// Whether the server itself says what it has of the audio. Else its pongs or its kernel confirm.
+  package var acknowledges = false
+  /// Whether the server says at the beginning of each connection where the stream is to continue.
+  package var resumes = false
+  /// How long the server may still answer after the last audio unless the fork says otherwise, seconds.
+  package var lingerSeconds = 0
   /// The settings that the dialect takes and others refuse.
   package var ownSettings = [SettingKind]()
 }
@@ -31,7 +46,8 @@ extension DialectTraits {
   /// Every dialect, in the order of the documentation. The first is the default.
   package static let all: [DialectTraits] = [
     DialectTraits(
-      dialect: .raw, name: "raw", help: "binary messages of audio and nothing else", ownSettings: [.subprotocol]),
+      dialect: .raw, name: "raw", help: "binary messages of audio and nothing else",
+      ownSettings: [.subprotocol, .firstText, .lastText, .linger]),
     DialectTraits(
       dialect: .audiofork, name: "audiofork",
       help:
@@ -39,7 +55,13 @@ extension DialectTraits {
         the sub-protocol audiofork.v1, in which the server acknowledges what it has, so that nothing is lost or \
         repeated
         """,
-      subprotocol: "audiofork.v1", wantsDigits: true, ownSettings: [.acknowledge]),
+      subprotocol: "audiofork.v1", wantsDigits: true, wantsMarkers: true, acknowledges: true, resumes: true,
+      ownSettings: [.acknowledge]),
+    DialectTraits(
+      dialect: .vosk, name: "vosk",
+      help: "the recognizer vosk-server, and others that speak like it: what is said comes back as transcripts",
+      formats: WireFormat.all.filter { $0.encoding == .linear }, channelsMax: 1, messageMilliseconds: 200,
+      acknowledges: true, lingerSeconds: 10, ownSettings: [.linger]),
   ]
 
   /// The dialect with this name, case ignored; nil for another word.

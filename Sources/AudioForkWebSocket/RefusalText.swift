@@ -48,7 +48,7 @@ struct RefusalText {
   }
 
   /// The body's first line that says more than the status does.
-  private var words: String? {
+  var words: String? {
     let known = [head.status.reasonPhrase.lowercased(), "\(head.status.code)"]
     for line in body.split(whereSeparator: \.isNewline) {
       var text = line.split(whereSeparator: \.isWhitespace).joined(separator: " ")

@@ -13,7 +13,7 @@ package struct ConnectionFailure: Error, Equatable, Sendable {
     /// replaced, a tunnel is not up yet. `EndpointRotation` decides when it is final.
     case refused
     /// Nothing changes it while the engine runs and the server stays what it is: no TLS in the engine, a server that
-    /// does not speak the needed sub-protocol, or an answer that the dialect knows to be final.
+    /// does not speak the needed sub-protocol, or an answer that the dialect calls final.
     case final
   }
 
@@ -24,17 +24,41 @@ package struct ConnectionFailure: Error, Equatable, Sendable {
   package let retryAfter: RetryAfter?
   /// Where a redirect leads, as the server wrote it; empty where it did not say. Nil: no redirect.
   package let location: String?
+  /// The server's answer where it was another one than 101.
+  package let answer: Answer?
 
-  package init(_ reason: String, kind: Kind = .passing, retryAfter: RetryAfter? = nil, location: String? = nil) {
+  /// An answer to the upgrade request.
+  package struct Answer: Equatable, Sendable {
+    /// The HTTP status.
+    package let status: Int
+    /// The first line of the body that says something, without secrets; empty where there is none.
+    package let text: String
+
+    package init(status: Int, text: String) {
+      self.status = status
+      self.text = text
+    }
+  }
+
+  package init(
+    _ reason: String, kind: Kind = .passing, retryAfter: RetryAfter? = nil, location: String? = nil,
+    answer: Answer? = nil
+  ) {
     self.reason = reason
     self.kind = kind
     self.retryAfter = retryAfter
     self.location = location
+    self.answer = answer
   }
 
   /// The failure, its reason followed by more words.
   package func adding(_ words: String) -> ConnectionFailure {
-    ConnectionFailure(reason + words, kind: kind, retryAfter: retryAfter, location: location)
+    ConnectionFailure(reason + words, kind: kind, retryAfter: retryAfter, location: location, answer: answer)
+  }
+
+  /// The failure as another kind.
+  package func of(_ kind: Kind) -> ConnectionFailure {
+    ConnectionFailure(reason, kind: kind, retryAfter: retryAfter, location: location, answer: answer)
   }
 }
 
@@ -48,19 +72,16 @@ package struct UpgradeCheck: Sendable {
   private let isPlain: Bool
   /// Texts that must not be shown, whatever the server says.
   private let secrets: [String]
-  /// Status codes that the dialect knows to be final.
-  private let finalAnswers: [Int]
 
   package init(
     key: String, subprotocolsOffered: [String], needsSubprotocol: Bool = false, isPlain: Bool = false,
-    secrets: [String] = [], finalAnswers: [Int] = []
+    secrets: [String] = []
   ) {
     self.key = key
     self.subprotocolsOffered = subprotocolsOffered
     self.needsSubprotocol = needsSubprotocol
     self.isPlain = isPlain
     self.secrets = secrets
-    self.finalAnswers = finalAnswers
   }
 
   /// The sub-protocol that the server chose; nil where it chose none, which every server may. Blanks around a header's
@@ -118,15 +139,15 @@ package struct UpgradeCheck: Sendable {
   /// The failure for any answer other than 101, with what the beginning of its body says.
   package func refusal(_ head: HTTPResponseHead, body: [UInt8]) -> ConnectionFailure {
     let status = Int(head.status.code)
-    let kind: ConnectionFailure.Kind =
-      finalAnswers.contains(status) ? .final : UpgradeCheck.isRefusal(status) ? .refused : .passing
     // Several Location lines are ambiguous: treat them as none.
     let location = head.headers["Location"].count == 1 ? head.headers.first(name: "Location") : nil
     let text = RefusalText(head, body: body, secrets: secrets)
     return ConnectionFailure(
       text.line(offered: needsSubprotocol ? nil : subprotocolsOffered, isPlain: isPlain),
-      kind: kind, retryAfter: head.headers.first(name: "Retry-After").flatMap { RetryAfter($0) },
-      location: UpgradeCheck.redirects.contains(status) ? location ?? "" : nil)
+      kind: UpgradeCheck.isRefusal(status) ? .refused : .passing,
+      retryAfter: head.headers.first(name: "Retry-After").flatMap { RetryAfter($0) },
+      location: UpgradeCheck.redirects.contains(status) ? location ?? "" : nil,
+      answer: ConnectionFailure.Answer(status: status, text: text.words ?? ""))
   }
 
   private func hasToken(_ values: [String], _ token: String) -> Bool {

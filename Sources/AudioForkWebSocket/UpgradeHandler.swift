@@ -11,10 +11,17 @@ package protocol WebSocketOwner: AnyObject {
   func webSocketFailed(_ failure: ConnectionFailure)
   /// The server sent a text message; it is whole and valid UTF-8.
   func webSocketReceived(_ session: WebSocketSession, text: String)
+  /// The server sent a binary message; it is whole.
+  func webSocketReceived(_ session: WebSocketSession, binary: ByteBuffer)
   /// The server sent a pong, asked or not.
   func webSocketReceived(_ session: WebSocketSession, pong: ByteBuffer)
   /// The session is over. Called once, and nothing after it.
   func webSocketEnded(_ session: WebSocketSession, _ end: SessionEnd)
+}
+
+extension WebSocketOwner {
+  /// Binary messages mean nothing to most owners.
+  package func webSocketReceived(_ session: WebSocketSession, binary: ByteBuffer) {}
 }
 
 /// Opens a WebSocket connection on a channel that has just connected:
@@ -59,7 +66,7 @@ package final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandl
     self.owner = owner
     check = UpgradeCheck(
       key: key, subprotocolsOffered: request.subprotocols, needsSubprotocol: request.needsSubprotocol, isPlain: isPlain,
-      secrets: request.secretTexts, finalAnswers: request.finalAnswers)
+      secrets: request.secretTexts)
   }
 
   /// Puts all that is needed into a fresh channel's pipeline. On the channel's event loop. `isPlain`: nothing below

@@ -38,8 +38,6 @@ package struct UpgradeRequest: Sendable, Equatable {
   /// are not UTF-8 with percent-encoding. An Authorization here takes the place of the one that the URL's user
   /// information would make, a User-Agent of ours.
   package var givenHeaders: [RequestHeader] = []
-  /// Status codes that no later attempt changes, as the dialect knows.
-  package var finalAnswers: [Int] = []
   /// Value of User-Agent.
   package var agent = "audiofork"
   /// Further texts in it that must not be shown: values of secret parameters, as they stand in the URL.

@@ -19,10 +19,15 @@ package struct WebSocketFrameWriter<Random: RandomNumberGenerator> {
     frame(.binary, masking: &payload, into: &buffer)
   }
 
+  /// A whole message in one text frame; `payload` is UTF-8. Masks it in place.
+  package mutating func text(masking payload: inout [UInt8], into buffer: inout ByteBuffer) {
+    frame(.text, masking: &payload, into: &buffer)
+  }
+
   /// A whole message in one text frame.
   package mutating func text(_ text: String, into buffer: inout ByteBuffer) {
     var payload = [UInt8](text.utf8)
-    frame(.text, masking: &payload, into: &buffer)
+    self.text(masking: &payload, into: &buffer)
   }
 
   /// A ping; its payload has at most 125 bytes.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import AudioForkMedia
 package import NIOCore
 internal import NIOWebSocket
 
@@ -23,21 +22,11 @@ package final class WebSocketSession: ChannelInboundHandler {
   /// So much may wait for a flush: as much as may wait in the channel.
   private static let outgoingMax = 65_536
 
-  private enum Phase {
-    case open
-    /// Our Close is out.
-    case closing
-    case over
-  }
-
-  private var phase = Phase.open
+  private var phase = SessionPhase.open
   private weak var owner: (any WebSocketOwner)?
   private var context: ChannelHandlerContext?
   private let share: InboundShare?
-  /// Bytes of the server that are not decoded yet: part of a frame, or what the share did not allow. Bounded, because
-  /// nothing is read from the socket meanwhile: a read, or what the kernel held when the server closed.
-  private var unread = ByteBuffer()
-  private var decoder = FrameDecoder()
+  private var input = UndecodedInput()
   private var rules = WebSocketFrameRules(sender: .server)
   private var flood = FloodWatch()
   /// The channel has ended this way, and frames that came before are still to be decoded.
@@ -90,11 +79,17 @@ package final class WebSocketSession: ChannelInboundHandler {
     flood.expectAnswer()
   }
 
+  /// Sends a text message; `payload` is UTF-8, and is masked in place as in a binary one.
+  package func send(text payload: inout [UInt8]) {
+    guard context != nil, case .open = phase else { return }
+    outgoing.write { writer, buffer in writer.text(masking: &payload, into: &buffer) }
+    flood.expectAnswer()
+  }
+
   /// Sends a text message.
   package func send(text: String) {
-    guard context != nil, case .open = phase else { return }
-    outgoing.write { writer, buffer in writer.text(text, into: &buffer) }
-    flood.expectAnswer()
+    var payload = [UInt8](text.utf8)
+    send(text: &payload)
   }
 
   /// Sends a ping with at most 125 bytes; its pong is reported with the same bytes.
@@ -164,55 +159,47 @@ package final class WebSocketSession: ChannelInboundHandler {
   package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard phase != .over else { return }
     share?.countPiece()
-    var bytes = Self.unwrapInboundIn(data)
-    if unread.readableBytes == 0 {
-      unread = bytes
-    } else {
-      unread.discardReadBytes()
-      unread.writeBuffer(&bytes)
-    }
+    input.append(Self.unwrapInboundIn(data))
     decode()
   }
 
   /// Takes the frames that have come, as far as the share goes. What comes while a frame is taken waits for its turn in
-  /// `unread`.
+  /// `input`.
   private func decode() {
     guard !isDecoding else { return }
-    let idleFrames = decoder.idleFrames
+    let idleFrames = input.idleFrames
     share?.hasBacklog = false
     isDecoding = true
-    while phase != .over, unread.readableBytes > 0 {
+    while phase != .over, !input.isEmpty {
       if let share, !share.mayWork {
         share.hasBacklog = true
         share.wait()
         break
       }
       do throws(ProtocolViolation) {
-        guard let frame = try decoder.next(&unread) else { break }
+        guard let frame = try input.nextFrame() else { break }
         take(frame)
       } catch {
         refuse(error)
       }
     }
     isDecoding = false
-    let idle = decoder.idleFrames &- idleFrames
-    if idle > 0, phase != .over, flood.isFlood(adding: idle, now: MonotonicTime(NIODeadline.now())) {
-      refuse(WebSocketSession.flooded)
-    }
+    let idle = input.idleFrames &- idleFrames
+    if idle > 0, phase != .over, flood.isFlood(adding: idle) { refuse(FloodWatch.violation) }
     guard phase != .over else { return forgetInput() }
-    if unread.readableBytes == 0 { unread = ByteBuffer() }
+    input.freeIfEmpty()
     if share?.hasBacklog != true, let inputEnd { end(inputEnd) }
   }
-
-  private static let flooded = ProtocolViolation(
-    code: CloseCode.policyViolation,
-    reason: "more than \(FloodWatch.framesPerSecond) control or empty frames a second for \(FloodWatch.seconds) s")
 
   private func take(_ frame: WebSocketFrame) {
     framesHeard &+= 1
     switch rules.receive(frame) {
     case .nothing: share?.countFrame()
-    case .binary(let bytes), .piece(let bytes, _): share?.countFrame(messageBytes: bytes.readableBytes)
+    case .binary(let bytes):
+      share?.countFrame(messageBytes: bytes.readableBytes)
+      owner?.webSocketReceived(self, binary: bytes)
+    // Of a receiver's rules only.
+    case .piece(let bytes, _): share?.countFrame(messageBytes: bytes.readableBytes)
     case .pong(let payload):
       share?.countFrame()
       owner?.webSocketReceived(self, pong: payload)
@@ -236,7 +223,7 @@ package final class WebSocketSession: ChannelInboundHandler {
   }
 
   private func forgetInput() {
-    unread = ByteBuffer()
+    input.clear()
     share?.hasBacklog = false
     share?.decode = nil
   }
@@ -287,16 +274,6 @@ package final class WebSocketSession: ChannelInboundHandler {
     end(.lost("protocol: the server sent \(violation.reason)"), farewell: .code(violation.code))
   }
 
-  /// How the connection is left.
-  private enum Farewell {
-    /// At once.
-    case none
-    /// With a Close frame, without a code where the server's had none.
-    case code(UInt16?)
-    /// Both sides have sent a Close frame.
-    case exchanged
-  }
-
   /// Ends the session and tells the owner, once. What happens on the way down (the channel's end, for one) finds it
   /// over already.
   private func end(_ end: SessionEnd, farewell: Farewell = .none) {
@@ -324,12 +301,5 @@ package final class WebSocketSession: ChannelInboundHandler {
     closeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: WebSocketSession.closeWait) {
       context.close(promise: nil)
     }
-  }
-}
-
-extension MonotonicTime {
-  /// NIO's deadlines are times of CLOCK_MONOTONIC.
-  fileprivate init(_ deadline: NIODeadline) {
-    self.init(nanoseconds: Int64(clamping: deadline.uptimeNanoseconds))
   }
 }

@@ -18,8 +18,8 @@ package final class TestEngine: Sendable {
     @discardableResult
     func send(_ message: EngineMessage) -> Bool {
       switch message {
-      case .state, .log, .gap, .text: guard reads.withLockedValue({ $0 }) else { return false }
-      case .ready, .ended: break
+      case .state, .log, .gap, .text, .transcript: guard reads.withLockedValue({ $0 }) else { return false }
+      case .ready, .ended, .leaving: break
       case .heartbeat, .unknown: return true
       }
       messages.withLockedValue { $0.append(message) }

@@ -39,6 +39,16 @@ package final class TestServer: Sendable {
     case stall
     /// Records, and says so many texts as soon as the connection stands.
     case talk([String])
+    /// Records, and answers texts of the client with these frames. The last connection's answers hold for all further
+    /// ones.
+    case converse([[String: [Answer]]])
+  }
+
+  /// What a server says to a text.
+  package enum Answer: Sendable {
+    case text(String)
+    case binary([UInt8])
+    case close(UInt16?, String)
   }
 
   /// A server that reads nothing for a while, once in each connection, as one does that loads a model.
@@ -160,7 +170,7 @@ package final class TestServer: Sendable {
     case .answer(let text): try channel.pipeline.syncOperations.addHandler(AnswerHandler(text))
     case .record, .closeAfter, .closeOnPing, .closeOnText, .closeAfterPings, .pongLate, .pongOnce, .fork, .forks,
       .dropOnClose,
-      .ignoreClose, .stall, .talk, .answerPaths:
+      .ignoreClose, .stall, .talk, .converse, .answerPaths:
       if case .answerPaths(let answers) = behavior {
         try channel.pipeline.syncOperations.addHandler(PathHandler(answers, log, index))
       }

@@ -138,6 +138,11 @@ final class RecordingHandler: ChannelInboundHandler {
         )
       }
     }
+    if case .converse(let connections) = behavior, frame.opcode == .text {
+      let answers = connections[min(index, connections.count - 1)][String(decoding: payload, as: UTF8.self)] ?? []
+      for answer in answers { context.write(Self.wrapOutboundOut(answer.frame), promise: nil) }
+      context.flush()
+    }
     if case .closeOnText(let code) = behavior, frame.opcode == .text {
       var payload = ByteBuffer()
       if let code { payload.write(webSocketErrorCode: code) }
@@ -192,6 +197,23 @@ final class RecordingHandler: ChannelInboundHandler {
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     log.withLockedValue { $0[index].errors.append("\(error)") }
     context.close(promise: nil)
+  }
+}
+
+extension TestServer.Answer {
+  /// The answer as a frame.
+  var frame: WebSocketFrame {
+    switch self {
+    case .text(let text): return WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: text))
+    case .binary(let bytes): return WebSocketFrame(fin: true, opcode: .binary, data: ByteBuffer(bytes: bytes))
+    case .close(let code, let reason):
+      var payload = ByteBuffer()
+      if let code {
+        payload.writeInteger(code)
+        payload.writeString(reason)
+      }
+      return WebSocketFrame(fin: true, opcode: .connectionClose, data: payload)
+    }
   }
 }
 

@@ -119,7 +119,11 @@ const char *af_run_directory(void) { return "/proc"; }
 
 void fake_shared_memory(const char *path) { snprintf(shared_memory, sizeof(shared_memory), "%s", path); }
 const char *af_shared_memory(void) { return shared_memory; }
-const char *af_private_folder(unsigned int number) { return number == 0 ? "/etc/asterisk" : NULL; }
+
+static char private_folder[256] = "/etc/asterisk";
+
+void fake_private_folder(const char *path) { snprintf(private_folder, sizeof(private_folder), "%s", path); }
+const char *af_private_folder(unsigned int number) { return number == 0 ? private_folder : NULL; }
 
 static int shutdown_phase;
 

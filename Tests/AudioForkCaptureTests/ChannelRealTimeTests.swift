@@ -106,6 +106,7 @@ struct ChannelRealTimeTests {
     af_channel_lock(first)
     for number in 0..<40 { module.engine.send(.text, talker, .text(.text, "talk \(number)")) }
     for number in 0..<2 { module.engine.send(.text, other, .text(.text, "last \(number)")) }
+    module.engine.send(.transcript, other, .number(.final, 1), .text(.text, "last words"))
     fake_hangup(second)
     module.engine.sayEnded(other)
     #expect(soon { forkRows().allSatisfy { $0.id != Array(other.utf8) } })
@@ -115,7 +116,8 @@ struct ChannelRealTimeTests {
     func place(_ text: String) throws -> String.Index { try #require(told.range(of: text)).lowerBound }
     let stop = try place("AudioForkStop\n")
     #expect(try place("Response: last 0\n") < place("Response: last 1\n"))
-    #expect(try place("Response: last 1\n") < stop)
+    #expect(try place("Response: last 1\n") < place("Text: last words\n"))
+    #expect(try place("Text: last words\n") < stop)
     #expect(try stop < place("Response: talk 12\n"))
     for number in 1..<40 { #expect(try place("Response: talk \(number - 1)\n") < place("Response: talk \(number)\n")) }
     module.end([first], [talker])

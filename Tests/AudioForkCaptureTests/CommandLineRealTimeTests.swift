@@ -82,11 +82,12 @@ extension CaptureRealTimeTests {
     let asterisk = try #require(FakedAsterisk.load("buffer=1"))
     #expect(Self.cli("audiofork show engine") == "The engine is not running; 0 forks wait for it.\n")
     var engine = try #require(FakedEngine())
-    engine.sayReady(process: getpid())
+    engine.sayReady(process: getpid(), confinement: "confined\nto nothing")
     #expect(soon { Self.cli("audiofork show engine").contains("Restarts: 0\n") })
     let lines = Self.cli("audiofork show engine").split(separator: "\n").map(String.init)
     #expect(lines.prefix(2) == ["Version: 0.1", "Process: \(getpid())"])
     #expect(lines.contains("Loops: 2"))
+    #expect(lines.contains("Confinement: confined\\nto nothing"))
     #expect(
       lines.contains { $0.wholeMatch(of: /CPU: [0-9]+\.[0-9] % of a core since its start, [0-9]+\.[0-9]{3} s/) != nil })
     let memory = try #require(lines.compactMap { $0.wholeMatch(of: /Memory: ([0-9]+) kB/).map { String($0.1) } }.first)

@@ -150,7 +150,8 @@ struct ConfigurationRealTimeTests {
       FakedAsterisk.log.contains(
         """
         [general]: unknown key 'nonsense' is ignored; known are engine, run_dir, allow, buffer_total, stasis, \
-        commands, functions, confine, align, ping, replay, digits, on_close, reconnect_attempts, outage
+        commands, functions, confine, align, linger, ping, replay, catch_up, digits, on_close, reconnect_attempts, \
+        outage
         """
       ))
     #expect(

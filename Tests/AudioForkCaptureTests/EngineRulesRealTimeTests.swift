@@ -8,16 +8,16 @@ import Testing
 @Suite("What the module tells the engine to confine itself to", .serialized)
 struct EngineRulesRealTimeTests {
   /// What the engine that was spawned last was told; nil: nothing.
-  private var told: EngineRules? {
+  var told: EngineRules? {
     var bytes = [UInt8](repeating: 0, count: 65_536)
     let count = fake_engine_rules(&bytes, bytes.count)
     return EngineRules(Array(bytes.prefix(count)))
   }
 
-  private func texts(_ paths: [Bytes]?) -> [String]? { paths?.map { String(decoding: $0, as: UTF8.self) } }
+  func texts(_ paths: [Bytes]?) -> [String]? { paths?.map { String(decoding: $0, as: UTF8.self) } }
 
   /// The engine leaves as it is asked to, and the next one is spawned.
-  private func replaceEngine(_ module: LoadedModule) throws -> FakedEngine {
+  func replaceEngine(_ module: LoadedModule) throws -> FakedEngine {
     module.engine.die()
     let next = try #require(FakedEngine())
     next.sayReady()
@@ -25,7 +25,7 @@ struct EngineRulesRealTimeTests {
   }
 
   /// Ends what is left of the forks and the module, whose engine was replaced.
-  private func end(_ module: LoadedModule, _ engine: FakedEngine, _ ids: [String] = []) {
+  func end(_ module: LoadedModule, _ engine: FakedEngine, _ ids: [String] = []) {
     for id in ids { engine.sayEnded(id) }
     #expect(soon { fake_module_references() == 0 })
     engine.die()
@@ -78,7 +78,7 @@ struct EngineRulesRealTimeTests {
     end(module, engine, forks)
   }
 
-  private func restarts() -> Int { FakedAsterisk.log.components(separatedBy: "restarting the engine").count }
+  func restarts() -> Int { FakedAsterisk.log.components(separatedBy: "restarting the engine").count }
 
   @Test("Run directory, spools and files of all sections, and the folders that Asterisk keeps for itself")
   func settings() throws {

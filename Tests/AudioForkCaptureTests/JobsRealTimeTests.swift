@@ -5,6 +5,7 @@ import AudioForkLink
 import AudioForkSurface
 import AudioForkRing
 import AudioForkTap
+import AudioForkTestKit
 import CAsterisk
 import Foundation
 import Testing
@@ -27,7 +28,8 @@ struct JobsRealTimeTests {
     engine.send(
       .text, id, .text(.text, "a\r\nEvent: Forged\r\n\r\n"), .number(.length, 20),
       .counter(.dropped, 3))
-    #expect(soon { events.contains("AudioForkResponse") })
+    engine.send(.transcript, id, .text(.speaker, "in"), .text(.text, "hello"))
+    #expect(soon { events.contains("AudioForkTranscript") })
     #expect(muteForks(channel!, id: nil, MuteDirections(Array("read".utf8))!, isOn: true).count == 1)
     #expect(soon { events.contains("AudioForkMute") })
     fake_hangup(channel)
@@ -42,7 +44,7 @@ struct JobsRealTimeTests {
     #expect(
       told.map(\.name) == [
         "Event: AudioForkStart", "Event: AudioForkState", "Event: AudioForkState", "Event: AudioForkState",
-        "Event: AudioForkGap", "Event: AudioForkResponse", "Event: AudioForkMute",
+        "Event: AudioForkGap", "Event: AudioForkResponse", "Event: AudioForkTranscript", "Event: AudioForkMute",
         "Event without channel: AudioForkStop",
       ])
     for event in told {
@@ -62,10 +64,10 @@ struct JobsRealTimeTests {
     #expect(value(5, "Response") == "a\\r\\nEvent: Forged\\r\\n\\r\\n")
     #expect(value(5, "Length") == "20")
     #expect(value(5, "Dropped") == "3")
-    #expect(value(6, "MuteDirection") == "read")
-    #expect(value(6, "State") == "1")
-    #expect(value(7, "Reason") == "done: all sent")
-    #expect(value(7, "Bytes") == "960")
+    #expect(value(7, "MuteDirection") == "read")
+    #expect(value(7, "State") == "1")
+    #expect(value(8, "Reason") == "done: all sent")
+    #expect(value(8, "Bytes") == "960")
     #expect(!events.contains("pw@"))
     module.end([], [])
   }
@@ -88,6 +90,79 @@ struct JobsRealTimeTests {
     _ = af_exec_stop(channel, "")
     module.engine.send(.text, id, .text(.text, "last words"))
     #expect(soon { FakedAsterisk.variable(channel, "ANSWER") == "last words" })
+    module.end([channel], [id])
+  }
+
+  @Test("A transcript is an event; a final one sets the variables of its speaker, and the row shows it")
+  func transcript() throws {
+    let module = try LoadedModule()
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    let id = try #require(module.start(channel, "ws://host/,x(ANSWER)"))
+    func variable(_ suffix: String = "") -> String? {
+      FakedAsterisk.variable(channel, "AUDIOFORK_TRANSCRIPT\(suffix)")
+    }
+    /// The transcripts' events without the headers that all events have, and the rest that the last one lacks.
+    func told() -> [String] {
+      events.components(separatedBy: "\n\n").filter { $0.contains("AudioForkTranscript\n") }
+        .map { $0.split(separator: "\n").dropFirst(7).joined(separator: "|") }
+    }
+    module.engine.send(.transcript, id, .text(.speaker, "in"), .number(.final, 0), .text(.text, "hello"))
+    #expect(soon { told().count == 1 })
+    #expect(told() == ["Speaker: in|Text: hello|Length: 5|Final: no|Start: |End: |Confidence: |Dropped: 0"])
+    #expect(variable() == nil, "a partial result is only an event")
+    module.engine.send(
+      .transcript, id, .text(.speaker, "in"), .number(.final, 1), .text(.text, "héllo\r\nEvent: Forged\u{1}"),
+      .number(.length, 70_000), .number(.from, 1005), .number(.until, 61_040), .number(.confidence, 966),
+      .counter(.dropped, 3))
+    #expect(soon { told().count == 2 })
+    #expect(
+      told().last == #"Speaker: in|Text: héllo\r\nEvent: Forged\001|Length: 70000|Final: yes|Start: 1.005|End: 61.040"#
+        + "|Confidence: 0.97|Dropped: 3")
+    #expect(variable() == "héllo  Event: Forged " && variable("_IN") == variable() && variable("_OUT") == nil)
+    module.engine.send(.transcript, id, .text(.speaker, "out"), .number(.final, 1), .text(.text, "two"))
+    #expect(soon { variable("_OUT") == "two" })
+    #expect(variable() == "two" && variable("_IN") == "héllo  Event: Forged ")
+    #expect(forkRows().first?.transcript == Array("two".utf8))
+    #expect(CaptureRealTimeTests.taken(fake_function(channel, "\(id),transcript", 64)) == "two")
+    #expect(CaptureRealTimeTests.cli("audiofork show fork \(id)").contains("Transcript: two\n"))
+    // What the server says beside it is another thing.
+    #expect(FakedAsterisk.variable(channel, "AUDIOFORK_RESPONSE") == nil)
+    #expect(FakedAsterisk.variable(channel, "ANSWER") == nil && forkRows().first?.response.isEmpty == true)
+    // Of no speaker alone; as long as a variable may be, and whole in the event.
+    let long = String(repeating: "x", count: 3999) + "ü and more"
+    module.engine.send(
+      .transcript, id, .text(.speaker, "both"), .number(.final, 1), .text(.text, long), .number(.confidence, 5000))
+    #expect(soon { variable() == String(repeating: "x", count: 3999) })
+    #expect(variable("_IN") == "héllo  Event: Forged " && variable("_OUT") == "two")
+    #expect(soon { told().count == 4 && told().last?.contains("Text: \(long)|") == true })
+    #expect(told().last?.contains("|Confidence: 1.00|") == true)
+    #expect(!events.contains("\nEvent: Forged"))
+    module.end([channel], [id])
+  }
+
+  @Test("A transcript's event is the one that docs/reference/ami.md shows")
+  func transcriptPage() throws {
+    let page = try documentPage("docs/reference/ami.md").split(separator: "\n", omittingEmptySubsequences: false)
+    let shown = page.drop { $0 != "    Event: AudioForkTranscript" }.prefix { $0.hasPrefix("    ") }.map {
+      String($0.dropFirst(4))
+    }
+    func value(_ header: String) throws -> String {
+      let line = try #require(shown.first { $0.hasPrefix("\(header): ") })
+      return String(line.dropFirst(header.count + 2))
+    }
+    let module = try LoadedModule()
+    let channel = fake_channel(try value("Channel"), 8000)
+    let id = try #require(module.start(channel, "\(try value("WsServer")),D(in)"))
+    module.engine.send(
+      .transcript, id, .text(.speaker, "in"), .number(.final, 1), .text(.text, try value("Text")),
+      .number(.from, 3420), .number(.until, 4620), .number(.confidence, 970))
+    #expect(soon { events.contains("AudioForkTranscript") })
+    let told = events.components(separatedBy: "\n\n").first { $0.contains("AudioForkTranscript") } ?? ""
+    let changing = ["Uniqueid", "Linkedid", "AudioForkID"]
+    func constant(_ lines: [String]) -> [String] {
+      lines.map { line in changing.first { line.hasPrefix("\($0): ") } ?? line }
+    }
+    #expect(constant(told.components(separatedBy: "\n")) == constant(shown))
     module.end([channel], [id])
   }
 

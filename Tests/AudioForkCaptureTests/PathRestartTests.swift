@@ -10,15 +10,27 @@ struct PathRestartTests {
   func paths() {
     var restarts = PathRestarts()
     #expect(restarts.millisecondsToAct(second) == nil && !restarts.take(second))
-    restarts.ask()
+    restarts.ask(second, within: 60 * second)
     #expect(restarts.millisecondsToAct(second) == 0 && restarts.take(second))
     #expect(restarts.millisecondsToAct(second) == nil)
-    restarts.ask()
+    restarts.ask(2 * second, within: 60 * second)
     #expect(!restarts.take(2 * second) && restarts.millisecondsToAct(2 * second) == 9_000)
     #expect(!restarts.take(11 * second - 1) && restarts.take(11 * second))
-    restarts.ask()
+    restarts.ask(12 * second, within: 60 * second)
     restarts.engineIsTold()
     #expect(restarts.millisecondsToAct(60 * second) == nil && !restarts.take(60 * second))
+  }
+
+  @Test("Sooner than that for a fork that cannot be held for as long")
+  func shortWaits() {
+    var restarts = PathRestarts()
+    restarts.ask(second, within: 0)
+    #expect(restarts.take(second) && !restarts.take(second))
+    restarts.ask(2 * second, within: 5 * second)
+    restarts.ask(3 * second, within: second / 2)
+    restarts.ask(3 * second, within: 20 * second)
+    #expect(restarts.millisecondsToAct(3 * second) == 500)
+    #expect(!restarts.take(3 * second) && restarts.take(7 * second / 2) && !restarts.take(60 * second))
   }
 
   @Test("The age at which an engine leaves doubles up to 10 minutes, until one serves for longer")
@@ -26,11 +38,15 @@ struct PathRestartTests {
     var age = LeavingAge()
     var ages = [age.seconds]
     for _ in 0..<8 {
-      age.engineEnded(after: Int64(age.seconds + 5) * second)
+      age.engineEnded(after: Int64(age.seconds + 5) * second, isAnnounced: true)
       ages.append(age.seconds)
     }
     #expect(ages == [10, 20, 40, 80, 160, 320, 600, 600, 600])
-    age.engineEnded(after: 3600 * second)
+    age.engineEnded(after: 5 * second, isAnnounced: false)
+    #expect(age.seconds == 600)
+    age.engineEnded(after: 3600 * second, isAnnounced: false)
+    #expect(age.seconds == 10)
+    age.engineEnded(after: 5 * second, isAnnounced: false)
     #expect(age.seconds == 10)
   }
 }

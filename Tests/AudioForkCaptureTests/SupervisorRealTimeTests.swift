@@ -123,6 +123,35 @@ extension CaptureRealTimeTests {
     #expect(asterisk.unload())
   }
 
+  @Test("A restart that is asked for when an engine is about to be started is fulfilled by that engine")
+  func restartWhileStarting() throws {
+    let asterisk = try #require(FakedAsterisk.load())
+    let first = try #require(FakedEngine())
+    first.sayReady(knows: .newestOfModule)
+    #expect(soon { Self.cli("audiofork show engine").contains("Process: ") })
+    // Asterisk's exit, which the test calls off, delays the next engine by a second.
+    fake_shutdown(2)
+    defer { fake_shutdown(0) }
+    let spawned = fake_engines_spawned()
+    first.die()
+    #expect(soon { FakedAsterisk.log.contains("Asterisk is shutting down, so no other one is started") })
+    usleep(200_000)
+    fake_shutdown(0)
+    // The control thread waits for this lock in the turn in which it starts the engine.
+    af_directory_lock()
+    usleep(1_200_000)
+    let command = restarted()
+    usleep(100_000)
+    af_directory_unlock()
+    let engine = try #require(FakedEngine())
+    engine.sayReady(process: 21, knows: .newestOfModule)
+    #expect(soon { command.answer?.hasSuffix("\nA new engine serves: process 21.\n") == true })
+    #expect(fake_engines_spawned() == spawned + 1)
+    #expect(engine.next(within: 200).map { $0.type != LinkMessageKind.restart.rawValue } != false)
+    engine.die()
+    #expect(asterisk.unload())
+  }
+
   @Test("While Asterisk is shutting down the engine is told, and a new one is started for forks at work alone")
   func shutdown() throws {
     let asterisk = try #require(FakedAsterisk.load())

@@ -11,7 +11,9 @@ struct RequestHeaderDocumentTests {
     let page = try documentPage("docs/reference/dialplan.md")
     var stream = StreamDescription(forkID: "af-1", channel: "c", uniqueID: "1", linkedID: "1", direction: .both)
     stream.parameters = [RequestField(name: Array("k".utf8), value: Array("v".utf8))]
-    let sent = RawDialect().requestHeaders(stream).map(\.name)
+    var request = DialectRequest(url: "ws://h/", target: [])
+    RawDialect.prepare(&request, for: ConnectionDescription(stream))
+    let sent = request.headers.map(\.name)
     // What stands between backticks in the first column.
     let rows = page.split(separator: "\n").filter { $0.hasPrefix("| `AudioFork-") }
     let named = rows.compactMap { $0.split(separator: "|").first }.flatMap { cell in

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkBytes
 import AudioForkEngine
 import AudioForkLink
 import AudioForkSurface
@@ -17,8 +18,10 @@ struct AccessPlanTests {
       @Sendable func exists(_ path: String) -> Bool { path == "/" || known.contains { AccessPlan.contains(path, $0) } }
       return AccessPlan.FileView(
         resolve: { path in
-          let plain = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
-          if let target = links[plain] { return target }
+          var plain = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+          for (link, target) in links where AccessPlan.contains(link, plain) {
+            plain = target + plain.dropFirst(link.count)
+          }
           return exists(plain) ? plain : nil
         },
         names: { folder in
@@ -121,18 +124,37 @@ struct AccessPlanTests {
     #expect(uses(plan.engine, "/var/spool/asterisk/voicemail").isEmpty)
   }
 
-  @Test("What the rules count as known is allowed, and what they do not is not")
-  func coverage() {
-    let folders = ["/etc/asterisk/keys/", "/etc/", "/srv/", "/srv/tls/", "/", "/var/spool/", "/var/spool/asterisk/x/"]
+  @Test("What the module counts as covered is allowed, and what it does not is not, through symbolic links too")
+  func coverage() throws {
+    let folders = [
+      "/etc/asterisk/keys/", "/etc/", "/srv/", "/srv/tls/", "/", "/var/spool/", "/var/spool/asterisk/x/", "/etc/x/",
+      "/live/run/", "/etc/asterisk/out/",
+    ]
+    let links = ["/etc/x": "/etc/asterisk/keys", "/live/run": "/run/tokens", "/etc/asterisk/out": "/srv/tls"]
+    let known: Set<String> = [
+      "/etc/asterisk/keys/new", "/etc/new", "/srv/new", "/srv/tls/new", "/new", "/var/spool/new",
+      "/var/spool/asterisk/x/new", "/run/tokens/new",
+    ]
+    var covered: [String] = []
     for folder in folders {
       for use in [PathUse.file, .folder] {
         let isFile = use == .file
         let rules = rules(spools: isFile ? [] : [folder], files: isFile ? [folder] : [])
+        let files = Files(
+          paths: known.union(["/etc/asterisk/manager.conf", "/var/spool/asterisk/voicemail"]), links: links)
+        func resolve(_ path: Bytes) -> Bytes? {
+          files.view.resolve(String(decoding: path, as: UTF8.self)).map { Bytes($0.utf8) }
+        }
         let path = "\(folder)new"
-        let plan = plan(rules, [folder + "old"])
-        #expect(rules.covers(Array(path.utf8), use) == !uses(plan.engine, path).isEmpty, "\(use) in \(folder)")
+        let plan = AccessPlan(rules, files.view)
+        let isAllowed = files.view.resolve(path).map { !uses(plan.engine, $0).isEmpty } ?? false
+        let coverage = PathCoverage(rules, resolve: resolve)
+        let isCovered = coverage.covers(NamedPath(Bytes(path.utf8), resolve: resolve), use)
+        #expect(isCovered == isAllowed, "\(use) in \(folder)")
+        if isCovered, isFile { covered.append(folder) }
       }
     }
+    #expect(covered == ["/srv/tls/", "/live/run/", "/etc/asterisk/out/"])
   }
 
   @Test("A run directory is allowed without its parent where that is a system folder, or holds what is Asterisk's")

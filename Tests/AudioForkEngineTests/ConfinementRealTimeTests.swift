@@ -99,6 +99,7 @@ struct ConfinementRealTimeTests {
     #expect(
       line.hasPrefix("the AudioFork engine is confined (Landlock \(af_landlock_level())): it writes only in /dev/shm;"))
     #expect(line.hasSuffix("starts no programs; opens no local sockets"))
+    #expect(line == "the AudioFork engine is \(engine.text(.ready, .confinement) ?? "")")
     let status = String(decoding: engine.file("status"), as: UTF8.self)
     #expect(status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2"))
     let process = try #require(nameProcess(engine))
@@ -224,16 +225,40 @@ struct ConfinementRealTimeTests {
     kill(process, SIGKILL)
     try await eventually(within: 15, "it leaves for the next one") { engine.exitStatus != nil }
     #expect(engine.logLines.contains { $0.contains("its process for look-ups of names has ended") })
+    #expect(engine.has(.leaving), "it says that it leaves by itself")
   }
 
-  @Test("After others that have left it serves for longer, and warns of what it cannot do")
-  func waits() async throws {
-    var rules = rules()
-    rules.leavingAge = 20
+  enum Cause: CaseIterable { case names, runDirectory, file }
+
+  @Test(
+    "After others that have left it serves for longer, at most 30 s without what all forks need, and warns",
+    arguments: Cause.allCases)
+  func waits(_ cause: Cause) async throws {
+    let told = try folders.write("no certificate", "own/keys/told.pem")
+    var rules = rules(files: [told])
+    rules.leavingAge = 600
+    // Asterisk's folder beside the run directory: the folder of both is not granted.
+    if cause == .runDirectory { rules.addPrivate(Array("/dev/shm/audiofork-test-none".utf8)) }
     let engine = try await spawn(rules)
-    kill(try #require(nameProcess(engine)), SIGKILL)
+    let text: String
+    switch cause {
+    case .names:
+      kill(try #require(nameProcess(engine)), SIGKILL)
+      text = "its process for look-ups of names has ended."
+    case .runDirectory:
+      try FileManager.default.removeItem(atPath: directory.path)
+      try FileManager.default.createDirectory(atPath: directory.path, withIntermediateDirectories: false)
+      text = "'\(directory.path)' was replaced or made since it started, and it may not open the new one."
+    case .file:
+      try folders.write("no certificate, but newer", "own/keys/told.pem")
+      text = "'\(told)' was replaced or made since it started, and it may not open the new one."
+    }
+    let age = cause == .file ? 600 : 30
     try await eventually(within: 10, "it warns") {
-      engine.logLines.contains { $0.contains("cannot do all of its work: its process for look-ups of names has ended") }
+      engine.logLines.contains {
+        $0.contains("cannot do all of its work: \(text)")
+          && $0.contains("so this one does so \(age) seconds after its start")
+      }
     }
     #expect(engine.exitStatus == nil)
     try await leave(engine)

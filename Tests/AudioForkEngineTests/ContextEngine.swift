@@ -64,6 +64,20 @@ final class ContextEngine: Sendable {
     sink.messages.compactMap { if case .state(id, let state, _, _, _) = $0 { state } else { nil } }
   }
 
+  /// Lines for Asterisk's log of at least this level.
+  func lines(_ level: LogLevel = .warning) -> [String] {
+    sink.messages.compactMap {
+      if case .log(let found, _, let text) = $0, found.rawValue >= level.rawValue { text } else { nil }
+    }
+  }
+
+  /// Texts of the server that the module was told.
+  func texts(_ id: String) -> [String] {
+    sink.messages.compactMap {
+      if case .text(id, let text, _, _) = $0 { String(decoding: text, as: UTF8.self) } else { nil }
+    }
+  }
+
   /// Waits for the fork's end.
   func finish(_ id: String, within seconds: Double = 20) async throws -> (reason: String, counters: ForkCounters) {
     try await eventually(within: seconds, "\(id) ends") { ended(id) != nil }

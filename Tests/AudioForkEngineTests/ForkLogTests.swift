@@ -109,6 +109,21 @@ struct ForkLogTests {
     #expect(began(ForkLog.emptyClose, .limits(limits(nil))).contains("on_close = reconnect"))
   }
 
+  @Test("A redirect is told once for each server, whatever its path, and of many servers only the first ones")
+  func redirects() {
+    var journal = journal
+    func told(_ place: String) -> String? { journal.redirected(to: place).map { text($0) } }
+    #expect(told("ws://a.example:1/x/1?...")?.contains(": redirected to ws://a.example:1/x/1?...; each new") == true)
+    for place in ["ws://a.example:1/x/2?...", "ws://a.example:1/y", "ws://a.example:1", "ws://a.example:1?..."] {
+      #expect(told(place) == nil, "\(place)")
+    }
+    #expect(told("wss://a.example:1/x/1") != nil && told("ws://a.example:2/x/1") != nil)
+    let lines = (0..<100).compactMap { told("ws://node\($0).example/x") }
+    #expect(lines.count == ForkLog.redirectsToldMax - 3)
+    #expect(lines.last?.hasSuffix("Other servers are not logged any more: see 'audiofork show fork'") == true)
+    #expect(!lines.dropLast().contains { $0.contains("any more") })
+  }
+
   @Test("Each break says how long the fork waits, and one for silence how long the server may take next time")
   func breaks() {
     let silence = "connection: the server has not answered for 10 s"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import AudioForkDialects
 import AudioForkLink
 import AudioForkSurface
 import AudioForkMedia
@@ -144,6 +145,97 @@ struct ForkReporterTests {
     #expect(reporter.textReceived("d", now: at(Self.second)) == 10)
     output.takes = true
     #expect(output.take().isEmpty)
+  }
+
+  private func stream(_ direction: ForkDirection = .in) -> StreamDescription {
+    StreamDescription(forkID: "af-1", channel: "x/1", uniqueID: "1.1", linkedID: "1.1", direction: direction)
+  }
+
+  private func transcripts() -> [TranscriptReport] {
+    output.take().compactMap { if case .transcript("af-1", let report, _) = $0 { report } else { nil } }
+  }
+
+  @Test("A transcript goes to the module with times in milliseconds; the speaker is named or is the stream's")
+  func transcript() {
+    var reporter = reporter()
+    let said = Transcript("hëllo", isFinal: true, start: Position(8000), end: Position(12_004), confidence: 0.9704)
+    #expect(reporter.transcriptReceived(said, of: stream(), now: 0) == 7)
+    let report = TranscriptReport(
+      Array("hëllo".utf8), length: 6, speaker: .in, isFinal: true, start: 1000, end: 1500, confidence: 970)
+    #expect(output.take() == [.transcript(id: "af-1", report, dropped: 7)])
+    for direction in [ForkDirection.out, .both, .stereo] {
+      _ = reporter.transcriptReceived(Transcript("a", isFinal: true), of: stream(direction), now: 0)
+    }
+    let named = Transcript("b", speaker: .in, isFinal: true)
+    _ = reporter.transcriptReceived(named, of: stream(.stereo), now: 0)
+    #expect(transcripts().map(\.speaker) == [.out, .both, .both, .in])
+  }
+
+  @Test("Partial results that say the same again, and results without words, are no news")
+  func unchanged() {
+    var reporter = reporter()
+    func hear(_ text: String, _ isFinal: Bool, _ speaker: Transcript.Speaker) {
+      _ = reporter.transcriptReceived(
+        Transcript(text, speaker: speaker, isFinal: isFinal), of: stream(.stereo), now: 0)
+    }
+    for _ in 0..<3 { hear("one", false, .in) }
+    hear("one", false, .out)
+    hear("", false, .in)
+    hear(" \n", true, .out)
+    hear("one", false, .in)
+    hear("one two", false, .in)
+    hear("one two", true, .in)
+    hear("one two", true, .in)
+    hear("one two", false, .in)
+    hear("one", false, .out)
+    #expect(
+      transcripts().map { "\($0.speaker) \($0.isFinal) \(String(decoding: $0.text, as: UTF8.self))" } == [
+        "in false one", "out false one", "in false one two", "in true one two", "in true one two", "in false one two",
+        "out false one",
+      ])
+  }
+
+  @Test("Partial results are dropped first, uncounted; final ones count as texts do")
+  func transcriptLimit() {
+    var reporter = reporter()
+    for number in 0..<100 {
+      #expect(reporter.transcriptReceived(Transcript("\(number)", isFinal: false), of: stream(), now: 0) == 7)
+    }
+    #expect(transcripts().count == 25, "half of what may come at once is left for final ones")
+    for number in 0..<25 {
+      #expect(reporter.transcriptReceived(Transcript("\(number)", isFinal: true), of: stream(), now: 0) == 7)
+    }
+    #expect(transcripts().count == 25)
+    #expect(reporter.transcriptReceived(Transcript("no more", isFinal: true), of: stream(), now: 0) == 8)
+    #expect(reporter.textReceived("no more", now: 0) == 9)
+    #expect(warnings(output.take()) == 1)
+    // A partial result that the module did not take is told when it comes again.
+    output.takes = false
+    #expect(
+      reporter.transcriptReceived(Transcript("again", isFinal: false), of: stream(), now: at(Self.second)) == 9)
+    #expect(
+      reporter.transcriptReceived(Transcript("lost", isFinal: true), of: stream(), now: at(Self.second)) == 10)
+    output.takes = true
+    _ = reporter.transcriptReceived(Transcript("again", isFinal: false), of: stream(), now: at(Self.second))
+    #expect(transcripts().map(\.text) == [Array("again".utf8)])
+  }
+
+  @Test("A server's numbers cannot be wrong enough to stop the engine, and a long text is cut between characters")
+  func hostileTranscript() {
+    var reporter = reporter()
+    func report(_ transcript: Transcript) -> TranscriptReport? {
+      _ = reporter.transcriptReceived(transcript, of: stream(), now: 0)
+      return transcripts().first
+    }
+    let far = report(Transcript("a", isFinal: true, start: Position(.max), end: Position(.max), confidence: .infinity))
+    #expect(far?.start == TranscriptReport.millisecondsMax && far?.end == far?.start && far?.confidence == 1000)
+    let turned = report(Transcript("a", isFinal: true, start: Position(2), end: Position(1), confidence: .nan))
+    #expect(turned != nil && turned?.start == nil && turned?.end == nil && turned?.confidence == nil)
+    let half = report(Transcript("a", isFinal: true, end: Position(80), confidence: -7))
+    #expect(half?.start == nil && half?.end == 10 && half?.confidence == 0)
+    let long = String(repeating: "a", count: ServerTexts.bytesMax - 1) + "ü"
+    let cut = report(Transcript(long, isFinal: true))
+    #expect(cut?.text.count == ServerTexts.bytesMax - 1 && cut?.length == UInt64(ServerTexts.bytesMax + 1))
   }
 
   @Test("A cursor that cannot be saved is logged once")

@@ -257,6 +257,16 @@ struct ForkStateMachineTests {
       ])
   }
 
+  @Test("A Close that refuses for good ends the fork, except behind everything that was acknowledged")
+  func refusedByClose() {
+    var driven = DrivenMachine.streaming(attempts: 5)
+    #expect(driven.handle(.refused("server: closed with 4001")) == [.drop, .end(.refused("server: closed with 4001"))])
+    driven = .streaming(attempts: 5)
+    _ = driven.handle(.captureClosed)
+    _ = driven.handle(.drained(isAcknowledged: true))
+    #expect(driven.handle(.refused("server: closed with 4001")) == [.drop, .end(.delivered)])
+  }
+
   @Test("A server that closes with 1000 ends the fork")
   func closedByServer() {
     var driven = DrivenMachine.streaming()
@@ -425,6 +435,27 @@ struct ForkStateMachineTests {
     _ = Self.closeWithoutCode(&behind, after: 20)
     behind.handle(.retryTimerFired)
     #expect(Self.closeWithoutCode(&behind, after: 1) == [.drop, .end(.closedByServer(.twiceWithoutCode))])
+  }
+
+  @Test("A Close without a code in answer to an attempt is followed by the same wait as another failure")
+  func emptyCloseWaits() {
+    /// Waits before the second attempt, whose first one goes to another endpoint.
+    func waits(_ event: ForkEvent) -> [Duration] {
+      (0..<20).flatMap { _ in
+        var driven = DrivenMachine(attempts: 1000, endpoints: 2)
+        driven.handle(.started)
+        driven.handle(.attemptFailed("connection: refused"))
+        driven.handle(.retryTimerFired)
+        return driven.handle(event).compactMap { if case .scheduleRetry(let delay) = $0 { delay } else { nil } }
+      }
+    }
+    // Another endpoint that wants to be left alone is next, or one that was tried since the last wait.
+    for delay in waits(.closedWithoutCode("x", wait: .seconds(2))) + waits(.attemptFailed("x", wait: .seconds(2))) {
+      #expect(delay >= .seconds(2))
+    }
+    for delay in waits(.closedWithoutCode("x", isRepeated: true)) + waits(.attemptFailed("x", isRepeated: true)) {
+      #expect(delay > .zero && delay < .seconds(1))
+    }
   }
 
   @Test("Where no attempt is left, the first Close without a code ends the fork in order", arguments: [true, false])

@@ -20,7 +20,7 @@ private struct Surroundings: Hashable {
     switch event {
     case .started: !hasStarted && endings == 0
     case .connected, .attemptFailed: connection == .attempt
-    case .disconnected: connection == .open || connection == .closing
+    case .disconnected, .refused: connection == .open || connection == .closing
     // Also before the server has said how far it has come.
     case .closedByServer, .closedWithoutCode: connection != .none
     case .retryTimerFired: isRetryScheduled
@@ -38,7 +38,8 @@ private struct Surroundings: Hashable {
     switch event {
     case .started: hasStarted = true
     case .connected: connection = .open
-    case .attemptFailed, .disconnected, .closedByServer, .closedWithoutCode, .closeCompleted: connection = .none
+    case .attemptFailed, .disconnected, .refused, .closedByServer, .closedWithoutCode, .closeCompleted:
+      connection = .none
     case .retryTimerFired: isRetryScheduled = false
     case .captureClosed: isCaptureClosed = true
     case .drainDeadlinePassed: isDeadlineScheduled = false
@@ -88,7 +89,8 @@ struct ForkStateMachineWalkTests {
   private static let events: [ForkEvent] = [
     .started, .connected, .attemptFailed("a"), .attemptFailed("b", .hopeless),
     .attemptFailed("c", wait: .seconds(3)), .disconnected("d"), .closedByServer,
-    .closedWithoutCode("f"), .attemptFailed("g", .refused), .retryTimerFired,
+    .closedWithoutCode("f"), .closedWithoutCode("h", wait: .seconds(3)), .attemptFailed("g", .refused),
+    .refused("i"), .retryTimerFired,
     .captureClosed, .drained(isAcknowledged: true), .drained(isAcknowledged: false), .drainDeadlinePassed,
     .closeCompleted, .broken("e"), .shutdown, .forgotten,
   ]

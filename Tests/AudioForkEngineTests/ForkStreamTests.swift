@@ -497,7 +497,10 @@ struct ForkStreamTests {
     for version: UInt8 in [0, 5, 9] {
       #expect(CursorRecord(decoding: [version] + Array(current.dropFirst())) == nil)
     }
-    for bits: UInt8 in [2, 4, 8, 9] {
+    // Version 8 before it had silences.
+    let earlier = CursorRecord(decoding: [8] + numbers + [0, 0, 1] + word(9) + word(1) + [0, 0])
+    #expect(earlier?.outage == SavedOutage(attempts: 9, began: 1) && earlier?.silences == [])
+    for bits: UInt8 in [2, 4, 8, 9, 16, 17] {
       #expect(CursorRecord(decoding: [8] + numbers + [0, 0, bits] + word(1) + word(1) + [0, 0]) == nil, "\(bits)")
     }
   }
@@ -528,7 +531,10 @@ struct ForkStreamTests {
     ] {
       var other = record
       other.outage = outage
-      #expect(CursorRecord(decoding: other.encode()) == other)
+      for silences: [UInt8] in [[], [1], [0, 16]] {
+        other.silences = silences
+        #expect(CursorRecord(decoding: other.encode()) == other)
+      }
     }
     let withoutCheckpoint = bytes.count - renderer.checkpoint.encode().count
     for count in 0..<bytes.count where count != withoutCheckpoint {

@@ -90,6 +90,41 @@ struct SlowServerRealTimeTests {
     await server.stop()
   }
 
+  @Test("An engine that takes over gives a server as much time as the one before would have")
+  func silenceAcrossEngines() async throws {
+    let directory = try ScratchFolder()
+    let server = try await TestServer.start()
+    let proxy = try await FaultProxy.start(to: server.port)
+    let call = try TestCall(
+      in: directory, url: "ws://127.0.0.1:\(proxy.port)/", options: "D(both)R(1)", settings: ["silence=1"])
+    /// The connection with this number carries audio.
+    func reaches(_ number: Int, pings: Int = 0) async throws {
+      try await eventually("connection \(number) has audio") {
+        call.speakDue()
+        guard server.connections.count == number, let connection = server.connections.last else { return false }
+        return !connection.audio.isEmpty && connection.pings.count >= pings
+      }
+    }
+    let first = try await TestEngine(directory)
+    first.tell(.fork(id: call.id, isClosed: false))
+    try await reaches(1, pings: 2)
+    try await proxy.strike(.blackhole)
+    try await reaches(2)
+    #expect(try await first.stop() == .stopped)
+    let second = try await TestEngine(directory)
+    second.tell(.fork(id: call.id, isClosed: false))
+    try await reaches(3)
+    try await proxy.strike(.blackhole)
+    try await reaches(4)
+    call.hangUp()
+    let end = try await second.end()
+    #expect(end.reason == "done: all audio was delivered" && end.counters.lost == 0)
+    let told = second.lines().filter { $0.contains("the server has not answered for") }
+    #expect(told.count == 1 && told.first?.contains("has not answered for 2 s; ") == true, "\(told)")
+    try await proxy.stop()
+    await server.stop()
+  }
+
   @Test("Pings a second apart hold nothing back where a pong takes most of a second")
   func longPath() async throws {
     let directory = try ScratchFolder()

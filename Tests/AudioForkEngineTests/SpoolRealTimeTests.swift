@@ -5,6 +5,7 @@ import AudioForkEngineTestKit
 import AudioForkLink
 import AudioForkTestKit
 import AudioForkWireTestKit
+import Foundation
 import NIOCore
 import Testing
 
@@ -212,5 +213,46 @@ struct SpoolRealTimeTests {
     }
     #expect(!engine.lines().contains { $0.contains("af-test-2") && $0.contains("spool_limit") })
     _ = try await engine.stop()
+  }
+
+  @Test("What another stream had emptied is in the spool again as far as the buffer has it, and is delivered")
+  func copiedAgain() async throws {
+    let ports = [try await freePort(), try await freePort()]
+    let engine = try await TestEngine(directory)
+    // As above: 6 s of the first one take 0.2 MB, 22 s of the other one 0.8.
+    let calls = try ports.enumerated().map { index, port in
+      try TestCall(
+        in: directory, id: "af-test-\(index + 1)", url: "ws://127.0.0.1:\(port)/", options: "D(both)w(audiofork)R(1)",
+        settings: ["buffer=1", "spool=\(folder.path)", "spool_limit=1"], drainSeconds: 30,
+        bufferSeconds: index == 0 ? 10 : 30)
+    }
+    func speak(_ call: TestCall, seconds: Int) async throws {
+      for _ in 0..<(5 * seconds) {
+        call.speak(frames: 10)
+        try await Task.sleep(nanoseconds: 10_000_000)
+      }
+    }
+    engine.tell(.fork(id: calls[0].id, isClosed: false))
+    try await speak(calls[0], seconds: 6)
+    engine.tell(.fork(id: calls[1].id, isClosed: false))
+    try await eventually("the first one's is gone") {
+      calls[1].speak(frames: 5)
+      return engine.lines().contains { $0.contains("af-test-1") && $0.contains("the oldest stream goes first") }
+    }
+    engine.tell(.forget(id: calls[1].id))
+    try await eventually("it is there again") {
+      ((try? FileManager.default.attributesOfItem(atPath: "\(folder.path)/af-test-1.spool")[.size]) as? Int ?? 0)
+        > 200_000
+    }
+    // Now the buffer has nothing of it any more.
+    try await speak(calls[0], seconds: 12)
+    let store = ForkStore()
+    let server = try await TestServer.start(port: ports[0], .fork(store))
+    calls[0].hangUp()
+    let end = try await engine.end(of: calls[0].id)
+    #expect(end.reason == "done: all audio was delivered")
+    #expect(end.counters.lost == 0 && end.counters.gaps == 0)
+    #expect(store.now.samples == calls[0].expected && store.now.duplicates == 0)
+    await server.stop()
   }
 }

@@ -32,48 +32,6 @@ struct EngineRulesTests {
     #expect(rules.files.count == 1)
   }
 
-  @Test("A folder with a slash at its end covers what is in it, a file itself alone")
-  func covers() {
-    var rules = EngineRules()
-    _ = rules.add(bytes("/srv/keys/"), .file)
-    _ = rules.add(bytes("/one.pem"), .file)
-    _ = rules.add(bytes("/spool"), .folder)
-    for path in ["/srv/keys/a.pem", "/srv/keys/b/c.pem", "/one.pem"] {
-      #expect(rules.covers(bytes(path), .file), "\(path)")
-    }
-    for path in ["/srv/keysa", "/one.pem.old", "/spool"] { #expect(!rules.covers(bytes(path), .file), "\(path)") }
-    #expect(rules.covers(bytes("/spool"), .folder) && !rules.covers(bytes("/spool/a"), .folder))
-  }
-
-  @Test("A folder that the engine would not be given covers nothing but itself")
-  func refusedFolders() {
-    var rules = EngineRules()
-    for folder in ["/etc/asterisk", "/var/spool/asterisk"] { rules.addPrivate(bytes(folder)) }
-    let files = ["/etc/asterisk/keys/", "/etc/", "/srv/", "/", "/var/spool/", "/srv/x/../"]
-    for folder in files { _ = rules.add(bytes(folder), .file) }
-    for folder in files { #expect(!rules.covers(bytes(folder + "a.pem"), .file), "\(folder)") }
-    let spools = ["/", "/var/", "/var/spool/", "/var/spool/asterisk/"]
-    for folder in spools { _ = rules.add(bytes(folder), .folder) }
-    for folder in spools { #expect(!rules.covers(bytes(folder + "a"), .folder), "\(folder)") }
-    for folder in ["/calls/", "/var/spool/asterisk/audiofork/", "/var/spool/calls/"] {
-      _ = rules.add(bytes(folder), .folder)
-      #expect(rules.covers(bytes(folder + "a"), .folder), "\(folder)")
-    }
-  }
-
-  @Test("A file's neighbor is covered where the folder is allowed, and a spool's is not")
-  func neighbors() {
-    var rules = EngineRules()
-    rules.addPrivate(bytes("/etc/asterisk"))
-    for path in ["/srv/tls/a.pem", "/etc/asterisk/a.pem", "/srv/a.pem"] { _ = rules.add(bytes(path), .file) }
-    _ = rules.add(bytes("/data/calls/a"), .folder)
-    #expect(rules.covers(bytes("/srv/tls/b.pem"), .file))
-    for path in ["/srv/tls/x/b.pem", "/etc/asterisk/b.pem", "/srv/b.pem"] {
-      #expect(!rules.covers(bytes(path), .file), "\(path)")
-    }
-    #expect(!rules.covers(bytes("/data/calls/b"), .folder))
-  }
-
   @Test("The age at which an engine leaves travels where it is not the usual one")
   func leavingAge() {
     var rules = EngineRules()

@@ -49,7 +49,13 @@ struct LinkMessageTests {
       .state(id: "f", state: .waiting, reason: "dns: x", endpoint: "ws://h/", counters),
       .ended(id: "f", reason: "done: y", counters), .ended(id: "f", reason: "ring: z", .unknown),
       .log(.warning, id: nil, text: "né"), .log(.debug, id: "f", text: ""), .gap(id: "f", gap), .heartbeat,
+      .leaving, .ready(version: "0.1.0", pid: 42, loops: 2, knows: 8, confinement: "confined"),
       .text(id: "f", text: Array("{}".utf8), length: 70_000, dropped: 3),
+      .transcript(
+        id: "f",
+        TranscriptReport(Array("né".utf8), length: 3, speaker: .out, isFinal: true, start: 0, end: 9, confidence: 1),
+        dropped: 3),
+      .transcript(id: "f", TranscriptReport([], length: 0, speaker: .both, isFinal: false), dropped: 0),
     ]
     var parser = LinkParser()
     parser.append(messages.flatMap(\.encoded))
@@ -90,10 +96,36 @@ struct LinkMessageTests {
     #expect(counters.carries(.lost) && !counters.carries(.captured))
   }
 
+  @Test("A transcript's numbers that no call can have are cut, and what is missing is unknown")
+  func hostileTranscript() throws {
+    func read(_ fill: (inout FieldWriter) -> Void) throws -> TranscriptReport? {
+      var fields = FieldWriter(.transcript)
+      fields.append(.id, "f")
+      fill(&fields)
+      var parser = LinkParser()
+      parser.append(fields.message)
+      guard case .transcript("f", let report, 0)? = try parser.next().map(EngineMessage.init) else { return nil }
+      return report
+    }
+    #expect(try read { _ in } == TranscriptReport([], length: 0, speaker: .both, isFinal: false))
+    let hostile = try read { fields in
+      fields.append(.text, [0xFF, 0])
+      fields.append(.speaker, "a speaker of a later release")
+      fields.append(.final, number: .max)
+      for field in [LinkField.from, .until, .confidence] { fields.append(field, number: .max) }
+    }
+    let most = TranscriptReport.millisecondsMax
+    #expect(
+      hostile
+        == TranscriptReport(
+          [0xFF, 0], length: 2, speaker: .both, isFinal: false, start: most, end: most, confidence: 1000))
+  }
+
   @Test("States and levels are read from their words, in any release's")
   func words() {
     for state in ForkStateName.allCases { #expect(ForkStateName(word: Array("\(state.word)".utf8)) == state) }
     for level in ConfirmationLevel.allCases { #expect(ConfirmationLevel(word: Array("\(level.word)".utf8)) == level) }
+    for speaker in Speaker.allCases { #expect(Speaker(word: Array("\(speaker.word)".utf8)) == speaker) }
     #expect(ForkStateName(word: []) == .unknown && ConfirmationLevel(word: Array("disk".utf8)) == nil)
   }
 

@@ -20,7 +20,7 @@ struct CounterTests {
     #expect(Set(definitions.map { "\($0.name)" }).count == definitions.count)
     #expect(Set(definitions.map(\.field)).count == definitions.count)
     #expect(definitions.compactMap(\.listPlace).sorted() == Array(0..<Counter.listed.count))
-    for event in [CounterEvents.state, .stop, .response] {
+    for event in [CounterEvents.state, .stop, .response, .transcript] {
       let places = Counter.carried(by: event).map(\.definition.eventPlace)
       #expect(Set(places).count == places.count && places == places.sorted())
     }

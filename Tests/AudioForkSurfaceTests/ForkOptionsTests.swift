@@ -46,9 +46,9 @@ struct ForkOptionsTests {
         "option r does not accept '99999999999999999999'; the form is r(attempts), 0 to 1000000"
       ),
       ("r(-1)", "option r does not accept '-1'; the form is r(attempts), 0 to 1000000"),
-      ("q", "unknown option 'q'; known are b B p P v V W i D f n S a T R r w H s x"),
+      ("q", "unknown option 'q'; known are b B p P v V W i D f m n S a T R r w H s x"),
       ("D(i\nn)", "option D does not accept 'i?n'; the form is D(in|out|both|stereo)"),
-      (")", "unknown option ')'; known are b B p P v V W i D f n S a T R r w H s x"),
+      (")", "unknown option ')'; known are b B p P v V W i D f m n S a T R r w H s x"),
     ])
   func refused(given: String, message: String) {
     let error = #expect(throws: OptionError.self) { try ForkOptions.parse(bytes(given)) }
@@ -215,6 +215,10 @@ private func example(_ kind: SettingKind) -> String {
   case .redirects: "yes"
   case .proxy: "http://user:password@proxy.example.org:3128"
   case .noProxy: ".example.org, 10.0.0.0/8"
+  case .message: "200"
+  case .catchUp: "1.5x"
+  case .firstText, .lastText: #"{"eof":1}"#
+  case .linger: "5"
   }
 }
 
@@ -282,6 +286,19 @@ struct ProfileTests {
         "format", "mp3",
         "format = 'mp3' is not accepted; it takes slin, slin12, slin16, slin24, slin32, slin44, slin48, ulaw or alaw"
       ),
+      (
+        "message", "30",
+        "message = '30' is not accepted; it takes a number of milliseconds from 20 to 1000 in steps of 20"
+      ),
+      ("linger", "61", "linger = '61' is not accepted; it takes a whole number of seconds from 0 to 60"),
+      (
+        "catch_up", "0.99",
+        "catch_up = '0.99' is not accepted; it takes a number from 1 to 100 with at most two decimals, or nothing"
+      ),
+      (
+        "first_text", "s3cret \u{1}" + String(repeating: "x", count: 8192),
+        "first_text does not accept what it was given; it takes a text of at most 8192 bytes in UTF-8, or nothing"
+      ),
       ("subprotocol", "a,,b", "subprotocol = 'a,,b' is not accepted; it takes names separated by commas, or nothing"),
     ])
   func refused(key: String, value: String, message: String) throws {
@@ -289,6 +306,65 @@ struct ProfileTests {
     let found = try #require(ProfileKey.named(bytes(key)))
     let error = #expect(throws: OptionError.self) { try options.apply(found, bytes(value)) }
     #expect(error.map { text($0.message) } == message)
+  }
+
+  @Test("A message is 20 to 1000 ms long, in steps of 20, by the option or the key")
+  func messages() throws {
+    #expect(ForkOptions().messageMilliseconds == 20)
+    for length in [20, 40, 200, 1000] {
+      #expect(try ForkOptions.parse(bytes("m(\(length))w(audiofork)")).messageMilliseconds == length)
+    }
+    for value in ["", "0", "19", "30", "1001", "1020", "-20", "20ms"] {
+      let error = #expect(throws: OptionError.self) { try ForkOptions.parse(bytes("m(\(value))")) }
+      #expect(
+        error.map { text($0.message) }
+          == "option m does not accept '\(value)'; the form is m(milliseconds), 20 to 1000 in steps of 20")
+    }
+  }
+
+  @Test("The pace of a replay has at most two decimals")
+  func catchUp() throws {
+    let key = try #require(ProfileKey.named(bytes("catch_up")))
+    func hundredths(_ value: String) throws -> Int? {
+      var options = ForkOptions()
+      try options.apply(key, bytes("3"))
+      try options.apply(key, bytes(value))
+      return options.catchUpHundredths
+    }
+    for (value, expected) in [
+      ("1", 100), ("1.0", 100), ("1.25", 125), ("1.5x", 150), ("2X", 200), ("1.05", 105), ("100", 10_000),
+    ] {
+      #expect(try hundredths(value) == expected, "\(value)")
+    }
+    #expect(try hundredths("") == nil)
+    for value in ["0", "0.99", "100.01", "1.255", "1.", ".5", "x", "1.x", "1,5", "-2", "2 x", "1e1", "99999999999"] {
+      #expect(throws: OptionError.self, "\(value)") { try hundredths(value) }
+    }
+  }
+
+  @Test("Texts and linger are for a dialect that does not say itself how a stream ends")
+  func serverTexts() throws {
+    func options(_ lines: [(String, String)], _ options: String = "") throws -> ForkOptions {
+      var result = ForkOptions()
+      for (name, value) in lines { try result.apply(#require(ProfileKey.named(bytes(name))), bytes(value)) }
+      try result.apply(options: bytes(options))
+      try result.check()
+      return result
+    }
+    let given = try options([("first_text", "{}"), ("last_text", "eof"), ("linger", "60")])
+    #expect(given.firstText == bytes("{}") && given.lastText == bytes("eof") && given.lingerSeconds == 60)
+    #expect(try options([("first_text", "{}"), ("first_text", "")], "w(audiofork)").firstText.isEmpty)
+    #expect(try options([("linger", "60")], "w(audiofork)").lingerSeconds == 0)
+    for name in ["first_text", "last_text"] {
+      let error = #expect(throws: OptionError.self) { try options([(name, "x")], "w(audiofork)") }
+      #expect(
+        error.map { text($0.message) }
+          == "\(name) cannot be given with dialect audiofork, which says itself how a stream begins and ends; "
+          + "leave it out")
+      var result = ForkOptions()
+      #expect(throws: OptionError.self) { try result.apply(#require(ProfileKey.named(bytes(name))), [0x41, 0xFF]) }
+      #expect(text(ForkOptions.shown(setting: bytes("\(name)=s3cret"))) == "\(name)=...")
+    }
   }
 
   @Test("Digits are told unless a profile says no, in any of Asterisk's words")

@@ -95,6 +95,17 @@ struct ForkSourcesTests {
         "option w(audiofork) is left out: \(subprotocol)",
         "profile p: dialect = 'audiofork' is left out: \(subprotocol)",
       ]),
+    // Texts that the dialect does not take.
+    GivenFork(
+      lines: ["url=ws://h/", "first_text=^{hello}", "last_text=^{eof}"], options: "w(audiofork)m(40)",
+      kept: ["ws://h/", "w(audiofork)m(40)"],
+      says: [
+        "profile p: first_text = '...' is left out: first_text cannot be given with dialect audiofork",
+        "profile p: last_text = '...' is left out: last_text cannot be given with dialect audiofork",
+      ]),
+    GivenFork(
+      lines: ["url=ws://h/", "last_text=eof"], options: "w(^{audiofork})", kept: ["ws://h/", "last_text=eof"],
+      says: ["option w(audiofork) is left out: last_text cannot be given with dialect audiofork"]),
     // A confirmation that the dialect does not have.
     GivenFork(
       lines: ["url=ws://h/", "acknowledge=^{persisted}"], kept: ["ws://h/", ""],

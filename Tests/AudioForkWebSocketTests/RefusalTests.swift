@@ -276,14 +276,11 @@ struct RefusalTests {
     }
   }
 
-  @Test("An answer that the dialect knows to be final is final at once; others are not", arguments: [402, 403, 503])
-  func finalAnswers(status: Int) throws {
-    for (finalAnswers, kind) in [
-      ([402, 503], status == 403 ? ConnectionFailure.Kind.refused : .final), ([], status == 503 ? .passing : .refused),
-    ] {
-      let attempt = try Attempt { $0.finalAnswers = finalAnswers }
-      try attempt.receive("HTTP/1.1 \(status) No\r\nContent-Length: 0\r\n\r\n")
-      #expect(attempt.owner.failures.map(\.kind) == [kind])
-    }
+  @Test("A failure has the answer's status and the first line of its body", arguments: [402, 403, 503])
+  func answer(status: Int) throws {
+    let attempt = try Attempt()
+    try attempt.receive("HTTP/1.1 \(status) No\r\nContent-Length: 9\r\n\r\nsold out\n")
+    #expect(attempt.owner.failures.map(\.answer) == [.init(status: status, text: "sold out")])
+    #expect(attempt.owner.failures.map(\.kind) == [status == 503 ? .passing : .refused])
   }
 }

@@ -10,6 +10,8 @@ struct EngineStatus {
   /// 0 while no engine is ready.
   var process = 0
   var loops = 0
+  /// What it may still do, as it says it; empty: it was given no rules, or does not say.
+  var confinement = Bytes()
   /// CLOCK_MONOTONIC of the moment it was ready.
   var readyAt: Int64 = 0
   /// Engines of this load that were ready, this one included.
@@ -33,8 +35,9 @@ struct EngineStatus {
   }
 
   /// An engine serves from now on.
-  mutating func ready(version: Bytes, process: UInt64, loops: UInt64, now: Int64) {
+  mutating func ready(version: Bytes, process: UInt64, loops: UInt64, confinement: Bytes, now: Int64) {
     self.version = version
+    self.confinement = confinement
     self.process = Int(truncatingIfNeeded: process & 0x7fff_ffff)
     self.loops = Int(truncatingIfNeeded: loops & 0x7fff_ffff)
     readyAt = now
@@ -104,6 +107,7 @@ func engineLines() -> [Bytes] {
     text("Forks: ", .number(forks)),
     text("Rings locked: ", .number(memory.locked), " of ", .number(memory.mapped)),
   ]
+  if !facts.confinement.isEmpty { lines.append(text("Confinement: ", .bytes(escaped(facts.confinement)))) }
   if let use = ProcessUse(of: facts.process) {
     lines.append(
       text(

@@ -11,6 +11,8 @@ struct EngineSupervisor {
   private(set) var link = EngineLink()
   private var process = EngineProcess()
   private var isReady = false
+  /// The engine has announced that it leaves by itself.
+  private var isLeaving = false
   /// The highest type of message that the engine knows; 0: it has not said.
   private var knows: UInt64 = 0
   private var readyAt: Int64 = 0
@@ -18,23 +20,16 @@ struct EngineSupervisor {
   private var leavingAge = LeavingAge()
   private var heartbeats = HeartbeatWatch()
   private var complained = false
-  private var tableEndIsDue = false
-  /// The engine-wide settings that this engine has been sent.
-  private var sentSettings: EngineSettings?
+  private var outbox = EngineOutbox()
   private var hasToldUnconfined = false
   /// When an engine was heard last, this one or one before it. CLOCK_MONOTONIC.
   private(set) var heardAt: Int64 = 0
   /// When an engine that is to be replaced is killed; nil: it is not to be replaced. It is asked to leave as soon as it
   /// is ready.
   private var leaveBy: Int64?
-  private var hasToldShutdown = false
-  /// Ids of forks that the engine is to forget, while the link is full.
-  private var forgotten = [Bytes]()
 
   /// An engine that was asked to leave saves its cursors within a second.
   private static let leaveMax: Int64 = 3_000_000_000
-  /// Maximum ids that wait. Further ones stay in the engine until it leaves.
-  private static let forgottenMax = 10_000
 
   /// Milliseconds until there is something to do though nothing happens; nil: nothing.
   func millisecondsToAct(_ now: Int64) -> CInt? {
@@ -46,26 +41,23 @@ struct EngineSupervisor {
 
   /// Starts an engine if there is none and its time has come. While Asterisk is shutting down one is started for forks
   /// that are still at work, and none when Asterisk is about to exit.
-  mutating func spawnIfDue(_ now: Int64, path: Bytes, hasForks: Bool) {
+  mutating func spawnIfDue(_ now: Int64) {
     process.reap()
     guard !link.isOpen, now >= delay.spawnAt else { return }
-    guard EngineSupervisor.mayStart(hasForks: hasForks) else { return delay.shutdown(now) }
+    guard EngineSupervisor.mayStart(hasForks: withState { $0.forks.atWork } > 0) else { return delay.shutdown(now) }
+    let order = EngineOrder(leavingAge: leavingAge.seconds)
+    if order.wasAskedFor { complained = false }
     var pair: [CInt] = [-1, -1]
     let made = pair.withUnsafeMutableBufferPointer {
       socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, $0.baseAddress)
     }
-    guard made == 0, let instance = Control.instance else { return failed(now, path, af_errno()) }
+    guard made == 0, let instance = Control.instance else { return failed(now, order.path, af_errno()) }
     var pid: CInt = 0
     var rulesFailure: CInt = 0
-    let rules = withState { state -> Bytes in
-      state.pathRestarts.engineIsTold()
-      state.engineRules.leavingAge = leavingAge.seconds
-      return state.settings?.confinesEngine == true ? state.engineRules.encoded : []
-    }
-    let failure = withCString(path) { path in
+    let failure = withCString(order.path) { path in
       withCString(instance.directory) { directory in
         // Empty: it does not confine itself.
-        rules.withUnsafeBufferPointer {
+        order.rules.withUnsafeBufferPointer {
           af_spawn_engine(path, directory, pair[1], $0.baseAddress, $0.count, &pid, &rulesFailure)
         }
       }
@@ -73,29 +65,29 @@ struct EngineSupervisor {
     close(pair[1])
     guard failure == 0 else {
       close(pair[0])
-      return failed(now, path, failure)
+      return failed(now, order.path, failure)
     }
-    if rulesFailure != 0, !hasToldUnconfined {
-      hasToldUnconfined = true
-      log(
-        AF_LEVEL_NOTICE,
-        "the AudioFork engine runs without its confinement, because its rules cannot be passed to it: ",
-        .bytes(reason(rulesFailure)))
-    }
+    if rulesFailure != 0 { tellUnconfined(rulesFailure) }
     process.began(pid)
     link.open(pair[0])
     isReady = false
+    isLeaving = false
     knows = 0
     heartbeats.owesNothing()
     leaveBy = nil
-    hasToldShutdown = false
-    // A new engine knows no fork that the table does not have.
-    forgotten = []
+    outbox = EngineOutbox()
     link.append(.hello(version: bytes(af_version()), protocolVersion: LinkProtocol.version))
-    sentSettings = nil
     // The table is the truth: a new engine receives all of it.
     withState { $0.forks.mustSendAll() }
-    tableEndIsDue = true
+  }
+
+  private mutating func tellUnconfined(_ failure: CInt) {
+    guard !hasToldUnconfined else { return }
+    hasToldUnconfined = true
+    log(
+      AF_LEVEL_NOTICE,
+      "the AudioFork engine runs without its confinement, because its rules cannot be passed to it: ",
+      .bytes(reason(failure)))
   }
 
   private static func mayStart(hasForks: Bool) -> Bool {
@@ -111,6 +103,7 @@ struct EngineSupervisor {
           ? "; install it or set engine in audiofork.conf. Until then nothing is delivered"
           : "; the system lacks something that it needs. It is tried again, and until then nothing is delivered"))
     delay.failed(now)
+    withState { $0.engineEnded(now) }
   }
 
   /// Says once why no engine serves, and to those who asked for one.
@@ -127,65 +120,12 @@ struct EngineSupervisor {
   /// Sends changes of the settings and of the table, as far as the socket takes them.
   mutating func send(_ settings: EngineSettings) {
     guard link.isOpen else { return }
-    if settings != sentSettings {
-      sentSettings = settings
-      link.append(.settings(settings.lines))
-    }
-    tellShutdown()
-    sendForgotten()
-    var rows = Bytes()
-    let room = link.room
-    var isComplete = true
-    withState { state in
-      while let fork = state.forks.unsent.first {
-        guard rows.count < room else {
-          isComplete = false
-          break
-        }
-        state.forks.isSent(fork)
-        rows +=
-          MessageFromModule<Bytes>.fork(
-            id: bytes(fork.pointee.id), isClosed: fork.pointee.closed_at_ns != 0,
-            generation: fork.pointee.generation
-          ).encoded
-      }
-      // After the rows: a text is for a fork that the engine knows.
-      if isReady, isComplete, rows.count < room {
-        for text in state.outgoingTexts.takeAll() { rows += text }
-      }
-    }
-    link.append(rows)
-    if isComplete, tableEndIsDue {
-      tableEndIsDue = false
-      link.append(.tableEnd)
-    }
-    link.flush()
+    outbox.send(settings, over: &link, isReady: isReady, knowsStopping: engineKnows(.stopping))
   }
 
   /// A row is gone: the engine need not know the fork any more.
   mutating func forget(_ id: Bytes) {
-    guard link.isOpen, forgotten.count < EngineSupervisor.forgottenMax else { return }
-    forgotten.append(id)
-  }
-
-  private mutating func sendForgotten() {
-    guard !forgotten.isEmpty else { return }
-    link.flush()
-    var sent = 0
-    while sent < forgotten.count, link.room > 0 {
-      link.append(.forget(id: forgotten[sent]))
-      sent &+= 1
-      // Output that is left over wakes this thread, so ids wait only where there is some.
-      if link.room <= 0 { link.flush() }
-    }
-    if sent > 0 { forgotten.removeFirst(sent) }
-  }
-
-  /// Tells the engine once that Asterisk is shutting down.
-  private mutating func tellShutdown() {
-    guard isReady, !hasToldShutdown, engineKnows(.stopping), ast_shutting_down() != 0 else { return }
-    hasToldShutdown = true
-    link.append(.stopping)
+    if link.isOpen { outbox.forget(id) }
   }
 
   private func engineKnows(_ kind: LinkMessageKind) -> Bool { knows >= UInt64(kind.rawValue) }
@@ -257,27 +197,32 @@ struct EngineSupervisor {
 
   private mutating func handle(_ message: MessageFromEngine<Bytes>) {
     switch message {
-    case .ready(let version, let pid, let loops, let knows):
+    case .ready(let version, let pid, let loops, let knows, let confinement):
       self.knows = knows
-      readyReceived(version, pid, loops)
+      readyReceived(version, pid, loops, confinement)
     case .state(let id, let state, let reason, let endpoint, let counters):
       ForkUpdates.stateReceived(id, state, reason: reason, endpoint: endpoint, counters)
     case .ended(let id, let reason, let counters): ForkUpdates.endReceived(id, reason: reason, counters)
     case .heartbeat: heartbeats.owesNothing()
+    case .leaving: isLeaving = true
     case .gap(let id, let gap): ForkUpdates.gapReceived(id, gap)
     case .text(let id, let text, let length, let dropped):
       ForkUpdates.textReceived(id, text, length: length, dropped: dropped)
+    case .transcript(let id, let transcript, let dropped):
+      ForkUpdates.transcriptReceived(id, transcript, dropped: dropped)
     case .log(let level, _, let text): log(af_level(rawValue: UInt32(truncatingIfNeeded: level.rawValue)), .bytes(text))
     case .unknown: break
     }
   }
 
-  private mutating func readyReceived(_ version: Bytes, _ pid: UInt64, _ loops: UInt64) {
+  private mutating func readyReceived(_ version: Bytes, _ pid: UInt64, _ loops: UInt64, _ confinement: Bytes) {
     isReady = true
     readyAt = af_now_ns()
     delay.isReady()
     complained = false
-    withState { $0.engine.ready(version: version, process: pid, loops: loops, now: readyAt) }
+    withState {
+      $0.engine.ready(version: version, process: pid, loops: loops, confinement: confinement, now: readyAt)
+    }
     log(
       AF_LEVEL_VERBOSE, "AudioFork engine ", .bytes(version), " is ready, process ",
       .number(Int(truncatingIfNeeded: pid)))
@@ -304,7 +249,7 @@ struct EngineSupervisor {
           AF_LEVEL_NOTICE, "the AudioFork engine has ended. Asterisk is shutting down, so no other one is started")
       }
       delay.died(now, readyAt: readyAt)
-      leavingAge.engineEnded(after: now &- readyAt)
+      leavingAge.engineEnded(after: now &- readyAt, isAnnounced: isLeaving)
     } else {
       complain(
         text(
@@ -320,7 +265,10 @@ struct EngineSupervisor {
     link.close()
     isReady = false
     leaveBy = nil
-    withState { $0.engine.gone() }
+    withState { state in
+      state.engine.gone()
+      state.engineEnded(af_now_ns())
+    }
   }
 
   /// Ends the engine: end-of-file tells it to leave, and after two seconds it is killed.

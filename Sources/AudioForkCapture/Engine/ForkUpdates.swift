@@ -80,6 +80,20 @@ enum ForkUpdates {
     Jobs.wake()
   }
 
+  /// TRANSCRIPT: the server has recognized words.
+  static func transcriptReceived(_ id: Bytes, _ transcript: TranscriptReport, dropped: UInt64) {
+    withState { table in
+      guard let fork = table.forks.find(id), fork.pointee.ended == 0 else { return }
+      if transcript.isFinal { replace(&fork.pointee.transcript, with: variableValue(transcript.text)) }
+      fork.counters.pointee[.dropped] = max(dropped, fork.counters.pointee[.dropped])
+      var event = ManagerEvent(.transcript, ForkRow(fork, now: af_now_ns()))
+      event.transcript = transcript
+      event.transcript?.text = cut(transcript.text, to: textBytesMax)
+      table.jobs.add(.transcript(event))
+    }
+    Jobs.wake()
+  }
+
   /// A number that a message lacks stays what it was.
   private static func store(_ counters: ForkCounters, in fork: ForkPointer) {
     counters.update(&fork.counters.pointee)

@@ -17,19 +17,56 @@ extension EngineRules {
     }
   }
 
-  /// Adds what the settings name. Returns whether there is anything new.
-  mutating func add(_ settings: Settings) -> Bool {
-    var isNew = false
-    for line in settings.defaults where add(line) { isNew = true }
+  /// Adds what the settings name.
+  mutating func add(_ settings: Settings) -> ToldSettings {
+    var told = ToldSettings()
+    for line in settings.defaults { add(line, &told) }
     for profile in settings.profiles {
-      for line in profile.lines where add(line) { isNew = true }
+      for line in profile.lines { add(line, &told) }
     }
-    return isNew
+    return told
   }
 
-  private mutating func add(_ line: SettingLine) -> Bool {
-    guard let use = line.key.kind.pathUse else { return false }
-    return add(line.holdsVariable ? folderBeforeVariable(line.value) : withoutSlashAtEnd(line.value), use)
+  private mutating func add(_ line: SettingLine, _ told: inout ToldSettings) {
+    guard let use = line.key.kind.pathUse else { return }
+    let path = line.holdsVariable ? folderBeforeVariable(line.value) : withoutSlashAtEnd(line.value)
+    guard !contains(path, use) else { return }
+    if add(path, use) {
+      told.isNew = true
+    } else if path.first == UInt8(ascii: "/") {
+      told.leftOut.append((path, use))
+    }
+  }
+}
+
+/// What became of the paths of some settings.
+struct ToldSettings {
+  /// There is one that the engine was not told of before.
+  var isNew = false
+  /// Paths for which there was no room.
+  var leftOut = [(path: Bytes, use: PathUse)]()
+
+  /// Says in the log how many of them the engine may not open. Looks at files: may block, so no lock may be held.
+  func tellLeftOut(_ rules: EngineRules) {
+    guard !leftOut.isEmpty else { return }
+    let coverage = PathCoverage(rules, resolve: realPath)
+    var count = 0
+    for (path, use) in leftOut where !coverage.covers(NamedPath(path, resolve: realPath), use) { count &+= 1 }
+    guard count > 0 else { return }
+    log(
+      AF_LEVEL_WARNING, "audiofork.conf names too many files and folders: the engine is told of ",
+      .number(EngineRules.entriesMax), " of each kind, and may not open ", .number(count),
+      " further ones. Keep files in few folders outside of Asterisk's, which it may read as a whole, or set",
+      " confine = no. Paths of earlier settings count until the module is loaded again")
+  }
+}
+
+/// The path without symbolic links (realpath(3)); nil where there is no such file. May block: no lock may be held.
+func realPath(_ path: Bytes) -> Bytes? {
+  withCString(path) { path in
+    withUnsafeTemporaryAllocation(byteCount: Int(PATH_MAX), alignment: 1) { buffer in
+      realpath(path, buffer.baseAddress?.assumingMemoryBound(to: CChar.self)).map { bytes($0) }
+    }
   }
 }
 
@@ -50,79 +87,82 @@ private func withoutSlashAtEnd(_ path: Bytes) -> Bytes {
   return path
 }
 
-/// When the engine is replaced because forks need paths that it was not told of: at once, but seldom. Without a clock:
-/// `now` is CLOCK_MONOTONIC.
-package struct PathRestarts {
-  private static let interval: Int64 = 10_000_000_000
-
-  private var isPending = false
-  private var lastAt: Int64?
-  /// The log has said that forks have named too many paths.
-  var hasSaidLimit = false
-
-  package init() {}
-
-  /// There is a path that the running engine was not told of.
-  package mutating func ask() { isPending = true }
-
-  /// Whether the engine is to be replaced now.
-  package mutating func take(_ now: Int64) -> Bool {
-    guard let left = millisecondsToAct(now), left == 0 else { return false }
-    isPending = false
-    lastAt = now
-    return true
-  }
-
-  /// The engine that is started now is told of all paths.
-  package mutating func engineIsTold() { isPending = false }
-
-  /// Milliseconds until the engine is to be replaced; nil: it is not.
-  package func millisecondsToAct(_ now: Int64) -> CInt? {
-    guard isPending else { return nil }
-    guard let lastAt else { return 0 }
-    let left = max(0, min(PathRestarts.interval, lastAt &+ PathRestarts.interval &- now))
-    return CInt(truncatingIfNeeded: (left &+ 999_999) / 1_000_000)
-  }
-}
-
 extension Control {
-  /// Has the engine replaced where the fork needs a file or folder that the running one may not open. Call it before
-  /// the fork's row is in the table. A path of a fork is new where variables in the configuration are in it.
-  static func allowPaths(of plan: ForkPlan, _ settings: Settings) {
-    guard settings.confinesEngine else { return }
-    var isNew = false
+  /// Has the engine replaced where the fork needs a file or folder that the running one may not open. Returns the
+  /// number of the first engine in which the fork may begin; 0: any. Call it before the fork's row is in the table. No
+  /// lock may be held.
+  static func allowPaths(of plan: ForkPlan, _ settings: Settings) -> UInt32 {
+    guard settings.confinesEngine else { return 0 }
+    var firstEngine: UInt32 = 0
     for (use, path) in plan.paths where path.first == UInt8(ascii: "/") {
-      let path = withoutSlashAtEnd(path)
-      let isFirstBeyondLimit = withState { state -> Bool in
-        guard !state.engineRules.covers(path, use) else { return false }
-        if state.learnedPaths < EngineRules.learnedMax, state.engineRules.add(path, use) {
-          state.learnedPaths &+= 1
-          state.pathRestarts.ask()
-          isNew = true
-          return false
-        }
-        defer { state.pathRestarts.hasSaidLimit = true }
-        return !state.pathRestarts.hasSaidLimit
+      let named = NamedPath(withoutSlashAtEnd(path), resolve: realPath)
+      switch withState({ $0.allow(named, use, heldMax: heldMax(plan)) }) {
+      case .allowed: break
+      case .byEngine(let number): firstEngine = max(firstEngine, number)
+      case .tooMany(let isFirst): if isFirst { tellLimit(named.path) }
       }
-      guard isFirstBeyondLimit else { continue }
-      log(
-        AF_LEVEL_WARNING, "the AudioFork engine may not open '", .bytes(path),
-        "': variables have named too many files ",
-        "and folders. Let audiofork.conf name a folder outside of Asterisk's for them before the first variable, or ",
-        "set confine = no")
     }
-    guard isNew else { return }
+    guard firstEngine > 0 else { return 0 }
     replaceEngineForPaths()
     // Where that is not due yet, the control thread has to know when it is.
     wake()
+    return firstEngine
+  }
+
+  /// For how long the fork may be held, nanoseconds: its buffer keeps what it captures meanwhile, and half of its time
+  /// for draining is left if capture ends meanwhile.
+  private static func heldMax(_ plan: ForkPlan) -> Int64 {
+    Int64(min(plan.options.bufferSeconds, plan.options.drainSecondsMax)) &* 500_000_000
+  }
+
+  private static func tellLimit(_ path: Bytes) {
+    log(
+      AF_LEVEL_WARNING, "the AudioFork engine may not open '", .bytes(path),
+      "': audiofork.conf and variables have named too many files ",
+      "and folders. Let audiofork.conf name a folder outside of Asterisk's for them before the first variable, or ",
+      "set confine = no")
   }
 
   /// Has the engine replaced where forks need paths that it was not told of, and the time has come.
   static func replaceEngineForPaths() {
-    guard withState({ $0.pathRestarts.take(af_now_ns()) }) else { return }
+    let isDue = withState { state -> Bool in
+      guard state.pathRestarts.take(af_now_ns()) else { return false }
+      // Under the same lock, so that an engine that is started now counts.
+      _ = state.restarts.ask()
+      return true
+    }
+    guard isDue else { return }
     log(
       AF_LEVEL_NOTICE, "a new fork needs a file or folder that a variable names and that the running AudioFork engine",
       " may not open; restarting the engine. To avoid this, name a fixed folder before the variable")
-    restartEngine()
+    wake()
+  }
+}
+
+/// Which engine may open a path.
+private enum PathAccess {
+  case allowed
+  /// The engine with this number, and those after it.
+  case byEngine(UInt32)
+  /// None. `isFirst`: there is no line in the log yet.
+  case tooMany(isFirst: Bool)
+}
+
+extension ModuleState {
+  /// Decides which engine may open a path of a fork, and has the next one told of it. A path of a fork is new where
+  /// variables in the configuration are in it, or where it leads to another place than when the engine started.
+  fileprivate mutating func allow(_ path: NamedPath, _ use: PathUse, heldMax: Int64) -> PathAccess {
+    if let coverage, coverage.covers(path, use) { return .allowed }
+    if !engineRules.contains(path.path, use) {
+      guard learnedPaths < EngineRules.learnedMax, engineRules.add(path.path, use) else {
+        defer { pathRestarts.hasSaidLimit = true }
+        return .tooMany(isFirst: !pathRestarts.hasSaidLimit)
+      }
+      learnedPaths &+= 1
+    }
+    // The next engine is told of it.
+    guard isEngineConfined else { return .allowed }
+    pathRestarts.ask(af_now_ns(), within: heldMax)
+    return .byEngine(forks.engineNumber &+ 1)
   }
 }

@@ -103,6 +103,9 @@ extension SettingLine {
       let colon = firstIndex(of: UInt8(ascii: ":"), in: line) ?? line.count
       return slice(line, 0, colon &+ 1) + Bytes(text: " ")
         + RequestField.headerValue(slice(line, colon &+ 1, line.count))
+    case .firstText, .lastText:
+      let channel = asked
+      return ServerText.text(value, substitute: { channel.substitute($0) }, evaluate: { asked.answer($0) })
     default: return written.mapText { asked.substitute($0) }.text { asked.answer($0) }
     }
   }

@@ -81,14 +81,13 @@ private func commandIsOver() {
 
 /// The module's third thread: starts the commands of forks that have ended, and waits for all of them. A command may
 /// run for hours, and is a process of its own all that time.
-enum Commands {
+enum Commands: WorkerThread {
   /// So many run at once; the others wait. A command is most often an encoder or an upload.
   static let runningMax = 64
   /// Between two looks at commands where the kernel has no pidfd.
   private static let lookMilliseconds: CInt = 20
 
-  /// Written before the thread starts and after it has ended.
-  nonisolated(unsafe) private static var wakeDescriptor: CInt = -1
+  nonisolated(unsafe) static var wakeDescriptor: CInt = -1
 
   private struct Running {
     let id: Bytes
@@ -101,33 +100,9 @@ enum Commands {
   nonisolated(unsafe) private static var running = [Running]()
   nonisolated(unsafe) private static var hasSaidThatOthersWait = false
 
-  /// Starts the thread. Returns 0 or an errno.
-  static func start() -> CInt {
-    wakeDescriptor = eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK))
-    guard wakeDescriptor >= 0 else { return af_errno() }
-    withState { $0.commands.isStopping = false }
-    let failure = af_commands_start()
-    if failure != 0 { closeDescriptor() }
-    return failure
-  }
-
-  /// Ends the thread when the last command has ended.
-  static func stop() {
-    withState { $0.commands.isStopping = true }
-    wake()
-    af_commands_join()
-    closeDescriptor()
-  }
-
-  private static func closeDescriptor() {
-    close(wakeDescriptor)
-    wakeDescriptor = -1
-  }
-
-  static func wake() {
-    var one: UInt64 = 1
-    _ = write(wakeDescriptor, &one, 8)
-  }
+  static func launch() -> CInt { af_commands_start() }
+  static func join() { af_commands_join() }
+  static func setStopping(_ isStopping: Bool) { withState { $0.commands.isStopping = isStopping } }
 
   /// Starts commands and waits for the end of one, or for new ones. Returns false if the thread is to end.
   fileprivate static func step() -> Bool {
@@ -177,8 +152,7 @@ enum Commands {
       if command.descriptor < 0 { timeout = lookMilliseconds }
     }
     _ = descriptors.withUnsafeMutableBufferPointer { poll($0.baseAddress, nfds_t($0.count), timeout) }
-    var count: UInt64 = 0
-    _ = read(wakeDescriptor, &count, 8)
+    takeWakeUps()
   }
 
   /// Takes the status of each command that has ended.

@@ -49,6 +49,7 @@ func destroy(_ fork: ForkPointer) {
   free(fork.pointee.reason)
   free(fork.pointee.codec_problem)
   free(fork.pointee.response)
+  free(fork.pointee.transcript)
   free(fork)
 }
 

@@ -12,6 +12,8 @@ struct ForkPlan {
   var options: ForkOptions { given.options }
   /// Evaluated; empty: none.
   private(set) var command = Bytes()
+  /// Number of the first engine that may open the fork's files; 0: any.
+  var firstEngine: UInt32 = 0
 
   /// Defaults of `[general]`, then URL or profile, then options. All is evaluated on the channel, which must not be
   /// locked, when it has been parsed.

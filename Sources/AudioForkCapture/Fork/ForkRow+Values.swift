@@ -25,6 +25,7 @@ extension ForkRow {
     case .counter(let counter): text(counter)
     case .confirmation: Bytes(text: confirmation?.word ?? "none")
     case .response: escaped(response)
+    case .transcript: escaped(transcript)
     }
   }
 
@@ -38,6 +39,7 @@ extension ForkRow {
     case .duration: milliseconds(duration / 1_000_000)
     case .counter(let counter): text(counter)
     case .response: response
+    case .transcript: transcript
     }
   }
 
@@ -77,5 +79,14 @@ func tenths(_ milliseconds: Int64) -> Bytes {
   var text = decimalText(Int(truncatingIfNeeded: milliseconds / 1000))
   text.append(".")
   text.append(decimal: Int(truncatingIfNeeded: milliseconds % 1000 / 100))
+  return text
+}
+
+/// Thousandths, 0 to 1000, as a number with two decimals, rounded to the nearest.
+func hundredths(_ thousandths: UInt64) -> Bytes {
+  let value = Int(truncatingIfNeeded: min(thousandths, 1000) &+ 5) / 10
+  var text = decimalText(value / 100)
+  text.append(value % 100 < 10 ? ".0" : ".")
+  text.append(decimal: value % 100)
   return text
 }

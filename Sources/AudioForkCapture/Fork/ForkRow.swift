@@ -25,6 +25,8 @@ package struct ForkRow {
   let reason: Bytes
   /// The server's last text, cut.
   package let response: Bytes
+  /// The last final utterance that the server has recognized, cut.
+  package let transcript: Bytes
   let counters: Counters
   /// What the confirmed position is based on; nil before the first connection.
   let confirmation: ConfirmationLevel?
@@ -48,7 +50,11 @@ package struct ForkRow {
     linkedID = bytes(fork.pointee.linkedid)
     let isIdle = capturesNothing(fork)
     let said = bytes(fork.pointee.reason)
-    if fork.pointee.ended == 0, let silence = engine?.silence(now, since: fork.pointee.tap.epoch_ns) {
+    if engine != nil, fork.pointee.is_held != 0 {
+      state = isIdle ? Bytes(text: "no-codec") : Bytes(text: fork.state.word)
+      reason = isIdle ? codecReason(fork) : Bytes(text: heldReason)
+      counters = currentCounters(fork, now)
+    } else if fork.pointee.ended == 0, let silence = engine?.silence(now, since: fork.pointee.tap.epoch_ns) {
       state = Bytes(text: "no-engine")
       reason = silence
       counters = currentCounters(fork, now)
@@ -58,6 +64,7 @@ package struct ForkRow {
       counters = fork.counters.pointee
     }
     response = bytes(fork.pointee.response)
+    transcript = bytes(fork.pointee.transcript)
     confirmation = ConfirmationLevel(rawValue: fork.pointee.confirmation)
     let end = fork.pointee.closed_at_ns == 0 ? now : fork.pointee.closed_at_ns
     duration = max(0, end &- fork.pointee.tap.epoch_ns)
@@ -86,6 +93,9 @@ package struct ForkRow {
     af_channel_unref(live)
   }
 }
+
+/// Why a fork does not begin: the running engine may not open its files.
+private let heldReason: StaticString = "engine: a new one that may open the fork's files is about to start"
 
 /// The engine's last counters, and what the ring knows since: how much was captured, and so by how much the stream is
 /// behind. With the table's lock held.

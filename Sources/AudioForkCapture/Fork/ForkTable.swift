@@ -42,6 +42,12 @@ package struct ForkTable {
   private(set) var count = 0
   /// Forks that the engine has not ended.
   private(set) var atWork = 0
+  /// Of these, the forks that the running engine is not told of.
+  private var held = 0
+  /// Forks at work that the running engine is told of.
+  var inEngine: Int { atWork &- held }
+  /// Number of the engine that runs, or of the next one where none does.
+  private(set) var engineNumber: UInt32 = 0
   /// Forks that have an owner still, and forks being started. After its row is gone a fork may live on in its
   /// channel's datastore. While this is not 0 the module's code and its settings stay.
   private(set) var owned = 0
@@ -76,13 +82,37 @@ package struct ForkTable {
     commands &+= 1
   }
 
-  /// Adds a fork that the engine has to be told of.
+  /// Adds a fork that the engine has to be told of: this engine, or a later one if this one may not open its files.
   package mutating func insert(_ fork: ForkPointer) {
     rows.append(fork)
     index.insert(fork)
-    unsent.append(fork)
     count &+= 1
     atWork &+= 1
+    if fork.pointee.first_engine > engineNumber {
+      fork.pointee.is_held = 1
+      held &+= 1
+    }
+    mustSend(fork)
+  }
+
+  /// The engine has ended, or could not be started: the next one may open what all forks need. `now`: CLOCK_MONOTONIC.
+  package mutating func engineEnded(_ now: Int64) {
+    engineNumber &+= 1
+    guard held > 0 else { return }
+    forEach { fork in
+      guard fork.pointee.is_held != 0 else { return }
+      fork.pointee.is_held = 0
+      fork.pointee.released_at_ns = now
+    }
+    held = 0
+  }
+
+  /// The fork is not at work any more.
+  private mutating func leaveWork(_ fork: ForkPointer) {
+    atWork &-= 1
+    guard fork.pointee.is_held != 0 else { return }
+    fork.pointee.is_held = 0
+    held &-= 1
   }
 
   package mutating func remove(_ fork: ForkPointer) {
@@ -92,7 +122,7 @@ package struct ForkTable {
     looks.remove(fork)
     index.remove(fork)
     count &-= 1
-    if fork.pointee.ended == 0 { atWork &-= 1 }
+    if fork.pointee.ended == 0 { leaveWork(fork) }
   }
 
   /// Marks a row whose fork the engine, or the control thread in its place, has ended.
@@ -101,20 +131,20 @@ package struct ForkTable {
     fork.pointee.ended = 1
     unsent.remove(fork)
     guard rows.contains(fork) else { return }
-    atWork &-= 1
+    leaveWork(fork)
     looks.append(fork)
   }
 
   /// The engine has to be told of the row, for the first time or again.
-  mutating func mustSend(_ fork: ForkPointer) {
-    if fork.pointee.ended == 0, rows.contains(fork) { unsent.append(fork) }
+  package mutating func mustSend(_ fork: ForkPointer) {
+    if fork.pointee.ended == 0, fork.pointee.is_held == 0, rows.contains(fork) { unsent.append(fork) }
   }
 
   /// The engine has been told of the row.
   mutating func isSent(_ fork: ForkPointer) { unsent.remove(fork) }
 
   /// A new engine has to be told of all rows.
-  mutating func mustSendAll() {
+  package mutating func mustSendAll() {
     var row = rows.first
     while let fork = row {
       row = rows.next(fork)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import AudioForkBytes
+import AudioForkLink
 import AudioForkSurface
 import CAsterisk
 
@@ -8,37 +9,12 @@ import CAsterisk
 ///
 /// Texts of servers are done when nothing else waits, so that servers that talk much delay no stop, hang-up or command.
 /// A fork's own texts are done before its end.
-enum Jobs {
-  /// Written before the thread starts and after it has ended.
-  nonisolated(unsafe) private static var wakeDescriptor: CInt = -1
+enum Jobs: WorkerThread {
+  nonisolated(unsafe) static var wakeDescriptor: CInt = -1
 
-  /// Starts the thread. Returns 0 or an errno.
-  static func start() -> CInt {
-    wakeDescriptor = eventfd(0, CInt(EFD_CLOEXEC))
-    guard wakeDescriptor >= 0 else { return af_errno() }
-    withState { $0.jobs.isStopping = false }
-    let failure = af_jobs_start()
-    if failure != 0 { closeDescriptor() }
-    return failure
-  }
-
-  /// Does what is left and ends the thread.
-  static func stop() {
-    withState { $0.jobs.isStopping = true }
-    wake()
-    af_jobs_join()
-    closeDescriptor()
-  }
-
-  private static func closeDescriptor() {
-    close(wakeDescriptor)
-    wakeDescriptor = -1
-  }
-
-  static func wake() {
-    var one: UInt64 = 1
-    _ = write(wakeDescriptor, &one, 8)
-  }
+  static func launch() -> CInt { af_jobs_start() }
+  static func join() { af_jobs_join() }
+  static func setStopping(_ isStopping: Bool) { withState { $0.jobs.isStopping = isStopping } }
 
   /// Takes the next jobs. Nil if the thread is to end.
   fileprivate static func take() -> [Job]? {
@@ -58,8 +34,7 @@ enum Jobs {
   fileprivate static func wait() {
     var waiting = pollfd(fd: wakeDescriptor, events: Int16(POLLIN), revents: 0)
     guard poll(&waiting, 1, CodecLooks.millisecondsLeft(af_now_ns()) ?? -1) > 0 else { return }
-    var count: UInt64 = 0
-    _ = read(wakeDescriptor, &count, 8)
+    takeWakeUps()
   }
 }
 
@@ -99,6 +74,15 @@ private func perform(_ job: Job) {
       }
       event.raise(channel)
     }
+  case .transcript(var event):
+    withLiveChannel(of: event.row) { channel in
+      if let channel, let transcript = event.transcript, transcript.isFinal, isCarried(event.row.id, by: channel) {
+        let value = variableValue(transcript.text)
+        setVariable(channel, Bytes(text: "AUDIOFORK_TRANSCRIPT"), value)
+        if let name = speakerVariable(transcript.speaker) { setVariable(channel, Bytes(text: name), value) }
+      }
+      event.raise(channel)
+    }
   case .end(var event, let command, let beeps):
     withLiveChannel(of: event.row) { channel in
       if let channel { endBeeps(channel, beeps) }
@@ -106,6 +90,15 @@ private func perform(_ job: Job) {
     }
     Snapshots.forget(event.row.id)
     if !command.line.isEmpty { run(command, of: event.row) }
+  }
+}
+
+/// The variable that has one speaker's words alone; nil: they may be anybody's.
+private func speakerVariable(_ speaker: Speaker) -> StaticString? {
+  switch speaker {
+  case .in: "AUDIOFORK_TRANSCRIPT_IN"
+  case .out: "AUDIOFORK_TRANSCRIPT_OUT"
+  case .both, .server: nil
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import AudioForkBytes
+import AudioForkLink
 import AudioForkSurface
 import CAsterisk
 
@@ -15,6 +16,7 @@ struct ManagerEvent {
   var gapPosition = 0
   var response = Bytes()
   var responseLength = 0
+  var transcript: TranscriptReport?
   var muteDirection = Bytes()
   var isMuted = false
 
@@ -55,9 +57,20 @@ struct ManagerEvent {
     case .gapPosition: text(.number(gapPosition))
     case .response: response
     case .responseLength: text(.number(responseLength))
+    case .speaker: transcript.map { Bytes(text: $0.speaker.word) } ?? []
+    case .transcript: transcript?.text ?? []
+    case .transcriptLength: text(.number(Int(truncatingIfNeeded: transcript?.length ?? 0)))
+    case .isFinal: Bytes(text: transcript?.isFinal == true ? "yes" : "no")
+    case .transcriptStart: seconds(transcript?.start)
+    case .transcriptEnd: seconds(transcript?.end)
+    case .confidence: transcript?.confidence.map(hundredths) ?? []
     case .muteDirection: muteDirection
     case .muteState: Bytes(text: isMuted ? "1" : "0")
     }
+  }
+
+  private func seconds(_ value: UInt64?) -> Bytes {
+    value.map { milliseconds(Int64(truncatingIfNeeded: $0)) } ?? []
   }
 
   /// Raises it: on AMI, and for Stasis where that is asked for. `channel` is the live channel, not locked; nil: gone.

@@ -40,6 +40,12 @@ package indirect enum JSONValue: Sendable, Equatable {
     return UInt64(digits)
   }
 
+  /// The number, where it is one that a Double can hold.
+  package var number: Double? {
+    guard case .number(let digits) = self, let number = Double(digits), number.isFinite else { return nil }
+    return number
+  }
+
   package static func == (first: JSONValue, second: JSONValue) -> Bool {
     switch (first, second) {
     case (.null, .null): true

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkMedia
-internal import AudioForkDialects
-internal import AudioForkWebSocket
+package import AudioForkDialects
+package import AudioForkWebSocket
 internal import NIOCore
 
 /// One connection of a fork, in the words of its dialect. Lives on one event loop.
@@ -12,26 +12,26 @@ final class DialectConnection {
   enum Event {
     /// The WebSocket connection is open. Call `sendOpening`.
     case opened
-    /// The server has the stream up to this position. Call `begin`, or `refuse` a position that cannot be.
-    case resumed(at: Position)
+    /// Audio may be sent from this position on; nil: from where the connection's description says. Call `begin`, or
+    /// `refuse` a position that cannot be.
+    case ready(at: Position?)
     case failed(ConnectionFailure)
-    /// The server closed with 1000 or without a code before `begin`: it may want no audio at all.
-    case declined(code: UInt16?, String)
+    /// The server closed before `begin`, and may want no audio at all. `meaning`: anything but `breaks`.
+    case declined(CloseMeaning, reason: String)
     /// Too many attempts to the host are under way, and there is another endpoint: nothing was tried.
     case crowded
-    /// A text of the server for the dialplan.
-    case text(String)
-    case acknowledged(Position, AcknowledgementLevel)
+    /// The server asks for something that is not the connection's own business.
+    case action(ServerAction)
     /// A pong of the server, and its payload.
     case pong(ByteBuffer)
-    /// `wasHeard`: the server had sent a frame.
-    case ended(SessionEnd, wasHeard: Bool)
+    /// `wasHeard`: the server had sent a frame. `meaning`: what the server's Close means, if that was the end.
+    case ended(SessionEnd, CloseMeaning, wasHeard: Bool)
   }
 
   private enum Phase {
     /// TCP, TLS and the upgrade. Can transition to: `opening`, `over`.
     case connecting
-    /// WebSocket is open. With a timer: the server has to say how far it has come. Can transition to: `open`, `over`.
+    /// WebSocket is open. With a timer: the server has to say something first. Can transition to: `open`, `over`.
     case opening(timeout: Scheduled<Void>?)
     /// Audio may be sent. Can transition to: `over`.
     case open
@@ -39,8 +39,10 @@ final class DialectConnection {
   }
 
   private let loop: any EventLoop
-  private let dialect: any Dialect
-  private var stream: StreamDescription
+  private let type: any DialectSession.Type
+  private var description: ConnectionDescription
+  /// The dialect's side of the open connection; nil before.
+  private var dialect: (any DialectSession)?
   private let scratch: RenderScratch
   private var phase = Phase.connecting
   private var connection: EndpointConnection?
@@ -50,6 +52,11 @@ final class DialectConnection {
   /// What the server's kernel had acknowledged when the connection opened: the request. Nil where it does not count.
   private var acknowledgedAtStart: UInt64?
   private var hasSentEnding = false
+  /// Calls the dialect's `timeout`. It may fire early: a deadline that moves does not move it.
+  private var timer: Scheduled<Void>?
+  private var timerAt = MonotonicTime(nanoseconds: 0)
+  /// Where the server wants the stream to continue.
+  private var resumedAt: Position?
   /// Where redirects have led the open connection, without secrets; nil: there were none.
   private(set) var redirectedTo: String?
   /// Whether the open connection has TLS.
@@ -57,12 +64,12 @@ final class DialectConnection {
 
   /// `onEvent` is called until the connection has ended, or is dropped.
   init(
-    loop: any EventLoop, dialect: any Dialect, stream: StreamDescription, scratch: RenderScratch,
+    loop: any EventLoop, dialect: any DialectSession.Type, description: ConnectionDescription, scratch: RenderScratch,
     onEvent: @escaping (Event) -> Void
   ) {
     self.loop = loop
-    self.dialect = dialect
-    self.stream = stream
+    type = dialect
+    self.description = description
     self.scratch = scratch
     self.onEvent = onEvent
   }
@@ -76,17 +83,20 @@ final class DialectConnection {
 
   // MARK: - Opening
 
-  /// Sends what the dialect says first. `position`: what is before it is delivered. Returns true when audio may follow
-  /// at once; false when the server has to say first how far it has come, within `timeout`, or the connection is gone.
-  func sendOpening(from position: Position, timeout: TimeAmount) -> Bool {
+  /// Sends what the dialect says first. Returns true when audio may follow at once; false when the server has to say
+  /// something first, within `timeout`, or the connection is gone.
+  func sendOpening(timeout: TimeAmount) -> Bool {
     guard case .connecting = phase else { return false }
+    let dialect = type.init(description)
+    self.dialect = dialect
     // Armed before anything is sent: sending may find out that the connection is gone, which fails this attempt.
-    phase = .opening(timeout: dialect.awaitsResume ? awaitResume(timeout) : nil)
-    for message in dialect.opening(stream, position: position) { send(message) }
-    return !dialect.awaitsResume && session != nil
+    phase = .opening(timeout: dialect.isReady ? nil : awaitAnswer(timeout))
+    converse { $0?.opened(now: $1, into: &$2) }
+    guard case .opening(timeout: nil) = phase else { return false }
+    return session != nil
   }
 
-  private func awaitResume(_ timeout: TimeAmount) -> Scheduled<Void> {
+  private func awaitAnswer(_ timeout: TimeAmount) -> Scheduled<Void> {
     loop.assumeIsolated().scheduleTask(in: timeout) { [self] in
       guard case .opening = phase else { return }
       let report = onEvent
@@ -102,6 +112,64 @@ final class DialectConnection {
     phase = .open
   }
 
+  // MARK: - The dialect
+
+  /// Lets the dialect take its turn, sends what it has made, and carries its actions out.
+  private func converse(
+    flushes: Bool = true, _ turn: (inout (any DialectSession)?, MonotonicTime, inout DialectOutput) -> Void
+  ) {
+    // Storage of its own: what follows from flushing may be the dialect's next turn.
+    var output = DialectOutput()
+    swap(&output, &scratch.output)
+    output.removeAll()
+    turn(&dialect, .now, &output)
+    output.sendMessages { payload, isText in
+      if isText { session?.send(text: &payload) } else { session?.send(binary: &payload) }
+    }
+    let actions = output.actions
+    output.removeAll()
+    swap(&output, &scratch.output)
+    if flushes { session?.flush() }
+    carryOut(actions)
+    becomeReady()
+    armTimer()
+  }
+
+  private func carryOut(_ actions: [ServerAction]) {
+    for action in actions {
+      switch action {
+      case .resume(let position): resumedAt = position
+      case .violation(let what): refuse(what)
+      default: onEvent?(.action(action))
+      }
+    }
+  }
+
+  private func becomeReady() {
+    guard case .opening(timeout: .some) = phase, session != nil, dialect?.isReady == true else { return }
+    onEvent?(.ready(at: resumedAt))
+  }
+
+  /// Arms the timer for the dialect's deadline, if there is one and the timer would fire too late for it.
+  private func armTimer() {
+    guard session != nil, let deadline = dialect?.deadline else { return }
+    if let timer {
+      guard deadline < timerAt else { return }
+      timer.cancel()
+    }
+    // A dialect whose deadline stays in the past costs little.
+    let wait = max(deadline - .now, .milliseconds(10))
+    timerAt = .now + wait
+    timer = loop.assumeIsolated().scheduleTask(in: .nanoseconds(wait.count)) { [self] in timerFired() }
+  }
+
+  private func timerFired() {
+    timer = nil
+    guard session != nil, let deadline = dialect?.deadline else { return }
+    guard deadline <= .now else { return armTimer() }
+    converse { $0?.timeout(now: $1, into: &$2) }
+  }
+
   // MARK: - Sending
 
   /// True when the server and the kernel keep up.
@@ -110,37 +178,36 @@ final class DialectConnection {
   /// Bytes sent since the upgrade.
   var bytesWritten: UInt64 { session?.bytesWritten ?? 0 }
 
-  /// Sends a block over `session`, which the caller has taken once for many blocks. `position` is that of the block's
-  /// first frame. Returns the bytes of audio in the message.
-  func send(audio samples: [Int16], at position: Position, over session: WebSocketSession) -> Int {
-    dialect.encode(samples, at: position, into: &scratch.message)
-    let bytes = scratch.message.count - dialect.audioHeaderBytes
-    session.send(binary: &scratch.message)
+  /// Sends a block over `session`, which the caller has taken once for many blocks. Returns the bytes of audio in its
+  /// messages.
+  func send(_ block: AudioBlock, now: MonotonicTime, over session: WebSocketSession) -> Int {
+    scratch.output.removeAll()
+    dialect?.audio(block, now: now, into: &scratch.output)
+    let bytes = scratch.output.audioBytes
+    scratch.output.sendMessages { payload, isText in
+      if isText { session.send(text: &payload) } else { session.send(binary: &payload) }
+    }
+    if !scratch.output.actions.isEmpty { carryOut(scratch.output.actions) }
     return bytes
   }
 
-  /// Sends a marker, where the dialect has a message for it. It leaves with the next flush.
+  /// Sends a marker. It leaves with the next flush.
   func send(_ marker: StreamMarker) {
-    if case .text(let text)? = dialect.message(for: marker) { session?.send(text: text) }
+    converse(flushes: false) { session, _, output in session?.marker(marker, into: &output) }
   }
 
   /// Sends a text of the dialplan.
-  func send(text: String) { send(dialect.message(text: text)) }
+  func send(text: String) { converse { session, _, output in session?.text(text, into: &output) } }
 
   /// Says that the stream ends at `position`, once.
   func sendEnding(at position: Position) {
     guard !hasSentEnding else { return }
     hasSentEnding = true
-    for message in dialect.ending(stream, position: position, reason: "ended") { send(message) }
+    converse { $0?.finish(at: position, reason: "ended", now: $1, into: &$2) }
   }
 
-  private func send(_ message: DialectMessage) {
-    switch message {
-    case .text(let text): session?.send(text: text)
-    case .binary(var bytes): session?.send(binary: &bytes)
-    }
-    session?.flush()
-  }
+  /// The server's words without the secrets of the upgrade request.
+  func withoutSecrets(_ text: String) -> String { connection?.withoutSecrets(text) ?? "" }
 
   /// The server broke the dialect's rules: the connection ends with a Close that names them.
   func refuse(_ what: String) { session?.refuse(what) }
@@ -162,6 +229,8 @@ final class DialectConnection {
 
   private func end() {
     if case .opening(let timeout?) = phase { timeout.cancel() }
+    timer?.cancel()
+    timer = nil
     phase = .over
     session = nil
   }
@@ -187,9 +256,12 @@ final class DialectConnection {
   private func received(_ event: EndpointConnection.Event) {
     switch event {
     case .opened: opened()
-    case .failed(let failure): finish(with: .failed(failure))
+    case .failed(let failure): finish(with: .failed(failure.judged(by: type)))
     case .crowded: finish(with: .crowded)
-    case .text(let text): received(dialect.understand(text))
+    case .text(let text): converse { $0?.received(.text(text), now: $1, into: &$2) }
+    case .binary(let bytes):
+      guard type.takesBinary else { return }
+      converse { $0?.received(.binary([UInt8](bytes.readableBytesView)), now: $1, into: &$2) }
     case .pong(let payload): onEvent?(.pong(payload))
     case .ended(let ending): ended(ending)
     }
@@ -199,35 +271,30 @@ final class DialectConnection {
     session = connection?.session
     redirectedTo = connection?.redirectedTo
     isSecure = connection?.isSecure ?? false
-    if connection?.isTrusted == false { stream = stream.withoutSecrets }
+    if connection?.isTrusted == false { description = description.withoutSecrets }
     // The answer to the upgrade has acknowledged the request, so this is what audio is counted from.
     connection?.acknowledgedBytes { [self] in acknowledgedAtStart = $0 }
     onEvent?(.opened)
   }
 
-  private func received(_ message: ServerMessage) {
-    switch message {
-    case .text(let text): onEvent?(.text(text))
-    case .resume(let position):
-      guard case .opening(timeout: .some) = phase else { return refuse("a second resume") }
-      onEvent?(.resumed(at: position))
-    case .acknowledged(let position, let level): onEvent?(.acknowledged(position, level))
-    case .ignored: break
-    case .violation(let what): refuse(what)
-    }
-  }
-
   private func ended(_ ending: SessionEnd) {
+    let meaning = meaning(of: ending)
     guard case .opening = phase else {
-      return finish(with: .ended(ending, wasHeard: session.map { $0.framesHeard > 0 } ?? true))
+      return finish(with: .ended(ending, meaning, wasHeard: session.map { $0.framesHeard > 0 } ?? true))
     }
     switch ending {
-    case .closedByServer(let code, let reason) where code == nil || code == CloseCode.normal:
-      finish(with: .declined(code: code, reason))
+    case .closedByServer(let code, let reason) where meaning != .breaks:
+      finish(with: .declined(meaning, reason: closeReason(code, reason)))
     case .closedByServer(let code, let reason): finish(with: .failed(ConnectionFailure(closeReason(code, reason))))
     case .closedByUs(let code): finish(with: .failed(ConnectionFailure(closeReason(code))))
     case .lost(let reason): finish(with: .failed(ConnectionFailure(reason)))
     }
+  }
+
+  private func meaning(of ending: SessionEnd) -> CloseMeaning {
+    guard case .closedByServer(let code, let reason) = ending else { return .breaks }
+    if let meaning = dialect?.meaning(ofClose: code, reason: reason) { return meaning }
+    return code == CloseCode.normal ? .ends : code == nil ? .isUnclear : .breaks
   }
 
   private func finish(with event: Event) {
@@ -236,6 +303,19 @@ final class DialectConnection {
     end()
     connection = nil
     report?(event)
+  }
+}
+
+extension ConnectionFailure {
+  /// The failure as the dialect judges it, where the server has answered.
+  package func judged(by dialect: any DialectSession.Type) -> ConnectionFailure {
+    guard let answer, let meaning = dialect.meaning(of: UpgradeRefusal(status: answer.status, text: answer.text))
+    else { return self }
+    switch meaning {
+    case .passing: return of(.passing)
+    case .refused: return of(.refused)
+    case .final: return of(.final)
+    }
   }
 }
 

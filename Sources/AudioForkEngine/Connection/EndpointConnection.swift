@@ -16,6 +16,8 @@ final class EndpointConnection: WebSocketOwner {
     case crowded
     /// A text message of the server.
     case text(String)
+    /// A binary message of the server.
+    case binary(ByteBuffer)
     /// A pong of the server, and its payload.
     case pong(ByteBuffer)
     case ended(SessionEnd)
@@ -104,6 +106,9 @@ final class EndpointConnection: WebSocketOwner {
   }
 
   private var request: UpgradeRequest { plan.request(url, isTrusted, credentials) }
+
+  /// The server's words without the secrets of the request.
+  func withoutSecrets(_ text: String) -> String { request.withoutSecrets(text) }
 
   /// The server has refused with a redirect.
   private func redirected(to location: String, _ refusal: ConnectionFailure) {
@@ -212,6 +217,11 @@ final class EndpointConnection: WebSocketOwner {
   func webSocketReceived(_ session: WebSocketSession, text: String) {
     guard phase == .open else { return }
     onEvent?(.text(text))
+  }
+
+  func webSocketReceived(_ session: WebSocketSession, binary: ByteBuffer) {
+    guard phase == .open else { return }
+    onEvent?(.binary(binary))
   }
 
   func webSocketReceived(_ session: WebSocketSession, pong: ByteBuffer) {

@@ -17,8 +17,6 @@ internal import NIOCore
 final class ForkLoop {
   /// How often a fork's ring is looked at while a block is waited for.
   static let tickLength = Nanoseconds.milliseconds(5)
-  /// Every fork is looked at once in this many ticks.
-  private static let restMax: Int64 = 4
   /// By how much a block may be later than the one before it was, and still be found by the first look for it.
   private static let slack = Nanoseconds(500_000)
   /// Blocks that all forks of the loop may send in one tick, and the least and the most for each: replay is faster than
@@ -42,33 +40,13 @@ final class ForkLoop {
   private var sessions: [ForkSession] = []
   /// Where each stands among them.
   private var places: [String: Int] = [:]
-  /// A fork whose files cannot be opened at the moment: another engine still holds the cursor, or the system lacks
-  /// something.
-  private struct Pending {
-    var isClosed: Bool
-    /// The newest generation of its ring that is known.
-    var generation: UInt32
-    /// Where its files are.
-    let directory: String
-    /// Whether a dead Asterisk left it.
-    let isAdopted: Bool
-    /// Until when nothing is said about a cursor that is held, and nothing given up.
-    var deadline: MonotonicTime
-    /// What is in its ring is all there will be.
-    var isOrphaned: Bool
-    var hasComplained = false
-  }
-
-  private var pending: [String: Pending] = [:]
+  private var pending: [String: PendingFork] = [:]
   private var isOrphaned = false
   private var isStopping = false
   private var isTicking = false
   /// When the next tick is due, moved by the loop's share of a tick, so that loops take turns.
   private var nextTick = MonotonicTime(nanoseconds: 0)
-  /// The forks by the tick at which they are looked at next; tick `n` has the place `n` modulo their count. Most forks
-  /// have a block in every fourth tick, and the others need not be touched.
-  private var wheel = [[ForkSession]](repeating: [], count: Int(ForkLoop.restMax) + 1)
-  private var turn: Int64 = 0
+  private var wheel = TickWheel()
   private var missedTicks: Int64 = 0
   private var due: [ForkSession] = []
   private let scratch = RenderScratch()
@@ -97,7 +75,7 @@ final class ForkLoop {
   /// Begins a fork, or goes on with one that an earlier engine left.
   func start(_ id: String, isClosed: Bool, _ generation: UInt32) {
     let deadline = MonotonicTime.now + ForkLoop.openWait
-    pending[id] = Pending(
+    pending[id] = PendingFork(
       isClosed: isClosed, generation: generation, directory: directory, isAdopted: false, deadline: deadline,
       isOrphaned: isOrphaned)
     open(id)
@@ -112,7 +90,7 @@ final class ForkLoop {
   /// Finishes a fork that a dead Asterisk left in another directory.
   func adopt(_ id: String, in directory: String, _ generation: UInt32) {
     let deadline = MonotonicTime.now + ForkLoop.openWait
-    pending[id] = Pending(
+    pending[id] = PendingFork(
       isClosed: true, generation: generation, directory: directory, isAdopted: true, deadline: deadline,
       isOrphaned: true)
     open(id)
@@ -172,7 +150,7 @@ final class ForkLoop {
     files.crashFile.attribution().during { open(id, waiting, files) }
   }
 
-  private func open(_ id: String, _ waiting: Pending, _ files: ForkFiles) {
+  private func open(_ id: String, _ waiting: PendingFork, _ files: ForkFiles) {
     do throws(ForkFailure) {
       try files.crashFile.checkCount()
       let session = try ForkSession(
@@ -182,7 +160,7 @@ final class ForkLoop {
       pending.removeValue(forKey: id)
       places[id] = sessions.count
       sessions.append(session)
-      put(session, in: 1)
+      wheel.put(session, in: 1)
       if waiting.isOrphaned { session.orphan() }
       session.start()
       startTicking()
@@ -206,7 +184,7 @@ final class ForkLoop {
 
   /// The ring holds the call's audio and may be read in a moment: it is tried as long as the module has the row. False
   /// where that is over, or of no use.
-  private func retry(_ id: String, _ waiting: Pending, _ failure: ForkFailure) -> Bool {
+  private func retry(_ id: String, _ waiting: PendingFork, _ failure: ForkFailure) -> Bool {
     let isEarly = MonotonicTime.now < waiting.deadline
     var wait = ForkLoop.lackRetry
     switch failure.kind {
@@ -262,11 +240,11 @@ final class ForkLoop {
     guard !sessions.isEmpty || turns.hasWaiting else {
       isTicking = false
       // Those that have ended since; there may be no other fork for days.
-      for place in wheel.indices { wheel[place] = [] }
+      wheel.clear()
       return
     }
     // After a stall no ticks are made up for: this one sees all that came meanwhile.
-    let missed = min(max(0, (MonotonicTime.now - nextTick) / ForkLoop.tickLength) &+ missedTicks, Int64(wheel.count))
+    let missed = min(max(0, (MonotonicTime.now - nextTick) / ForkLoop.tickLength) &+ missedTicks, TickWheel.ticks)
     let share = min(
       max(ForkLoop.blocksPerTick / max(sessions.count, 1), ForkLoop.blocksPerForkMin), ForkLoop.blocksPerForkMax)
     for _ in 0...missed { look(share) }
@@ -284,8 +262,7 @@ final class ForkLoop {
 
   /// Looks at the forks of the next place of the wheel.
   private func look(_ share: Int) {
-    turn &+= 1
-    swap(&due, &wheel[place(turn)])
+    wheel.advance(swapping: &due)
     let began = MonotonicTime.now
     for (index, session) in due.enumerated() where !session.isOver {
       prefetch(behind: index)
@@ -297,7 +274,7 @@ final class ForkLoop {
       guard !session.isOver else { continue }
       let rest =
         (session.nextLook - began + ForkLoop.slack + ForkLoop.tickLength - Nanoseconds(1)) / ForkLoop.tickLength
-      put(session, in: min(max(rest, 1), ForkLoop.restMax))
+      wheel.put(session, in: min(max(rest, 1), TickWheel.restMax))
     }
     due.removeAll(keepingCapacity: true)
   }
@@ -310,8 +287,4 @@ final class ForkLoop {
     if index + 4 < due.count { due[index + 4].prefetchParts() }
     if index + 2 < due.count { due[index + 2].prefetchAudio() }
   }
-
-  private func put(_ session: ForkSession, in ticks: Int64) { wheel[place(turn &+ ticks)].append(session) }
-
-  private func place(_ turn: Int64) -> Int { Int(turn % Int64(wheel.count)) }
 }

@@ -9,6 +9,7 @@ package struct Confinement: Sendable {
   private struct Needed: Sendable {
     let path: String
     let mustBeWritable: Bool
+    var isRunDirectory = false
   }
 
   /// What holds, for the log: "confined …" or "not confined …". Nil where nothing was asked for.
@@ -85,9 +86,12 @@ package struct Confinement: Sendable {
     confinement.leavingAge = .seconds(rules.leavingAge)
     confinement.allowed = ruleset.allowed
     // Without a process for look-ups it may read everything.
+    let runDirectory = Needed(
+      path: AccessPlan.text(rules.runDirectory), mustBeWritable: true, isRunDirectory: true)
     let needed =
-      (nameServer == nil ? [] : rules.files).map { Needed(path: AccessPlan.text($0), mustBeWritable: false) }
-      + (rules.spoolFolders + [rules.runDirectory]).map { Needed(path: AccessPlan.text($0), mustBeWritable: true) }
+      [runDirectory]
+      + (nameServer == nil ? [] : rules.files).map { Needed(path: AccessPlan.text($0), mustBeWritable: false) }
+      + rules.spoolFolders.map { Needed(path: AccessPlan.text($0), mustBeWritable: true) }
     confinement.needed = needed.filter { confinement.isCovered($0) }
     return confinement
   }
@@ -123,10 +127,16 @@ package struct Confinement: Sendable {
 
   /// Why the next engine could do what this one cannot: a file or folder that it needs was replaced or has appeared
   /// since. Nil while there is no reason. Looks at files: may block.
-  func reasonToRestart() -> String? {
-    if let nameServer, af_names_is_alive(nameServer) == 0 { return "its process for look-ups of names has ended" }
+  func reasonToRestart() -> LeavingReason? {
+    if let nameServer, af_names_is_alive(nameServer) == 0 {
+      return LeavingReason("its process for look-ups of names has ended", isVital: true)
+    }
     return needed.first { !isCovered($0) }
-      .map { "'\($0.path)' was replaced or made since it started, and it may not open the new one" }
+      .map {
+        LeavingReason(
+          "'\($0.path)' was replaced or made since it started, and it may not open the new one",
+          isVital: $0.isRunDirectory)
+      }
   }
 
   /// Whether the path leads to something that this process may open, or to nothing.

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+package import AudioForkDialects
+package import AudioForkSurface
 package import AudioForkWebSocket
 
 /// What all forks of an engine share.
@@ -8,6 +10,8 @@ package struct EngineContext: Sendable {
   package var resolver: HostResolver
   package var limiter: ConnectLimiter
   package var spools: SpoolStore
+  /// The sessions of each dialect.
+  package var dialects: @Sendable (DialectName) -> any DialectSession.Type
   /// Where forks may go; each engine has its own.
   let allowed = AllowedURLs()
   /// Limits the texts of all servers together that reach the module.
@@ -15,11 +19,13 @@ package struct EngineContext: Sendable {
 
   package init(
     tls: (any TLSProvider)? = nil, resolver: HostResolver = HostResolver(),
-    limiter: ConnectLimiter = ConnectLimiter(), spools: SpoolStore = SpoolStore()
+    limiter: ConnectLimiter = ConnectLimiter(), spools: SpoolStore = SpoolStore(),
+    dialects: @escaping @Sendable (DialectName) -> any DialectSession.Type = DialectRegistry.session
   ) {
     self.tls = tls
     self.resolver = resolver
     self.limiter = limiter
     self.spools = spools
+    self.dialects = dialects
   }
 }

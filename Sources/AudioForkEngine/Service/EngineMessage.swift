@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
-internal import AudioForkDialects
+package import AudioForkDialects
 package import AudioForkLink
+internal import AudioForkBytes
 internal import AudioForkSurface
 
 /// A message of the module, as the engine receives it.
@@ -19,6 +20,41 @@ extension MessageFromEngine where Text == String {
         direction: gap.direction == .in ? "in" : "out", start: gap.start, count: gap.count,
         position: gap.position.frames,
         reason: gap.reason.word))
+  }
+}
+
+extension TranscriptReport {
+  /// A transcript of a stream as TRANSCRIPT carries it, its text cut to `ServerTexts.bytesMax`. Times that are not in
+  /// order, and a confidence that is no number, count as unknown: they are the server's word.
+  package init(_ transcript: Transcript, of stream: StreamDescription) {
+    let bytes = Array(transcript.text.utf8)
+    let rate = SampleRate(hertz: stream.rateHertz)
+    let isOrdered = (transcript.start ?? .zero) <= (transcript.end ?? Position(.max))
+    func milliseconds(_ position: Position?) -> UInt64? {
+      isOrdered ? position.map { rate.milliseconds(ofFrames: $0.frames) } : nil
+    }
+    self.init(
+      cut(bytes, to: ServerTexts.bytesMax), length: UInt64(bytes.count),
+      speaker: Speaker(transcript.speaker, of: stream.direction), isFinal: transcript.isFinal,
+      start: milliseconds(transcript.start), end: milliseconds(transcript.end),
+      confidence: transcript.confidence.flatMap(TranscriptReport.thousandths))
+  }
+
+  private static func thousandths(_ confidence: Double) -> UInt64? {
+    guard !confidence.isNaN else { return nil }
+    return UInt64((min(max(confidence, 0), 1) * 1000).rounded())
+  }
+}
+
+extension Speaker {
+  /// Who speaks: whom the server names, or else what the stream has.
+  fileprivate init(_ named: Transcript.Speaker?, of stream: ForkDirection) {
+    switch (named, stream) {
+    case (.server, _): self = .server
+    case (.in, _), (nil, .in): self = .in
+    case (.out, _), (nil, .out): self = .out
+    case (nil, .both), (nil, .stereo): self = .both
+    }
   }
 }
 

@@ -42,9 +42,9 @@ package final class LinkOutput: EngineOutput {
       guard channel.isWritable else { return false }
       collect(message.encoded)
       return true
-    case .log, .gap, .text: guard channel.isWritable else { return false }
+    case .log, .gap, .text, .transcript: guard channel.isWritable else { return false }
     // There is never more than one heartbeat on its way (`EngineCore.beat`).
-    case .ready, .ended, .heartbeat, .unknown: break
+    case .ready, .ended, .heartbeat, .leaving, .unknown: break
     }
     write(message.encoded) {}
     return true

@@ -82,7 +82,7 @@ package struct EngineService {
     output.send(
       .ready(
         version: audioforkVersion, pid: UInt64(getpid()), loops: UInt64(loops.count),
-        knows: UInt64(LinkMessageKind.newestOfModule.rawValue)))
+        knows: UInt64(LinkMessageKind.newestOfModule.rawValue), confinement: confinement.summary ?? ""))
     try await first.submit { listener.value.serve(made.core.value) }.get()
     // Fails if the module has closed the link; the handler tells the core.
     try? await channel.setOption(.autoRead, value: true).get()
@@ -116,8 +116,8 @@ package struct EngineService {
     }
   }
 
-  /// Leaves when the next engine could do what this one cannot. Without a module there is no next one. An engine that
-  /// is too young waits: what has engines leave may be there for good.
+  /// Leaves when the next engine could do what this one cannot, and announces it. Without a module there is no next
+  /// one. An engine that is too young waits: what has engines leave may be there for good.
   private func watchConfinement(_ core: NIOLoopBound<EngineCore>, _ output: LinkOutput) async {
     guard confinement.isConfined else { return }
     let start = ContinuousClock.now
@@ -125,20 +125,24 @@ package struct EngineService {
     while !Task.isCancelled {
       try? await Task.sleep(for: EngineService.confinementLookInterval)
       guard let reason = confinement.reasonToRestart() else { continue }
-      guard ContinuousClock.now - start >= confinement.leavingAge else {
+      let age = reason.age(usual: confinement.leavingAge)
+      guard ContinuousClock.now - start >= age else {
         guard confinement.hasPredecessors, !hasWarned else { continue }
         hasWarned = true
         output.send(
           .log(
             .warning, id: nil,
-            text: "the AudioFork engine cannot do all of its work: \(reason). Engines before it have left for such "
-              + "reasons, so this one does so \(confinement.leavingAge.components.seconds) seconds after its start. "
+            text:
+              "the AudioFork engine cannot do all of its work: \(reason.text). Engines before it have left for such "
+              + "reasons, so this one does so \(age.components.seconds) seconds after its start. "
               + "Keep files that are replaced often in a folder of their own, outside of Asterisk's"))
         continue
       }
       core.onLoop { core in
         guard core.hasModule else { return }
-        output.send(.log(.notice, id: nil, text: "the AudioFork engine leaves, so that a new one starts: \(reason)"))
+        output.send(
+          .log(.notice, id: nil, text: "the AudioFork engine leaves, so that a new one starts: \(reason.text)"))
+        output.send(.leaving)
         core.stop(.stopped)
       }
       return

@@ -128,13 +128,17 @@ package struct EndpointHealth: Sendable {
   package private(set) var pings: PingSupport
   private var tolerance = PingTolerance()
   /// Connections in a row that ended because it did not answer.
-  private var silences = 0
+  package private(set) var silences: UInt8
 
   /// The longest silence to which breaks can double it.
   package static let silenceCap = Nanoseconds.seconds(120)
+  /// Further silences are not counted. So many double any time beyond `silenceCap`.
+  private static let silencesMax: UInt8 = 16
 
-  /// `isKnownToAnswer`: it answered a ping of an earlier engine.
-  package init(isKnownToAnswer: Bool = false) {
+  /// `isKnownToAnswer`: it answered a ping of an earlier engine. `silences`: connections in a row, up to the start of
+  /// this engine, that ended because it did not answer.
+  package init(isKnownToAnswer: Bool = false, silences: UInt8 = 0) {
+    self.silences = min(silences, EndpointHealth.silencesMax)
     pings = isKnownToAnswer ? .answers : .unknown(drops: 0)
   }
 
@@ -152,7 +156,7 @@ package struct EndpointHealth: Sendable {
   }
 
   /// A connection ended because it did not answer.
-  package mutating func fellSilent() { silences = min(silences + 1, 16) }
+  package mutating func fellSilent() { silences = min(silences + 1, EndpointHealth.silencesMax) }
 
   /// It has answered on a connection that lasted as long as it may be silent: it keeps up again.
   package mutating func keptUp() { silences = 0 }

@@ -14,9 +14,11 @@ package enum ForkEvent: Equatable, Sendable {
   case disconnected(String, silentFor: Nanoseconds = .zero)
   /// The server closed with 1000, also in answer to an attempt.
   case closedByServer
-  /// The server closed without a code, also in answer to an attempt. The reason is that of the outage, if it becomes
-  /// one.
-  case closedWithoutCode(String)
+  /// The server closed without a code. The reason is that of the outage, if it becomes one. In answer to an attempt,
+  /// `wait` and `isRepeated` are as in `attemptFailed`.
+  case closedWithoutCode(String, wait: Duration = .zero, isRepeated: Bool = false)
+  /// The server closed the connection, and said that it will not take another one.
+  case refused(String)
   case retryTimerFired
   case captureClosed
   /// Capture has ended and everything was sent. `isAcknowledged`: the server's side has acknowledged all of it. False:

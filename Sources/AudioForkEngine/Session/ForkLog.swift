@@ -18,6 +18,8 @@ package struct ForkLog {
   private var samplesDue: UInt64 = 0
   private var reasonsDue: Set<Gap.Reason> = []
   private var gapsReportedAt: MonotonicTime?
+  /// Scheme, host and port of each place to which a redirect has led, as far as the log has them.
+  private var redirectOrigins: Set<String> = []
 
   /// `endpoint` is the URL without user information.
   package init(id: String, channel: String, endpoint: String) {
@@ -29,9 +31,6 @@ package struct ForkLog {
   private var subject: String {
     channel.isEmpty ? "AudioFork \(id) to \(endpoint)" : "AudioFork \(id) on \(channel) to \(endpoint)"
   }
-
-  /// The reason of an outage that a Close without a code began.
-  package static let emptyClose = "server: closed without a code"
 
   /// How long a fork tries to connect.
   package enum Endurance: Sendable {
@@ -96,8 +95,6 @@ package struct ForkLog {
 
   /// Milliseconds of lag from which a line names it. Less is sent within a few ticks.
   private static let lagWorthTelling: UInt64 = 100
-
-  private static func count(_ number: Int, _ thing: String) -> String { "\(number) \(thing)\(number == 1 ? "" : "s")" }
 
   /// The fork ended. Nil for a normal end, which ENDED describes completely.
   package func ended(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> EngineMessage? {
@@ -165,12 +162,21 @@ package struct ForkLog {
       "the server's certificate is not verified (T(insecure) or verify = no): the audio goes to whoever answers")
   }
 
-  /// The server has sent the fork elsewhere, and the connection there is open. `place`: its URL, without secrets.
-  package func redirected(to place: String) -> EngineMessage {
-    line(
+  /// Places to which redirects lead that the log tells. Further ones are only in `audiofork show fork`.
+  package static let redirectsToldMax = 8
+
+  /// The server has sent the fork elsewhere, and the connection there is open. `place`: its URL, without secrets. Nil
+  /// if the log has told this scheme, host and port, or `redirectsToldMax` others.
+  package mutating func redirected(to place: String) -> EngineMessage? {
+    let parts = place.split(maxSplits: 3, omittingEmptySubsequences: false) { $0 == "/" || $0 == "?" }
+    guard redirectOrigins.count < ForkLog.redirectsToldMax,
+      redirectOrigins.insert(parts.prefix(3).joined(separator: "/")).inserted
+    else { return nil }
+    let isLast = redirectOrigins.count == ForkLog.redirectsToldMax
+    return line(
       .notice,
       "redirected to \(place); each new connection asks the first server again (redirects = no in a profile refuses "
-        + "this)")
+        + "this)\(isLast ? ". Other servers are not logged any more: see 'audiofork show fork'" : "")")
   }
 
   /// A file with credentials cannot be used while an outage lasts.
@@ -240,65 +246,7 @@ package struct ForkLog {
     .log(level, id: id, text: "\(subject): \(text)")
   }
 
-  /// Returns the reason in ENDED: a word, a colon and text.
-  package static func reason(_ ending: ForkEnding, undeliveredMilliseconds: Int64) -> String {
-    switch ending {
-    case .delivered: "done: all audio was delivered"
-    case .closedByServer(let close):
-      "server: \(words(close))\(undeliveredMilliseconds > 0 ? "; \(undeliveredMilliseconds) ms unconfirmed" : "")"
-    case .unreachable(0, _, let reason): "unreachable: \(reason); no attempts to reconnect are allowed"
-    case .unreachable(let attempts, let time, let reason):
-      "unreachable: \(count(attempts, "attempt")) failed in \(wholeSeconds(time)) s, the last one: \(reason)"
-    case .refused(let reason): reason
-    case .drainExpired(let reason) where undeliveredMilliseconds == 0:
-      "done: all audio was delivered; there was no connection to say so\(reason.map { ": \($0)" } ?? "")"
-    case .drainExpired(nil): "drain: \(undeliveredMilliseconds) ms undelivered"
-    case .drainExpired(let reason?): "drain: \(undeliveredMilliseconds) ms undelivered; \(reason)"
-    case .broken(let reason): "ring: \(reason)"
-    case .shutdown: "engine: stopping"
-    case .forgotten: "forgotten: the module does not know the fork any more"
-    }
-  }
-
-  private static func words(_ close: ServerClose) -> String {
-    switch close {
-    case .normal: "closed with 1000"
-    case .withoutCode: "closed without a code, and no attempt to reconnect is left"
-    case .twiceWithoutCode: "closed without a code twice within a minute"
-    case .withoutCodeThenRefused(let reason): "closed without a code, then refused: \(reason)"
-    }
-  }
-
-  /// Rounded up, at least one.
-  private static func wholeSeconds(_ time: Duration) -> Int64 {
-    let parts = time.components
-    return max(parts.seconds + (parts.attoseconds > 0 ? 1 : 0), 1)
-  }
-
-  /// Returns what an administrator can do about a reason; empty if the reason says it.
-  private static func advice(_ reason: String) -> String {
-    let advices = [
-      ("http: 401", " (give credentials: a header in a profile, or user:password@ in the URL)"),
-      ("http: 403", " (the server knows the request and refuses it: check the credentials and what they allow)"),
-      ("http: 404", " (check the URL's path)"), ("http: 426", " (the server wants another WebSocket version or TLS)"),
-      ("http: 3", " (give the URL that it leads to, or see redirects in audiofork.conf)"),
-      ("credentials: ", " (the file has to be readable for Asterisk's user; it is read again at each attempt)"),
-      ("connection: refused", " (check host and port, and that the server runs)"),
-      ("dns: ", " (check the name, or give an address)"),
-      (emptyClose, " (a second one within 60 s ends the fork; on_close = reconnect in a profile keeps it)"),
-    ]
-    return advices.first { reason.hasPrefix($0.0) }?.1 ?? ""
-  }
-
   private func undelivered(_ milliseconds: Int64) -> String {
     milliseconds > 0 ? "\(milliseconds) ms of audio were not delivered" : "Nothing captured was left undelivered"
-  }
-}
-
-extension Nanoseconds {
-  /// Seconds with a unit, with one decimal where they are not whole.
-  package var shownSeconds: String {
-    let tenths = wholeMilliseconds / 100
-    return tenths % 10 == 0 ? "\(tenths / 10) s" : "\(tenths / 10).\(tenths % 10) s"
   }
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkBytes
+package import AudioForkDialects
 package import AudioForkLink
 package import AudioForkMedia
 internal import AudioForkSurface
 
-/// Reports on one fork to the module and to Asterisk's log: states and totals, gaps, texts of the server, log lines.
+/// Reports on one fork to the module and to Asterisk's log: states and totals, gaps, texts of the server and what it
+/// has recognized, log lines.
 ///
 /// Reports that the module does not take, because it is not reading, are repeated later. Their number is limited. No
 /// clock.
@@ -20,6 +22,8 @@ package struct ForkReporter {
   /// Makes the lines for Asterisk's log.
   package var lines: ForkLog
   private var texts: ServerTexts
+  /// What each speaker has last been reported to say, while the utterance is not over.
+  private var partials: [(speaker: Speaker, text: [UInt8])] = []
   /// The totals of the last report, and whether the module took it.
   private var reported: (counters: ForkCounters, at: MonotonicTime, wasTaken: Bool)?
   private var gapsUnreported: [Gap] = []
@@ -104,6 +108,40 @@ package struct ForkReporter {
         id: id, text: cut(bytes, to: ServerTexts.bytesMax), length: UInt64(bytes.count), dropped: texts.dropped)
       if output.send(message) { return texts.dropped }
     }
+    return countDrop(now: now)
+  }
+
+  /// Sends what the server has recognized to the module. Returns the number of dropped texts so far.
+  ///
+  /// A final result counts as a text. A partial one is dropped sooner, so that it takes no final one's place, and
+  /// without being counted: the next result replaces it. One that says the same as the speaker's last is no news; and
+  /// blanks are no words.
+  package mutating func transcriptReceived(
+    _ transcript: Transcript, of stream: StreamDescription, now: MonotonicTime
+  ) -> UInt64 {
+    let report = TranscriptReport(transcript, of: stream)
+    let reported = partials.firstIndex { $0.speaker == report.speaker }
+    let isNews = report.isFinal || reported.map { partials[$0].text != report.text } ?? true
+    if report.isFinal, let reported { partials.remove(at: reported) }
+    guard isNews, report.text.contains(where: { $0 > UInt8(ascii: " ") }) else { return texts.dropped }
+    guard admit(report, now: now), output.send(.transcript(id: id, report, dropped: texts.dropped)) else {
+      return report.isFinal ? countDrop(now: now) : texts.dropped
+    }
+    guard !report.isFinal else { return texts.dropped }
+    if let reported { partials.remove(at: reported) }
+    partials.append((report.speaker, report.text))
+    return texts.dropped
+  }
+
+  private mutating func admit(_ report: TranscriptReport, now: MonotonicTime) -> Bool {
+    guard report.isFinal else {
+      return texts.admit(now: now, isPartial: true) && textLimit.admit(now: now, recent: ServerTexts.perSecond)
+    }
+    return texts.admit(now: now) && textLimit.admit(now: now, recent: texts.recent)
+  }
+
+  /// Counts a dropped text, and logs the first one. Returns the number so far.
+  private mutating func countDrop(now: MonotonicTime) -> UInt64 {
     if texts.countDrop(now: now) { output.send(lines.textsDropped()) }
     return texts.dropped
   }

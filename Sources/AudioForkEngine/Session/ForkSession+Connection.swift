@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import AudioForkMedia
 internal import AudioForkDialects
+internal import AudioForkLink
 internal import AudioForkSurface
 internal import AudioForkWebSocket
 internal import NIOCore
@@ -9,14 +10,19 @@ internal import NIOCore
 extension ForkSession {
   /// A connection that is lost sooner, without any frame from the server, was probably closed on purpose.
   private static let freshMax = Nanoseconds.seconds(1)
+  /// Maximum errors of the server that are logged for a fork.
+  private static let complaintsMax = 5
 
   /// Starts an attempt to connect to the endpoint whose turn it is.
   func connect() {
-    let connection = DialectConnection(loop: loop, dialect: dialect, stream: setup.stream, scratch: scratch) {
-      [self] event in received(event) // until it has ended, or is dropped
-    }
+    let description = ConnectionDescription(
+      setup.stream, number: stream.connectionCount + 1, position: stream.confirmedPosition)
+    let connection = DialectConnection(
+      loop: loop, dialect: setup.dialect, description: description, scratch: scratch
+    ) { [self] event in received(event) } // until it has ended, or is dropped
     self.connection = connection
-    connection.start { [attribution, plan] onEvent in
+    let plan = plan(description)
+    connection.start { [attribution] onEvent in
       EndpointConnection(
         loop: loop, plan: plan, names: context.resolver, limiter: context.limiter, turns: turns,
         hasAlternative: rotation.hasAlternative(now: .now)
@@ -25,31 +31,62 @@ extension ForkSession {
   }
 
   /// How the endpoint whose turn it is is reached.
-  private var plan: ConnectionPlan {
+  private func plan(_ description: ConnectionDescription) -> ConnectionPlan {
     let endpoint = endpoint
     return ConnectionPlan(
       url: endpoint, options: setup.options, timeout: setup.attemptTimeout, tls: context.tls, allowed: context.allowed,
       agent: setup.agent
-    ) { [setup, dialect] url, isTrusted, credentials in
-      setup.request(to: url, for: endpoint, dialect, isTrusted: isTrusted, credentials)
+    ) { [setup] url, isTrusted, credentials in
+      setup.request(to: url, for: endpoint, description, isTrusted: isTrusted, credentials)
     }
   }
 
   private func received(_ event: DialectConnection.Event) {
     switch event {
     case .opened: opened()
-    case .resumed(let position): resumed(at: position)
+    case .ready(let position): ready(at: position)
     case .failed(let failure): attemptFailed(failure)
-    case .declined(let code, let reason): declined(code, reason)
+    case .declined(let meaning, let reason): declined(meaning, reason)
     case .crowded:
       // We yielded to other forks connecting to this host; don't count it as an attempt.
       rotation.skipCurrent(now: .now)
       connect()
-    case .text(let text): stream.textsDropped = reporter.textReceived(text, now: .now)
+    case .action(let action): carryOut(action)
     case .pong(let payload): pongReceived(payload)
-    case .acknowledged(let position, let level): acknowledgementReceived(position, level)
-    case .ended(let ending, let wasHeard): sessionEnded(ending, wasHeard: wasHeard)
+    case .ended(let ending, let meaning, let wasHeard): sessionEnded(ending, meaning, wasHeard: wasHeard)
     }
+  }
+
+  /// Does what the server asks for.
+  private func carryOut(_ action: ServerAction) {
+    switch action {
+    case .text(let text): stream.textsDropped = reporter.textReceived(text, now: .now)
+    case .transcript(let transcript):
+      stream.textsDropped = reporter.transcriptReceived(transcript, of: setup.stream, now: .now)
+    case .acknowledged(let position, let level): acknowledgementReceived(position, level)
+    case .close: handle(.closedByServer)
+    case .finished: break
+    case .complaint(let text): log(complaint: text)
+    // The connection's own.
+    case .resume, .violation: break
+    case .call, .playback: ignore(action)
+    }
+  }
+
+  /// Logs an error in the server's words. The first few of a fork: a server may repeat it with each message.
+  private func log(complaint text: String) {
+    guard complaintsLogged < ForkSession.complaintsMax else { return }
+    complaintsLogged += 1
+    let words = shown(connection?.withoutSecrets(text) ?? "", bytesMax: 300)
+    reporter.log(reporter.lines.line(.warning, "the server reports: \(words)"))
+  }
+
+  /// The engine cannot do what the server asks for. Logged once for a fork.
+  private func ignore(_ action: ServerAction) {
+    guard !hasLoggedIgnored else { return }
+    hasLoggedIgnored = true
+    let what = if case .playback = action { "to play audio" } else { "to change the call" }
+    reporter.log(reporter.lines.line(.warning, "the server asks \(what), which a fork does not do; it is ignored"))
   }
 
   // MARK: - Opening
@@ -58,16 +95,13 @@ extension ForkSession {
     reporter.lines.endpoint = endpoint.shownText
     loggedCredentials = ""
     guard let connection else { return }
-    if let place = connection.redirectedTo, place != lastRedirect {
-      lastRedirect = place
-      reporter.log(reporter.lines.redirected(to: place))
-    }
-    if connection.sendOpening(from: stream.confirmedPosition, timeout: setup.attemptTimeout) { begin(at: nil) }
+    if let place = connection.redirectedTo, let line = reporter.lines.redirected(to: place) { reporter.log(line) }
+    if connection.sendOpening(timeout: setup.attemptTimeout) { begin(at: nil) }
   }
 
-  /// The server says, in answer to the opening, that it has everything before `position`.
-  private func resumed(at position: Position) {
-    guard stream.canHaveReached(position, now: epoch.streamTime(at: .now)) else {
+  /// The server has answered the opening. `position`: it says that it has everything before it.
+  private func ready(at position: Position?) {
+    guard position.map({ stream.canHaveReached($0, now: epoch.streamTime(at: .now)) }) ?? true else {
       connection?.refuse("a resume at a position that the stream has not reached")
       return
     }
@@ -86,7 +120,7 @@ extension ForkSession {
     logIfNotVerified()
     let health = self.health[endpointIndex]
     delivery.connectionBegan(
-      acknowledges: position != nil, expecting: setup.options.pings ? health.pings.expectation : nil,
+      acknowledges: setup.traits.acknowledges, expecting: setup.options.pings ? health.pings.expectation : nil,
       isSparse: health.isSparse, isTroubled: !stream.isFirstConnection,
       silenceMax: health.silenceMax(setup.silenceMax), now: now)
     handle(.connected)
@@ -113,7 +147,9 @@ extension ForkSession {
 
   /// The server has confirmed something.
   private func noteAnswer() {
-    if delivery.hasOutlivedSilence(now: .now) { health[endpointIndex].keptUp() }
+    guard delivery.hasOutlivedSilence(now: .now) else { return }
+    health[endpointIndex].keptUp()
+    stream.silences = health.map(\.silences)
   }
 
   private func acknowledgementReceived(_ position: Position, _ said: AcknowledgementLevel) {
@@ -129,12 +165,13 @@ extension ForkSession {
 
   // MARK: - The end of a connection
 
-  private func sessionEnded(_ ending: SessionEnd, wasHeard: Bool) {
+  private func sessionEnded(_ ending: SessionEnd, _ meaning: CloseMeaning, wasHeard: Bool) {
     let isFresh = connectedAt.map { MonotonicTime.now - $0 < ForkSession.freshMax } ?? false
     connection = nil
     switch ending {
-    case .closedByServer(code: CloseCode.normal, _) where !setup.options.reconnectsOnClose: handle(.closedByServer)
-    case .closedByServer(code: nil, _) where !setup.options.reconnectsOnClose: closedWithoutCode()
+    case .closedByServer(let code, let reason) where meaning == .refuses: refused(closeReason(code, reason))
+    case .closedByServer where meaning == .ends && !setup.options.reconnectsOnClose: handle(.closedByServer)
+    case .closedByServer where meaning == .isUnclear && !setup.options.reconnectsOnClose: closedWithoutCode()
     // An answer repeats our code, or has none. A Close with another code crossed ours, and the server had not read all.
     case .closedByUs(code: let code?) where code != CloseCode.normal && machine.awaitsAnswer:
       connectionLost(closeReason(code), hasClosed: true)
@@ -145,13 +182,17 @@ extension ForkSession {
     }
   }
 
-  /// The server closed with 1000, or without a code, before it said how far it has come.
-  private func declined(_ code: UInt16?, _ reason: String) {
-    if setup.options.reconnectsOnClose { return attemptFailed(ConnectionFailure(closeReason(code, reason))) }
+  /// The server closed before audio could be sent.
+  private func declined(_ meaning: CloseMeaning, _ reason: String) {
+    if meaning == .refuses { return attemptFailed(ConnectionFailure(reason, kind: .final)) }
+    if setup.options.reconnectsOnClose { return attemptFailed(ConnectionFailure(reason)) }
     connection = nil
     reporter.lines.endpoint = endpoint.shownText
-    if code == nil { closedWithoutCode() } else { handle(.closedByServer) }
+    if meaning == .isUnclear { closedWithoutCode() } else { handle(.closedByServer) }
   }
+
+  /// The server closed, and by the dialect's rules no connection will be of use.
+  private func refused(_ reason: String) { connectionLost(reason, hasClosed: true, event: .refused(reason)) }
 
   private func attemptFailed(_ failure: ConnectionFailure) {
     lastReason = failure.reason
@@ -180,7 +221,7 @@ extension ForkSession {
 
   /// The server closed without a code. The second time it ends the fork as 1000 does.
   private func closedWithoutCode() {
-    let event = ForkEvent.closedWithoutCode(ForkLog.emptyClose)
+    var event = ForkEvent.closedWithoutCode(ForkLog.emptyClose)
     let now = MonotonicTime.now
     guard !machine.endsAtEmptyClose(now: now) else { return handle(event) }
     if machine.isStreaming {
@@ -190,6 +231,8 @@ extension ForkSession {
     if machine.isConnecting {
       lastReason = ForkLog.emptyClose
       _ = rotation.attemptFailed(.passing, now: now)
+      event = .closedWithoutCode(
+        ForkLog.emptyClose, wait: rotation.wait(now: now).duration, isRepeated: rotation.repeats)
       rotation.closedWithoutCode(until: now + setup.limits.emptyCloseMemory)
     }
     handle(event)
@@ -205,6 +248,7 @@ extension ForkSession {
   /// next connection to this endpoint may be silent for longer.
   func abandonConnection(_ reason: String, silentFor: Nanoseconds) {
     health[endpointIndex].fellSilent()
+    stream.silences = health.map(\.silences)
     nextSilence = health[endpointIndex].silenceMax(setup.silenceMax)
     defer { nextSilence = nil }
     dropConnection()
@@ -234,7 +278,7 @@ extension ForkSession {
   /// Decides about audio in flight on a lost connection: it is sent again, or counts as lost if the fork does not
   /// replay.
   func rewindOrSkipUnconfirmed() {
-    if setup.options.replays || dialect.awaitsResume { stream.rewind() } else { stream.skipUnconfirmed() }
+    if setup.options.replays || setup.traits.resumes { stream.rewind() } else { stream.skipUnconfirmed() }
   }
 
   /// Records whether the endpoint answered its pings.

@@ -2,6 +2,7 @@
 internal import AudioForkLink
 internal import AudioForkMedia
 internal import AudioForkDialects
+internal import AudioForkSurface
 internal import AudioForkWebSocket
 internal import CAudioForkABI
 
@@ -104,7 +105,8 @@ extension ForkSession {
         let block = try stream.nextBlock(now: streamNow, isFurther: batch.blocks > 0)
       {
         sendMarkers(over: connection)
-        let bytes = connection.send(audio: stream.samples, at: block.position, over: session)
+        let audio = AudioBlock(stream.samples, channelCount: setup.stream.channelCount, at: block.position)
+        let bytes = connection.send(audio, now: now, over: session)
         batch.blocks += 1
         if delivery.level == .app {
           stream.recordSentBlock(now: now, offset: session.bytesWritten, audioBytes: bytes)
@@ -122,7 +124,7 @@ extension ForkSession {
   /// Sends the markers that belong before the block taken last. Returns true if there were any.
   @discardableResult
   private func sendMarkers(over connection: DialectConnection) -> Bool {
-    guard dialect.sendsMarkers else { return false }
+    guard setup.traits.wantsMarkers else { return false }
     let markers = stream.takeMarkers()
     for marker in markers { connection.send(marker) }
     return !markers.isEmpty
@@ -133,7 +135,7 @@ extension ForkSession {
   /// They are sent earlier at the end, and when half of the maximum is in flight: a position can only be confirmed if
   /// all ranges before it were sent.
   private func sendRanges(over connection: DialectConnection, _ inFlightMax: UInt64) -> Bool {
-    guard dialect.sendsMarkers else { return false }
+    guard setup.traits.wantsMarkers else { return false }
     let isDue = progress.isAtEnd || progress.inFlight >= inFlightMax / 2
     let ranges = stream.takeRanges(all: isDue)
     for range in ranges { connection.send(range) }

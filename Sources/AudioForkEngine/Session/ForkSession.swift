@@ -34,7 +34,6 @@ final class ForkSession {
   let context: EngineContext
   let attribution: CrashAttribution
   let epoch: StreamEpoch
-  let dialect: any Dialect
   let stream: ForkStream
   let scratch: RenderScratch
   let turns: InboundTurns
@@ -57,13 +56,13 @@ final class ForkSession {
   var connection: DialectConnection?
   /// When audio could first be sent on the current or last connection; nil if there was none.
   var connectedAt: MonotonicTime?
-  /// Where a redirect last led a connection, as the log has it.
-  var lastRedirect: String?
   /// What the log last said about files with credentials, since the last connection.
   var loggedCredentials = ""
   /// Why the last attempt or connection failed.
   var lastReason = ""
   var hasLoggedNotVerified = false
+  var hasLoggedIgnored = false
+  var complaintsLogged = 0
   /// While a connection that fell silent is being left: how long its endpoint may be silent on its next connection.
   var nextSilence: Nanoseconds?
   /// Set while the engine stops: until then it waits for audio in flight, and takes no more from the ring.
@@ -89,7 +88,8 @@ final class ForkSession {
     self.onEnd = onEnd
     attribution = files.crashFile.attribution()
     let ring = try files.openRing()
-    let setup = try ForkSetup(ring.facts, id: id, epoch: ring.epoch, secret: ring.secret)
+    let setup = try ForkSetup(
+      ring.facts, id: id, epoch: ring.epoch, secret: ring.secret, dialects: context.dialects)
     let cursor = try files.openCursor()
     try files.checkRing(ring)
     let news = SpoolNewsBox()
@@ -99,9 +99,9 @@ final class ForkSession {
     }
     self.setup = setup
     epoch = ring.epoch
-    dialect = setup.makeDialect()
     let stream = ForkStream(
-      ring: ring, cursor: cursor, configuration: setup.rendering, collectsMarkers: dialect.sendsMarkers, spool: spool,
+      ring: ring, cursor: cursor, configuration: setup.rendering, collectsMarkers: setup.traits.wantsMarkers,
+      spool: spool,
       bufferSeconds: setup.options.bufferSeconds, scratch: scratch)
     self.stream = stream
     machine = ForkStateMachine(setup.limits, continuing: stream.outage, now: .now)
@@ -113,7 +113,10 @@ final class ForkSession {
     {
       rotation.closedWithoutCode(until: emptyCloseAt + setup.limits.emptyCloseMemory)
     }
-    health = setup.endpoints.indices.map { EndpointHealth(isKnownToAnswer: stream.isKnownToPong($0)) }
+    let silences = stream.silences
+    health = setup.endpoints.indices.map {
+      EndpointHealth(isKnownToAnswer: stream.isKnownToPong($0), silences: $0 < silences.count ? silences[$0] : 0)
+    }
     reporter = ForkReporter(
       id: id, output: output, textLimit: context.texts,
       lines: ForkLog(id: id, channel: setup.stream.channel, endpoint: setup.endpoints[0].shownText),

@@ -2,7 +2,7 @@
 internal import AudioForkMedia
 package import AudioForkDialects
 internal import AudioForkLink
-internal import AudioForkSurface
+package import AudioForkSurface
 internal import AudioForkRing
 package import AudioForkWebSocket
 internal import NIOCore
@@ -17,10 +17,16 @@ struct ForkSetup {
   /// Milliseconds that a direction waits for the other. The ring says it, so that an engine with another default makes
   /// the same stream. A ring of an earlier module says nothing: its engines waited as long as they still do by default.
   let alignMilliseconds: Int
+  /// What holds for all connections of the fork's dialect.
+  let traits: DialectTraits
+  /// The sessions of the dialect.
+  let dialect: any DialectSession.Type
 
   /// Checks the options. Throws a `ForkFailure` if they are invalid. `epoch` and `secret` are those of the ring.
+  /// `dialects` gives the sessions of a dialect.
   init(
-    _ facts: RingFacts, id: String, epoch: StreamEpoch, secret: (UInt64, UInt64)
+    _ facts: RingFacts, id: String, epoch: StreamEpoch, secret: (UInt64, UInt64),
+    dialects: (DialectName) -> any DialectSession.Type
   ) throws(ForkFailure) {
     do throws(OptionError) {
       options = try ForkSettings.resolve(facts.settings.texts)
@@ -32,12 +38,17 @@ struct ForkSetup {
     endpoints = options.endpoints
     alignMilliseconds =
       facts.alignMilliseconds ?? options.alignMillisecondsGiven ?? RenderLimit.alignMillisecondsDefault
+    traits = options.dialectTraits
+    dialect = dialects(options.dialect)
     var stream = StreamDescription(
       forkID: id, channel: facts.channel, uniqueID: facts.uniqueID, linkedID: facts.linkedID,
       direction: options.direction)
     stream.format = options.format.name.description
     stream.rateHertz = options.format.rateHertz
     stream.channelCount = options.direction.channelCount
+    stream.encoding = options.format.encoding
+    stream.firstText = String(decoding: options.firstText, as: UTF8.self)
+    stream.lastText = String(decoding: options.lastText, as: UTF8.self)
     stream.parameters = options.parameters
     stream.epochMilliseconds = epoch.wall.millisecondsSince1970
     if secret != (0, 0) { stream.secret = ForkSetup.hexadecimal(secret.0) + ForkSetup.hexadecimal(secret.1) }
@@ -52,14 +63,6 @@ struct ForkSetup {
   private static func hexadecimal(_ word: UInt64) -> String {
     let digits = String(word, radix: 16)
     return String(repeating: "0", count: 16 - digits.utf8.count) + digits
-  }
-
-  /// Returns the dialect of the fork's connections.
-  func makeDialect() -> any Dialect {
-    switch options.dialect {
-    case .raw: RawDialect(encoding: options.format.encoding)
-    case .audiofork: AudioForkDialect(encoding: options.format.encoding)
-    }
   }
 
   /// How captured audio becomes the stream.
@@ -120,13 +123,14 @@ struct ForkSetup {
   /// Value of User-Agent.
   var agent: String { "audiofork/\(audioforkVersion)" }
 
-  /// Returns the upgrade request to `url`: the fork's own, `given`, or one that a redirect led to. `isTrusted`: it gets
-  /// the fork's secrets, and `credentials`, which were read from files.
+  /// Returns the upgrade request of a connection to `url`: the fork's own, `given`, or one that a redirect led to.
+  /// `isTrusted`: it gets the fork's secrets, and `credentials`, which were read from files.
   func request(
-    to url: EndpointURL, for given: EndpointURL, _ dialect: any Dialect, isTrusted: Bool, _ credentials: [RequestHeader]
+    to url: EndpointURL, for given: EndpointURL, _ connection: ConnectionDescription, isTrusted: Bool,
+    _ credentials: [RequestHeader]
   ) -> UpgradeRequest {
     var request = UpgradeRequest(host: url.hostHeader, target: url.target)
-    request.describe(isTrusted ? stream : stream.withoutSecrets, in: dialect)
+    request.complete(by: dialect, for: isTrusted ? connection : connection.withoutSecrets, url: url)
     if let names = options.subprotocols { request.subprotocols = names.map { String(decoding: $0, as: UTF8.self) } }
     request.agent = agent
     let secretParameters = options.parameters.filter { EndpointURL.isSecretName($0.name) }.map(\.value)
@@ -142,12 +146,17 @@ struct ForkSetup {
 }
 
 extension UpgradeRequest {
-  /// Says what the dialect has to say about the stream.
-  package mutating func describe(_ stream: StreamDescription, in dialect: any Dialect) {
-    subprotocols = dialect.subprotocols
-    needsSubprotocol = dialect.needsSubprotocol
-    finalAnswers = dialect.finalAnswers
-    headers = dialect.requestHeaders(stream).map { RequestHeader($0) }
+  /// Adds what the dialect has to say about the connection.
+  package mutating func complete(
+    by dialect: any DialectSession.Type, for connection: ConnectionDescription, url: EndpointURL
+  ) {
+    var request = DialectRequest(
+      url: String(decoding: url.dialed, as: UTF8.self), target: target, now: .now, nonce: .random(in: 0 ... .max))
+    dialect.prepare(&request, for: connection)
+    target = request.target
+    subprotocols = request.subprotocols
+    needsSubprotocol = request.needsSubprotocol
+    headers = request.headers.map { RequestHeader($0) }
   }
 }
 

@@ -1,37 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import AudioForkLink
 package import AudioForkMedia
-package import AudioForkLink
 
 /// Decides what a fork does next: connect, stream, wait, drain, end. No I/O. Time and random numbers are arguments.
 package struct ForkStateMachine: Sendable {
-  /// State of the connection.
-  package enum Link: Hashable, Sendable {
-    /// An attempt is under way. No outage: it is the fork's first. Goes to: streaming, waiting, ended.
-    case connecting(Outage?)
-    /// Goes to: waiting, closing, ended.
-    case streaming(Outage?, since: MonotonicTime)
-    /// The retry timer runs. Goes to: connecting, ended.
-    case waiting(Outage)
-
-    var outage: Outage? {
-      switch self {
-      case .connecting(let outage), .streaming(let outage, _): outage
-      case .waiting(let outage): outage
-      }
-    }
-  }
-
-  package enum State: Hashable, Sendable {
-    /// Goes to: active, ended.
-    case created
-    /// Capture continues, or it has ended and the rest is being delivered. Goes to: closing, ended.
-    case active(Link, isDraining: Bool)
-    /// Everything is sent, and our Close. Goes to: ended. Goes to active (waiting) if the audio was not acknowledged
-    /// and the connection breaks before the server answers our Close.
-    case closing(Outage?, since: MonotonicTime, isAcknowledged: Bool)
-    case ended(ForkEnding)
-  }
-
   package private(set) var state = State.created
   private let limits: ForkLimits
   private let backoff: Backoff
@@ -49,42 +21,6 @@ package struct ForkStateMachine: Sendable {
     inherited = saved.map { Outage($0, limits, now) }
   }
 
-  /// The state's name on the control link and in Asterisk's CLI.
-  package var name: ForkStateName {
-    switch state {
-    case .created: .connecting
-    case .active(_, isDraining: true), .closing: .draining
-    case .active(.connecting, isDraining: false): .connecting
-    case .active(.streaming, isDraining: false): .streaming
-    case .active(.waiting, isDraining: false): .waiting
-    case .ended: .ended
-    }
-  }
-
-  /// Whether audio may be sent.
-  package var isStreaming: Bool {
-    if case .active(.streaming, _) = state { return true }
-    return false
-  }
-
-  /// Whether an attempt to connect is under way.
-  package var isConnecting: Bool {
-    if case .active(.connecting, _) = state { return true }
-    return false
-  }
-
-  /// Whether our Close was sent and only the server's answer can prove that the audio before it was delivered.
-  package var awaitsAnswer: Bool {
-    if case .closing(_, _, isAcknowledged: false) = state { return true }
-    return false
-  }
-
-  /// Whether the fork has ended.
-  package var isEnded: Bool {
-    if case .ended = state { return true }
-    return false
-  }
-
   /// Takes an event and returns the actions that the owner carries out, in this order.
   package mutating func handle(
     _ event: ForkEvent, now: MonotonicTime, using random: inout some RandomNumberGenerator
@@ -98,7 +34,9 @@ package struct ForkStateMachine: Sendable {
         attemptFailed(reason, verdict, wait, isRepeated, now, &random)
       case .disconnected(let reason, let silentFor): disconnected(reason, silentFor: silentFor, now, &random)
       case .closedByServer: closedByServer(.normal)
-      case .closedWithoutCode(let reason): closedWithoutCode(reason, now, &random)
+      case .closedWithoutCode(let reason, let wait, let isRepeated):
+        closedWithoutCode(reason, wait, isRepeated, now, &random)
+      case .refused(let reason): refused(reason)
       case .retryTimerFired: retryTimerFired()
       case .captureClosed: captureClosed()
       case .drained(let isAcknowledged): drained(isAcknowledged)
@@ -184,7 +122,8 @@ package struct ForkStateMachine: Sendable {
   }
 
   private mutating func closedWithoutCode(
-    _ reason: String, _ now: MonotonicTime, _ random: inout some RandomNumberGenerator
+    _ reason: String, _ wait: Duration, _ isRepeated: Bool, _ now: MonotonicTime,
+    _ random: inout some RandomNumberGenerator
   ) -> [ForkAction] {
     if endsAtEmptyClose(now: now) { return closedByServer(.twiceWithoutCode) }
     switch state {
@@ -193,8 +132,18 @@ package struct ForkStateMachine: Sendable {
     case .active(.connecting(let outage), let isDraining):
       var next = outage ?? Outage(reason: reason, began: now)
       next.emptyCloseAt = now
-      return retry(next, reason, isDraining, .passing, .zero, isEmptyClose: true, now, &random)
+      return retry(
+        next, reason, isDraining, .passing, wait, isRepeated: isRepeated, isEmptyClose: true, now, &random)
     case .closing: return disconnected(reason, now, &random)
+    case .created, .active(.waiting, _), .ended: return []
+    }
+  }
+
+  private mutating func refused(_ reason: String) -> [ForkAction] {
+    switch state {
+    case .active(.streaming, _), .active(.connecting, _), .closing(_, _, isAcknowledged: false):
+      return end(.refused(reason))
+    case .closing(_, _, isAcknowledged: true): return end(.delivered)
     case .created, .active(.waiting, _), .ended: return []
     }
   }

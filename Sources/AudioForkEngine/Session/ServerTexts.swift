@@ -13,6 +13,8 @@ package struct ServerTexts: Sendable {
   /// Amount of `credit` that one text takes. Credit grows by one second per second.
   private static let cost = Nanoseconds.seconds(1) / perSecond
   private static let creditMax = cost * perSecond
+  /// What a partial result leaves for final ones and other texts.
+  private static let partialReserve = creditMax / 2
 
   /// Messages dropped since the fork began.
   package private(set) var dropped: UInt64
@@ -27,13 +29,14 @@ package struct ServerTexts: Sendable {
 
   package init(dropped: UInt64) { self.dropped = dropped }
 
-  /// Counts a message received at `now`. Returns whether it may go to the module.
-  package mutating func admit(now: MonotonicTime) -> Bool {
+  /// Counts a message received at `now`. Returns whether it may go to the module. `isPartial`: another one will
+  /// replace it, so that it may use only the upper half of the credit.
+  package mutating func admit(now: MonotonicTime, isPartial: Bool = false) -> Bool {
     let since = creditAt.map { now > $0 ? now - $0 : .zero } ?? .zero
     credit = min(ServerTexts.creditMax, credit + min(max(since, .zero), ServerTexts.creditMax))
     creditAt = now
     count(now)
-    guard credit >= ServerTexts.cost else { return false }
+    guard credit >= ServerTexts.cost + (isPartial ? ServerTexts.partialReserve : .zero) else { return false }
     credit -= ServerTexts.cost
     return true
   }

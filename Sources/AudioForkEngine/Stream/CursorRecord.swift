@@ -31,25 +31,32 @@ package struct CursorRecord: Equatable, Sendable {
   package var accepted: EndpointSet?
   /// The outage in which the fork is; nil: there is none, or an earlier release did not save it.
   package var outage: SavedOutage?
+  /// For each endpoint: connections in a row that ended because it did not answer. Empty, or the last is not 0.
+  package var silences: [UInt8] = []
 
   private static let version: UInt8 = 8
   /// Versions of earlier releases: `ponged` has one word, or a byte with the number of its words first. Both lack
   /// `accepted` and `outage`.
   private static let versionOfOneWord: UInt8 = 6
   private static let versionOfWords: UInt8 = 7
-  /// Bits of the byte before an outage.
+  /// Bits of the byte before an outage and the silences.
   private enum OutageBit {
     static let isPresent: UInt8 = 1
     static let hasEmptyClose: UInt8 = 2
     static let isConnected: UInt8 = 4
+    /// Silences follow, also where no outage is present.
+    static let hasSilences: UInt8 = 8
   }
+  /// Silences of endpoints from this index on are not saved.
+  private static let silencesMax = 255
   private static let attemptsMax: UInt64 = 1 << 32
 
   package init() {}
 
-  /// Version, six numbers, `ponged`, `accepted`, the outage, two lists of ranges, then the checkpoint; little-endian.
-  /// A set of endpoints is a byte with the number of its words, and the words. An outage is a byte of `OutageBit`, then
-  /// attempts, beginning and the times that the byte names. The cursor file adds the checksum.
+  /// Version, six numbers, `ponged`, `accepted`, the outage, the silences, two lists of ranges, then the checkpoint;
+  /// little-endian. A set of endpoints is a byte with the number of its words, and the words. An outage is a byte of
+  /// `OutageBit`, then attempts, beginning and the times that the byte names. Silences are a byte with their number,
+  /// and a byte for each. The cursor file adds the checksum.
   package func encode() -> [UInt8] {
     var encoded: [UInt8] = [CursorRecord.version]
     for number in [UInt64(bitPattern: completedAt.nanoseconds), connections, bytes, textsDropped, gaps, skipped] {
@@ -59,7 +66,7 @@ package struct CursorRecord: Equatable, Sendable {
       encoded.append(UInt8(clamping: endpoints.words.count))
       for word in endpoints.words { encoded.append(littleEndian: word) }
     }
-    encode(outage, into: &encoded)
+    encode(outage, silences.prefix(CursorRecord.silencesMax), into: &encoded)
     for gaps in [reportedIn, reportedOut] {
       encoded.append(UInt8(clamping: gaps.ranges.count))
       for range in gaps.ranges {
@@ -71,16 +78,21 @@ package struct CursorRecord: Equatable, Sendable {
     return encoded
   }
 
-  private func encode(_ outage: SavedOutage?, into encoded: inout [UInt8]) {
-    guard let outage else { return encoded.append(0) }
-    var bits = OutageBit.isPresent
-    if outage.emptyCloseAt != nil { bits |= OutageBit.hasEmptyClose }
-    if outage.connectedSince != nil { bits |= OutageBit.isConnected }
+  private func encode(_ outage: SavedOutage?, _ silences: ArraySlice<UInt8>, into encoded: inout [UInt8]) {
+    var bits: UInt8 = silences.isEmpty ? 0 : OutageBit.hasSilences
+    if outage != nil { bits |= OutageBit.isPresent }
+    if outage?.emptyCloseAt != nil { bits |= OutageBit.hasEmptyClose }
+    if outage?.connectedSince != nil { bits |= OutageBit.isConnected }
     encoded.append(bits)
-    encoded.append(littleEndian: min(UInt64(clamping: outage.attempts), CursorRecord.attemptsMax))
-    for time in [outage.began, outage.emptyCloseAt, outage.connectedSince] {
-      if let time { encoded.append(littleEndian: UInt64(bitPattern: time.nanoseconds)) }
+    if let outage {
+      encoded.append(littleEndian: min(UInt64(clamping: outage.attempts), CursorRecord.attemptsMax))
+      for time in [outage.began, outage.emptyCloseAt, outage.connectedSince] {
+        if let time { encoded.append(littleEndian: UInt64(bitPattern: time.nanoseconds)) }
+      }
     }
+    guard !silences.isEmpty else { return }
+    encoded.append(UInt8(clamping: silences.count))
+    encoded += silences
   }
 
   /// Decodes a record. Nil if `encode` cannot have written these bytes: the fork then starts again with what the ring
@@ -104,6 +116,7 @@ package struct CursorRecord: Equatable, Sendable {
     // A fork that was connected has an endpoint that has accepted it: an empty set stands for an unknown one.
     accepted = passing.accepted?.words.isEmpty == true && connections > 0 ? nil : passing.accepted
     outage = passing.outage
+    silences = passing.silences
     reportedIn = gapsIn
     reportedOut = gapsOut
     if !reader.isAtEnd {
@@ -133,15 +146,35 @@ package struct CursorRecord: Equatable, Sendable {
     return words.last == 0 ? nil : EndpointSet(words: words)
   }
 
-  /// Which endpoints have accepted the fork, and its outage; neither in a record of an earlier release. Nil: no record.
-  private static func passing(
-    _ reader: inout LittleEndianReader, _ version: UInt8
-  ) -> (accepted: EndpointSet?, outage: SavedOutage?)? {
-    guard version == CursorRecord.version else { return (nil, nil) }
-    guard let accepted = endpoints(&reader), let bits = reader.next8() else { return nil }
-    guard bits & OutageBit.isPresent != 0 else { return bits == 0 ? (accepted, nil) : nil }
-    guard bits < 8, let attempts = reader.next64(), attempts <= attemptsMax, let began = time(&reader)
-    else { return nil }
+  /// What records of earlier releases lack.
+  private struct Passing {
+    var accepted: EndpointSet?
+    var outage: SavedOutage?
+    var silences: [UInt8] = []
+  }
+
+  /// Returns nil if this is no record.
+  private static func passing(_ reader: inout LittleEndianReader, _ version: UInt8) -> Passing? {
+    guard version == CursorRecord.version else { return Passing() }
+    guard let accepted = endpoints(&reader), let bits = reader.next8(), bits < 16 else { return nil }
+    var passing = Passing(accepted: accepted)
+    if bits & OutageBit.isPresent != 0 {
+      guard let outage = outage(&reader, bits) else { return nil }
+      passing.outage = outage
+    } else if bits & ~OutageBit.hasSilences != 0 {
+      return nil
+    }
+    guard bits & OutageBit.hasSilences != 0 else { return passing }
+    guard let count = reader.next8(), count > 0 else { return nil }
+    for _ in 0..<count {
+      guard let silences = reader.next8() else { return nil }
+      passing.silences.append(silences)
+    }
+    return passing.silences.last == 0 ? nil : passing
+  }
+
+  private static func outage(_ reader: inout LittleEndianReader, _ bits: UInt8) -> SavedOutage? {
+    guard let attempts = reader.next64(), attempts <= attemptsMax, let began = time(&reader) else { return nil }
     var outage = SavedOutage(attempts: Int(clamping: attempts), began: began)
     if bits & OutageBit.hasEmptyClose != 0 {
       guard let time = time(&reader) else { return nil }
@@ -151,7 +184,7 @@ package struct CursorRecord: Equatable, Sendable {
       guard let time = time(&reader) else { return nil }
       outage.connectedSince = time
     }
-    return (accepted, outage)
+    return outage
   }
 
   private static func time(_ reader: inout LittleEndianReader) -> MonotonicTime? {

@@ -51,6 +51,8 @@ package struct DeliveryLog {
   package var accepted: EndpointSet?
   /// The outage in which the fork is.
   package var outage: SavedOutage?
+  /// For each endpoint: connections in a row that ended because it did not answer. Shorter where the rest is 0.
+  package var silences: [UInt8]
   /// Whether the log continues an earlier engine's.
   package let isResumed: Bool
 
@@ -68,6 +70,7 @@ package struct DeliveryLog {
     ponged = record.ponged
     accepted = record.accepted
     outage = record.outage
+    silences = record.silences
     totals = Totals(connections: record.connections, bytes: record.bytes, textsDropped: record.textsDropped)
   }
 
@@ -86,6 +89,7 @@ package struct DeliveryLog {
     record.ponged = ponged
     record.accepted = accepted
     record.outage = outage
+    record.silences = silences
     return record
   }
 

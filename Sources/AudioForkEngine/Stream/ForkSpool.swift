@@ -55,6 +55,10 @@ package final class ForkSpool {
   private var samples: [Int16] = []
   private var retryAt = StreamTime(nanoseconds: .min)
   private var lastNews: SpoolNews?
+  /// The file has lost its content, and what the ring still has of that is to be copied again.
+  private var wasEvicted = false
+  /// Not before this time: forks with too small a limit would evict each other in turn.
+  private var copyAgainAt = StreamTime(nanoseconds: .min)
 
   /// Starts to look for the file of an earlier engine of the fork. `onNews`: called on the event loop.
   package init(
@@ -105,9 +109,7 @@ package final class ForkSpool {
     case .scheduleLook: scheduleLook()
     case .empty: empty()
     case .close(let keeps): closeFile(keeps: keeps)
-    case .remove:
-      let path = path
-      _ = store.perform(on: loop) { SpoolFile.remove(path) }
+    case .remove: _ = store.perform(on: loop) { [path] in SpoolFile.remove(path) }
     // `copy`, `tick`, `fetch` and `pageFetched` do these themselves.
     case .create, .write, .fetch, .usePage: break
     }
@@ -132,8 +134,7 @@ package final class ForkSpool {
   }
 
   private func scheduleLook() {
-    let spool = NIOLoopBound(self, eventLoop: loop)
-    loop.scheduleTask(in: .nanoseconds(ForkSpool.retryWait.count)) { spool.value.handle(.lookTimerFired) }
+    loop.assumeIsolated().scheduleTask(in: .nanoseconds(ForkSpool.retryWait.count)) { self.handle(.lookTimerFired) }
   }
 
   private func reserve(_ bytes: Int) -> Bool {
@@ -145,6 +146,7 @@ package final class ForkSpool {
 
   private func evict() {
     report(.evicted)
+    wasEvicted = true
     handle(.empty)
   }
 
@@ -175,8 +177,24 @@ package final class ForkSpool {
     guard now >= retryAt else { return }
     if machine.handle(.create) == .create { return open(creates: true, now: now) }
     guard machine.isOpen else { return }
+    guard !wasEvicted || copyAgain(from: ring, now) else { return }
     next = max(next, oldest, contents.newest.map { $0 &+ 1 } ?? 0)
     fill(from: ring, now)
+  }
+
+  /// Copies again from the start what the ring still has of an evicted file. Returns false if that has to wait.
+  private func copyAgain(from ring: RingGenerations, _ now: StreamTime) -> Bool {
+    if now < copyAgainAt { retryAt = copyAgainAt }
+    // A write that was under way when the file was evicted ends first.
+    guard now >= copyAgainAt, machine.isReadable else { return false }
+    wasEvicted = false
+    // A file has its entries in order: those that wait come from the ring again too, or nothing does.
+    let hasWaiting = contents.waiting.oldest.map { !ring.isOverwritten($0) } ?? true
+    guard contents.isFileEmpty, hasWaiting else { return true }
+    contents.waiting = SpoolBatch()
+    next = 0
+    copyAgainAt = now + ForkSpool.retryWait
+    return true
   }
 
   private func fill(from ring: RingGenerations, _ now: StreamTime) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import AudioForkMedia
 package import AudioForkDialects
-package import AudioForkLink
 package import AudioForkRing
 
 /// Reads a fork's audio from its ring as blocks, and keeps the cursor of what is delivered. Knows no network.
@@ -15,14 +14,12 @@ package import AudioForkRing
 ///
 /// Not Sendable: one owner, one event loop.
 package final class ForkStream {
-  /// Capture places audio at most two seconds ahead of the clock. One more second for rounding.
-  private static let aheadMax = Nanoseconds.seconds(3)
-
-  private let spool: ForkSpool?
+  let spool: ForkSpool?
   private var spoolTrigger: SpoolTrigger
   private let scratch: RenderScratch
-  private var reader: BlockReader
-  private var deliveryLog: DeliveryLog
+  private(set) var reader: BlockReader
+  /// Changed here and by what the cursor keeps (ForkStream+Memory.swift).
+  var deliveryLog: DeliveryLog
   private var cursor: StreamCursor
 
   /// Continues where the cursor says, or begins at the epoch.
@@ -132,11 +129,6 @@ package final class ForkStream {
     return deliveryLog.gaps.take()
   }
 
-  /// Captured samples of a direction that the fork carries; 0 for the other one.
-  private func captured(_ direction: Direction) -> UInt64 {
-    reader.configuration.directions.contains(direction) ? reader.ring.captured(direction) : 0
-  }
-
   // MARK: - Delivery
 
   /// Position of the next block.
@@ -222,6 +214,9 @@ package final class ForkStream {
   /// A connection was opened.
   package func connectionOpened() { deliveryLog.totals.connections &+= 1 }
 
+  /// Connections so far, over all engines.
+  package var connectionCount: UInt64 { deliveryLog.totals.connections }
+
   /// Whether the fork had a connection, in this engine or in one before.
   package var hasConnected: Bool { deliveryLog.totals.connections > 0 }
 
@@ -250,56 +245,6 @@ package final class ForkStream {
     reader.rewind(to: deliveryLog.confirmed)
   }
 
-  /// Position up to which the stream was sent to the server, on this connection or an earlier one.
-  package var sentPosition: Position { max(position, reader.serverPosition) }
-
-  /// Whether the stream can have reached `position` by now: capture places no audio more than `aheadMax` in the future.
-  package func canHaveReached(_ position: Position, now: StreamTime) -> Bool {
-    let sinceStart = max(now, .zero) - .zero + ForkStream.aheadMax
-    let seconds = UInt64(clamping: sinceStart.wholeSeconds)
-    return position <= max(Position(reader.configuration.wireRate.frames(inSeconds: seconds)), self.position)
-  }
-
-  /// Number of dropped texts of the server. The cursor saves it.
-  package var textsDropped: UInt64 {
-    get { deliveryLog.totals.textsDropped }
-    set { deliveryLog.totals.textsDropped = newValue }
-  }
-
-  /// Whether this endpoint has ever answered a ping of the fork, over all engines.
-  package func isKnownToPong(_ endpoint: Int) -> Bool { deliveryLog.ponged.contains(endpoint) }
-
-  /// Endpoints that have accepted the fork, over all engines; nil: unknown.
-  package var accepted: EndpointSet? { deliveryLog.accepted }
-
-  /// Saves that this endpoint has accepted the fork.
-  package func rememberAcceptance(by endpoint: Int) {
-    var accepted = deliveryLog.accepted ?? EndpointSet()
-    guard accepted.insert(endpoint) else { return }
-    deliveryLog.accepted = accepted
-    save()
-  }
-
-  /// The outage in which the fork is, or was when the last engine left it. A change is saved.
-  package var outage: SavedOutage? {
-    get { deliveryLog.outage }
-    set {
-      guard newValue != deliveryLog.outage else { return }
-      deliveryLog.outage = newValue
-      save()
-    }
-  }
-
-  /// Saves that this endpoint has answered a ping.
-  package func rememberPong(of endpoint: Int) {
-    if deliveryLog.ponged.insert(endpoint) { save() }
-  }
-
-  /// Saves that this endpoint does not answer pings any more.
-  package func forgetPong(of endpoint: Int) {
-    if deliveryLog.ponged.remove(endpoint) { save() }
-  }
-
   /// Removes the spool. Call when everything is confirmed.
   package func dropSpool() { spool?.close(keeps: false) }
 
@@ -308,39 +253,5 @@ package final class ForkStream {
     spool?.close(keeps: !isOver)
     reader.ring.close()
     cursor.close()
-  }
-
-  // MARK: - Totals
-
-  /// Whether audio that was not taken is being overwritten. The exact gap is known once the stream has passed it.
-  package var isLosing: Bool {
-    reader.ring.isOverwritten(reader.nextSequence) && spool?.holds(reader.nextSequence) != true
-  }
-
-  /// Totals as of the block taken last.
-  package func counters(now: StreamTime) -> ForkCounters {
-    var counters = deliveryLog.counters(rendered: reader.counters)
-    counters.captured = captured(.in) &+ captured(.out)
-    counters.lagMilliseconds = UInt64(clamping: lagMilliseconds(now: now))
-    counters.undeliveredMilliseconds = UInt64(clamping: undeliveredMilliseconds(now: now))
-    counters.skewMilliseconds = reader.skewMilliseconds
-    counters.isLosing = isLosing
-    return counters
-  }
-
-  /// Milliseconds of captured time that have not been taken yet.
-  private func lagMilliseconds(now: StreamTime) -> Int64 {
-    guard !isDrained, reader.ring.published > reader.nextSequence else { return 0 }
-    return max(.zero, (reader.ring.closedAt ?? now) - completedAt).wholeMilliseconds
-  }
-
-  /// Milliseconds of captured time whose delivery is not confirmed; 0 only if every captured sample is accounted for.
-  package func undeliveredMilliseconds(now: StreamTime) -> Int64 {
-    let confirmed = deliveryLog.confirmed
-    let accounted = confirmed.checkpoint.counters
-    let isComplete = captured(.in) <= accounted.in.accounted && captured(.out) <= accounted.out.accounted
-    guard !isComplete else { return 0 }
-    // Rounded up, and at least 1: something is missing.
-    return max(1, ((reader.ring.closedAt ?? now) - confirmed.completedAt).millisecondsRoundedUp)
   }
 }

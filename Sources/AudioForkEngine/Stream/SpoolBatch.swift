@@ -19,6 +19,8 @@ package struct SpoolBatch: Sendable {
 
   package var isEmpty: Bool { bytes.isEmpty }
   package var isFull: Bool { bytes.count >= Self.bytesMax }
+  /// The first entry's number.
+  package var oldest: UInt64? { places.first?.sequence }
   /// The last entry's number.
   package var newest: UInt64? { places.last?.sequence }
 

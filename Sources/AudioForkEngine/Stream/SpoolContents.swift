@@ -59,6 +59,9 @@ package struct SpoolContents: Sendable {
   /// Whether everything is in the file.
   package var isAllWritten: Bool { writing == nil && waiting.isEmpty }
 
+  /// Whether nothing is in the file, or being written to it.
+  package var isFileEmpty: Bool { writing == nil && written == nil }
+
   /// Bytes of the file's records.
   package var recordBytes: Int { end - SpoolFile.headerBytes }
 

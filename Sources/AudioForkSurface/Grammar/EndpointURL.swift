@@ -112,6 +112,9 @@ package struct EndpointURL: Sendable, Equatable {
     return result + slice(text, query, text.count)
   }
 
+  /// The URL as it is dialed: without user information, and with its port only where that is not the scheme's.
+  package var dialed: Bytes { Bytes(text: isSecure ? "wss://" : "ws://") + hostHeader + target }
+
   /// Whether the two name the same host, letter case and a final dot ignored. The port may be another one.
   package func isSameHost(as other: EndpointURL) -> Bool { plainHost == other.plainHost }
 

@@ -79,6 +79,10 @@ package struct ForkOptions: Sendable, Equatable {
   package var alignMilliseconds: Int { alignMillisecondsGiven ?? dialectTraits.alignMilliseconds }
   /// `b`: frames count only while the channel is bridged.
   package var onlyBridged = false
+  /// Length of one binary message, as given; nil: not given.
+  package var messageMillisecondsGiven: Int?
+  /// Length of one binary message: a multiple of `ForkOptions.messageStep`.
+  package var messageMilliseconds: Int { messageMillisecondsGiven ?? dialectTraits.messageMilliseconds }
 
   // MARK: Delivery
   /// Cap of each wait between attempts, and of each attempt where `connectTimeoutSeconds` is nil.
@@ -116,6 +120,17 @@ package struct ForkOptions: Sendable, Equatable {
   package var pings = true
   /// Whether what was sent and not confirmed is sent again after a break, by a dialect in which the server cannot say.
   package var replays = true
+  /// How many times as fast as real time audio that waited is sent, in hundredths; nil: as fast as the connection and
+  /// the loop allow.
+  package var catchUpHundredths: Int?
+  /// A text for the server before any audio of each connection, UTF-8; empty: none. May be a secret.
+  package var firstText = Bytes()
+  /// A text for the server behind the last audio, UTF-8; empty: none. May be a secret.
+  package var lastText = Bytes()
+  /// Seconds that the server may still answer after the last audio, as given.
+  package var lingerSecondsGiven = 0
+  /// Seconds that the server may still answer after the last audio, by a dialect in which it may.
+  package var lingerSeconds: Int { dialectTraits.takes(.linger) ? lingerSecondsGiven : 0 }
   /// Whether the server is told of DTMF digits, by a dialect that can (`w(audiofork)`).
   package var sendsDigits = true
   /// Whether only audio that the server has forced to its disk counts as delivered (`w(audiofork)`).
@@ -149,6 +164,13 @@ package struct ForkOptions: Sendable, Equatable {
   package static let outageSecondsMax = 86_400
   /// The longest `spool_time`, seconds.
   package static let spoolSecondsMax = 86_400
+  /// The longest `linger`, seconds.
+  package static let lingerSecondsMax = 60
+  /// The shortest and the longest message, milliseconds, and the step between two lengths.
+  package static let messageRange = 20...1000
+  package static let messageStep = 20
+  /// The slowest and the fastest `catch_up`, in hundredths of real time.
+  package static let catchUpRange = 100...10_000
   /// Shortest time between two beeps, as Asterisk's own recording has it.
   package static let beepSecondsMin = 5
   package static let beepSecondsDefault = 15

@@ -13,6 +13,12 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
   case format
   /// A certificate needs its key, and a key its certificate.
   case keyPair
+  /// A dialect that says itself how a stream begins and ends takes no texts for that.
+  case firstText, lastText
+  /// Servers of a dialect understand certain lengths of a message.
+  case messageLength
+  /// Servers of a dialect understand one channel of audio.
+  case stereo
 
   /// Returns whether the options break the rule.
   package func isBroken(by options: ForkOptions, _ dialect: DialectTraits) -> Bool {
@@ -22,6 +28,10 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
     case .confirmation: options.wantsPersisted && !dialect.takes(.acknowledge)
     case .format: !dialect.takes(options.format)
     case .keyPair: options.certificateFile.isEmpty != options.keyFile.isEmpty
+    case .firstText: !options.firstText.isEmpty && !dialect.takes(.firstText)
+    case .lastText: !options.lastText.isEmpty && !dialect.takes(.lastText)
+    case .messageLength: options.messageMillisecondsGiven.map { !dialect.messageRange.contains($0) } ?? false
+    case .stereo: options.direction.channelCount > dialect.channelsMax
     }
   }
 
@@ -48,6 +58,24 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
       reason.append(options.format.name)
     case .keyPair:
       reason.append("cert_file and key_file belong together: a certificate is of use only with its key")
+    case .firstText, .lastText:
+      reason.append(self == .firstText ? "first_text" : "last_text")
+      reason.append(" cannot be given with dialect ")
+      reason.append(dialect.name)
+      reason.append(", which says itself how a stream begins and ends")
+    case .messageLength:
+      reason.append("dialect ")
+      reason.append(dialect.name)
+      reason.append(" takes messages of ")
+      reason.append(decimal: dialect.messageRange.lowerBound)
+      reason.append(" to ")
+      reason.append(decimal: dialect.messageRange.upperBound)
+      reason.append(" ms, not of ")
+      reason.append(decimal: options.messageMilliseconds)
+    case .stereo:
+      reason.append("dialect ")
+      reason.append(dialect.name)
+      reason.append(" has one channel, not the two of D(stereo)")
     }
     return reason
   }
@@ -60,8 +88,15 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
       message.append("; write wss:// or leave T out (given: '")
       if let endpoint = options.endpoints.first(where: { !$0.isSecure }) { message.append(shown: endpoint.shown) }
       message.append("')")
-    case .subprotocol: message.append("; leave it out")
-    case .confirmation, .format, .keyPair: break
+    case .subprotocol, .firstText, .lastText: message.append("; leave it out")
+    case .format:
+      message.append("; it takes ")
+      for (index, format) in options.dialectTraits.formats.enumerated() {
+        if index > 0 { message.append(", ") }
+        message.append(format.name)
+      }
+    case .stereo: message.append("; use two forks, one with D(in) and one with D(out)")
+    case .confirmation, .keyPair, .messageLength: break
     }
     return OptionError(message: message)
   }
@@ -74,6 +109,10 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
     case .confirmation: [.acknowledge, .dialect]
     case .format: [.format, .dialect]
     case .keyPair: [.keyFile, .certificateFile]
+    case .firstText: [.firstText, .dialect]
+    case .lastText: [.lastText, .dialect]
+    case .messageLength: [.message, .dialect]
+    case .stereo: [.direction, .dialect]
     }
   }
 
@@ -81,8 +120,10 @@ package enum OptionRule: Sendable, Equatable, CaseIterable {
   /// they are written. Nil for option T: no value of a channel may turn TLS off.
   package var needs: (needed: [SettingKind], dependent: [SettingKind])? {
     switch self {
-    case .plainURL, .subprotocol, .format: nil
+    case .plainURL, .subprotocol, .format, .messageLength, .stereo: nil
     case .confirmation: ([.dialect], [.acknowledge])
+    case .firstText: ([.dialect], [.firstText])
+    case .lastText: ([.dialect], [.lastText])
     case .keyPair: ([.keyFile, .certificateFile], [.keyFile, .certificateFile])
     }
   }

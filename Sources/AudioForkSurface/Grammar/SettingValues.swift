@@ -119,6 +119,16 @@ extension ForkOptions {
     case .digits:
       guard let isOn = ForkOptions.truth(value) else { return false }
       sendsDigits = isOn
+    case .message:
+      guard let milliseconds = ForkOptions.number(value, ForkOptions.messageRange),
+        milliseconds.isMultiple(of: ForkOptions.messageStep)
+      else { return false }
+      messageMillisecondsGiven = milliseconds
+    case .catchUp: return setCatchUp(value)
+    case .firstText: return ForkOptions.store(serverText: value, in: &firstText)
+    case .lastText: return ForkOptions.store(serverText: value, in: &lastText)
+    case .linger:
+      return ForkOptions.store(ForkOptions.number(value, 0...ForkOptions.lingerSecondsMax), in: &lingerSecondsGiven)
     case .acknowledge:
       guard let persisted = ForkOptions.acknowledgement(value) else { return false }
       wantsPersisted = persisted
@@ -215,6 +225,37 @@ extension ForkOptions {
     }
     guard let address = ProxyAddress(value) else { return false }
     proxy = address
+    return true
+  }
+
+  /// A number with at most two decimals, an `x` behind it allowed. An empty value: as fast as possible, although
+  /// `[general]` may name a pace.
+  private mutating func setCatchUp(_ value: Bytes) -> Bool {
+    guard !value.isEmpty else {
+      catchUpHundredths = nil
+      return true
+    }
+    guard let hundredths = ForkOptions.hundredths(value), ForkOptions.catchUpRange.contains(hundredths) else {
+      return false
+    }
+    catchUpHundredths = hundredths
+    return true
+  }
+
+  /// The number in hundredths; nil if the text is none, or has more than two decimals.
+  private static func hundredths(_ text: Bytes) -> Int? {
+    let digits = text.last?.lowercased == UInt8(ascii: "x") ? slice(text, 0, text.count &- 1) : text
+    let point = firstIndex(of: UInt8(ascii: "."), in: digits)
+    guard let whole = number(slice(digits, 0, point ?? digits.count), 0...1000) else { return nil }
+    guard let point else { return whole &* 100 }
+    let decimals = slice(digits, point &+ 1, digits.count)
+    guard decimals.count <= 2, let part = number(decimals, 0...99) else { return nil }
+    return whole &* 100 &+ (decimals.count == 1 ? part &* 10 : part)
+  }
+
+  private static func store(serverText text: Bytes, in place: inout Bytes) -> Bool {
+    guard text.count <= ServerText.lengthMax, ServerText.isUTF8(text) else { return false }
+    place = text
     return true
   }
 

@@ -103,6 +103,18 @@ extension ApplicationDefinition {
           arguments.
           """
       ),
+      ParameterDefinition(
+        name: "AUDIOFORK_TRANSCRIPT",
+        help:
+          """
+          The last final utterance that a server has recognized, of either speaker, where the fork's dialect carries \
+          transcripts. As long and as untrusted as AUDIOFORK_RESPONSE, which stays as it is.
+          """
+      ),
+      ParameterDefinition(
+        name: "AUDIOFORK_TRANSCRIPT_IN", help: "As AUDIOFORK_TRANSCRIPT, only what the party says."),
+      ParameterDefinition(
+        name: "AUDIOFORK_TRANSCRIPT_OUT", help: "As AUDIOFORK_TRANSCRIPT, only what the party hears."),
     ],
     examples: [
       ExampleDefinition(
@@ -130,7 +142,8 @@ extension ApplicationDefinition {
   package static let all = [start, stop]
 }
 
-/// Longest value of AUDIOFORK_RESPONSE and of the variable of option x, bytes. The help says the number too.
+/// Longest value of AUDIOFORK_RESPONSE, AUDIOFORK_TRANSCRIPT and the variable of option x, bytes. The help says the
+/// number too.
 /// Asterisk evaluates an expression in 4096 bytes, whose beginning may be a function's name.
 package let responseVariableMax = 4000
 

@@ -60,7 +60,7 @@ extension CommandDefinition {
     help:
       """
       The process that talks to the servers: version, process id, uptime, restarts, event loops, CPU, memory, forks; \
-      and how many of the forks' rings are locked into memory.
+      how many of the forks' rings are locked into memory; and what it may still do.
       """
   )
   package static let restartEngine = CommandDefinition(

@@ -10,6 +10,7 @@ package enum EventFieldKind: Sendable, Equatable {
   case duration
   case gapDirection, gapStart, gapCount, gapPosition
   case response, responseLength
+  case speaker, transcript, transcriptLength, isFinal, transcriptStart, transcriptEnd, confidence
   case muteDirection, muteState
 }
 
@@ -31,7 +32,7 @@ package struct EventDefinition: Sendable {
 
 extension EventDefinition {
   /// Every event, in the order of the documentation.
-  package static let all: [EventDefinition] = [start, state, response, gap, mute, stop]
+  package static let all: [EventDefinition] = [start, state, response, transcript, gap, mute, stop]
 
   package static let start = EventDefinition(
     name: "AudioForkStart", help: "A fork has been started.",
@@ -72,6 +73,44 @@ extension EventDefinition {
       ),
       EventField(name: "Length", kind: .responseLength, help: "Bytes of the whole text as the server sent it."),
     ] + counters(.response))
+
+  package static let transcript = EventDefinition(
+    name: "AudioForkTranscript",
+    help: "The server has recognized words. Raised where the fork's dialect carries transcripts.",
+    fields: common + [
+      EventField(
+        name: "Speaker", kind: .speaker,
+        help:
+          """
+          in: the party. out: whom the party hears. both: the server hears both and does not tell them apart. server: \
+          the server itself.
+          """
+      ),
+      EventField(
+        name: "Text", kind: .transcript,
+        help: "The words, at most 64 KiB of them, with control characters as in Response of AudioForkResponse."),
+      EventField(name: "Length", kind: .transcriptLength, help: "Bytes of the whole text."),
+      EventField(
+        name: "Final", kind: .isFinal,
+        help:
+          """
+          yes: the words no longer change. no: the speaker's next event replaces them. Such events are left out first \
+          when the server sends too many.
+          """
+      ),
+      EventField(
+        name: "Start", kind: .transcriptStart,
+        help:
+          """
+          Where the first word begins, in seconds of the stream with milliseconds. With fill these are seconds since \
+          the fork began. Empty: the server does not say.
+          """
+      ),
+      EventField(name: "End", kind: .transcriptEnd, help: "Where the last word ends, counted as Start."),
+      EventField(
+        name: "Confidence", kind: .confidence,
+        help: "How sure the server is, 0.00 to 1.00. Empty: the server does not say."),
+    ] + counters(.transcript))
 
   package static let gap = EventDefinition(
     name: "AudioForkGap", help: "Captured samples will be missing from the stream.",

@@ -5,7 +5,7 @@ package struct ForkFact: Sendable {
   package enum Value: Sendable {
     case channel, uniqueID, linkedID, id, url, endpoint, direction, format, state, reason, muted, duration, buffer
     case counter(Counter)
-    case confirmation, response
+    case confirmation, response, transcript
   }
   package let name: StaticString
   package let value: Value
@@ -16,7 +16,10 @@ extension ForkFact {
   /// Every fact, in its order.
   package static let all: [ForkFact] =
     facts + counters + [
-      ForkFact(name: "Response", value: .response, help: "The server's last text message, at most 4000 bytes of it.")
+      ForkFact(name: "Response", value: .response, help: "The server's last text message, at most 4000 bytes of it."),
+      ForkFact(
+        name: "Transcript", value: .transcript,
+        help: "The last final utterance that the server has recognized, at most 4000 bytes of it."),
     ]
 
   /// The counters, and behind the confirmed position what it is based on.

@@ -6,7 +6,7 @@ package struct FunctionKey: Sendable {
   package enum Value: Sendable {
     case url, state, direction, format, duration
     case counter(Counter)
-    case response
+    case response, transcript
   }
   package let name: StaticString
   package let value: Value
@@ -35,7 +35,11 @@ extension FunctionKey {
         name: "duration", value: .duration,
         help: "Seconds since the fork began, with milliseconds. It stands still when capture has ended."),
     ] + counters + [
-      FunctionKey(name: "response", value: .response, help: "The server's last text message, as in AUDIOFORK_RESPONSE.")
+      FunctionKey(
+        name: "response", value: .response, help: "The server's last text message, as in AUDIOFORK_RESPONSE."),
+      FunctionKey(
+        name: "transcript", value: .transcript,
+        help: "The last final utterance that the server has recognized, as in AUDIOFORK_TRANSCRIPT."),
     ]
 
   private static var counters: [FunctionKey] {

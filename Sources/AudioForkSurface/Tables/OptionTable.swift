@@ -81,6 +81,14 @@ extension OptionDefinition {
       form: "f(slin|slin12|slin16|slin24|slin32|slin44|slin48|ulaw|alaw)",
       help: "Audio format on the wire, by Asterisk's name. Default: slin, signed 16-bit little-endian at 8 kHz."),
     OptionDefinition(
+      letter: UInt8(ascii: "m"), argument: .value(.message), form: "m(milliseconds), 20 to 1000 in steps of 20",
+      help:
+        """
+        Length of one binary message, for servers that take no short ones. Audio waits for its message to fill. \
+        Default: 20.
+        """
+    ),
+    OptionDefinition(
       letter: UInt8(ascii: "n"), argument: .none, form: "n",
       help: "No fill: send only captured audio, and nothing while the call delivers none."),
     OptionDefinition(

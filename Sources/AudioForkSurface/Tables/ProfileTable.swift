@@ -1,56 +1,6 @@
 // SPDX-License-Identifier: MIT
 package import AudioForkBytes
 
-/// What a setting's value is, in an option or in a profile. Each kind is parsed in one place,
-/// `ForkOptions.set(_:to:)`.
-package enum SettingKind: Sendable {
-  case url, header, headers, parameters
-  case direction, format, dialect, subprotocol, align
-  case gainIn, gainOut, gainBoth
-  case beepInterval
-  case idVariable, textVariable
-  case tls, verify, caFile, certificateFile, keyFile
-  case tokenFile, headerFile, redirects, proxy, noProxy
-  case reconnectMaxWait, reconnectAttempts, outage, connectTimeout, silence, onClose
-  case buffer, drain
-  case ping, acknowledge, replay, digits, onFailure
-  case spool, spoolTime, spoolLimit, spoolSync
-
-  /// Whether the value may be a secret, so that messages don't show it.
-  package var isSecret: Bool {
-    switch self {
-    case .header, .headers, .parameters, .proxy: true
-    default: false
-    }
-  }
-
-  /// Whether a caller's words may be in the value: `^{…}` is accepted. False where they could choose which of
-  /// Asterisk's files is sent to a server, or who carries the audio there.
-  package var takesExpressions: Bool {
-    switch self {
-    case .tokenFile, .headerFile, .proxy, .noProxy, .redirects: false
-    default: true
-    }
-  }
-
-  /// What the engine opens where the value is a path; nil for other values.
-  package var pathUse: PathUse? {
-    switch self {
-    case .caFile, .certificateFile, .keyFile, .tokenFile, .headerFile: .file
-    case .spool: .folder
-    default: nil
-    }
-  }
-}
-
-/// What the engine does with a path that a setting names.
-package enum PathUse: Sendable {
-  /// It reads the file.
-  case file
-  /// It keeps files in the folder.
-  case folder
-}
-
 /// One key of a profile in `audiofork.conf`. The table drives parsing, messages and documentation.
 package struct ProfileKey: Sendable {
   package let name: StaticString
@@ -163,6 +113,36 @@ extension ProfileKey {
       name: "align", kind: .align, form: Bytes(text: "a whole number of milliseconds from 20 to 500"),
       help: DialectTraits.alignHelp, isGeneral: true),
     ProfileKey(
+      name: "message", kind: .message, form: "a number of milliseconds from 20 to 1000 in steps of 20",
+      help: "Length of one binary message, as option m. Default: 20."),
+    ProfileKey(
+      name: "first_text", kind: .firstText, form: "a text of at most 8192 bytes in UTF-8, or nothing",
+      help:
+        """
+        With dialect raw: a text message for the server before any audio of each connection, also after a reconnect. \
+        Where the line begins with { or [ it is JSON: what variables and functions in it give is escaped, so that it \
+        stays inside of the string in which it stands. In any other text control characters of a value become \
+        blanks. Default: none.
+        """
+    ),
+    ProfileKey(
+      name: "last_text", kind: .lastText, form: "a text of at most 8192 bytes in UTF-8, or nothing",
+      help:
+        """
+        With dialect raw: a text message for the server behind the last audio, by which it knows that no more comes. \
+        Variables and functions as in first_text; they are evaluated when the fork starts. Default: none.
+        """
+    ),
+    ProfileKey(
+      name: "linger", kind: .linger, form: "a whole number of seconds from 0 to 60",
+      help:
+        """
+        With dialect raw: how long the server may still answer after the last audio is delivered, before the fork \
+        closes the connection. Its texts count until then; its Close ends the wait. The call does not wait, the \
+        fork's command does. This time comes on top of drain. Default: 0.
+        """,
+      isGeneral: true),
+    ProfileKey(
       name: "subprotocol", kind: .subprotocol, form: "names separated by commas, or nothing",
       help:
         """
@@ -196,6 +176,15 @@ extension ProfileKey {
         nothing is missing and up to two seconds may come twice. none: nothing, so that nothing comes twice; what it \
         has not confirmed is reported as a gap, although it may have arrived. After a crash of the engine it is \
         unacked all the same. Default: unacked.
+        """,
+      isGeneral: true),
+    ProfileKey(
+      name: "catch_up", kind: .catchUp, form: "a number from 1 to 100 with at most two decimals, or nothing",
+      help:
+        """
+        How many times as fast as real time audio is sent that had to wait, after an outage or out of the spool, for \
+        servers that refuse audio faster than real time. 1: the stream stays as late as it is, and needs drain, or \
+        spool_time, of as much. Default: as fast as the server takes it.
         """,
       isGeneral: true),
     ProfileKey(

@@ -112,6 +112,8 @@ int fake_engine(int milliseconds);
 int fake_engines_spawned(void);
 /*! \brief Copies what the engine that was spawned last was told to confine itself to. \return its length */
 size_t fake_engine_rules(void *buffer, size_t size);
+/*! \brief The folder that Asterisk keeps for itself, from the next load on; /etc/asterisk unless changed. */
+void fake_private_folder(const char *path);
 /*! \brief Makes spawning fail with this errno; 0: succeeds. */
 void fake_fail_spawn(int failure);
 /*! \brief With which errno engines spawned from now on get no pidfd; 0: they get one. */
