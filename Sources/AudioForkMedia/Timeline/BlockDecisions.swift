@@ -135,10 +135,10 @@ struct BlockDecisions {
   /// sent.
   mutating func clock(now: StreamTime, onlyWaiting: Bool, ends: PerDirection<Int64>, nextSequence: UInt64) {
     guard !isFinishing, now >= .zero, now <= RenderLimit.timeMax else { return }
-    let audioEnd = (max(ends.in, ends.out) &+ blockFrames &- 1) / blockFrames
-    if frontier < audioEnd { decideWaiting(now: now, audioEnd: audioEnd, nextSequence: nextSequence) }
+    let reach = max(ends.in, ends.out)
+    if reach > frontierFrames, now >= waitedAt { decideWaiting(now: now, reach: reach, nextSequence: nextSequence) }
     var target = (now - idle - .zero) / RenderLimit.blockLength
-    if onlyWaiting { target = min(target, audioEnd) }
+    if onlyWaiting { target = min(target, firstBlock(behind: reach)) }
     let blockEnd = frontierFrames &+ blockFrames
     let lacksIn = !hasIn || ends.in < blockEnd
     let lacksOut = !hasOut || ends.out < blockEnd
@@ -148,13 +148,15 @@ struct BlockDecisions {
     decide(upTo: target, nextSequence: nextSequence, max: RenderLimit.clockDecisionsMax)
   }
 
-  /// The next block has audio, which ends in block `audioEnd` - 1. Where entries come at their times, arrivals decide:
-  /// the clock speaks once none has come for longer than the last one lasts.
-  private mutating func decideWaiting(now: StreamTime, audioEnd: Int64, nextSequence: UInt64) {
-    guard now >= waitedAt else { return }
+  /// The first block without any of the audio that reaches to this frame.
+  private func firstBlock(behind reach: Int64) -> Int64 { (reach &+ blockFrames &- 1) / blockFrames }
+
+  /// The next block's audio has waited for long enough; `reach` is the end of all audio. Where entries come at their
+  /// times, arrivals decide: the clock speaks once none has come for longer than the last one lasts.
+  private mutating func decideWaiting(now: StreamTime, reach: Int64, nextSequence: UInt64) {
     let regular = max(RenderLimit.blockLength, .seconds(Int64(newestFrames)) / framesPerSecond)
     guard now - newest >= min(regular + RenderLimit.quietSlack, RenderLimit.silenceMin) else { return }
-    let target = min((now - align - .zero) / RenderLimit.blockLength, audioEnd)
+    let target = min((now - align - .zero) / RenderLimit.blockLength, firstBlock(behind: reach))
     guard target > frontier else { return }
     decide(upTo: target, nextSequence: nextSequence, max: RenderLimit.clockDecisionsOfWaitingMax)
   }
