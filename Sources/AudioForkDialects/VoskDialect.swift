@@ -12,7 +12,9 @@ package struct VoskDialect: DialectSession {
   private static let endOfFile = #"{"eof" : 1}"#
   private static let reset = #"{"reset" : 1}"#
   /// Longest answer whose words are read, bytes: an utterance has some hundred words of 70 bytes.
-  private static let detailedBytesMax = 262_144
+  private static let detailedBytesMax = 65_536
+  /// More answers than audio in flight can wait for.
+  private static let unansweredMax = 300
 
   private let connection: ConnectionDescription
   private let rate: SampleRate
@@ -47,11 +49,17 @@ package struct VoskDialect: DialectSession {
 
   /// The server takes every text that it does not know for audio, and fails.
   package mutating func text(_ text: String, into output: inout DialectOutput) {
+    guard !hasFinished else { return output.act(.notSent("the recognizer was told that the stream has ended")) }
     if text == VoskDialect.reset {
+      guard unanswered.count < VoskDialect.unansweredMax else {
+        return output.act(.notSent("the recognizer does not keep up"))
+      }
       // Answered like a message, and acknowledges nothing new.
       unanswered.storage.append(sent)
-    } else if !text.contains("config") {
-      return output.act(.notSent(#"a recognizer takes {"config":...} and {"reset" : 1} only"#))
+    } else {
+      guard let value = try? JSONValue(parsing: text), value["config"] != nil else {
+        return output.act(.notSent(#"a recognizer takes {"config":{...}} and {"reset" : 1} only"#))
+      }
     }
     output.text(text)
   }
@@ -79,11 +87,10 @@ package struct VoskDialect: DialectSession {
 
   /// The words of an answer; nil where there are none.
   private func transcript(_ text: String) -> Transcript? {
-    let value =
-      text.utf8.count <= VoskDialect.detailedBytesMax
-      ? try? JSONValue(parsing: text) : try? JSONValue.members(of: text, named: ["text", "partial"])
-    guard let value else { return nil }
-    if let partial = value["partial"]?.text { return partial.isEmpty ? nil : Transcript(partial, isFinal: false) }
+    guard let outer = try? JSONValue.members(of: text, named: ["text", "partial"]) else { return nil }
+    if let partial = outer["partial"]?.text { return partial.isEmpty ? nil : Transcript(partial, isFinal: false) }
+    guard outer["text"]?.text.map({ !$0.isEmpty }) ?? text.contains("alternatives") else { return nil }
+    let value = text.utf8.count <= VoskDialect.detailedBytesMax ? (try? JSONValue(parsing: text)) ?? outer : outer
     // With max_alternatives the server gives several; the first one is the likeliest.
     var utterance = value
     if case .array(let alternatives)? = value["alternatives"], let first = alternatives.first { utterance = first }

@@ -70,6 +70,13 @@ package final class TestCall {
     for _ in 0..<frames { speak(only) }
   }
 
+  /// The party presses a digit, which ends with the last frame.
+  package func press(_ digit: Character) {
+    captureDigit(
+      tap, direction: UInt32(Direction.in.rawValue), digit: digit.asciiValue ?? 0, milliseconds: 80,
+      now: epoch + Int64(framesWritten) * TestCall.frameNanoseconds + phase)
+  }
+
   private func speak(_ directions: DirectionSet) {
     let arrival = epoch + Int64(framesWritten + 1) * TestCall.frameNanoseconds + phase
     for direction in Direction.allCases where directions.contains(direction) {

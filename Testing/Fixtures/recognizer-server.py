@@ -4,7 +4,7 @@
 
 Usage: recognizer-server.py SECONDS. Listens on a free port of 127.0.0.1 and prints `listening on PORT`. Closes with
 1003 unless the first message is a JSON text with `config`, and with 4031 at audio shorter than 50 ms (s16le at 8 kHz).
-Its answer to the text `{"eof":1}` comes SECONDS later: how many seconds of audio it has heard; then it closes with 1000.
+Its answer to the text `{"eof":1}` comes SECONDS later: how many seconds of audio it has heard. It closes with 1000 then.
 Prints `connection N at POSITION` and `config JSON` for each connection, and `heard BYTES` at the end of audio.
 """
 import asyncio

@@ -89,9 +89,19 @@ struct VoskDialectTests {
     for end: Position in [2, 2, 4] {
       #expect(session.understood(#"{"partial":""}"#) == [.acknowledged(end, .received)])
     }
-    let turn = session.turn { $0.text("hello", into: &$1) }
-    #expect(turn.messages == [])
-    guard case .notSent? = turn.actions.first else { return #expect(Bool(false), "nothing is said about it") }
+    _ = session.turn { $0.finish(at: 4, reason: "ended", now: .start, into: &$1) }
+    for text in ["hello", "please configure", #"{"config":"#, #"{"reset":1}"#, configuration] {
+      let turn = session.turn { $0.text(text, into: &$1) }
+      #expect(turn.messages == [])
+      guard case .notSent? = turn.actions.first else { return #expect(Bool(false), "nothing is said about \(text)") }
+    }
+  }
+
+  @Test("A server that answers nothing is not sent resets without end")
+  func resets() {
+    var session = session()
+    let sent = (0..<1000).filter { _ in !session.turn { $0.text(#"{"reset" : 1}"#, into: &$1) }.messages.isEmpty }
+    #expect(sent.count == 300)
   }
 
   @Test("The end is told exactly so; behind the answers to the audio the last words come, and then nothing")

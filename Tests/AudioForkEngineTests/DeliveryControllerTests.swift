@@ -129,6 +129,24 @@ struct DeliveryControllerTests {
     #expect(controller().acknowledgedIfMarkNeeded(sent(640, isAtEnd: true), now: now(0)) == nil)
   }
 
+  @Test("A server that answers pings and acknowledges nothing more is left; one that acknowledges slowly is not")
+  func stopsAcknowledging() {
+    var delivery = controller(acknowledges: true)
+    // Its kernel is asked about in between.
+    func isLeft(_ confirmed: Position, at second: Int) -> Bool {
+      let check = delivery.check(
+        sent(16_000, confirmed: confirmed), framesHeard: UInt64(second), now: now(Double(second)))
+      if case .probe = check { return false }
+      return check != .isAlive
+    }
+    for second in 0...20 { #expect(!isLeft(Position(UInt64(second / 6) * 160), at: second), "\(second)") }
+    for second in 21...24 { #expect(!isLeft(480, at: second), "\(second)") }
+    #expect(
+      delivery.check(sent(16_000, confirmed: 480), framesHeard: 25, now: now(25))
+        == .hasStoppedAcknowledging(after: .seconds(7)))
+    #expect(delivery.check(sent(480, confirmed: 480), framesHeard: 26, now: now(40)) == .isAlive, "nothing in flight")
+  }
+
   @Test("A server that acknowledges and falls silent with audio on its way is dead; one without audio has more time")
   func dead() {
     var delivery = controller(acknowledges: true)

@@ -156,6 +156,32 @@ struct PlainServerRealTimeTests {
     await server.stop()
   }
 
+  @Test("audiofork.v1 with m(1000): digits cut messages short without end, and the stream continues; fill is told")
+  func digitsInLongMessages() async throws {
+    let store = ForkStore()
+    let server = try await TestServer.start(.fork(store))
+    let engine = try await TestEngine(directory)
+    let call = try TestCall(in: directory, url: server.url, options: "D(both)w(audiofork)m(1000)")
+    engine.tell(.fork(id: call.id, isClosed: false))
+    for second: Int64 in 1...7 {
+      try await call.speak(untilMilliseconds: second * 600)
+      call.press("5")
+    }
+    // In alone: fill of out behind the last message that was full.
+    try await call.speak(.in, untilMilliseconds: 5000)
+    call.hangUp()
+    let end = try await engine.end()
+    #expect(end.reason == "done: all audio was delivered" && end.counters.lost == 0)
+    let stored = store.now
+    #expect(stored.holes == 0 && stored.samples.count == 40_000)
+    #expect(stored.texts.count { $0.contains(#""type":"dtmf""#) } == 7)
+    let filled = stored.texts.filter { $0.contains(#""type":"fill","direction":"out""#) }.compactMap { text in
+      text.split(separator: ":").last.flatMap { Int($0.dropLast()) }
+    }
+    #expect(filled.reduce(0, +) == 6400, "\(filled)")
+    await server.stop()
+  }
+
   // MARK: - Pace
 
   @Test(

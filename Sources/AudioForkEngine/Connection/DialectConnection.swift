@@ -52,6 +52,8 @@ final class DialectConnection {
   /// What the server's kernel had acknowledged when the connection opened: the request. Nil where it does not count.
   private var acknowledgedAtStart: UInt64?
   private var hasSentEnding = false
+  /// Whether the dialect had something to say at the stream's end, and has said it.
+  private(set) var hasSaidEnding = false
   /// Calls the dialect's `timeout`. It may fire early: a deadline that moves does not move it.
   private var timer: Scheduled<Void>?
   private var timerAt = MonotonicTime(nanoseconds: 0)
@@ -187,7 +189,11 @@ final class DialectConnection {
     scratch.output.sendMessages { payload, isText in
       if isText { session.send(text: &payload) } else { session.send(binary: &payload) }
     }
-    if !scratch.output.actions.isEmpty { carryOut(scratch.output.actions) }
+    if !scratch.output.actions.isEmpty {
+      // Not here: the caller is in the middle of its blocks.
+      let (actions, fork) = (scratch.output.actions, NIOLoopBound(self, eventLoop: loop))
+      loop.execute { fork.value.carryOut(actions) }
+    }
     return bytes
   }
 
@@ -203,6 +209,8 @@ final class DialectConnection {
   func sendEnding(at position: Position) {
     guard !hasSentEnding else { return }
     hasSentEnding = true
+    let before = bytesWritten
+    defer { hasSaidEnding = bytesWritten > before }
     converse { $0?.finish(at: position, reason: "ended", now: $1, into: &$2) }
   }
 

@@ -73,6 +73,9 @@ package struct DeliveryController: Sendable {
   private var audioEnd: UInt64 = 0
   /// Since when audio has been in flight; nil if none is.
   private var waitingSince: MonotonicTime?
+  /// At level `app`: the confirmed position, and since when it has stood there with audio in flight.
+  private var lastConfirmed = Position.zero
+  private var confirmedAt: MonotonicTime?
   private var beganAt = MonotonicTime(nanoseconds: 0)
   private var askedAt = MonotonicTime(nanoseconds: 0)
   private var probedAt = MonotonicTime(nanoseconds: 0)
@@ -99,6 +102,7 @@ package struct DeliveryController: Sendable {
     acknowledged = .zero
     audioEnd = 0
     waitingSince = nil
+    confirmedAt = nil
     probedAt = now
   }
 
@@ -212,6 +216,8 @@ package struct DeliveryController: Sendable {
     case isDead(after: Nanoseconds)
     /// Drop it: the server sends other frames, but has not answered a ping for this long.
     case hasStoppedAnswering(after: Nanoseconds)
+    /// Drop it: the server answers, but has not acknowledged audio for this long (level `app`).
+    case hasStoppedAcknowledging(after: Nanoseconds)
   }
 
   /// Returns whether the server is alive. Call after each flush. `framesHeard`: frames received on this connection.
@@ -221,6 +227,11 @@ package struct DeliveryController: Sendable {
     if pings.isDead(now: now, acknowledges: level == .app, waitingSince: waitingSince) {
       return .isDead(after: waitingSince == nil ? pings.idleSilenceMax : pings.silenceMax)
     }
+    if level == .app, let since = standsStillSince(progress, now: now), now - since >= pings.silenceMax,
+      pings.isHeard(now: now)
+    {
+      return .hasStoppedAcknowledging(after: pings.silenceMax)
+    }
     guard let since = waitingSince ?? pings.askedAt else { return .isAlive }
     if waitingSince != nil, level == .pong, pings.hasStoppedAnswering(now: now) {
       hasStoppedAnswering = true
@@ -229,6 +240,17 @@ package struct DeliveryController: Sendable {
     guard now - probedAt >= DeliveryController.probeInterval, !pings.isAnswered(now: now) else { return .isAlive }
     probedAt = now
     return .probe(since: since)
+  }
+
+  /// Since when audio has been in flight, and no more of it has been confirmed; nil where none is in flight.
+  private mutating func standsStillSince(_ progress: Progress, now: MonotonicTime) -> MonotonicTime? {
+    if progress.inFlight == 0 {
+      confirmedAt = nil
+    } else if confirmedAt == nil || progress.confirmed != lastConfirmed {
+      confirmedAt = now
+    }
+    lastConfirmed = progress.confirmed
+    return confirmedAt
   }
 
   /// State of the delivery after everything was sent.

@@ -192,8 +192,8 @@ extension ForkSession {
     }
   }
 
-  /// Whether a Close of the server answers our ending: it came in order after all audio and the ending had left, and
-  /// the fork has a last text or waits for an answer.
+  /// Whether a Close of the server answers our ending: it came in order after all audio and the words of an ending had
+  /// left, and the fork has a last text or waits for an answer.
   private func isAnswer(_ meaning: CloseMeaning) -> Bool {
     guard hasFlushedEnding, meaning == .ends || meaning == .isUnclear else { return false }
     return setup.limits.linger != nil || !setup.options.lastText.isEmpty

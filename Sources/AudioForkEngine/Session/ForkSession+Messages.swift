@@ -33,13 +33,26 @@ extension ForkSession {
     if stream.isDrained, setup.options.fill, setup.traits.padsLastMessage {
       collector.pad(channelCount: setup.stream.channelCount)
     }
-    if session.isWritable, stream.isDrained || shutdownDeadline != nil || collector.isStale(now: now) {
+    // At this level short messages may follow each other, cut by markers, without a mark that an acknowledgement could
+    // confirm. What is collected would wait for ever then.
+    let isFull = delivery.level == .app && stream.position - stream.confirmedPosition >= inFlightMax
+    if session.isWritable, stream.isDrained || shutdownDeadline != nil || isFull || collector.isStale(now: now) {
       sendCollected(over: connection, session, now, inFlightMax, isAtMark: markers.isEmpty)
     }
+    if isAllSent { sendRest(over: connection, now, inFlightMax, hasMarkers: !markers.isEmpty) }
     if blocks > 0, blocks < blocksMax, stream.position - stream.confirmedPosition < inFlightMax {
       nextLook = epoch.monotonicTime(at: stream.completedAt + RenderLimit.blockLength)
     }
     return blocks
+  }
+
+  /// Sends the ranges that are due where nothing is collected, and takes a mark behind them and behind markers.
+  private func sendRest(
+    over connection: DialectConnection, _ now: MonotonicTime, _ inFlightMax: UInt64, hasMarkers: Bool
+  ) {
+    let hasRanges = sendRanges(over: connection, inFlightMax)
+    guard delivery.level == .app, hasRanges || hasMarkers else { return }
+    stream.recordSentBlock(now: now, offset: connection.bytesWritten, audioBytes: 0)
   }
 
   /// Takes blocks while the connection and the server keep up. Returns their number.

@@ -223,7 +223,7 @@ extension ForkSession {
     if let shutdownDeadline {
       if stream.isAllConfirmed || now >= shutdownDeadline { handle(.shutdown) }
     } else if stream.isDrained, isAllSent, session.isFlushed {
-      hasFlushedEnding = true
+      hasFlushedEnding = connection.hasSaidEnding
       finish(connection, now)
     }
   }
@@ -255,6 +255,10 @@ extension ForkSession {
     case .hasStoppedAnswering(let limit):
       abandonConnection(
         "server: it sends messages, but has not answered a ping for \(limit.shownSeconds)", silentFor: limit)
+      return false
+    case .hasStoppedAcknowledging(let limit):
+      abandonConnection(
+        "server: it answers, but has not acknowledged audio for \(limit.shownSeconds)", silentFor: limit)
       return false
     }
   }

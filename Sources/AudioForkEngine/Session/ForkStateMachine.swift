@@ -207,7 +207,7 @@ package struct ForkStateMachine: Sendable {
     case .active(let link, isDraining: true): return end(.drainExpired(link.outage?.reason))
     case .closing(let outage, _, isAcknowledged: false): return end(.drainExpired(outage?.reason))
     // Only the answer to our Close can show that all is delivered, so it is time for the Close.
-    case .lingering(_, _, isAcknowledged: false): return lingerTimerFired() + [.scheduleDrainDeadline(after: .zero)]
+    case .lingering(_, _, isAcknowledged: false): return [.scheduleDrainDeadline(after: .zero)] + lingerTimerFired()
     // Delivered in time: the waits for last words and for an answer to our Close are short and end by themselves.
     case .lingering(_, _, isAcknowledged: true), .closing(_, _, isAcknowledged: true), .created, .active, .ended:
       return []

@@ -221,6 +221,9 @@ package struct PingBarrier: Sendable {
     return now >= max(asked, max(heardAt, waitingSince) + silenceMax)
   }
 
+  /// Whether a frame of the server was heard within the last half of `silenceMax`: then its silence is no reason.
+  package func isHeard(now: MonotonicTime) -> Bool { now - heardAt < silenceMax / 2 }
+
   /// Returns what the connection has shown. Call when it ends. `hasClosed`: it ended with a Close from the server.
   /// `wasStable`: it lasted for `ForkLimits.stableAfter`. `confirms`: pongs confirm audio on this connection.
   package func outcome(
