@@ -210,6 +210,14 @@ extension EngineRulesRealTimeTests {
       engine.sayReady()
       #expect(told?.leavingAge == age)
     }
+    // One of an earlier release says neither CONFINEMENT nor LEAVING.
+    engine.die()
+    engine = try #require(FakedEngine())
+    engine.sayReady(confinement: "")
+    engine.die()
+    engine = try #require(FakedEngine())
+    engine.sayReady()
+    #expect(told?.leavingAge == 80)
     end(module, engine)
   }
 
