@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import AudioForkBytes
 import AudioForkLink
 import AudioForkSurface
 import CAsterisk
@@ -22,11 +23,13 @@ struct ModuleState {
   var isStopping = false
   /// What engines of this load are told to need. It only grows: forks of earlier settings go on.
   var engineRules = EngineRules()
+  /// The folders in them that Asterisk keeps for itself, without symbolic links, as they were at load.
+  var privateFolders: [Bytes] = []
   /// How many paths forks have added to them.
   var learnedPaths = 0
   /// What the engine that was started last may open; nil: everything.
   var coverage: PathCoverage?
-  /// Whether an engine runs, and is confined to `coverage`.
+  /// Whether an engine runs, and is confined to `coverage`. True too for one that is being started with rules.
   var isEngineConfined = false
   var pathRestarts = PathRestarts()
   /// Requests to replace the engine.
@@ -36,6 +39,14 @@ struct ModuleState {
   mutating func engineEnded(_ now: Int64) {
     isEngineConfined = false
     forks.engineEnded(now)
+  }
+
+  /// The engine that is ready was given rules and is not held to them. No fork has to wait for another one.
+  mutating func engineIsUnconfined(_ now: Int64) {
+    isEngineConfined = false
+    coverage = nil
+    pathRestarts.engineIsTold()
+    forks.engineIsUnconfined(now)
   }
 }
 

@@ -94,7 +94,7 @@ final class FakedEngine {
   func send(_ bytes: [UInt8]) { _ = bytes.withUnsafeBytes { CAsterisk.send(link, $0.baseAddress, $0.count, 0x4000) } }
 
   /// `knows`: the highest type of message, as a release that has RESTART says it.
-  func sayReady(process: Int32 = 1, knows: LinkMessageKind? = nil, confinement: String = "") {
+  func sayReady(process: Int32 = 1, knows: LinkMessageKind? = nil, confinement: String = "confined") {
     var message = FieldWriter(.ready)
     message.append(.version, Array("0.1".utf8))
     message.append(.processID, number: UInt64(process))

@@ -27,10 +27,23 @@ struct PathRestartTests {
     restarts.ask(second, within: 0)
     #expect(restarts.take(second) && !restarts.take(second))
     restarts.ask(2 * second, within: 5 * second)
-    restarts.ask(3 * second, within: second / 2)
-    restarts.ask(3 * second, within: 20 * second)
-    #expect(restarts.millisecondsToAct(3 * second) == 500)
-    #expect(!restarts.take(3 * second) && restarts.take(7 * second / 2) && !restarts.take(60 * second))
+    restarts.ask(4 * second, within: second / 2)
+    restarts.ask(4 * second, within: 20 * second)
+    #expect(restarts.millisecondsToAct(4 * second) == 500)
+    #expect(!restarts.take(4 * second) && restarts.take(9 * second / 2) && !restarts.take(60 * second))
+  }
+
+  @Test("Never within 3 seconds of the last time, even for forks that cannot be held at all")
+  func floor() {
+    var restarts = PathRestarts()
+    restarts.ask(second, within: 0)
+    #expect(restarts.take(second) && !restarts.take(second))
+    for step in 0..<3 {
+      let last = second + Int64(step) * 3 * second
+      restarts.ask(last + second, within: 0)
+      #expect(restarts.millisecondsToAct(last + second) == 2_000)
+      #expect(!restarts.take(last + 3 * second - 1) && restarts.take(last + 3 * second))
+    }
   }
 
   @Test("The age at which an engine leaves doubles up to 10 minutes, until one serves for longer")

@@ -141,7 +141,9 @@ extension CaptureRealTimeTests {
     af_directory_lock()
     usleep(1_200_000)
     let command = restarted()
-    usleep(100_000)
+    // The command holds the module right before its request is recorded.
+    #expect(soon { fake_module_references() > 0 })
+    usleep(300_000)
     af_directory_unlock()
     let engine = try #require(FakedEngine())
     engine.sayReady(process: 21, knows: .newestOfModule)

@@ -110,6 +110,38 @@ struct UntrustedTextRealTimeTests {
     module.end([channel], [id])
   }
 
+  @Test("A long name in a text for the server takes no room from the request, and each text has its own")
+  func longTexts() throws {
+    let module = try LoadedModule(
+      """
+      [recorder]
+      url=ws://h/
+      first_text={"caller":"^{NAME}"}
+      last_text=^{NAME}
+      header=X-Name: ^{SHORT}
+      [full]
+      url=ws://h/
+      first_text=^{NAME}^{NAME}
+      """)
+    func count(_ text: String) -> Int { FakedAsterisk.log.components(separatedBy: text).count - 1 }
+    let (cut, full) = ("in the request are cut", "has reached its limit of 8192 bytes")
+    let before = (cut: count(cut), full: count(full))
+    let channel = fake_channel("PJSIP/100-1", 8000)
+    let name = String(repeating: "a", count: 6000)
+    pbx_builtin_setvar_helper(channel, "NAME", name)
+    pbx_builtin_setvar_helper(channel, "SHORT", "Anna")
+    let id = try #require(module.start(channel, "recorder"))
+    let lines = try module.ring(id).facts.settings.lines.map { String(decoding: $0, as: UTF8.self) }
+    #expect(
+      Set(lines) == [#"first_text={"caller":"\#(name)"}"#, "last_text=\(name)", "header=X-Name: Anna"],
+      "\(lines.map { $0.prefix(40) })")
+    #expect(count(cut) == before.cut && count(full) == before.full)
+    let other = try #require(module.start(channel, "full"))
+    #expect(try module.ring(other).facts.settings.lines.first?.count == "first_text=".count + 8192)
+    #expect(count(cut) == before.cut && count(full) == before.full + 1)
+    module.end([channel], [id, other])
+  }
+
   @Test("A profile whose URLs all come to nothing is refused, and on_failure evaluated to nonsense is strict")
   func noURL() throws {
     let module = try LoadedModule("[r]\nurl=${NOTHING}\non_failure=${NOTHING}\n")

@@ -148,7 +148,8 @@ struct AccessPlanTests {
         let path = "\(folder)new"
         let plan = AccessPlan(rules, files.view)
         let isAllowed = files.view.resolve(path).map { !uses(plan.engine, $0).isEmpty } ?? false
-        let coverage = PathCoverage(rules, resolve: resolve)
+        let privateFolders = rules.privateFolders.map { resolve($0) ?? $0 }
+        let coverage = PathCoverage(rules, privateFolders: privateFolders, resolve: resolve)
         let isCovered = coverage.covers(NamedPath(Bytes(path.utf8), resolve: resolve), use)
         #expect(isCovered == isAllowed, "\(use) in \(folder)")
         if isCovered, isFile { covered.append(folder) }

@@ -31,7 +31,9 @@ struct PathCoverageTests {
     _ rules: EngineRules, _ path: String, as use: PathUse = .file, _ before: (Bytes) -> Bytes?,
     now: ((Bytes) -> Bytes?)? = nil
   ) -> Bool {
-    PathCoverage(rules, resolve: before).covers(NamedPath(bytes(path), resolve: now ?? resolver()), use)
+    let privateFolders = rules.privateFolders.map { before($0) ?? $0 }
+    return PathCoverage(rules, privateFolders: privateFolders, resolve: before)
+      .covers(NamedPath(bytes(path), resolve: now ?? resolver()), use)
   }
 
   @Test("A folder with a slash at its end covers what is in it, a file itself alone")
@@ -92,10 +94,29 @@ struct PathCoverageTests {
         #expect(covers(rules, "/srv/new/a.pem", before, now: without), "there is nothing to open, \(file)")
       }
     }
-    let rules = rules(files: ["/srv/new/a.pem"], spools: ["/data/spool"])
-    #expect(!covers(rules, "/data/spool", as: .folder, without, now: resolver()))
     // A file that is about to be made in a folder that is there.
     let file = resolver(missing: ["/srv/tls/a.pem"])
-    #expect(covers(self.rules(files: ["/srv/tls/"]), "/srv/tls/a.pem", file, now: file))
+    #expect(covers(rules(files: ["/srv/tls/"]), "/srv/tls/a.pem", file, now: file))
+  }
+
+  @Test("Spool folders, and files that were named and existed, are settled without a look at any file system")
+  func byText() {
+    let rules = rules(files: ["/srv/a.pem", "/srv/keys/", "/new/b.pem"], spools: ["/nfs/spool", "/nfs/calls/"])
+    var asked: [String] = []
+    let resolve = resolver(missing: ["/new"])
+    let coverage = PathCoverage(rules, privateFolders: rules.privateFolders) { path in
+      asked.append(String(decoding: path, as: UTF8.self))
+      return resolve(path)
+    }
+    #expect(!asked.isEmpty && !asked.contains { $0.hasPrefix("/nfs") || $0.hasPrefix("/var") }, "\(asked)")
+    let folders = [
+      ("/nfs/spool", true), ("/nfs/calls/a", true), ("/nfs/spool/a", false), ("/nfs/calls/../a", false), ("/b", false),
+    ]
+    for (path, isCovered) in folders { #expect(coverage.coversByText(bytes(path), .folder) == isCovered, "\(path)") }
+    #expect(coverage.coversByText(bytes("/srv/a.pem"), .file) == true)
+    for path in ["/srv/keys/a.pem", "/new/b.pem", "/srv/b.pem"] {
+      #expect(coverage.coversByText(bytes(path), .file) == nil, "\(path)")
+    }
+    #expect(coverage.covers(NamedPath(text: bytes("/nfs/calls/a")), .folder))
   }
 }

@@ -40,7 +40,10 @@ enum Control {
       state.engine = EngineStatus()
       return (told, state.engineRules)
     }
-    if settings.confinesEngine { told.tellLeftOut(rules) }
+    // Once, since a look at them may block: a folder of Asterisk may be on a network's file system.
+    let privateFolders = rules.privateFolders.map { realPath($0) ?? $0 }
+    withState { $0.privateFolders = privateFolders }
+    if settings.confinesEngine { told.tellLeftOut(rules, privateFolders: privateFolders) }
     engine = EngineSupervisor()
     let failure = startThreads()
     guard failure == 0 else {
@@ -82,6 +85,7 @@ enum Control {
     withState { state in
       state.settings = nil
       state.engineRules = EngineRules()
+      state.privateFolders = []
       state.learnedPaths = 0
       state.coverage = nil
       state.pathRestarts = PathRestarts()
@@ -91,16 +95,16 @@ enum Control {
   /// New settings for forks and engines to come; engine-wide ones take effect at once. The run directory of this load
   /// stays.
   static func apply(_ settings: Settings) {
-    let (mustRestart, told, rules) = withState { state in
+    let (mustRestart, told, rules, privateFolders) = withState { state in
       let wasConfined = state.settings?.confinesEngine ?? false
       state.settings = settings
       let told = state.engineRules.add(settings)
       let mustRestart = settings.confinesEngine != wasConfined || (told.isNew && wasConfined)
       // Under the same lock, so that an engine that is started now counts.
       if mustRestart { _ = state.restarts.ask() }
-      return (mustRestart, told, state.engineRules)
+      return (mustRestart, told, state.engineRules, state.privateFolders)
     }
-    if settings.confinesEngine { told.tellLeftOut(rules) }
+    if settings.confinesEngine { told.tellLeftOut(rules, privateFolders: privateFolders) }
     guard mustRestart else { return wake() }
     log(
       AF_LEVEL_NOTICE, "audiofork.conf: restarting the engine, because confine has changed or the running engine may",

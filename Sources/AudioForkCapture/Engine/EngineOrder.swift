@@ -13,11 +13,12 @@ struct EngineOrder {
   let wasAskedFor: Bool
 
   /// Takes down the settings and rules of now. This engine fulfills every request for a new one up to now. Looks at
-  /// files: may block. `leavingAge`: seconds.
+  /// the files of `ca_file` and the like, and at no spool folder: blocks where these are on a file system that hangs,
+  /// so configuration.md says to keep them on a local one. `leavingAge`: seconds.
   init(leavingAge: Int) {
     // Looks at files, so without the lock. A path that is added meanwhile counts as not covered, which is safe.
-    let known = withState { $0.settings?.confinesEngine == true ? $0.engineRules : nil }
-    let coverage = known.map { PathCoverage($0, resolve: realPath) }
+    let known = withState { $0.settings?.confinesEngine == true ? ($0.engineRules, $0.privateFolders) : nil }
+    let coverage = known.map { PathCoverage($0, privateFolders: $1, resolve: realPath) }
     self = withState { state in
       state.pathRestarts.engineIsTold()
       state.engineRules.leavingAge = leavingAge

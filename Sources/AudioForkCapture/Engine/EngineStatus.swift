@@ -47,7 +47,10 @@ struct EngineStatus {
   }
 
   /// There is none any more.
-  mutating func gone() { process = 0 }
+  mutating func gone() {
+    process = 0
+    confinement = []
+  }
 }
 
 /// What the system says about a process: CPU time in milliseconds, resident memory in bytes.

@@ -13,6 +13,10 @@ struct EngineSupervisor {
   private var isReady = false
   /// The engine has announced that it leaves by itself.
   private var isLeaving = false
+  /// It was started with rules for its confinement.
+  private var hasRules = false
+  /// It may leave without LEAVING: it was given rules, and is of an earlier release.
+  private var mayLeaveUnannounced = false
   /// The highest type of message that the engine knows; 0: it has not said.
   private var knows: UInt64 = 0
   private var readyAt: Int64 = 0
@@ -72,6 +76,8 @@ struct EngineSupervisor {
     link.open(pair[0])
     isReady = false
     isLeaving = false
+    hasRules = !order.rules.isEmpty
+    mayLeaveUnannounced = false
     knows = 0
     heartbeats.owesNothing()
     leaveBy = nil
@@ -220,8 +226,13 @@ struct EngineSupervisor {
     readyAt = af_now_ns()
     delay.isReady()
     complained = false
+    // CONFINEMENT and LEAVING are of the same release.
+    mayLeaveUnannounced = hasRules && confinement.isEmpty
+    let isUnconfined =
+      hasRules && (confinement.isEmpty || hasPrefix(confinement, ignoringCase: "not confined"))
     withState {
       $0.engine.ready(version: version, process: pid, loops: loops, confinement: confinement, now: readyAt)
+      if isUnconfined { $0.engineIsUnconfined(readyAt) }
     }
     log(
       AF_LEVEL_VERBOSE, "AudioFork engine ", .bytes(version), " is ready, process ",
@@ -249,7 +260,7 @@ struct EngineSupervisor {
           AF_LEVEL_NOTICE, "the AudioFork engine has ended. Asterisk is shutting down, so no other one is started")
       }
       delay.died(now, readyAt: readyAt)
-      leavingAge.engineEnded(after: now &- readyAt, isAnnounced: isLeaving)
+      leavingAge.engineEnded(after: now &- readyAt, isAnnounced: isLeaving || mayLeaveUnannounced)
     } else {
       complain(
         text(

@@ -13,7 +13,8 @@ package struct LeavingAge {
 
   package init() {}
 
-  /// An engine ended by itself, so many nanoseconds after it was ready. `isAnnounced`: it had said LEAVING.
+  /// An engine ended by itself, so many nanoseconds after it was ready. `isAnnounced`: it had said LEAVING, or is of a
+  /// release that does not say it.
   package mutating func engineEnded(after nanoseconds: Int64, isAnnounced: Bool) {
     if nanoseconds >= Int64(2 &* seconds &+ LeavingAge.slack) &* 1_000_000_000 {
       seconds = EngineRules.leavingAgeMin

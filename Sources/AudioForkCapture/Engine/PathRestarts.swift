@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /// When the engine is replaced because forks need paths that it was not told of: at once, but seldom. A fork that
-/// cannot wait for long has it replaced sooner. Without a clock: `now` is CLOCK_MONOTONIC.
+/// cannot wait for long has it replaced sooner, though not within 3 seconds of the last time. Without a clock: `now` is
+/// CLOCK_MONOTONIC.
 package struct PathRestarts {
   private static let interval: Int64 = 10_000_000_000
+  /// Between two times, however short a fork can wait.
+  private static let intervalMin: Int64 = 3_000_000_000
 
   /// When the engine is to be replaced; nil: it is not.
   private var dueAt: Int64?
@@ -16,7 +19,8 @@ package struct PathRestarts {
   /// A fork waits for an engine that is told of its paths: for so many nanoseconds at most.
   package mutating func ask(_ now: Int64, within wait: Int64) {
     let usual = lastAt.map { max(now, min($0 &+ PathRestarts.interval, now &+ PathRestarts.interval)) } ?? now
-    let due = min(usual, now &+ wait)
+    let earliest = lastAt.map { min($0, now) &+ PathRestarts.intervalMin } ?? now
+    let due = max(min(usual, now &+ wait), earliest)
     dueAt = min(dueAt ?? due, due)
   }
 

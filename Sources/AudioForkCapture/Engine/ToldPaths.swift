@@ -47,11 +47,14 @@ struct ToldSettings {
   var leftOut = [(path: Bytes, use: PathUse)]()
 
   /// Says in the log how many of them the engine may not open. Looks at files: may block, so no lock may be held.
-  func tellLeftOut(_ rules: EngineRules) {
+  func tellLeftOut(_ rules: EngineRules, privateFolders: [Bytes]) {
     guard !leftOut.isEmpty else { return }
-    let coverage = PathCoverage(rules, resolve: realPath)
+    let coverage = PathCoverage(rules, privateFolders: privateFolders, resolve: realPath)
     var count = 0
-    for (path, use) in leftOut where !coverage.covers(NamedPath(path, resolve: realPath), use) { count &+= 1 }
+    for (path, use) in leftOut {
+      let isCovered = coverage.coversByText(path, use) ?? coverage.covers(NamedPath(path, resolve: realPath), use)
+      if !isCovered { count &+= 1 }
+    }
     guard count > 0 else { return }
     log(
       AF_LEVEL_WARNING, "audiofork.conf names too many files and folders: the engine is told of ",
@@ -90,12 +93,15 @@ private func withoutSlashAtEnd(_ path: Bytes) -> Bytes {
 extension Control {
   /// Has the engine replaced where the fork needs a file or folder that the running one may not open. Returns the
   /// number of the first engine in which the fork may begin; 0: any. Call it before the fork's row is in the table. No
-  /// lock may be held.
+  /// lock may be held: it looks at a file that the running engine was not told of, on whatever file system that is, and
+  /// the dialplan waits for that. It does not look at spool folders, or at files that the configuration names.
   static func allowPaths(of plan: ForkPlan, _ settings: Settings) -> UInt32 {
     guard settings.confinesEngine else { return 0 }
     var firstEngine: UInt32 = 0
     for (use, path) in plan.paths where path.first == UInt8(ascii: "/") {
-      let named = NamedPath(withoutSlashAtEnd(path), resolve: realPath)
+      let path = withoutSlashAtEnd(path)
+      let mustLook = withState { $0.coverage.map { $0.coversByText(path, use) == nil } ?? false }
+      let named = mustLook ? NamedPath(path, resolve: realPath) : NamedPath(text: path)
       switch withState({ $0.allow(named, use, heldMax: heldMax(plan)) }) {
       case .allowed: break
       case .byEngine(let number): firstEngine = max(firstEngine, number)
@@ -155,6 +161,7 @@ extension ModuleState {
     if let coverage, coverage.covers(path, use) { return .allowed }
     if !engineRules.contains(path.path, use) {
       guard learnedPaths < EngineRules.learnedMax, engineRules.add(path.path, use) else {
+        guard !forks.isEngineUnconfined else { return .allowed }
         defer { pathRestarts.hasSaidLimit = true }
         return .tooMany(isFirst: !pathRestarts.hasSaidLimit)
       }

@@ -10,9 +10,10 @@ struct AskedChannel {
   private let functions: [Bytes]
   private var refused = 0
   private var firstRefused = Bytes()
-  /// What all values together may still take, percent-encoded: servers refuse a request whose head is longer than 8 KB.
+  /// What all values in the request may still take, percent-encoded: servers refuse one whose head is longer than 8 KB.
   private var room = AskedChannel.valuesMax
   private var isCut = false
+  private var isTextFull = false
 
   private static let valuesMax = 4096
 
@@ -21,8 +22,24 @@ struct AskedChannel {
     self.functions = functions
   }
 
-  /// The value of a variable or function; empty where there is none, or where it is refused.
-  mutating func answer(_ call: ChannelCall) -> Bytes {
+  /// The value of a variable or function, as far as the request has room for it; empty where there is none, or where it
+  /// is refused.
+  mutating func answer(_ call: ChannelCall) -> Bytes { fitting(value(of: call)) }
+
+  /// A text for the server with its values in place. It has a limit of its own, ServerText's, and takes no room from
+  /// the request.
+  mutating func serverText(_ written: Bytes) -> Bytes {
+    let channel = self
+    let result = ServerText.text(
+      written, substitute: { channel.substitute($0) }, evaluate: { value(of: $0) })
+    if result.count > ServerText.lengthMax &- AskedChannel.escapedMax { isTextFull = true }
+    return result
+  }
+
+  /// Bytes of an escaped character in JSON at most: where one is cut, fewer are left.
+  private static let escapedMax = 6
+
+  private mutating func value(of call: ChannelCall) -> Bytes {
     guard call.isAllowed(functions) else {
       if refused == 0 { firstRefused = call.source }
       refused &+= 1
@@ -34,7 +51,7 @@ struct AskedChannel {
       return []
     }
     defer { free(result) }
-    return fitting(bytes(result))
+    return bytes(result)
   }
 
   /// The value's beginning for which there is room.
@@ -59,17 +76,24 @@ struct AskedChannel {
     return bytes(result)
   }
 
-  /// Logs at most one line for refused expressions and one for cut values, because a caller may have written them.
+  /// Logs at most one line for refused expressions and one for each kind of cut values, because a caller may have
+  /// written them.
   func logRefusals() {
-    guard refused > 0 || isCut else { return }
+    guard refused > 0 || isCut || isTextFull else { return }
     af_channel_lock(channel)
     let name = bytes(ast_channel_name(channel))
     af_channel_unlock(channel)
     if isCut {
       log(
         AF_LEVEL_WARNING, "AudioFork on ", .bytes(name),
-        ": values of ^{...} are cut: percent-encoded they take more than ",
+        ": values of ^{...} in the request are cut: percent-encoded they take more than ",
         .number(AskedChannel.valuesMax), " bytes together, and servers refuse long requests")
+    }
+    if isTextFull {
+      log(
+        AF_LEVEL_WARNING, "AudioFork on ", .bytes(name),
+        ": first_text or last_text has reached its limit of ", .number(ServerText.lengthMax),
+        " bytes; values in it are cut there")
     }
     guard refused > 0 else { return }
     log(
@@ -103,9 +127,7 @@ extension SettingLine {
       let colon = firstIndex(of: UInt8(ascii: ":"), in: line) ?? line.count
       return slice(line, 0, colon &+ 1) + Bytes(text: " ")
         + RequestField.headerValue(slice(line, colon &+ 1, line.count))
-    case .firstText, .lastText:
-      let channel = asked
-      return ServerText.text(value, substitute: { channel.substitute($0) }, evaluate: { asked.answer($0) })
+    case .firstText, .lastText: return asked.serverText(value)
     default: return written.mapText { asked.substitute($0) }.text { asked.answer($0) }
     }
   }

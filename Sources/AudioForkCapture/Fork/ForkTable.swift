@@ -48,6 +48,8 @@ package struct ForkTable {
   var inEngine: Int { atWork &- held }
   /// Number of the engine that runs, or of the next one where none does.
   private(set) var engineNumber: UInt32 = 0
+  /// The engine that serves has said that it may open everything.
+  private(set) var isEngineUnconfined = false
   /// Forks that have an owner still, and forks being started. After its row is gone a fork may live on in its
   /// channel's datastore. While this is not 0 the module's code and its settings stay.
   private(set) var owned = 0
@@ -88,7 +90,7 @@ package struct ForkTable {
     index.insert(fork)
     count &+= 1
     atWork &+= 1
-    if fork.pointee.first_engine > engineNumber {
+    if fork.pointee.first_engine > engineNumber, !isEngineUnconfined {
       fork.pointee.is_held = 1
       held &+= 1
     }
@@ -98,11 +100,26 @@ package struct ForkTable {
   /// The engine has ended, or could not be started: the next one may open what all forks need. `now`: CLOCK_MONOTONIC.
   package mutating func engineEnded(_ now: Int64) {
     engineNumber &+= 1
+    isEngineUnconfined = false
+    release(now) { _ in }
+  }
+
+  /// The engine that is ready may open everything, so it is told of the forks that were held. `now`: CLOCK_MONOTONIC.
+  package mutating func engineIsUnconfined(_ now: Int64) {
+    isEngineUnconfined = true
+    var released: [ForkPointer] = []
+    release(now) { released.append($0) }
+    for fork in released { mustSend(fork) }
+  }
+
+  /// No fork is held any more.
+  private mutating func release(_ now: Int64, _ body: (ForkPointer) -> Void) {
     guard held > 0 else { return }
     forEach { fork in
       guard fork.pointee.is_held != 0 else { return }
       fork.pointee.is_held = 0
       fork.pointee.released_at_ns = now
+      body(fork)
     }
     held = 0
   }
