@@ -52,10 +52,11 @@ listening_port() {
   return 1
 }
 
-# listening_url LOG PID: the URL of an example server with this log and process, which prints `listening on PORT`.
+# listening_url LOG PID: the URL of an example server with this log and process, which prints `listening on PORT` within
+# two minutes: a busy machine takes long to load a model.
 listening_url() {
   local port
-  for _ in $(seq 1 600); do
+  for _ in $(seq 1 2400); do
     port=$(sed -nE 's|^listening on ([0-9]+)$|\1|p' "$1")
     if [ -n "$port" ]; then
       echo "ws://127.0.0.1:$port"

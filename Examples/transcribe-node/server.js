@@ -11,6 +11,7 @@ const { WebSocket, WebSocketServer } = require('ws');
 
 const [host = '127.0.0.1', port = '8080', recognizer = 'ws://127.0.0.1:2700'] = process.argv.slice(2);
 const MESSAGE_SECONDS = 0.2; // in each message to the recognizer, which answers each one
+const RATES = [8000, 192000]; // the lowest and the highest, in samples a second
 const MOST_UNANSWERED = 16; // then the caller waits: behind more a slow recognizer would not see our pongs
 let streams = 0;
 
@@ -26,9 +27,12 @@ server.on('error', (error) => {
 server.on('connection', (caller, request) => {
   const name = `stream ${++streams} ${request.url}`;
   const { 'audiofork-format': format = 'slin', 'audiofork-channels': channels = '1' } = request.headers;
-  const rate = Number(request.headers['audiofork-rate']) || 8000;
+  const rate = Number(request.headers['audiofork-rate'] ?? 8000);
   if (!/^slin/.test(format) || channels !== '1') {
     return caller.close(1008, 'one channel of slin or slin16, please');
+  }
+  if (!Number.isInteger(rate) || rate < RATES[0] || rate > RATES[1]) {
+    return caller.close(1008, `audiofork-rate must be ${RATES[0]} to ${RATES[1]}`);
   }
   const words = new WebSocket(recognizer, { perMessageDeflate: false });
   let waiting = [];
@@ -50,7 +54,16 @@ server.on('connection', (caller, request) => {
   words.on('message', (message) => {
     unanswered = Math.max(0, unanswered - 1);
     if (unanswered < MOST_UNANSWERED / 2) caller.resume();
-    const { text } = JSON.parse(message.toString());
+    let text;
+    try {
+      ({ text = '' } = JSON.parse(message.toString()));
+      if (typeof text !== 'string') throw new TypeError('"text" is not a string');
+    } catch (error) {
+      console.error(`${name}: ${recognizer}: not an answer of the Vosk protocol: ${error.message}`);
+      caller.resume(); // It has to read the other side's Close.
+      caller.close(1011, 'the recognizer sends nonsense');
+      return words.terminate();
+    }
     if (!text) return; // words so far, or silence
     console.log(`${name}: ${text}`);
     if (caller.readyState === WebSocket.OPEN) caller.send(text);

@@ -39,6 +39,7 @@ LONG_UTTERANCE = 15.0  # from here on PAUSE ends it
 LONGEST_UTTERANCE = 28.0  # the model hears 30 s at a time
 PARTIAL_EVERY = 1.0
 LONGEST_BACKLOG = 30.0  # audio waiting for recognition; with more the client waits for its answers
+LONGEST_MESSAGE = 2 * 2 * MODEL_RATE  # bytes: 2 s at 16 kHz, or 4 s at 8 kHz
 
 Word = dict[str, Any]
 
@@ -49,14 +50,11 @@ class Utterance:
 
     start: int
     speech_end: int
-    audio: bytearray
+    end: int
+    audio: bytearray  # empty once it is closed and recognized
     is_closed: bool = False
     words: list[Word] = field(default_factory=list)
     recognized_to: int = 0
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.audio) // 2
 
 
 class Model(WhisperModel):
@@ -130,11 +128,12 @@ class Stream:
         is_speech = probability >= (0.35 if self.current else 0.5)
         if self.current:
             self.current.audio += audio
+            self.current.end = self.position
         else:
             self.before += audio
             if is_speech:
                 start = self.position - len(self.before) // 2
-                self.current = Utterance(start, self.position, self.before)
+                self.current = Utterance(start, self.position, self.position, self.before)
                 self.before = bytearray()
             else:
                 del self.before[: -2 * int(BEFORE_SPEECH * self.rate)]
@@ -153,7 +152,13 @@ class Stream:
         if self.current:
             self.current.is_closed = True
             self.closed.append(self.current)
+            self.drop_audio(self.current)
             self.current = None
+
+    def drop_audio(self, utterance: Utterance) -> None:
+        """Forgets the audio of an utterance that needs no recognition any more."""
+        if utterance.is_closed and self.is_recognized(utterance):
+            utterance.audio = bytearray()
 
     def pause(self, utterance: Utterance) -> float:
         return (utterance.end - utterance.speech_end) / self.rate
@@ -181,18 +186,23 @@ class Stream:
             utterance.words = await asyncio.to_thread(
                 recognize, self.model, bytes(utterance.audio), self.rate, utterance.start / self.rate)
             utterance.recognized_to = end
+            self.drop_audio(utterance)
 
     async def answer(self) -> dict:
-        """The next final words, or the words so far."""
+        """The words of all utterances that are recognized, as one text; without any, the words so far."""
         while self.work and not self.work.done() and self.backlog() > LONGEST_BACKLOG:
             await asyncio.sleep(0.05)
         if self.closed and self.is_recognized(self.closed[0]):
-            return final(self.closed.popleft().words)
+            words: list[Word] = []
+            while self.closed and self.is_recognized(self.closed[0]):
+                words += self.closed.popleft().words
+            return final(words)
         shown = self.closed[0] if self.closed else self.current
         return {"partial": text(shown.words) if shown else ""}
 
     def backlog(self) -> float:
-        return sum(each.end - each.start for each in self.closed) / self.rate
+        """Seconds of audio in utterances that are over and not recognized yet."""
+        return sum(len(each.audio) // 2 for each in self.closed) / self.rate
 
     async def finish(self) -> dict:
         """Ends the utterance. Returns all words that no answer had."""
@@ -238,7 +248,7 @@ async def converse(connection: ServerConnection, model: Model) -> None:
                 raise ValueError
     except ConnectionClosed:
         pass  # The client has gone without waiting for its last words.
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         await connection.close(1007, "not a message of the Vosk protocol")
     finally:
         if stream and stream.work:
@@ -252,7 +262,8 @@ async def main(host: str = "127.0.0.1", port: str = "2700") -> None:
     model = Model()
     # compression: audio hardly shrinks. ping_timeout: a client that sends ahead has its pongs behind its audio.
     async with serve(
-        lambda connection: converse(connection, model), host, int(port), compression=None, ping_timeout=60
+        lambda connection: converse(connection, model), host, int(port), compression=None, ping_timeout=60,
+        max_size=LONGEST_MESSAGE
     ) as server:
         print(f"listening on {server.sockets[0].getsockname()[1]}", flush=True)
         await stop.wait()

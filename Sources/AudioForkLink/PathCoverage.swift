@@ -38,7 +38,8 @@ package struct NamedPath: Sendable {
 ///
 /// An engine's grants are for files and folders, not for paths. So symbolic links count, and what did not exist when
 /// the engine started is not granted. Where both halves might differ about a file, this one says no: the engine is then
-/// replaced without need, while a wrong yes would leave a fork without its file. Of spool folders it compares the texts.
+/// replaced without need, while a wrong yes would leave a fork without its file. Of spool folders it compares the
+/// texts.
 package struct PathCoverage: Sendable {
   private struct Named: Sendable {
     let path: Bytes

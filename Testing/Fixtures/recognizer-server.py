@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A plain recognizer on Python's websockets, as strict as such services are.
 
-Usage: recognizer-server.py SECONDS. Listens on a free port of 127.0.0.1 and prints `listening on PORT`. Closes with
+Usage: recognizer-server.py SECONDS... Listens on a free port of 127.0.0.1 and prints `listening on PORT`. Closes with
 1003 unless the first message is a JSON text with `config`, and with 4031 at audio shorter than 50 ms (s16le at 8 kHz).
-Its answer to the text `{"eof":1}` comes SECONDS later: how many seconds of audio it has heard. It closes with 1000 then.
+Its answer to the text `{"eof":1}` comes SECONDS later: how many seconds of audio it has heard. Then Close 1000.
+The first connection takes the first SECONDS and so on; the last SECONDS are for all that follow.
 Prints `connection N at POSITION` and `config JSON` for each connection, and `heard BYTES` at the end of audio.
 """
 import asyncio
@@ -13,13 +14,14 @@ import sys
 
 import websockets
 
-wait = float(sys.argv[1])
+waits = [float(argument) for argument in sys.argv[1:]]
 
 
 async def serve(connection, path="/"):
     headers = getattr(connection, "request_headers", None) or connection.request.headers
     print(f"connection {headers['AudioFork-Connection']} at {headers['AudioFork-Position']}", flush=True)
     heard = 0
+    wait = waits.pop(0) if len(waits) > 1 else waits[0]
     try:
         first = await connection.recv()
         if not isinstance(first, str) or "config" not in json.loads(first):

@@ -14,7 +14,7 @@ extension IntegrationTests {
       "A recognizer is configured, hears whole messages, and answers after the end; the page's dialplan waits for that",
       arguments: AsteriskRelease.tested)
     func recognizer(release: AsteriskRelease) async throws {
-      let (server, port) = try await OriginalFaultTests.fixture("recognizer-server.py", ["1.5"])
+      let (server, port) = try await OriginalFaultTests.fixture("recognizer-server.py", ["1.5", "5"])
       let profile = """
 
         [recognizer]
@@ -59,9 +59,9 @@ extension IntegrationTests {
         // A hang-up does not wait: the channel is gone while the server still thinks.
         try await sandbox.call("c", "b")
         #expect(await sandbox.logShows("stopped", within: 10))
-        #expect(await becomesTrue(within: 1) { server.lines.filter { $0.hasPrefix("heard ") }.count == 2 })
+        #expect(await becomesTrue(within: 4) { server.lines.filter { $0.hasPrefix("heard ") }.count == 2 })
         #expect(manager.events(named: "AudioForkStop").count == 1)
-        #expect(await becomesTrue(within: 5) { manager.events(named: "AudioForkStop").count == 2 })
+        #expect(await becomesTrue(within: 15) { manager.events(named: "AudioForkStop").count == 2 })
         #expect(sandbox.logLines() == [])
       }
       let configurations = server.lines.filter { $0.hasPrefix("config ") }.map { $0.dropFirst("config ".count) }

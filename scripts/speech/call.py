@@ -26,6 +26,10 @@ LEAST_PERCENT = 95.0
 LATEST = 1.5
 # What a call may take beyond its prompts.
 PATIENCE = 30.0
+# Seconds that a prompt may begin after its event; an end seen later still is an event that came late.
+BEGINS_WITHIN = 0.3
+# Seconds in which an event arrives that belongs to a variable's value.
+EVENT_WITHIN = 0.5
 DIRECTIONS = ("in", "out")
 Event = dict[str, str]
 
@@ -154,11 +158,11 @@ class Call:
                     sys.exit("demo-transcribe: AudioFork failed; Asterisk's log says why")
             case "UserEvent", "PromptBegin":
                 prompt = next(each for each in self.prompts[speaker] if each.name == event["Prompt"])
-                self.spoken[speaker].append(Spoken(prompt, at, float("inf")))
+                self.spoken[speaker].append(Spoken(prompt, at, at + prompt.speech_end + BEGINS_WITHIN))
             case "UserEvent", "PromptEnd":
                 said = self.spoken[speaker][-1]
                 # The file's silent end is no speech.
-                said.end = at - (said.prompt.seconds - said.prompt.speech_end)
+                said.end = min(said.end, at - (said.prompt.seconds - said.prompt.speech_end))
             case "UserEvent", "AllSaid":
                 self.silent.add(speaker)
             case "AudioForkTranscript", _ if not self.is_plain:
@@ -184,19 +188,26 @@ class Call:
         return good
 
     def variables_hold(self) -> bool:
-        """Whether the channel's variables have the last final words."""
+        """Whether the channel's variables have the last final words. Reads them again if final words came meanwhile."""
+        names = ["AUDIOFORK_RESPONSE"] if self.is_plain else [
+            *(f"AUDIOFORK_TRANSCRIPT_{name.upper()}" for name in DIRECTIONS), "AUDIOFORK_TRANSCRIPT"]
+        values: dict[str, str] = {}
+        limit = time.monotonic() + PATIENCE
+        known = -1
+        while known != (known := sum(map(len, self.finals.values()))) and time.monotonic() < limit:
+            values = {name: self.manager.ask("Getvar", Channel=self.channel, Variable=name)["Value"] for name in names}
+            for event in self.manager.events(time.monotonic() + EVENT_WITHIN):
+                self.take(event)
+        print("\n".join(f"{name}: {value}" for name, value in values.items()))
+        return values == {name: finals[-1][1] if finals else "" for name, finals in self.finals_of(names).items()}
+
+    def finals_of(self, names: list[str]) -> dict[str, list[tuple[float, str]]]:
+        """The final words that each of these variables may have had, in their order."""
         everything = sorted(final for finals in self.finals.values() for final in finals)
-        if self.is_plain:
-            expected = {"AUDIOFORK_RESPONSE": everything}
-        else:
-            expected = {f"AUDIOFORK_TRANSCRIPT_{name.upper()}": self.finals[name] for name in DIRECTIONS}
-            expected["AUDIOFORK_TRANSCRIPT"] = everything
-        good = True
-        for name, finals in expected.items():
-            value = self.manager.ask("Getvar", Channel=self.channel, Variable=name)["Value"]
-            print(f"{name}: {value}")
-            good = good and value == (finals[-1][1] if finals else "")
-        return good
+        return {
+            name: next((self.finals[each] for each in DIRECTIONS if name.endswith(f"_{each.upper()}")), everything)
+            for name in names
+        }
 
     def end(self) -> bool:
         """Hangs up. Returns whether each fork had one connection and lost nothing."""
@@ -244,7 +255,7 @@ def main() -> int:
         Async="true")
     call.run(given.latest)
     print()
-    good = call.variables_hold()
+    good = call.variables_hold() or given.show_only
     good = call.end() and good
     if not given.show_only:
         good = call.is_good(given.latest) and good

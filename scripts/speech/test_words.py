@@ -41,6 +41,13 @@ class Judge(unittest.TestCase):
     def test_late_words_count_for_the_next_prompt(self) -> None:
         self.assertFalse(judge(self.said, [(4.5, "one two"), (6, "three four")]).holds(95, 9))
 
+    def test_end_noticed_late(self) -> None:
+        verdict = judge([spoken("one two", 1, 4)], [(2.5, "one two")])
+        self.assertEqual((verdict.share.percent, verdict.latest), (100, 0))
+
+    def test_last_words_missing(self) -> None:
+        self.assertFalse(judge([spoken("one two", 1, 4)], [(2.5, "one")]).holds(0, 1e9))
+
     def test_nothing_heard(self) -> None:
         self.assertFalse(judge(self.said, []).holds(0, 1e9))
 

@@ -123,8 +123,10 @@ def judge(spoken: list[Spoken], finals: list[tuple[float, str]]) -> Verdict:
         mine = [each for each in finals if since <= each[0] < until]
         share = compare(this.prompt.text, " ".join(text for _, text in mine))
         verdict.share.add(share)
-        # Words that came well before the prompt's end are not its last ones.
-        late = mine[-1][0] - this.end if mine and mine[-1][0] > this.end - 0.5 else float("inf")
+        # Words that came well before the prompt's end are not its last ones, unless all are there: then the end was
+        # noticed late.
+        has_last = bool(mine) and (share.right == share.written or mine[-1][0] > this.end - 0.5)
+        late = mine[-1][0] - this.end if has_last else float("inf")
         verdict.latest = max(verdict.latest, late)
         if share.right < share.written or share.added:
             verdict.remarks.append(
