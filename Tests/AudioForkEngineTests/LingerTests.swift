@@ -51,7 +51,7 @@ struct LingerTests {
     #expect(broken.machine.awaitsAnswer)
     #expect(broken.handle(.disconnected("lost")).contains(.scheduleRetry(after: .zero)))
     var late = DrivenMachine.lingering(isAcknowledged: false)
-    #expect(late.handle(.drainDeadlinePassed, after: 10) == [.close, .scheduleDrainDeadline(after: .zero)])
+    #expect(late.handle(.drainDeadlinePassed, after: 10) == [.scheduleDrainDeadline(after: .zero), .close])
     #expect(late.handle(.drainDeadlinePassed, after: 1) == [.drop, .end(.drainExpired(nil))])
   }
 
