@@ -36,13 +36,14 @@ build_product() {
   [ -n "${AUDIOFORK_BUILT:-}" ] || quiet swift build -c release --product "$1"
 }
 
-# listening_port LOG PID: the port at which the audiofork serve with this log and process listens.
-listening_port() {
-  local port
-  for _ in $(seq 1 100); do
-    port=$(sed -nE 's|^listening on ws://127\.0\.0\.1:([0-9]+)/.*|\1|p' "$1" | head -n 1)
-    if [ -n "$port" ]; then
-      echo "$port"
+# listening LOG PID PATTERN SECONDS: waits for the line of a log that the extended regular expression matches, and
+# prints its first group. Ends early, with the log on stderr, when the process has ended.
+listening() {
+  local found
+  for _ in $(seq 1 $(($4 * 20))); do
+    found=$(sed -nE "s|$3|\\1|p" "$1" | head -n 1)
+    if [ -n "$found" ]; then
+      echo "$found"
       return 0
     fi
     kill -0 "$2" 2> /dev/null || break
@@ -52,19 +53,14 @@ listening_port() {
   return 1
 }
 
+# listening_port LOG PID: the port at which the audiofork serve with this log and process listens.
+listening_port() {
+  listening "$1" "$2" '^listening on ws://127\.0\.0\.1:([0-9]+)/.*' 5
+}
+
 # listening_url LOG PID: the URL of an example server with this log and process, which prints `listening on PORT` within
 # two minutes: a busy machine takes long to load a model.
 listening_url() {
   local port
-  for _ in $(seq 1 2400); do
-    port=$(sed -nE 's|^listening on ([0-9]+)$|\1|p' "$1")
-    if [ -n "$port" ]; then
-      echo "ws://127.0.0.1:$port"
-      return 0
-    fi
-    kill -0 "$2" 2> /dev/null || break
-    sleep 0.05
-  done
-  cat "$1" >&2
-  return 1
+  port=$(listening "$1" "$2" '^listening on ([0-9]+)$' 120) && echo "ws://127.0.0.1:$port"
 }

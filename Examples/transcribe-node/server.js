@@ -13,6 +13,7 @@ const [host = '127.0.0.1', port = '8080', recognizer = 'ws://127.0.0.1:2700'] = 
 const MESSAGE_SECONDS = 0.2; // in each message to the recognizer, which answers each one
 const RATES = [8000, 192000]; // the lowest and the highest, in samples a second
 const MOST_UNANSWERED = 16; // then the caller waits: behind more a slow recognizer would not see our pongs
+const LAST_WORDS_MS = 10000; // a recognizer that does not close by then is left
 let streams = 0;
 
 const server = new WebSocketServer({ host, port: Number(port), perMessageDeflate: false });
@@ -83,6 +84,7 @@ server.on('connection', (caller, request) => {
     if (words.readyState !== WebSocket.OPEN) return words.terminate();
     if (bytes > 0) forward();
     words.send('{"eof" : 1}'); // The last words come back, for the console alone.
+    setTimeout(() => words.terminate(), LAST_WORDS_MS);
   });
 });
 

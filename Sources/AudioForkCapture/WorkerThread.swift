@@ -24,7 +24,7 @@ extension WorkerThread {
     return failure
   }
 
-  /// Ends the thread once it has done what is left.
+  /// Ends the thread once its queue is empty.
   static func stop() {
     setStopping(true)
     wake()

@@ -89,7 +89,8 @@ package struct VoskDialect: DialectSession {
   private func transcript(_ text: String) -> Transcript? {
     guard let outer = try? JSONValue.members(of: text, named: ["text", "partial"]) else { return nil }
     if let partial = outer["partial"]?.text { return partial.isEmpty ? nil : Transcript(partial, isFinal: false) }
-    guard outer["text"]?.text.map({ !$0.isEmpty }) ?? text.contains("alternatives") else { return nil }
+    // Silence; with max_alternatives there is no text beside them.
+    if outer["text"]?.text == "" { return nil }
     let value = text.utf8.count <= VoskDialect.detailedBytesMax ? (try? JSONValue(parsing: text)) ?? outer : outer
     // With max_alternatives the server gives several; the first one is the likeliest.
     var utterance = value

@@ -162,7 +162,7 @@ struct EndpointHealthTests {
     #expect(seconds.prefix(6) == [10, 20, 40, 80, 120, 120] && seconds.last == 120)
     #expect(health.silenceMax(.seconds(600)) == .seconds(600), "what is configured is never shortened")
     #expect(EndpointHealth(silences: health.silences).silenceMax(.seconds(10)) == .seconds(120))
-    #expect(EndpointHealth(silences: 2).silenceMax(.seconds(10)) == .seconds(40), "the next engine goes on with it")
+    #expect(EndpointHealth(silences: 2).silenceMax(.seconds(10)) == .seconds(40), "the next engine continues with it")
     #expect(EndpointHealth(silences: .max).silenceMax(.seconds(10)) == .seconds(120))
     health.keptUp()
     #expect(health.silenceMax(.seconds(10)) == .seconds(10) && health.silences == 0)

@@ -192,7 +192,7 @@ struct ForkStreamTests {
     #expect(offset + fixture.taken.count == fixture.call.expected.count)
   }
 
-  @Test("An engine with another wait goes on with the wait with which the stream began", arguments: [60, 160])
+  @Test("An engine with another wait continues with the wait with which the stream began", arguments: [60, 160])
   func otherWait(began: Int) throws {
     let fixture = try StreamFixture(alignMilliseconds: began)
     // Both speak, then in alone; after that nobody. What waits leaves after the wait and not before.

@@ -56,7 +56,7 @@ struct EngineOutbox {
     link.flush()
   }
 
-  /// A row is gone: the engine need not know the fork any more.
+  /// A row was removed: the engine need not know the fork any more.
   mutating func forget(_ id: Bytes) {
     guard forgotten.count < EngineOutbox.forgottenMax else { return }
     forgotten.append(id)

@@ -7,7 +7,7 @@ import CAsterisk
 
 /// When the control thread looks at all rows, and not only at those that something has happened to.
 enum RowLooks {
-  /// The hook makes no system call, so that nobody is told when it marks the end of capture.
+  /// The hook makes no system call, so it cannot wake this thread when it marks the end of capture.
   private static let interval: Int64 = 1_000_000_000
   nonisolated(unsafe) private static var last: Int64 = 0
 
@@ -53,7 +53,7 @@ func lookAtRows(_ now: Int64) {
 /// Notes the end of capture, and takes the row out of the table if its fork has ended or its time is over. With the
 /// table's lock held.
 private func look(at fork: ForkPointer, _ now: Int64, _ state: inout ModuleState) -> GoneRow? {
-  // A hook that is off is called by nobody, so that it cannot mark the end of capture.
+  // Asterisk does not call a hook that is off, so it cannot mark the end of capture.
   if fork.pointee.ended != 0, fork.pointee.hook_off != 0 { closeTap(&fork.pointee.tap, now: now) }
   let isClosed = isTapClosed(&fork.pointee.tap)
   if isClosed, fork.pointee.closed_at_ns == 0 {

@@ -120,7 +120,7 @@ final class DialectConnection {
   private func converse(
     flushes: Bool = true, _ turn: (inout (any DialectSession)?, MonotonicTime, inout DialectOutput) -> Void
   ) {
-    // Storage of its own: what follows from flushing may be the dialect's next turn.
+    // Not the shared storage: flushing may lead to another turn.
     var output = DialectOutput()
     swap(&output, &scratch.output)
     output.removeAll()
@@ -159,7 +159,7 @@ final class DialectConnection {
       guard deadline < timerAt else { return }
       timer.cancel()
     }
-    // A dialect whose deadline stays in the past costs little.
+    // So that a deadline that stays in the past costs little.
     let wait = max(deadline - .now, .milliseconds(10))
     timerAt = .now + wait
     timer = loop.assumeIsolated().scheduleTask(in: .nanoseconds(wait.count)) { [self] in timerFired() }
@@ -190,7 +190,7 @@ final class DialectConnection {
       if isText { session.send(text: &payload) } else { session.send(binary: &payload) }
     }
     if !scratch.output.actions.isEmpty {
-      // Not here: the caller is in the middle of its blocks.
+      // Later: the caller is still sending blocks.
       let (actions, fork) = (scratch.output.actions, NIOLoopBound(self, eventLoop: loop))
       loop.execute { fork.value.carryOut(actions) }
     }

@@ -196,7 +196,7 @@ package struct ForkStateMachine: Sendable {
   }
 
   /// The engine stops. A fork that is delivered does not wait for words in the next engine: the connection on which
-  /// they would come is gone.
+  /// they would come is closed.
   private mutating func shutdown() -> [ForkAction] {
     if case .lingering(_, _, isAcknowledged: true) = state { return end(.delivered) }
     return end(.shutdown)

@@ -32,7 +32,7 @@ package final class ForkStream {
     spoolTrigger = SpoolTrigger(bufferSeconds: bufferSeconds)
     self.cursor = StreamCursor(cursor)
     let record = self.cursor.load()
-    // An engine that waited for another time began the stream: it goes on as it is.
+    // An engine that waited for another time began the stream: it continues with that time.
     let configuration = record.checkpoint.map { configuration.aligned(as: $0.configuration) } ?? configuration
     reader = BlockReader(
       ring: ring, spool: spool, configuration: configuration, collectsMarkers: collectsMarkers, scratch: scratch)
